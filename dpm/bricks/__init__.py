@@ -1,0 +1,28 @@
+"""A small Blocks: bricks own named parameters and apply themselves to symbolic variables.
+
+Bricks only build. A parameter is a symbolic variable without a value; its value is computed by `initialize` from
+a Generator and handed to compiled functions as an argument.
+"""
+
+from dpm.bricks.base import BIAS, WEIGHT, Brick, Parameter
+from dpm.bricks.convolutional import Convolutional, ConvolutionalActivation
+from dpm.bricks.dense import MLP, Identity, Linear
+from dpm.bricks.dropout import draw_masks, dropout_masks
+from dpm.bricks.initialization import Constant, IsotropicGaussian, Orthogonal
+
+__all__ = [
+    "BIAS",
+    "MLP",
+    "WEIGHT",
+    "Brick",
+    "Constant",
+    "Convolutional",
+    "ConvolutionalActivation",
+    "Identity",
+    "IsotropicGaussian",
+    "Linear",
+    "Orthogonal",
+    "Parameter",
+    "draw_masks",
+    "dropout_masks",
+]

@@ -1,0 +1,125 @@
+"""The options of train.py and sample.py; nothing heavy is imported before they are understood."""
+
+import argparse
+import sys
+
+from dpm.errors import InputError
+from dpm.flags import DTYPES, ENGINES, TRAIN_FLAGS, switch
+
+MODES = ("sample", "inpaint", "denoise")
+
+
+class Parser(argparse.ArgumentParser):
+    """Prints one line and exits with status 2, as every other mistake does."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message} (--help lists all options)\n")
+
+
+def spellings(name):
+    """--with-hyphens and --with_underscores."""
+    return sorted({f"--{name}", f"--{name.replace('-', '_')}"})
+
+
+def train_parser():
+    """The options of train.py; absent ones are not set."""
+    parser = Parser(
+        prog="train.py",
+        description="Train a diffusion probabilistic model (Sohl-Dickstein et al., ICML 2015).",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    for flag in TRAIN_FLAGS:
+        options: dict = {"dest": flag.key, "help": f"{flag.help} (default: {flag.default})"}
+        if flag.kind is switch:
+            options |= {"nargs": "?", "const": True, "metavar": "true|false"}
+        elif flag.name in ("backend", "dtype"):
+            options |= {"choices": ENGINES if flag.name == "backend" else DTYPES}
+        else:
+            options |= {"metavar": flag.kind.__name__.upper() if flag.kind in (int, float) else "TEXT"}
+        parser.add_argument(*spellings(flag.name), type=_named(flag.name, flag.kind), **options)
+    return parser
+
+
+def sample_parser():
+    """The options of sample.py."""
+    parser = Parser(
+        prog="sample.py", description="Draw from a trained model: CHECKPOINT is all it needs.", allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("checkpoint", metavar="CHECKPOINT", help="checkpoint.h5 of a run folder, or a model.pkl of 2015")
+    add("--n", type=int, help="samples (default: 49, or as many as the input has)")
+    add("--seed", type=int, default=12345, help="of the noise; sample i depends on (seed, i) alone (%(default)s)")
+    add("--mode", choices=MODES, default="sample", help="what to draw (default: %(default)s)")
+    add("--input", metavar="FILE", help="pictures to in-paint or denoise: .npz, .png, or FILE.hdf5[:SPLIT[:A-B]]")
+    add("--mask", default="left", help="what inpaint draws anew: left, right, top, bottom, center, or a FILE, "
+        "not 0 where to draw (default: %(default)s, as in 2015)")  # fmt: skip
+    add("--sigma", type=float, default=1.0,
+        help="deviation of the noise in --input, in deviations of the training data (default: %(default)s)")  # fmt: skip
+    add("--add-noise", action="store_true", help="denoise: first add noise of --sigma to the input, as 2015 did")
+    add("--animate", action="store_true", help="write samples.gif of the reverse trajectory")
+    add("--every", type=int, metavar="N", help="also keep every N-th state: samples.npz then holds X_t and t")
+    add("--output-dir", "--output_dir", default=".", help="folder, which must exist, for samples.* (default: here)")
+    add("--backend", choices=ENGINES, default="auto", help="engine (default: %(default)s)")
+    add("--model-args", "--model_args", type=_named("model-args", literal), default={},
+        help="model.pkl only: arguments of DiffusionModel where its arrays do not tell them")  # fmt: skip
+    add("--scale", type=float, help="model.pkl only: the model's units are scale * x + shift (default: 1)")
+    add("--shift", type=float, help="model.pkl only (default: 0)")
+    add("--quiet", action="store_true", help="print nothing but errors")
+    return parser
+
+
+def literal(text):
+    """Imported late, as its module parses Python."""
+    from dpm.flags import literal_arguments
+
+    return literal_arguments(text)
+
+
+def _named(name, kind):
+    """kind as argparse wants it: its errors become one line that names the flag and the value."""
+
+    def convert(text):
+        try:
+            return kind(text)
+        except InputError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    convert.__name__ = getattr(kind, "__name__", "value")
+    return convert
+
+
+def command(prog, action):
+    """Run action() and return the exit status; a user's mistake is one line on stderr and status 2."""
+    try:
+        return action() or 0
+    except InputError as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{prog}: stopped", file=sys.stderr)
+        return 130
+
+
+def train_main(arguments=None):
+    """train.py."""
+    given = vars(train_parser().parse_args(arguments))
+
+    def action():
+        from dpm.training import train
+
+        return train(given)
+
+    return command("train.py", action)
+
+
+def sample_main(arguments=None):
+    """sample.py."""
+    options = sample_parser().parse_args(arguments)
+
+    def action():
+        from dpm.sampling import sample
+
+        return sample(options)
+
+    return command("sample.py", action)

@@ -1,0 +1,20 @@
+"""Data sets, found, read, scaled and cut into minibatches with numpy and h5py alone; no word of models."""
+
+from dpm.datasets.hdf5 import H5PYDataset, write_hdf5
+from dpm.datasets.images import ImageData
+from dpm.datasets.preprocess import Scaling, to_unit_range
+from dpm.datasets.search import NAMES, load
+from dpm.datasets.streams import DataStream, SequentialScheme, ShuffledScheme
+
+__all__ = [
+    "NAMES",
+    "DataStream",
+    "H5PYDataset",
+    "ImageData",
+    "Scaling",
+    "SequentialScheme",
+    "ShuffledScheme",
+    "load",
+    "to_unit_range",
+    "write_hdf5",
+]

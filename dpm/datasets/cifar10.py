@@ -1,0 +1,145 @@
+"""CIFAR-10 as its authors give it: the binary or the Python version, as an archive or unpacked.
+
+Archives are read in memory, members by their exact names; nothing is extracted, and the pickles of the Python
+version are read without unpickling.
+"""
+
+import io
+import os
+import tarfile
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dpm.datasets.files import open_plain_or_gzip, read_up_to
+from dpm.datasets.pickled import read_plain_pickle
+from dpm.errors import InputError
+
+PIXELS = 3 * 32 * 32
+# The unpacked archives have 184 MB, a batch 31 MB.
+MAX_ARCHIVE_BYTES = 256 << 20
+MAX_BATCH_BYTES = 64 << 20
+
+ARCHIVES = ("cifar-10-binary.tar.gz", "cifar-10-python.tar.gz")
+
+
+class _Layout(NamedTuple):
+    folder: str
+    train: tuple[str, ...]
+    test: str
+    decode: Callable[[bytes, str], np.ndarray]
+
+
+def _decode_binary(data: bytes, what: str) -> np.ndarray:
+    if len(data) == 0 or len(data) % (1 + PIXELS):
+        raise InputError(
+            f"{what}: {len(data)} bytes, accepted are whole records of {1 + PIXELS} bytes; fetch it again"
+        )
+    records = np.frombuffer(data, np.uint8).reshape(-1, 1 + PIXELS)
+    if records[:, 0].max() > 9:
+        raise InputError(f"{what}: has the label {records[:, 0].max()}, CIFAR-10's are 0..9; fetch it again")
+    return records[:, 1:]
+
+
+def _decode_python(data: bytes, what: str) -> np.ndarray:
+    batch = read_plain_pickle(data, what)
+    pixels = batch.get("data", batch.get(b"data")) if isinstance(batch, dict) else None
+    if (
+        not isinstance(pixels, np.ndarray)
+        or pixels.ndim != 2
+        or pixels.shape[1] != PIXELS
+        or len(pixels) == 0
+    ):
+        raise InputError(f"{what}: holds no uint8 array 'data' of shape (n, {PIXELS}); fetch it again")
+    return pixels
+
+
+LAYOUTS = (
+    _Layout(
+        "cifar-10-batches-bin",
+        tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
+        "test_batch.bin",
+        _decode_binary,
+    ),
+    _Layout(
+        "cifar-10-batches-py",
+        tuple(f"data_batch_{i}" for i in range(1, 6)),
+        "test_batch",
+        _decode_python,
+    ),
+)
+FOLDERS = tuple(layout.folder for layout in LAYOUTS)
+
+
+def is_cifar10_folder(folder: Path) -> bool:
+    """Whether a batch of either version lies in `folder` itself."""
+    return bool(_batches_in(folder))
+
+
+def _batches_in(folder: Path) -> list[str]:
+    names = [name for layout in LAYOUTS for name in (*layout.train, layout.test)]
+    return [name for name in names if os.path.isfile(folder / name)]
+
+
+def read_cifar10(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The training and test images, uint8 (n, 3, 32, 32), of an archive or of a folder of unpacked batches.
+
+    Raises InputError if the path is unreadable, a batch is missing, damaged or beyond the limits above, or a
+    pickle holds more than plain values and pixels.
+    """
+    path = Path(path)
+    if os.path.isdir(path):
+        return _images(path, lambda _, file: file, _batches_in(path), lambda name: _read_file(path / name))
+    with open_plain_or_gzip(path) as stream:
+        data = read_up_to(stream, MAX_ARCHIVE_BYTES + 1)
+    if len(data) > MAX_ARCHIVE_BYTES:
+        raise InputError(f"{path}: unpacks to more than {MAX_ARCHIVE_BYTES} bytes; fetch it again")
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+            members = {member.name: member for member in archive if member.isreg()}
+            return _images(
+                path, "{}/{}".format, members, lambda name: _read_member(archive, members[name], path)
+            )
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise InputError(f"{path}: no readable CIFAR-10 archive ({error}); fetch it again") from error
+
+
+def _images(
+    path: Path,
+    named: Callable[[str, str], str],
+    present: Collection[str],
+    read: Callable[[str], bytes],
+) -> tuple[np.ndarray, np.ndarray]:
+    for layout in LAYOUTS:
+        names = [named(layout.folder, file) for file in (*layout.train, layout.test)]
+        missing = [name for name in names if name not in present]
+        if len(missing) == len(names):
+            continue
+        if missing:
+            raise InputError(f"{path}: lacks {', '.join(missing)}; fetch it again")
+        batches = [layout.decode(read(name), f"{path}: {name}") for name in names]
+        train, test = np.concatenate(batches[:-1]), batches[-1]
+        return train.reshape(-1, 3, 32, 32), np.ascontiguousarray(test).reshape(-1, 3, 32, 32)
+    raise InputError(
+        f"{path}: holds no CIFAR-10; accepted are {', '.join(ARCHIVES)} or the folders {', '.join(FOLDERS)}"
+    )
+
+
+def _read_file(path: Path) -> bytes:
+    with open_plain_or_gzip(path) as stream:
+        data = read_up_to(stream, MAX_BATCH_BYTES + 1)
+    return _limited(data, len(data), str(path))
+
+
+def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> bytes:
+    content = archive.extractfile(member)
+    assert content is not None
+    return _limited(content.read(MAX_BATCH_BYTES + 1), member.size, f"{path}: {member.name}")
+
+
+def _limited(data: bytes | bytearray, size: int, what: str) -> bytes:
+    if size > MAX_BATCH_BYTES:
+        raise InputError(f"{what}: {size} bytes, accepted are {MAX_BATCH_BYTES}; fetch it again")
+    return bytes(data)

@@ -1,0 +1,76 @@
+"""Reading plain and gzip-compressed files within stated limits, and replacing a file in one step."""
+
+import gzip
+import os
+import secrets
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from dpm.errors import InputError
+
+CHUNK = 1 << 20
+GZIP_MAGIC = b"\x1f\x8b"
+# Deflate spends at least 2 bits on a copy of at most 258 bytes.
+DEFLATE_MOST = 1032
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether the file at `path` begins as gzip does, whatever its name."""
+    with open(path, "rb") as stream:
+        return stream.read(2) == GZIP_MAGIC
+
+
+@contextmanager
+def open_plain_or_gzip(path: Path) -> Iterator[BinaryIO]:
+    """A stream over the contents of `path`, unpacked if it is gzip.
+
+    Browsers and mirrors pack and unpack without renaming, so the first bytes decide and not the name.
+    Raises InputError, also for what goes wrong while the stream is read.
+    """
+    try:
+        if is_gzip(path):
+            with gzip.open(path, "rb") as stream:
+                yield stream  # type: ignore[misc]
+        else:
+            with open(path, "rb") as plain:
+                yield plain
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: damaged or half downloaded gzip file ({error}); fetch it again") from error
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); give the path of a readable file"
+        ) from error
+
+
+def most_bytes(path: Path) -> int:
+    """The most bytes that `path` can hold once unpacked."""
+    return os.path.getsize(path) * (DEFLATE_MOST if is_gzip(path) else 1)
+
+
+def read_up_to(stream: BinaryIO, limit: int) -> bytearray:
+    """The next `limit` bytes of `stream`, fewer at its end; memory grows only with what is really there."""
+    data = bytearray()
+    while len(data) < limit and (piece := stream.read(min(CHUNK, limit - len(data)))):
+        data += piece
+    return data
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends, or vanishes if it fails.
+
+    Raises InputError if the folder cannot be written to.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "r+b") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error}); give a path in a writable folder") from error
+    finally:
+        temporary.unlink(missing_ok=True)

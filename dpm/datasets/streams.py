@@ -1,0 +1,87 @@
+"""Minibatches in an order that a generator passed in decides, so that a run can be repeated and resumed."""
+
+import operator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dpm.errors import InputError
+
+
+@dataclass(frozen=True)
+class SequentialScheme:
+    """Examples 0 .. n - 1 in order, `batch_size` at a time; the last batch may be smaller.
+
+    Raises InputError if either is not a whole number of at least 1. A batch size beyond n gives one batch.
+    """
+
+    n: int
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        for name in ("n", "batch_size"):
+            object.__setattr__(self, name, _whole(getattr(self, name), name, least=1))
+
+    @property
+    def num_batches(self) -> int:
+        """Batches in one epoch."""
+        return -(-self.n // self.batch_size)
+
+    def order(self, rng: np.random.Generator) -> np.ndarray:
+        """The indices of one epoch, (n,)."""
+        return np.arange(self.n)
+
+    def get_request_iterator(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """The index arrays of one epoch's batches; `rng` is drawn from now, not while they are taken."""
+        order = self.order(rng)
+        return (order[i : i + self.batch_size] for i in range(0, self.n, self.batch_size))
+
+
+@dataclass(frozen=True)
+class ShuffledScheme(SequentialScheme):
+    """As SequentialScheme, in an order drawn for each epoch: one permutation of `rng` and nothing else."""
+
+    def order(self, rng: np.random.Generator) -> np.ndarray:
+        return rng.permutation(self.n)
+
+
+@dataclass(frozen=True)
+class DataStream:
+    """Minibatches of `features` (n, ...) as `scheme` orders them.
+
+    Raises InputError if the scheme is for another number of examples.
+    """
+
+    features: Any
+    scheme: SequentialScheme
+
+    def __post_init__(self) -> None:
+        if len(self.features) != self.scheme.n:
+            raise InputError(
+                f"scheme: orders {self.scheme.n} examples, there are {len(self.features)}; make them equal"
+            )
+
+    def get_epoch_iterator(self, rng: np.random.Generator, start: int = 0) -> Iterator[np.ndarray]:
+        """The batches of one epoch, (batch_size, ...) and the rest in the last, without the first `start`.
+
+        With `rng` in the state it had when the epoch began, `start` batches done, this is the rest of that
+        epoch.
+        Raises InputError unless 0 <= start <= num_batches.
+        """
+        start = _whole(start, "start", least=0)
+        if start > self.scheme.num_batches:
+            raise InputError(f"start: {start}; an epoch has {self.scheme.num_batches} batches")
+        requests = list(self.scheme.get_request_iterator(rng))[start:]
+        return (self.features[request] for request in requests)
+
+
+def _whole(value: Any, name: str, least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least or isinstance(value, bool):
+        raise InputError(f"{name}: {value!r}; accepted are whole numbers of at least {least}")
+    return number

@@ -1,0 +1,113 @@
+"""Every flag of train.py: its names, the default of 2015, ours, and what it does. The docs' table is made of this."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from dpm.errors import InputError
+
+ENGINES = ("auto", "jax", "numba", "c")
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One flag.
+
+    name: hyphenated; the spelling with underscores is accepted too. kind: how its text becomes a value.
+    default: ours; default_2015: as text, "" where the flag is new. on_resume: whether a resumed run may change it.
+    """
+
+    name: str
+    kind: Any
+    default: Any
+    default_2015: str
+    help: str
+    on_resume: bool = False
+
+    @property
+    def key(self):
+        """The name with underscores."""
+        return self.name.replace("-", "_")
+
+
+def switch(text):
+    """True or False from a text that says so; 2015 took any text as true."""
+    values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in values:
+        raise InputError(f"{text!r} is neither true nor false")
+    return values[text.lower()]
+
+
+def literal_arguments(text):
+    """ "n_scales=3,step1_beta=0.01" as a dict, each value a Python literal. Raises InputError otherwise."""
+    import ast
+
+    try:
+        call = ast.parse(f"f({text})", mode="eval").body
+        if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
+            raise ValueError("only name=value pairs are accepted")
+        names = [k.arg for k in call.keywords]
+        if len(set(names)) != len(names):
+            raise ValueError("a name occurs twice")
+        return {k.arg: ast.literal_eval(k.value) for k in call.keywords}
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise InputError(
+            f"{text!r} is not a list of literals ({str(error).partition(' on line')[0].partition(': <ast')[0]}); "
+            'accepted: "n_hidden_conv=100,n_scales=3"'
+        ) from None
+
+
+TRAIN_FLAGS = (
+    Flag("batch-size", int, 512, "512", "pictures in a minibatch; more than there are count as all"),
+    Flag("lr", float, 1e-3, "1e-3", "first learning rate; times 10^(-1/1000) every 500 minibatches, not below 1e-4"),
+    Flag("resume-file", str, None, "none", "checkpoint.h5 of a run to go on with, in its own folder"),
+    Flag("suffix", str, "", "''", "text behind the run folder's name"),
+    Flag("output-dir", str, "./", "./", "folder, which must exist, in which the run folder is made"),
+    Flag("ext-every-n", int, 25, "25", "epochs between pictures and reported likelihoods", on_resume=True),
+    Flag("model-args", literal_arguments, {}, "''", 'arguments of DiffusionModel, as "n_hidden_conv=100,n_scales=3"'),
+    Flag("dropout-rate", float, 0.0, "0", "share of the inputs of every layer set to 0 in training"),
+    Flag("dataset", str, "MNIST", "MNIST", "MNIST, FASHION_MNIST, CIFAR10 or IMAGENET"),
+    Flag("plot-before-training", switch, False, "False", "true: make all pictures once before training"),
+    Flag("seed", int, 0, "", "of all random numbers: start, order, noise, pictures"),
+    Flag("epochs", int, None, "", "passes over the data; default 100, with --faithful 100,001", on_resume=True),
+    Flag("data-path", str, None, "", "folder(s) or file to look for the data in", on_resume=True),
+    Flag("backend", str, "auto", "", "engine: jax, numba, c, or auto (jax where installed)", on_resume=True),
+    Flag("dtype", str, "float32", "", "float type: float32 or float64"),
+    Flag("experiment", str, None, "", "named run: mnist or cifar10, which set data, model and batch size"),
+    Flag("faithful", switch, False, "", "train as the released code does where it differs from the paper"),
+    Flag("quiet", switch, False, "", "print nothing but errors and the last line", on_resume=True),
+)
+
+
+def resolved(given, experiment, face_epochs):
+    """All flags with a value: what was given, else the experiment's, else the default.
+
+    given: dict of key to value for the flags on the command line; experiment: an Experiment or None;
+    face_epochs: default for epochs. Raises InputError where a flag contradicts the experiment.
+    """
+    values = {flag.key: flag.default for flag in TRAIN_FLAGS}
+    values["epochs"] = face_epochs
+    if experiment is not None:
+        if given.get("dataset", experiment.dataset).upper().replace("-", "_") != experiment.dataset:
+            raise InputError(
+                f"--dataset {given['dataset']} contradicts --experiment {given['experiment']}, which is about "
+                f"{experiment.dataset}; leave one out"
+            )
+        values |= {"dataset": experiment.dataset, "batch_size": experiment.batch_size, "lr": experiment.lr}
+    values |= given
+    if experiment is not None:
+        values["model_args"] = experiment.model_args | values["model_args"]
+    _check_numbers(values)
+    return values
+
+
+def _check_numbers(values):
+    for name in ("batch_size", "ext_every_n", "epochs"):
+        if values[name] < 1:
+            raise InputError(f"--{name.replace('_', '-')}: {values[name]} is not accepted; take 1 or more")
+    if not 0 < values["lr"] < float("inf"):
+        raise InputError(f"--lr: {values['lr']} is not accepted; take a number above 0")
+    if not 0 <= values["dropout_rate"] < 1:
+        raise InputError(f"--dropout-rate: {values['dropout_rate']} is not accepted; take 0 up to below 1")
+    if values["seed"] < 0:
+        raise InputError(f"--seed: {values['seed']} is not accepted; take 0 or more")

@@ -1,0 +1,77 @@
+"""K on a data set: frozen noise and times, every picture counted once a draw."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dpm import noise
+
+
+class Estimate(NamedTuple):
+    """A mean in bits a pixel and its standard error (NaN where one number cannot have one)."""
+
+    value: float
+    standard_error: float
+
+
+def L_null(model):
+    """The log likelihood of scaled pictures under the unit Gaussian, -H_p(X_T), in bits a pixel."""
+    return -model.kernel.prior_entropy() / np.log(2) * model.n_colors
+
+
+def padded(arrays, size):
+    """Each array with zeros behind it up to `size` entries: a partial batch for a function of fixed shape."""
+    return [np.concatenate([a, np.zeros((size - len(a), *a.shape[1:]), a.dtype)]) for a in arrays]
+
+
+def picture_costs(compiled, theta, X, seed, batch_size, draw=0):
+    """-(K - L_null) of each picture at one time each, bits a pixel: (n,).
+
+    X: scaled pictures (n, c, h, w); the times spread evenly over 2..T. Noise and times depend on (seed, draw,
+    picture) alone, so every call and every batch size gives the same numbers.
+    """
+    engine, model = compiled.engine, compiled.model
+    function = compiled.costs(batch_size)
+    t = noise.stratified_times(
+        noise.generator(seed, noise.EVALUATION, draw), len(X), model.trajectory_length
+    )
+    costs = []
+    for start in range(0, len(X), batch_size):
+        part = slice(start, min(start + batch_size, len(X)))
+        indices = np.arange(part.start, part.stop)
+        N, U = noise.picture_noise(seed, noise.EVALUATION, indices, X.shape[1:], draw)
+        inputs = padded([engine.asarray(a) for a in (X[part], t[part], N, U)], batch_size)
+        inputs[1][len(indices) :] = 2  # any time of the trajectory will do for the padding
+        costs.append(function(theta, *inputs)[: len(indices)])
+    return np.concatenate(costs).astype(np.float64)
+
+
+def K_minus_L_null(compiled, theta, X, seed, batch_size, draws=1):
+    """K - L_null over the pictures X, bits a pixel: an Estimate.
+
+    The error is that of independent draws; the times are spread evenly, so the true one is smaller.
+    """
+    bounds = [-picture_costs(compiled, theta, X, seed, batch_size, draw) for draw in range(draws)]
+    return estimate(np.mean(bounds, axis=0))
+
+
+def reference_likelihood(compiled, theta, X, seed, batch_size, draws):
+    """The released estimate: the mean over `draws` random minibatches, each at one single time. An Estimate."""
+    engine, model = compiled.engine, compiled.model
+    function = compiled.costs(batch_size)
+    means = []
+    for draw in range(draws):
+        rng = noise.generator(seed, noise.LIKELIHOOD, draw)
+        pictures = X[rng.choice(len(X), size=min(batch_size, len(X)), replace=False)]
+        t, N, U = noise.minibatch_noise(rng, pictures.shape, model.trajectory_length, noise.single_time)
+        inputs = padded([engine.asarray(a) for a in (pictures, t, N, U)], batch_size)
+        inputs[1][len(pictures) :] = t[0]
+        means.append(-function(theta, *inputs)[: len(pictures)].mean(dtype=np.float64))
+        yield estimate(np.array(means))
+
+
+def estimate(values):
+    """Mean and standard error of independent values."""
+    n = len(values)
+    error = float(np.std(values, ddof=1) / n**0.5) if n > 1 else float("nan")
+    return Estimate(float(np.mean(values)), error)

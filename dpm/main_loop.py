@@ -1,0 +1,147 @@
+"""The loop over minibatches, and the signals that end it; everything else hangs on it as an extension."""
+
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dpm import noise
+from dpm.datasets import DataStream, ShuffledScheme
+from dpm.likelihood import padded
+from dpm.optimizers import decay_learning_rate
+
+LEARNING_RATE_FLOOR = 1e-4
+
+
+@dataclass
+class TrainingState:
+    """Where a run stands: what a checkpoint must keep besides the parameters and the optimizer.
+
+    step: minibatches done; cost_sum and weight_sum: over the epoch that is under way; seconds: of training;
+    rows: the log, one dict an epoch.
+    """
+
+    step: int = 0
+    cost_sum: float = 0.0
+    weight_sum: float = 0.0
+    seconds: float = 0.0
+    rows: list = field(default_factory=list)
+
+    @property
+    def epoch_cost(self):
+        """The mean cost of the epoch so far, bits a pixel."""
+        return self.cost_sum / self.weight_sum if self.weight_sum else float("nan")
+
+
+class MainLoop:
+    """Trains a model on shuffled minibatches with frozen noise of (seed, step).
+
+    compiled: a CompiledModel; theta: the flat start; rule: an optimizer with step(theta, gradient, rate);
+    X: all scaled training pictures; batch_size, lr, epochs, seed: as the flags; face: a Face.
+    extensions: objects with any of before_training(loop), after_batch(loop), after_epoch(loop),
+    after_training(loop).
+    """
+
+    def __init__(self, compiled, theta, rule, X, face, batch_size, lr, epochs, seed, extensions=()):
+        self.compiled, self.theta, self.rule = compiled, theta, rule
+        self.face, self.lr, self.seed, self.epochs = face, lr, seed, epochs
+        self.scheme = ShuffledScheme(len(X), batch_size)
+        self.stream = DataStream(X, self.scheme)
+        self.batch_size = min(batch_size, len(X))
+        self.extensions = list(extensions)
+        self.state = TrainingState()
+        self.stopped = False
+
+    @property
+    def epoch_length(self):
+        """Minibatches an epoch has: one pass over the data, or 500 as released."""
+        return self.face.epoch_batches or self.scheme.num_batches
+
+    @property
+    def epoch(self):
+        """Epochs completed."""
+        return self.state.step // self.epoch_length
+
+    @property
+    def learning_rate(self):
+        """The rate of the next step."""
+        floor = LEARNING_RATE_FLOOR
+        if not self.face.learning_rate_floor_raises:
+            floor = min(floor, self.lr)
+        return decay_learning_rate(self.lr, self.state.step, floor)
+
+    def run(self):
+        """Train until the epochs are done or a signal stops the loop after a minibatch; True if it finished."""
+        with self._signals():
+            self._notify("before_training")
+            while self.epoch < self.epochs and not self.stopped:
+                self._pass_over_data()
+            self._notify("after_training")
+        return not self.stopped
+
+    def _pass_over_data(self):
+        number, done = divmod(self.state.step, self.scheme.num_batches)
+        order = noise.generator(self.seed, noise.ORDER, number)
+        for X in self.stream.get_epoch_iterator(order, start=done):
+            start = time.perf_counter()
+            self.train_batch(X)
+            self.state.seconds += time.perf_counter() - start
+            self._notify("after_batch")
+            if self.state.step % self.epoch_length == 0:
+                self._notify("after_epoch")
+                self.state.cost_sum = self.state.weight_sum = 0.0
+            if self.stopped or self.epoch >= self.epochs:
+                return
+
+    def train_batch(self, X):
+        """One step of the optimizer on the scaled pictures X, with the noise of this step."""
+        objective = self.compiled.objective(self.batch_size * self.compiled.model.n_t_per_minibatch)
+        cost, gradient = objective(self.theta, *self.inputs(X))
+        self.theta = self.rule.step(self.theta, gradient, self.learning_rate)
+        if np.isfinite(cost):
+            self.state.cost_sum += float(cost) * len(X)
+            self.state.weight_sum += len(X)
+        self.state.step += 1
+
+    def inputs(self, X):
+        """(X, t, N, U, weights) for the objective: the pictures n_t_per_minibatch times over, and zeros behind
+        a partial batch."""
+        engine, model = self.compiled.engine, self.compiled.model
+        rng = noise.generator(self.seed, noise.TRAINING, self.state.step)
+        times = noise.single_time if self.face.single_time else noise.stratified_times
+        n_t = model.n_t_per_minibatch
+        draws = [noise.minibatch_noise(rng, X.shape, model.trajectory_length, times) for _ in range(n_t)]
+        t, N, U = (np.concatenate(parts) for parts in zip(*draws, strict=True))
+        X = np.concatenate([X] * n_t)
+        arrays = [engine.asarray(a) for a in (X, t, N, U, np.ones(len(X)))]
+        arrays = padded(arrays, self.batch_size * n_t)
+        arrays[1][len(X) :] = 2  # a time of the trajectory; the weight of the padding is 0
+        return arrays
+
+    def _notify(self, event):
+        for extension in self.extensions:
+            handler = getattr(extension, event, None)
+            if handler:
+                handler(self)
+
+    @contextmanager
+    def _signals(self):
+        """SIGINT and SIGTERM end the loop after the minibatch; a second SIGINT ends the program at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(number, frame):
+            if self.stopped and number == signal.SIGINT:
+                raise KeyboardInterrupt
+            self.stopped = True
+
+        old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)

@@ -1,0 +1,247 @@
+"""DiffusionModel: a network, a schedule and a kernel become the bound K."""
+
+import difflib
+import inspect
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor import config
+
+from dpm import schedule
+from dpm.bricks import Brick, Constant
+from dpm.errors import InputError
+from dpm.kernels.gaussian import Gaussian, GaussianKernel
+from dpm.regression import MLP_conv_dense
+from dpm.util import logit
+
+SCHEDULE = "schedule"
+SMALLEST = {
+    "spatial_width": 1,
+    "n_colors": 1,
+    "trajectory_length": 2,
+    "n_temporal_basis": 2,
+    "n_hidden_dense_lower": 0,
+    "n_hidden_dense_lower_output": 1,
+    "n_hidden_dense_upper": 1,
+    "n_hidden_conv": 0,
+    "n_layers_conv": 0,
+    "n_layers_dense_lower": 0,
+    "n_layers_dense_upper": 1,
+    "n_t_per_minibatch": 1,
+    "n_scales": 1,
+}
+LARGEST = {"step1_beta": 0.5, "uniform_noise": np.inf}
+
+
+class DiffusionModel(Brick):
+    """The Gaussian diffusion model of the released code, as a symbolic graph.
+
+    Pictures are (n, n_colors, spatial_width, spatial_width), scaled to mean 0 and variance 1. Times are the
+    paper's, t = 1..T with T = trajectory_length, one for each picture, shape (n,).
+
+    The arguments are those of 2015 (meanings and defaults in docs/from-2015.md), and three that name where the
+    release differs from the paper:
+    kl_terms: "T-1" weights a drawn time by the number of terms of Eq. 14, so that the expectation of the cost is
+        exactly -(K - L_null); "T" is the release.
+    dense_lower_depth: "n_layers_dense_lower", or "n_layers_conv" as in the release, which ignores the former.
+    constants: "float64", or "float32" as in the release, which rounds sqrt(n_hidden_conv), sqrt(
+        n_hidden_dense_lower_output) and log(2) to single precision even where all else is double.
+    Raises InputError for a value that is not accepted.
+    """
+
+    def __init__(
+        self,
+        spatial_width,
+        n_colors,
+        trajectory_length=1000,
+        n_temporal_basis=10,
+        n_hidden_dense_lower=500,
+        n_hidden_dense_lower_output=2,
+        n_hidden_dense_upper=20,
+        n_hidden_conv=20,
+        n_layers_conv=4,
+        n_layers_dense_lower=4,
+        n_layers_dense_upper=2,
+        n_t_per_minibatch=1,
+        n_scales=1,
+        step1_beta=0.001,
+        uniform_noise=0,
+        kl_terms="T-1",
+        dense_lower_depth="n_layers_dense_lower",
+        constants="float64",
+    ):
+        arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        self.arguments = checked_arguments(arguments)
+        for name, value in self.arguments.items():
+            setattr(self, name, value)
+        self.kernel = GaussianKernel()
+        self.log_2 = float(np.dtype(self.constants).type(np.log(2)))
+        self.temporal_basis = self.generate_temporal_basis()
+        self.mlp = MLP_conv_dense(
+            n_layers_conv=self.n_layers_conv,
+            n_layers_dense_lower=self.arguments[self.dense_lower_depth],
+            n_layers_dense_upper=self.n_layers_dense_upper,
+            n_hidden_conv=self.n_hidden_conv,
+            n_hidden_dense_lower=self.n_hidden_dense_lower,
+            n_hidden_dense_lower_output=self.n_hidden_dense_lower_output,
+            n_hidden_dense_upper=self.n_hidden_dense_upper,
+            spatial_width=self.spatial_width,
+            n_colors=self.n_colors,
+            n_scales=self.n_scales,
+            n_output=self.n_colors * 2 * self.n_temporal_basis,
+            constants=self.constants,
+        )
+        super().__init__("diffusionmodel", [self.mlp])
+        self.beta_perturb_coefficients = self.add_parameter(
+            "beta_perturb_coefficients", (self.n_temporal_basis,), SCHEDULE, Constant(0.0)
+        )
+        self.beta_arr = self.generate_beta_arr()
+        self.beta_bar_arr = schedule.cumulative_beta(self.beta_arr)
+
+    @property
+    def picture_shape(self):
+        """(n_colors, spatial_width, spatial_width)."""
+        return (self.n_colors, self.spatial_width, self.spatial_width)
+
+    # ------------------------------------------------------------------ the forward trajectory
+
+    def generate_temporal_basis(self):
+        """The bumps g_j(t) of Eq. 64: (n_temporal_basis, T)."""
+        return schedule.generate_temporal_basis(self.trajectory_length, self.n_temporal_basis)
+
+    def generate_beta_arr(self):
+        """beta_1..beta_T: (T,)."""
+        return schedule.generate_beta_arr(self.beta_perturb_coefficients, self.temporal_basis, self.step1_beta)
+
+    def get_t_weights(self, t):
+        """Weights that pick time t out of arrays over 1..T: (n, T)."""
+        return schedule.get_t_weights(t, self.trajectory_length)
+
+    def get_beta_forward(self, t):
+        """beta_t of each picture, (n, 1, 1, 1)."""
+        return _by_picture(pt.dot(self.get_t_weights(t), self.beta_arr))
+
+    def get_beta_full_trajectory(self):
+        """beta_bar_T, the share of noise at the end of the trajectory; a scalar."""
+        return self.beta_bar_arr[-1]
+
+    def generate_forward_diffusion_sample(self, X_noiseless, t, N, U):
+        """x_t and the posterior q(x_{t-1} | x_t, x_0) from frozen noise.
+
+        X_noiseless: pictures x_0; N: standard normal and U: uniform [0, 1) noise of the same shape. U makes
+        quantised grey levels continuous: x_0 + (U - 1/2) uniform_noise is what is diffused.
+        Returns (x_t, Gaussian).
+        """
+        X_uniformnoise = X_noiseless + (U - 0.5) * self.uniform_noise
+        t_weights = self.get_t_weights(t)
+        beta = _by_picture(pt.dot(t_weights, self.beta_arr))
+        beta_bar = _by_picture(pt.dot(t_weights, self.beta_bar_arr[1:]))
+        beta_bar_previous = _by_picture(pt.dot(t_weights, self.beta_bar_arr[:-1]))
+        X_noisy = self.kernel.sample(self.kernel.forward_marginal(X_uniformnoise, beta_bar), N)
+        return X_noisy, self.kernel.posterior(X_uniformnoise, X_noisy, beta, beta_bar, beta_bar_previous)
+
+    # ------------------------------------------------------------------ the reverse trajectory
+
+    def get_mu_sigma(self, X_noisy, t):
+        """p(x_{t-1} | x_t): f_mu and the root of f_Sigma of Table C.1, as a Gaussian.
+
+        Released form: the mean is the forward kernel's plus mu_coeff sqrt(beta_t); the variance is
+        sigmoid(beta_coeff / sqrt(T) + logit(beta_t)), near Eq. 65 (the paper's own mean is Eq. 66).
+        """
+        mu_coeff, beta_coeff = self.temporal_readout(self.mlp.apply(X_noisy), t)
+        beta_forward = self.get_beta_forward(t)
+        beta_reverse = pt.sigmoid(beta_coeff / self.trajectory_length**0.5 + logit(beta_forward))
+        mu = X_noisy * pt.sqrt(1 - beta_forward) + mu_coeff * pt.sqrt(beta_forward)
+        return Gaussian(mu, pt.sqrt(beta_reverse))
+
+    def temporal_readout(self, Z, t):
+        """Weighted sums of bumps (Eq. 63): mu_coeff and beta_coeff, each of the pictures' shape.
+
+        Z: (n, width, width, n_colors * 2 * n_temporal_basis), the network's output.
+        """
+        width = self.spatial_width
+        Z = Z.reshape((-1, width**2 * self.n_colors * 2, self.n_temporal_basis))
+        basis = np.asarray(self.temporal_basis.T, dtype=config.floatX)
+        g_t = pt.dot(self.get_t_weights(t), basis)
+        z = pt.matmul(Z, g_t[:, :, None]).reshape((-1, width, width, self.n_colors, 2))
+        mu_coeff, beta_coeff = (z[..., i].transpose(0, 3, 1, 2) for i in range(2))
+        return mu_coeff, beta_coeff
+
+    # ------------------------------------------------------------------ the bound
+
+    def get_negL_bound(self, p, q):
+        """-(K - L_null) of each picture estimated from one time each, bits a pixel: (n,).
+
+        p: the model's p(x_{t-1} | x_t), q: the posterior q(x_{t-1} | x_t, x_0) (Eq. 14). The KL divergence is
+        weighted by the number of terms in the sum over t = 2..T (by T with kl_terms="T"). L_null is the log
+        likelihood of the unit Gaussian. A pixel is all its colours.
+        """
+        kl = self.kernel.kl(q, p).mean(axis=(1, 2, 3))
+        n_terms = self.trajectory_length - (self.kl_terms == "T-1")
+        entropies = self.kernel.entropy_marginal(self.beta_bar_arr[-1]) - self.kernel.entropy_marginal(
+            self.beta_bar_arr[1]
+        )
+        # - K + L_null: the entropy of the prior in K and L_null = -H_p(X_T) cancel.
+        nats = kl * n_terms - entropies
+        return nats / self.log_2 * self.n_colors
+
+    def cost_single_t(self, X_noiseless, t, N, U):
+        """-(K - L_null) of each picture at its time, bits a pixel: (n,). Shapes as in the methods called."""
+        X_noisy, q = self.generate_forward_diffusion_sample(X_noiseless, t, N, U)
+        return self.get_negL_bound(self.get_mu_sigma(X_noisy, t), q)
+
+    def cost(self, X_noiseless, t, N, U, weights):
+        """The weighted mean over pictures of cost_single_t: what training makes small, a scalar in bits a pixel.
+
+        weights: (n,); a picture of weight 0 does not count, which fills up the last, partial batch.
+        """
+        return (weights * self.cost_single_t(X_noiseless, t, N, U)).sum() / weights.sum()
+
+    def internal_state(self, X_noisy, t):
+        """What the network computes on the way, by name: for pictures of its inside."""
+        Z = self.mlp.apply(X_noisy)
+        mu_coeff, beta_coeff = self.temporal_readout(Z, t)
+        state = {"Z": Z.transpose(0, 3, 1, 2), "mu_coeff": mu_coeff, "beta_coeff": beta_coeff}
+        if self.mlp.mlp_conv:
+            state["conv"] = self.mlp.apply_conv(X_noisy).transpose(0, 3, 1, 2)
+        if self.mlp.mlp_dense_lower:
+            state["dense_lower"] = self.mlp.apply_dense_lower(X_noisy).transpose(0, 3, 1, 2)
+        return state
+
+
+def _by_picture(values):
+    """(n,) as (n, 1, 1, 1), to broadcast over pictures."""
+    return values[:, None, None, None]
+
+
+def checked_arguments(arguments):
+    """The arguments of DiffusionModel with whole numbers as int; raises InputError where one is not accepted."""
+    checked = dict(arguments)
+    for name, smallest in SMALLEST.items():
+        value = arguments[name]
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
+            raise InputError(f"{name}: {value!r} is not a whole number; accepted: {smallest} or more")
+        if value < smallest:
+            raise InputError(f"{name}: {value!r} is too small; accepted: {smallest} or more")
+        checked[name] = int(value)
+    for name, largest in LARGEST.items():
+        value = arguments[name]
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < largest:
+            raise InputError(f"{name}: {value!r} is not accepted; it is a number from 0 to below {largest}")
+        checked[name] = float(value)
+    choices = {"kl_terms": ("T-1", "T"), "dense_lower_depth": ("n_layers_dense_lower", "n_layers_conv"), "constants": ("float64", "float32")}
+    for name, accepted in choices.items():
+        if arguments[name] not in accepted:
+            raise InputError(f"{name}: {arguments[name]!r} is not accepted; take {' or '.join(accepted)}")
+    return checked
+
+
+def known_names(arguments):
+    """arguments, a dict, if DiffusionModel takes every name in it; otherwise InputError with the nearest name."""
+    accepted = list(inspect.signature(DiffusionModel.__init__).parameters)[1:]
+    for name in arguments:
+        if name not in accepted:
+            near = difflib.get_close_matches(str(name), accepted, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"accepted: {', '.join(accepted)}"
+            raise InputError(f"model argument {name!r} is unknown; {hint}")
+    return arguments

@@ -1,0 +1,63 @@
+"""Random numbers for training, evaluation and sampling: each is a function of a seed and a position.
+
+Nothing here keeps a state between calls, so that a resumed run, another engine or another split into batches
+sees the same draws. Values are drawn in double precision and rounded by the caller.
+"""
+
+import numpy as np
+
+ORDER, TRAINING, EVALUATION, SAMPLING, START, LIKELIHOOD = range(6)
+
+
+def generator(seed, purpose, *position):
+    """The numpy Generator of one purpose at one position (integers)."""
+    return np.random.default_rng([seed, purpose, *position])
+
+
+def single_time(rng, n, trajectory_length):
+    """One time for all n pictures, uniform over 2..T: what the released code draws a minibatch. Floats (n,)."""
+    return np.full(n, 1 + np.floor(rng.uniform(1, trajectory_length)))
+
+
+def stratified_times(rng, n, trajectory_length):
+    """A time for each of n pictures, each uniform over 2..T, all of them spread evenly. Floats (n,).
+
+    The k-th of n equal parts of the range is given to a random picture. The mean over the pictures then varies
+    much less than with independent draws, and is as unbiased.
+    """
+    parts = (rng.permutation(n) + rng.random(n)) / n
+    return 2 + np.floor(parts * (trajectory_length - 1))
+
+
+def minibatch_noise(rng, shape, trajectory_length, times=stratified_times):
+    """Times (n,), standard normal noise and uniform [0, 1) noise (shape = (n, c, h, w)), drawn in this order."""
+    t = times(rng, shape[0], trajectory_length)
+    return t, rng.standard_normal(shape), rng.random(shape)
+
+
+def picture_noise(seed, purpose, indices, shape, draw=0):
+    """Normal and uniform noise of single pictures: a picture's draw depends on its index alone.
+
+    indices: positions in the data set; shape: (c, h, w); draw: 0, 1, ... for further noise of the same picture.
+    Returns two arrays (len(indices), c, h, w).
+    """
+    draws = []
+    for index in indices:
+        rng = generator(seed, purpose, draw, int(index))
+        draws.append((rng.standard_normal(shape), rng.random(shape)))
+    normal, uniform = zip(*draws, strict=True)
+    return np.stack(normal), np.stack(uniform)
+
+
+class PictureNoise:
+    """A stream of normal noise for each picture of a sample, by its number.
+
+    Picture i gets the same noise however many others are drawn with it.
+    """
+
+    def __init__(self, seed, first, n):
+        self._generators = [generator(seed, SAMPLING, i) for i in range(first, first + n)]
+
+    def __call__(self, shape):
+        """The next normal draw of shape (n, c, h, w)."""
+        return np.stack([rng.standard_normal(shape[1:]) for rng in self._generators])

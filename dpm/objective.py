@@ -1,0 +1,130 @@
+"""Compiled functions of one minibatch: the bound and its gradient, as optimizers and evaluation want them."""
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+
+from dpm.bricks import dropout_masks
+from dpm.errors import InputError
+from dpm.model import SCHEDULE
+
+
+class Layout:
+    """Where each parameter lies in one flat vector.
+
+    parameters: dict of path to Parameter, in the order of the vector.
+    """
+
+    def __init__(self, parameters):
+        self.parameters = dict(parameters)
+        sizes = [int(np.prod(p.shape)) for p in self.parameters.values()]
+        ends = np.cumsum(sizes, dtype=int)
+        self.slices = {
+            path: slice(int(end) - size, int(end))
+            for path, size, end in zip(self.parameters, sizes, ends, strict=True)
+        }
+        self.size = int(ends[-1]) if sizes else 0
+
+    def flatten(self, values, dtype):
+        """values: dict of path to array; returns the flat vector. Raises InputError for a wrong name or shape."""
+        theta = np.empty(self.size, dtype=dtype)
+        wrong = sorted(set(values) ^ set(self.parameters))
+        if wrong:
+            what = "missing" if wrong[0] in self.parameters else "not a parameter of this model"
+            raise InputError(f"parameter {wrong[0]} is {what} ({len(wrong)} names differ)")
+        for path, where in self.slices.items():
+            shape = self.parameters[path].shape
+            if np.shape(values[path]) != shape:
+                raise InputError(f"parameter {path} has shape {np.shape(values[path])}; the model's is {shape}")
+            theta[where] = np.ravel(values[path])
+        return theta
+
+    def split(self, theta):
+        """Views of the flat vector: dict of path to array."""
+        return {path: theta[where].reshape(self.parameters[path].shape) for path, where in self.slices.items()}
+
+    def givens(self, theta):
+        """Pairs that replace each parameter of a graph by its part of the symbolic vector theta."""
+        return [
+            (p.variable, theta[self.slices[path]].reshape(p.shape)) for path, p in self.parameters.items()
+        ]
+
+
+def trained_layout(model):
+    """The parameters that training changes: all but the schedule's coefficients, which stay as they are."""
+    return Layout({path: p for path, p in model.parameters().items() if p.role != SCHEDULE})
+
+
+class CompiledModel:
+    """Compiles functions of a model whose parameters come as one flat vector.
+
+    model: a DiffusionModel; engine: an Engine; layout: the parameters in the vector. A parameter outside the
+    layout keeps its constant start (the released schedule).
+    Functions are compiled when first asked for, for one batch size each, and kept.
+    """
+
+    def __init__(self, model, engine, layout=None):
+        self.model, self.engine = model, engine
+        self.layout = layout or trained_layout(model)
+        self._compiled = {}
+        self._mask_shapes = []
+
+    def objective(self, batch_size):
+        """(theta, X, t, N, U, weights) -> cost, gradient; see DiffusionModel.cost. The gradient is flat."""
+        return self.get("objective", batch_size, "XtNUw", self._cost_and_gradient)
+
+    def objective_with_dropout(self, batch_size):
+        """As objective, with masks behind the inputs: (function, their shapes)."""
+        masks = []
+
+        def build(*inputs):
+            with dropout_masks() as found:
+                outputs = self._cost_and_gradient(*inputs)
+            masks.extend(found)
+            return outputs
+
+        function = self.get("dropout", batch_size, "XtNUw", build, masks)
+        self._mask_shapes = self._mask_shapes or [(batch_size, *mask.type.shape[1:]) for mask in masks]
+        return function, self._mask_shapes
+
+    def _cost_and_gradient(self, X, t, N, U, weights):
+        cost = self.model.cost(X, t, N, U, weights)
+        wrt = [p.variable for p in self.layout.parameters.values()]
+        gradients = pytensor.grad(cost, wrt, disconnected_inputs="ignore")
+        return [cost, pt.concatenate([g.ravel() for g in gradients])]
+
+    def costs(self, batch_size):
+        """(theta, X, t, N, U) -> cost of each picture, (batch_size,); see DiffusionModel.cost_single_t."""
+        return self.get("costs", batch_size, "XtNU", self.model.cost_single_t)
+
+    def mu_sigma(self, batch_size):
+        """(theta, X_noisy, t) -> mu, sigma; see DiffusionModel.get_mu_sigma."""
+        return self.get("mu_sigma", batch_size, "Xt", lambda X, t: list(self.model.get_mu_sigma(X, t)))
+
+    def get(self, name, batch_size, kinds, build, more_inputs=()):
+        """A compiled function of (theta, *inputs, *more_inputs), build(*inputs) being its graph; kept by its name.
+
+        kinds: a letter for each input: t and w are numbers by picture, (batch_size,), all others pictures.
+        more_inputs: a list of symbolic inputs that build may fill.
+        """
+        key = name, batch_size
+        if key not in self._compiled:
+            with self.engine:
+                theta = pt.tensor("theta", dtype=self.engine.dtype, shape=(self.layout.size,))
+                inputs = [self._input(kind, batch_size) for kind in kinds]
+                outputs = build(*inputs)
+                givens = [*self.layout.givens(theta), *self._constants()]
+                self._compiled[key] = self.engine.function([theta, *inputs, *more_inputs], outputs, givens)
+        return self._compiled[key]
+
+    def _input(self, kind, batch_size):
+        by_picture = kind in "tw"
+        shape = (batch_size,) if by_picture else (batch_size, *self.model.picture_shape)
+        return pt.tensor(kind, dtype=self.engine.dtype, shape=shape)
+
+    def _constants(self):
+        return [
+            (p.variable, pt.constant(self.engine.asarray(p.initialization.generate(None, p.shape))))
+            for path, p in self.model.parameters().items()
+            if path not in self.layout.parameters
+        ]

@@ -1,0 +1,105 @@
+"""Reverse trajectories: samples, in-painting and denoising (sections 2.2 and 2.5), compiled and run."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from dpm.errors import InputError
+
+
+def diffusion_step(model, Xmid, t, noise, known, observed, precision):
+    """One step of the reverse trajectory, from x_t to x_{t-1}, as a graph (Eq. 5, with Eq. 21 for the posterior).
+
+    Xmid: x_t, (n, c, h, w); t: (n,); noise: standard normal, like Xmid.
+    known: 1 where x is held at `observed`, a delta in r(x); precision: (n,), 1 / sigma^2 of a Gaussian r(x)
+    around `observed`, 0 for none. r(x) is the same at every t (Eq. 22).
+    """
+    p = model.get_mu_sigma(Xmid, t)
+    p = model.kernel.multiply(p, observed, precision[:, None, None, None])
+    p = model.kernel.condition(p, known, observed)
+    return model.kernel.sample(p, noise)
+
+
+def generate_inpaint_mask(n_samples, n_colors, spatial_width):
+    """The released mask, 1 where pixels are known: the right half (the middle column of an odd width included)."""
+    known = np.zeros((n_samples, n_colors, spatial_width, spatial_width), dtype=bool)
+    known[:, :, :, spatial_width // 2 :] = True
+    return known
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What is known of a sample: r(x) of section 2.5, in scaled units.
+
+    observed: (n, c, h, w); known: bool of the same shape, where the sample must equal observed, or None; sigma:
+    deviation of the Gaussian noise in observed, or None. One of the two is given.
+    """
+
+    observed: np.ndarray
+    known: np.ndarray | None = None
+    sigma: float | None = None
+
+    def start(self, noise):
+        """x_T as released: the noisy observation itself, or prior noise with the known pixels put in."""
+        if self.sigma is not None:
+            return self.observed
+        return np.where(self.known, self.observed, noise(self.observed.shape))
+
+    def constraints(self, shape):
+        """known (as numbers), observed and precision for diffusion_step; raises InputError for a wrong shape."""
+        for name, value in (("observation", self.observed), ("mask", self.known)):
+            if value is not None and value.shape != shape:
+                raise InputError(f"the {name} has shape {value.shape}; accepted: {shape}")
+        if self.sigma is not None and not 0 < self.sigma < np.inf:
+            raise InputError(f"sigma: {self.sigma} is not accepted; it is a number above 0")
+        known = np.zeros(shape) if self.known is None else self.known.astype(float)
+        return known, self.observed, np.full(shape[0], 0.0 if self.sigma is None else self.sigma**-2.0)
+
+
+def capture_times(trajectory_length, num_intermediate_plots=4):
+    """The times at which the released code shows a trajectory: T, about num_intermediate_plots between, and 0."""
+    every = math.ceil(trajectory_length / (num_intermediate_plots + 2))
+    between = [t for t in range(trajectory_length - 1, 0, -1) if (trajectory_length - t) % every == 0]
+    return [trajectory_length, *between, 0]
+
+
+def generate_samples(compiled, theta, n_samples, noise, posterior=None, callback=None):
+    """Draw n_samples from the model, or from its product with r(x).
+
+    compiled: a CompiledModel; theta: its flat parameters; noise: a function of a shape that returns the next
+    standard normal draw: first x_T (unless denoising, which starts at the observation), then one draw a step.
+    posterior: a Posterior or None.
+    callback(t, X): called with x_T at t = T, after each step with the state x_{t-1}, under the number t - 1,
+    and at the end with the number 0.
+    As released the last step drawn is t = 2, and its noise stays in the sample: the sample is x_1. The edge step
+    p(x_0 | x_1), which Appendix B sets to the forward kernel, would add noise of variance beta_1.
+    Returns (n_samples, c, h, w) in scaled units.
+    """
+    model, engine = compiled.model, compiled.engine
+    shape = (n_samples, *model.picture_shape)
+    step = compiled.get("reverse", n_samples, "XtNKOw", lambda *inputs: diffusion_step(model, *inputs))
+    if posterior is None:
+        X, constraints = noise(shape), (np.zeros(shape), np.zeros(shape), np.zeros(n_samples))
+    else:
+        constraints = posterior.constraints(shape)
+        X = posterior.start(noise)
+    X, *constraints = (engine.asarray(a) for a in (X, *constraints))
+    notify = callback or (lambda t, X: None)
+    notify(model.trajectory_length, X)
+    for t in range(model.trajectory_length, 1, -1):
+        times = np.full(n_samples, t, dtype=engine.dtype)
+        X = step(theta, X, times, engine.asarray(noise(shape)), *constraints)
+        if t > 2:
+            notify(t - 1, X)
+    notify(0, X)
+    return X
+
+
+def forward_trajectory(beta_arr, X, times, noise):
+    """States of the forward trajectory at the given times, all with one noise (Eq. 3, frozen noise).
+
+    beta_arr: beta_1..beta_T; X: scaled pictures; noise: standard normal, like X. Returns a list of arrays.
+    """
+    alpha_bar = np.concatenate([[1.0], np.cumprod(1 - np.asarray(beta_arr, dtype=np.float64))])
+    return [X * alpha_bar[t] ** 0.5 + noise * (1 - alpha_bar[t]) ** 0.5 for t in times]

@@ -1,0 +1,26 @@
+"""What dpm is called, needs and installs; the tools' settings are in pyproject.toml."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="dpm",
+    version="0.1.0",
+    description="Deep unsupervised learning using nonequilibrium thermodynamics, as symbolic graphs",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["dpm", "dpm.*"]),
+    install_requires=[
+        "pytensor>=3.0,<4",
+        "numpy",
+        "scipy",
+        "h5py",
+        "tqdm",
+        "matplotlib",
+        "Pillow",
+    ],
+    extras_require={
+        "jax": ["jax"],
+        "test": ["pytest", "hypothesis", "ruff", "mypy", "psutil"],
+        "embed": ["mlxtend"],
+    },
+)

@@ -1,0 +1,333 @@
+"""Where data are looked for, in which order, what is said when they are not there, and how images lie in memory."""
+
+import os
+import struct
+import tarfile
+
+import h5py
+import numpy as np
+import pytest
+
+from dpm.datasets import NAMES, ImageData, load, write_hdf5
+from dpm.datasets import search as search_module
+from dpm.datasets.images import channel_first
+from dpm.errors import InputError
+
+LABELS = {"features": ("batch", "channel", "height", "width")}
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch):
+    monkeypatch.delenv("FUEL_DATA_PATH", raising=False)
+
+
+@pytest.fixture
+def bare(tmp_path, monkeypatch):
+    """A repository folder without any data, not even the embedded digits."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    monkeypatch.setattr(search_module, "OWN_FOLDER", folder)
+    return folder
+
+
+def images(value, n=3, shape=(1, 4, 4)):
+    pixels = np.full((n, *shape), value, np.uint8)
+    pixels[0] = 0
+    return pixels
+
+
+def write_set(path, value, shape=(1, 4, 4)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sets = {"train": {"features": images(value, 3, shape)}, "test": {"features": images(value, 2, shape)}}
+    write_hdf5(path, sets, axis_labels=LABELS)
+    return path
+
+
+def write_idx(folder, value, dash="-", parts=("train", "t10k")):
+    folder.mkdir(parents=True, exist_ok=True)
+    for n, part in zip((3, 2), parts, strict=False):
+        content = bytes([0, 0, 8, 3]) + struct.pack(">3I", n, 4, 4) + images(value, n).tobytes()
+        (folder / f"{part}-images{dash}idx3-ubyte").write_bytes(content)
+    return folder
+
+
+def write_cifar(folder, value):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]:
+        (folder / name).write_bytes(b"\1" + bytes([value]) * 3072)
+    return folder
+
+
+def mark(data):
+    return int(data.train.max())
+
+
+def test_fuels_own_file_is_loaded(golden):
+    data = load("CIFAR10", golden / "fuel")
+    expected = np.load(golden / "fuel" / "cifar10_expected.npz")
+    np.testing.assert_array_equal(data.train.reshape(20, -1), expected["train"])
+    np.testing.assert_array_equal(data.test.reshape(4, -1), expected["test"])
+    assert (data.name, data.path, data.note) == ("CIFAR10", golden / "fuel" / "cifar10.hdf5", "")
+    assert data.train.shape == (20, 3, 32, 32)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_has_its_hdf5_file(tmp_path, name):
+    path = write_set(tmp_path / f"{name.lower()}.hdf5", 9)
+    data = load(name, tmp_path)
+    assert (data.name, data.path, mark(data)) == (name, path, 9)
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist", "Fashion_MNIST", "FASHIONMNIST", "fashion_mnist"])
+def test_case_hyphens_and_underscores_do_not_matter(tmp_path, name):
+    write_set(tmp_path / "fashion_mnist.hdf5", 9)
+    assert load(name, tmp_path).name == "FASHION_MNIST"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("MNITS", "MNIST"), ("CIFAR", "CIFAR10"), ("image-nt", "IMAGENET")]
+)
+def test_a_near_miss_is_answered_with_what_was_meant(name, meant):
+    with pytest.raises(InputError, match=rf"'{name}' .*did you mean {meant}\?.*MNIST, FASHION_MNIST"):
+        load(name)
+
+
+def test_a_name_like_nothing_is_answered_with_the_names_alone():
+    with pytest.raises(InputError, match=f"accepted are {', '.join(NAMES)}") as caught:
+        load("xyz")
+    assert "did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_file_is_loaded_whatever_its_name(tmp_path, as_text):
+    path = write_set(tmp_path / "my.pictures", 7)
+    data = load("MNIST", str(path) if as_text else path)
+    assert (data.path, mark(data)) == (path, 7)
+
+
+def test_the_environments_folders_are_searched_in_order_and_before_the_repositorys(
+    tmp_path, monkeypatch, bare
+):
+    write_set(bare / "cifar10.hdf5", 1)
+    assert mark(load("CIFAR10")) == 1
+    monkeypatch.setenv("FUEL_DATA_PATH", os.pathsep.join(str(tmp_path / name) for name in ("none", "b", "a")))
+    write_set(tmp_path / "a" / "cifar10.hdf5", 2)
+    assert mark(load("CIFAR10")) == 2
+    write_set(tmp_path / "b" / "cifar10.hdf5", 3)
+    assert mark(load("CIFAR10")) == 3
+
+
+def test_a_given_path_wins_over_the_environment_and_may_be_several_folders(tmp_path, monkeypatch, bare):
+    monkeypatch.setenv("FUEL_DATA_PATH", str(write_set(tmp_path / "env" / "mnist.hdf5", 1).parent))
+    write_set(tmp_path / "a" / "mnist.hdf5", 2)
+    write_set(tmp_path / "b" / "mnist.hdf5", 3)
+    several = os.pathsep.join(str(tmp_path / name) for name in ("none", "b", "a"))
+    assert mark(load("MNIST", several)) == 3
+    assert mark(load("MNIST")) == 1
+
+
+def test_a_folder_with_the_separator_in_its_name_is_one_folder(tmp_path):
+    folder = tmp_path / f"a{os.pathsep}b"
+    write_set(folder / "mnist.hdf5", 5)
+    assert mark(load("MNIST", folder)) == 5
+
+
+def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    write_set(tmp_path / "data" / "mnist.hdf5", 5)
+    assert mark(load("MNIST", f"none{os.pathsep}~/data")) == 5
+
+
+@pytest.mark.parametrize("sub", ["", "mnist", "MNIST/raw"])
+@pytest.mark.parametrize("dash", ["-", "."])
+def test_mnists_idx_files_are_found_in_the_folder_and_its_usual_subfolders(tmp_path, monkeypatch, sub, dash):
+    write_idx(tmp_path / sub, 6, dash)
+    monkeypatch.setenv("FUEL_DATA_PATH", str(tmp_path))
+    data = load("MNIST")
+    assert (data.path, mark(data), data.note) == (tmp_path / sub, 6, "")
+    assert (data.train.shape, data.test.shape) == ((3, 1, 4, 4), (2, 1, 4, 4))
+
+
+@pytest.mark.parametrize("sub", ["fashion-mnist", "FashionMNIST/raw"])
+def test_fashions_idx_files_are_found_in_folders_named_for_it(tmp_path, monkeypatch, sub):
+    write_idx(tmp_path / sub, 6)
+    monkeypatch.setenv("FUEL_DATA_PATH", str(tmp_path))
+    assert load("FASHION_MNIST").path == tmp_path / sub
+
+
+def test_mnist_and_fashion_are_never_taken_for_each_other(tmp_path, monkeypatch, bare):
+    write_idx(tmp_path / "plain", 1)
+    monkeypatch.setenv("FUEL_DATA_PATH", str(tmp_path / "plain"))
+    with pytest.raises(InputError, match="no FASHION_MNIST found"):
+        load("FASHION_MNIST")
+    assert mark(load("FASHION_MNIST", tmp_path / "plain")) == 1, (
+        "a folder that is given is what the user says"
+    )
+    write_idx(tmp_path / "MNIST" / "raw", 2)
+    with pytest.raises(InputError, match="no FASHION_MNIST found"):
+        load("FASHION_MNIST", tmp_path / "MNIST" / "raw")
+    write_idx(tmp_path / "fashion-mnist", 3)
+    monkeypatch.setenv("FUEL_DATA_PATH", str(tmp_path / "fashion-mnist"))
+    with pytest.raises(InputError, match="no MNIST found"):
+        load("MNIST")
+
+
+def test_one_idx_file_stands_for_its_folder(tmp_path):
+    write_idx(tmp_path, 4)
+    assert mark(load("MNIST", tmp_path / "train-images-idx3-ubyte")) == 4
+
+
+def test_idx_files_without_the_test_images_are_refused_by_name(tmp_path):
+    write_idx(tmp_path, 4, parts=("train",))
+    with pytest.raises(InputError, match=r"lacks t10k-images-idx3-ubyte\(\.gz\)"):
+        load("MNIST", tmp_path)
+
+
+@pytest.mark.parametrize("where", ["", "cifar-10-batches-bin"])
+def test_cifar_folders_are_found_by_the_folder_or_its_parent(tmp_path, where):
+    write_cifar(tmp_path / "cifar-10-batches-bin", 8)
+    data = load("CIFAR10", tmp_path / where)
+    assert (mark(data), data.train.shape, data.test.shape) == (8, (5, 3, 32, 32), (1, 3, 32, 32))
+
+
+@pytest.mark.parametrize("given", ["", "cifar-10-binary.tar.gz"])
+def test_a_cifar_archive_is_found_by_its_folder_or_itself(tmp_path, given):
+    folder = write_cifar(tmp_path / "unpacked", 8)
+    path = tmp_path / "cifar-10-binary.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(folder, "cifar-10-batches-bin")
+    data = load("cifar-10", tmp_path / given)
+    assert (mark(data), data.path) == (8, path)
+
+
+def test_the_first_run_takes_the_embedded_digits_and_says_so(tmp_path, monkeypatch):
+    for value in (None, "", str(tmp_path / "none")):
+        if value is not None:
+            monkeypatch.setenv("FUEL_DATA_PATH", value)
+        data = load("mnist")
+        assert (data.train.shape, data.test.shape) == ((4000, 1, 28, 28), (1000, 1, 28, 28))
+        assert data.path == search_module.OWN_FOLDER / "mnist5k.hdf5"
+        places = ([value] if value else []) + [str(search_module.OWN_FOLDER)]
+        assert data.note == (
+            f"MNIST: no full data set in {', '.join(places)}; taking the embedded 4,000 + 1,000 digits "
+            "(--data-path FOLDER names another)"
+        )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_data_that_are_nowhere_are_answered_with_places_names_and_a_source(tmp_path, monkeypatch, bare, name):
+    places = [tmp_path / "a", tmp_path / "b"]
+    places[1].mkdir()
+    monkeypatch.setenv("FUEL_DATA_PATH", os.pathsep.join(map(str, places)))
+    with pytest.raises(InputError) as caught:
+        load(name)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert f"in order: {places[0]} (does not exist), {places[1]}, {bare};" in message
+    assert f"{name.lower()}.hdf5" in message
+    assert search_module.ORIGIN[name] in message
+    assert "--data-path" in message
+
+
+@pytest.mark.parametrize("given", ["none", "empty", f"none{os.pathsep}empty", ""])
+def test_a_wrong_path_that_was_given_never_becomes_the_embedded_digits(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=f"data_path '{given}': no MNIST found") as caught:
+        load("MNIST", given)
+    assert "embedded" not in str(caught.value)
+
+
+def test_a_damaged_file_that_is_found_is_an_error_and_not_skipped(tmp_path, monkeypatch):
+    (tmp_path / "mnist.hdf5").write_bytes(b"half")
+    monkeypatch.setenv("FUEL_DATA_PATH", str(tmp_path))
+    with pytest.raises(InputError, match=r"mnist\.hdf5: cannot be read as HDF5"):
+        load("MNIST")
+
+
+def test_a_file_without_a_test_set_is_refused_with_its_sets(tmp_path):
+    path = tmp_path / "imagenet.hdf5"
+    write_hdf5(path, {"train": {"features": images(1)}, "valid": {"features": images(1)}})
+    with pytest.raises(InputError, match=r"imagenet\.hdf5: has no set 'test'; its sets: train, valid"):
+        load("IMAGENET", tmp_path)
+
+
+def test_a_file_without_features_is_refused_with_its_sources(tmp_path, golden):
+    with pytest.raises(InputError, match=r"'features'.*available: image_features"):
+        load("IMAGENET", golden / "fuel" / "vlen.hdf5")
+
+
+def test_grey_training_and_coloured_test_images_are_refused_with_both_shapes(tmp_path):
+    with pytest.raises(InputError, match=r"\(1, 4, 4\).*\(3, 4, 4\)"):
+        ImageData("MNIST", tmp_path, images(1), images(1, shape=(3, 4, 4)))
+
+
+COUNT = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
+
+
+def test_the_colour_axis_comes_first_wherever_it_was():
+    np.testing.assert_array_equal(channel_first(COUNT, "x"), COUNT)
+    np.testing.assert_array_equal(channel_first(COUNT.transpose(0, 2, 3, 1), "x"), COUNT)
+    np.testing.assert_array_equal(channel_first(COUNT[:, 0], "x"), COUNT[:, :1])
+    np.testing.assert_array_equal(channel_first(COUNT[:, 0, :, :, None], "x"), COUNT[:, :1])
+    assert channel_first(COUNT.transpose(0, 2, 3, 1), "x").flags.c_contiguous
+
+
+def test_axis_labels_decide_where_the_shape_does_not():
+    small = np.arange(2 * 27).reshape(2, 3, 3, 3)
+    labels = ("batch", "height", "width", "channel")
+    np.testing.assert_array_equal(channel_first(small, "x"), small)
+    np.testing.assert_array_equal(channel_first(small, "x", labels), small.transpose(0, 3, 1, 2))
+    turned = COUNT.transpose(3, 2, 1, 0)
+    np.testing.assert_array_equal(channel_first(turned, "x", ("width", "height", "channel", "batch")), COUNT)
+    np.testing.assert_array_equal(
+        channel_first(COUNT[:, 0].transpose(1, 2, 0), "x", ("height", "width", "batch")), COUNT[:, :1]
+    )
+
+
+def test_labels_in_a_file_are_obeyed(tmp_path):
+    path = tmp_path / "last.hdf5"
+    pixels = np.arange(2 * 27, dtype=np.uint8).reshape(2, 3, 3, 3)
+    labels = {"features": ("batch", "height", "width", "channel")}
+    write_hdf5(path, {"train": {"features": pixels}, "test": {"features": pixels}}, axis_labels=labels)
+    np.testing.assert_array_equal(load("IMAGENET", path).train, pixels.transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (2, 4, 8, 8),
+        (2, 8, 8, 4),
+        (2, 2, 8, 8),
+        (2, 1, 8, 6),
+        (2, 8, 6),
+        (2, 8, 6, 3),
+        (2, 784),
+        (0, 1, 8, 8),
+        (5,),
+    ],
+    ids=str,
+)
+def test_rgba_other_colours_oblong_flat_and_no_images_are_refused_with_their_shape(shape):
+    with pytest.raises(InputError) as caught:
+        channel_first(np.zeros(shape), "file x")
+    assert str(caught.value).startswith("file x: ")
+    assert str(shape) in str(caught.value)
+    assert "square" in str(caught.value)
+
+
+def test_rgba_in_a_file_is_refused_by_file_and_set(tmp_path):
+    path = write_set(tmp_path / "rgba.hdf5", 3, (4, 8, 8))
+    with pytest.raises(InputError, match=r"rgba\.hdf5, train: images of shape \(3, 4, 8, 8\)"):
+        load("IMAGENET", path)
+
+
+def test_only_the_features_are_read(tmp_path):
+    path = write_set(tmp_path / "mnist.hdf5", 3)
+    with h5py.File(path, "a") as file:
+        split = np.repeat(file.attrs["split"], 2)
+        split["source"][::2] = b"names"
+        file.attrs["split"] = split
+        file.create_dataset("names", data=["a"] * 5, dtype=h5py.string_dtype())
+    assert mark(load("MNIST", path)) == 3

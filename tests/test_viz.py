@@ -1,0 +1,483 @@
+"""The pictures: pixels, files, failures, and nothing that grows."""
+
+import gc
+import io
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from dpm import viz
+from dpm.errors import InputError
+
+ROWS = [
+    {"epoch": 1, "train_K_minus_L_null": -0.5, "test_K_minus_L_null": "", "learning_rate": 1e-3},
+    {"epoch": 2, "train_K_minus_L_null": 0.4, "test_K_minus_L_null": 0.3, "learning_rate": 9e-4},
+    {"epoch": 3, "train_K_minus_L_null": float("nan"), "learning_rate": "0.0008", "skipped_steps": 7},
+]
+
+
+def uniform(*shape, seed=0):
+    return np.random.default_rng(seed).uniform(size=shape)
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def has_colour(path, colour):
+    return (pixels(path)[..., :3] == colour).all(axis=-1).any()
+
+
+# Every writer as (its name, call with a folder, the files it makes).
+WRITERS = {
+    "plot_images": (lambda d: viz.plot_images(uniform(5, 1, 4, 4), d / "a.png", "title"), ["a.png"]),
+    "save_images": (
+        lambda d: viz.save_images(uniform(5, 3, 4, 4), d / "s_t0010.5"),
+        ["s_t0010.5.npz", "s_t0010.5.png"],
+    ),
+    "plot_trajectory": (
+        lambda d: viz.plot_trajectory([uniform(3, 1, 4, 4)] * 2, [0, 1000], d / "t.png"),
+        ["t.png"],
+    ),
+    "show_receptive_fields": (
+        lambda d: viz.show_receptive_fields(uniform(16, 5) - 0.5, d / "rf.png"),
+        ["rf.png"],
+    ),
+    "plot_parameter": (
+        lambda d: viz.plot_parameter(uniform(16, 5) - 0.5, d / "params-W", "W"),
+        ["params-W_raw.png", "params-W_rf.png"],
+    ),
+    "plot_monitors": (lambda d: viz.plot_monitors(ROWS, d / "m.png"), ["m.png"]),
+    "animate": (
+        lambda d: viz.animate([uniform(3, 1, 4, 4, seed=s) for s in (0, 1)], d / "a.gif", 5),
+        ["a.gif"],
+    ),
+}
+each_writer = pytest.mark.parametrize(("write", "files"), WRITERS.values(), ids=WRITERS)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (784, True),
+        (3072, True),
+        (1, True),
+        (3, True),
+        (np.int64(12), True),
+        (10**30, True),
+        (500, False),
+        (2, False),
+        (0, False),
+        (-4, False),
+        (10**30 + 1, False),
+    ],
+)
+def test_is_square(number, expected):
+    assert viz.is_square(number) is expected
+
+
+# ---- image_grid ----
+
+
+def test_one_image_is_framed_by_grey():
+    expected = [[128, 128, 128, 128], [128, 0, 255, 128], [128, 51, 102, 128], [128, 128, 128, 128]]
+    grid = viz.image_grid([[[[0.0, 1.0], [0.2, 0.4]]]])
+    assert grid.dtype == np.uint8
+    assert grid.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("n", "rows", "columns"), [(1, 1, 1), (2, 1, 2), (3, 2, 2), (5, 2, 3), (49, 7, 7), (50, 7, 8)]
+)
+@pytest.mark.parametrize("gap", [0, 1, 3])
+def test_every_image_is_in_reading_order_and_the_rest_is_blank(n, rows, columns, gap):
+    images = uniform(n, 1, 3, 2)
+    grid = viz.image_grid(images, gap=gap)
+    assert grid.shape == (rows * (3 + gap) + gap, columns * (2 + gap) + gap)
+    expected = np.full_like(grid, 128)
+    for i, image in enumerate(images):
+        top, left = gap + i // columns * (3 + gap), gap + i % columns * (2 + gap)
+        expected[top : top + 3, left : left + 2] = np.round(255 * image[0])
+    np.testing.assert_array_equal(grid, expected)
+
+
+def test_colour_channels_stay_in_place():
+    images = uniform(3, 3, 2, 4)
+    grid = viz.image_grid(images, rows=1, gap=0)
+    np.testing.assert_array_equal(grid[:, 4:8], np.round(255 * images[1]).transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize(("rows", "shape"), [(1, (4, 16)), (2, (7, 10)), (4, (13, 7)), (9, (28, 4))])
+def test_rows_can_be_chosen(rows, shape):
+    assert viz.image_grid(uniform(5, 1, 2, 2), rows=rows).shape == shape
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_eight_bit_levels_survive_and_values_outside_are_clipped(dtype):
+    levels = (np.arange(256) / 255).astype(dtype).reshape(1, 1, 16, 16)
+    np.testing.assert_array_equal(viz.image_grid(levels, gap=0).ravel(), np.arange(256))
+    assert viz.image_grid(np.array([-0.1, 1.1, -1e4, 6e4], dtype).reshape(1, 1, 2, 2), gap=0).tolist() == [
+        [0, 255],
+        [0, 255],
+    ]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_non_finite_pixels_are_magenta(channels, bad):
+    images = np.full((2, channels, 2, 2), 0.2)
+    images[1, channels - 1, 0, 1] = bad
+    grid = viz.image_grid(images, gap=0)
+    expected = np.full((2, 4, 3), 51)
+    expected[0, 3] = viz.MAGENTA
+    np.testing.assert_array_equal(grid, expected)
+
+
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        (np.zeros((2, 28, 28)), r"\(2, 28, 28\).*\(n, 1, h, w\) and \(n, 3, h, w\)"),
+        (np.zeros((2, 28, 28, 3)), r"\(2, 28, 28, 3\).*accepted"),
+        (np.zeros((2, 4, 8, 8)), r"\(2, 4, 8, 8\).*accepted"),
+        (np.zeros((0, 1, 8, 8)), r"\(0, 1, 8, 8\).*accepted"),
+        (np.zeros((1, 1, 8, 8), np.uint8), "uint8.*255"),
+        (np.zeros((1, 1, 8, 8), complex), "complex128"),
+    ],
+)
+def test_other_images_are_refused(images, says):
+    with pytest.raises(InputError, match=says) as caught:
+        viz.image_grid(images)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("arguments", [{"rows": 0}, {"rows": 1.5}, {"gap": -1}])
+def test_other_layouts_are_refused(arguments):
+    with pytest.raises(InputError, match=next(iter(arguments))):
+        viz.image_grid(np.zeros((1, 1, 2, 2)), **arguments)
+
+
+# ---- files of images ----
+
+
+def test_mnist_sheet_is_enlarged_exactly(tmp_path):
+    images = uniform(49, 1, 28, 28)
+    path = viz.plot_images(images, tmp_path / "x.png", title="49 samples, β = 0.001")
+    shown = pixels(path)
+    assert shown.shape == (816, 816)
+    np.testing.assert_array_equal(shown, np.kron(viz.image_grid(images), np.ones((4, 4), np.uint8)))
+    with Image.open(path) as image:
+        assert image.text == {"Title": "49 samples, β = 0.001"}
+
+
+def test_scale_can_be_chosen(tmp_path):
+    images = uniform(2, 3, 5, 4)
+    np.testing.assert_array_equal(
+        pixels(viz.plot_images(images, str(tmp_path / "x.png"), scale=1)), viz.image_grid(images)
+    )
+    with pytest.raises(InputError, match="scale: 0"):
+        viz.plot_images(images, tmp_path / "y.png", scale=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_saved_images_are_exact(tmp_path, dtype):
+    images = (uniform(5, 1, 3, 3) * 4 - 2).astype(dtype)
+    images[0, 0, 0, 0] = np.nan
+    arrays, picture = viz.save_images(images, tmp_path / "samples_t0010.5_batch000001")
+    assert [p.name for p in (arrays, picture)] == [f"samples_t0010.5_batch000001.{e}" for e in ("npz", "png")]
+    with np.load(arrays) as saved:
+        assert saved.files == ["X"]
+        assert saved["X"].dtype == dtype
+        np.testing.assert_array_equal(saved["X"], images)
+    assert has_colour(picture, viz.MAGENTA)
+
+
+@pytest.mark.parametrize(("width", "columns"), [(1, 4), (2, 4), (7, 4), (16, 6)])
+def test_trajectory_shows_first_images_of_each_time_unblurred(tmp_path, width, columns):
+    states = [uniform(12, 1, 2, width, seed=s) for s in range(3)]
+    shown = pixels(viz.plot_trajectory(states, [1000, 500, 0], tmp_path / "t.png", columns))[..., :3]
+    grid = viz.image_grid(np.concatenate([s[:columns] for s in states]), rows=3)
+    scale = round(800 / max(grid.shape))
+    height, right = grid.shape[0] * scale, grid.shape[1] * scale
+    assert shown.shape[:2] == (height + 16, 96 + right + 8)
+    exact = np.kron(grid, np.ones((scale, scale), np.uint8))
+    np.testing.assert_array_equal(shown[8:-8, -right - 8 : -8], np.stack([exact] * 3, axis=-1))
+    labels = (shown[:, : -right - 8] < 128).all(axis=2)
+    assert not labels[:, :4].any(), "the longest label reaches the edge"
+    thirds = [part.any() for part in np.array_split(labels, 3)]
+    assert thirds == [True] * 3
+
+
+def test_trajectory_of_many_low_rows_keeps_labels_apart(tmp_path):
+    states = [np.full((1, 1, 1, 1), 0.5)] * 300
+    shown = pixels(viz.plot_trajectory(states, range(300), tmp_path / "t.png"))[..., :3]
+    inked = (shown[:, :60] < 128).all(axis=2).any(axis=1)
+    runs = np.flatnonzero(np.diff(inked.astype(int)) == 1)
+    assert 10 < len(runs) < 300
+    assert np.diff(runs).min() >= 12
+
+
+@pytest.mark.parametrize(
+    ("states", "times", "says"),
+    [
+        ([], [], "states"),
+        ([np.zeros((1, 1, 2, 2)), np.zeros((1, 1, 2, 3))], [0, 1], r"\(1, 1, 2, 3\)"),
+        ([np.zeros((1, 1, 2, 2))], [0, 1], "times: 2 given for 1"),
+    ],
+)
+def test_other_trajectories_are_refused(tmp_path, states, times, says):
+    with pytest.raises(InputError, match=says):
+        viz.plot_trajectory(states, times, tmp_path / "t.png")
+
+
+# ---- animation ----
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_animation_has_every_frame_for_its_time(tmp_path, channels):
+    states = [uniform(4, channels, 5, 5, seed=s) for s in range(6)]
+    with Image.open(viz.animate(states, tmp_path / "a.gif", fps=8)) as gif:
+        assert gif.n_frames == 6
+        assert gif.info["loop"] == 0
+        durations = []
+        for index, state in enumerate(states):
+            gif.seek(index)
+            durations.append(gif.info["duration"])
+            grid = viz.image_grid(state)
+            exact = grid.repeat(round(400 / 13), axis=0).repeat(round(400 / 13), axis=1)
+            shown = np.asarray(gif.convert("L" if channels == 1 else "RGB"))
+            np.testing.assert_allclose(shown.astype(int), exact, atol=0 if channels == 1 else 8)
+    assert durations == [120] * 5 + [2000]
+
+
+def test_animation_of_one_frame_and_of_frames_with_nan(tmp_path):
+    state = uniform(1, 1, 3, 3)
+    with Image.open(viz.animate([state], tmp_path / "one.gif")) as gif:
+        assert (gif.n_frames, gif.info["duration"]) == (1, 2000)
+    bad = state.copy()
+    bad[0, 0, 1, 1] = np.nan
+    with Image.open(viz.animate([state, bad], tmp_path / "nan.gif")) as gif:
+        gif.seek(1)
+        centre = np.array(gif.convert("RGB").getpixel((gif.width // 2, gif.height // 2)))
+    assert np.abs(centre - viz.MAGENTA).max() <= 8
+
+
+@pytest.mark.parametrize("fps", [0, -1, 51, float("nan")])
+def test_other_frame_rates_are_refused(tmp_path, fps):
+    with pytest.raises(InputError, match="fps"):
+        viz.animate([uniform(1, 1, 3, 3)], tmp_path / "a.gif", fps)
+
+
+# ---- parameters ----
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_weight_lights_its_own_pixel(tmp_path, channels):
+    side, place = 7, (channels - 1, 2, 5)  # row 2, column 5 of the last channel
+    weights = np.zeros((channels * side * side, 4))
+    weights[np.ravel_multi_index(place, (channels, side, side)), 3] = 0.01
+    weights[np.ravel_multi_index(place, (channels, side, side)), 1] = -20
+    shown = pixels(viz.show_receptive_fields(weights, tmp_path / "rf.png"))
+    scale = round(800 / (2 * (side + 1) + 1))
+    small = shown[::scale, ::scale].reshape(17, 17, channels)
+    expected = np.full((4, channels, side, side), 128)
+    expected[(3, *place)], expected[(1, *place)] = 255, 0
+    for unit, (top, left) in enumerate([(1, 1), (1, 9), (9, 1), (9, 9)]):
+        tile = small[top : top + side, left : left + side]
+        np.testing.assert_array_equal(tile.transpose(2, 0, 1), expected[unit])
+    assert (small[0] == 255).all(), "a field of zeros has a visible edge"
+
+
+def test_filters_are_tiles_or_rows(tmp_path):
+    filters = uniform(5, 2, 3, 3) - 0.5
+    shown = pixels(viz.show_receptive_fields(filters, tmp_path / "rf.png"))
+    scale = round(800 / 21)
+    small = shown[::scale, ::scale]
+    assert small.shape == (5 * 4 + 1, 2 * 4 + 1)
+    expected = np.round(255 * (0.5 + 0.5 * filters[4] / np.abs(filters[4]).max()))
+    np.testing.assert_array_equal(small[17:20, 5:8], expected[1])
+    coloured = pixels(viz.show_receptive_fields(uniform(5, 3, 3, 3), tmp_path / "c.png"))
+    assert coloured.shape == (9 * 62, 13 * 62, 3)
+
+
+def test_no_more_units_than_asked(tmp_path):
+    for units, side in [(101, 31), (99, 31), (4, 7)]:
+        shown = pixels(viz.show_receptive_fields(uniform(4, units), tmp_path / "rf.png"))
+        assert shown.shape == (side * round(800 / side),) * 2
+    assert pixels(viz.show_receptive_fields(uniform(4, 9), tmp_path / "rf.png", 1)).shape == (800, 800)
+
+
+@pytest.mark.parametrize("shape", [(500, 20), (9,), (4, 1, 3, 5), (2, 2, 2), (9, 0)])
+def test_other_weights_are_refused(tmp_path, shape):
+    with pytest.raises(InputError, match=r"weights: .*\(" + str(shape)[1:-1]):
+        viz.show_receptive_fields(np.zeros(shape), tmp_path / "rf.png")
+
+
+@pytest.mark.parametrize(
+    ("shape", "endings"),
+    [
+        ((16, 3), ["raw", "rf"]),
+        ((6, 20, 3, 3), ["raw", "rf"]),
+        ((12,), ["raw"]),
+        ((), ["raw"]),
+        ((500, 4), ["raw"]),
+        ((3, 9), ["raw"]),
+        ((5, 20, 1, 1), ["raw"]),
+        ((2, 3, 4, 5, 6), ["raw"]),
+    ],
+)
+def test_parameter_has_the_pictures_that_apply(tmp_path, shape, endings):
+    paths = viz.plot_parameter(uniform(*shape), tmp_path / "params-a.b", "/mlp/linear_0.W $x_{$")
+    assert [p.name for p in paths] == [f"params-a.b_{e}.png" for e in endings]
+    for path in paths:
+        assert min(pixels(path).shape[:2]) > 200
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [0.1] * 5,
+        np.zeros((5, 5)),
+        [1, 1 + 2.3e-16],
+        [3e38, -3e38],
+        [[1.7e308, -1.7e308]],
+        [5e-324, 0],
+        [[np.nan, np.inf]],
+        [np.nan],
+        [[True, False]],
+        np.arange(5),
+    ],
+    ids=str,
+)
+def test_any_numbers_can_be_drawn(tmp_path, value):
+    (path,) = viz.plot_parameter(value, tmp_path / "p", "p")
+    bad = not (np.abs(np.asarray(value, float)) < 1e150).all()
+    assert has_colour(path, (255, 0, 255)) == bad
+
+
+def test_one_nan_in_a_large_matrix_is_seen(tmp_path):
+    matrix = uniform(784, 500)
+    matrix[400, 300] = np.nan
+    for path in viz.plot_parameter(matrix[:, 250:350], tmp_path / "p", "p"):
+        assert has_colour(path, viz.MAGENTA)
+
+
+@pytest.mark.parametrize("value", [[], ["a"], [1j]])
+def test_other_parameters_are_refused(tmp_path, value):
+    with pytest.raises(InputError, match=r"parameter: .* real"):
+        viz.plot_parameter(value, tmp_path / "p", "p")
+
+
+# ---- monitors ----
+
+
+def colour(code):
+    return tuple(bytes.fromhex(code[1:]))
+
+
+@pytest.mark.parametrize("rows", [ROWS, ROWS[1:2]], ids=["many", "one"])
+def test_monitors_show_all_curves(tmp_path, rows):
+    path = viz.plot_monitors(rows, tmp_path / "m.png")
+    for code in (viz.BLUE, viz.ORANGE, viz.DARK):
+        assert has_colour(path, colour(code))
+
+
+def test_one_logged_epoch_is_a_visible_dot(tmp_path):
+    def ink(row):
+        return (
+            (pixels(viz.plot_monitors([row], tmp_path / "m.png"))[..., :3] == colour(viz.BLUE))
+            .all(axis=2)
+            .sum()
+        )
+
+    assert ink(ROWS[1]) > ink({"epoch": 2, "train_K_minus_L_null": None}) + 10  # more than in the legend
+
+
+@pytest.mark.parametrize("rows", [[], [{}], [{"epoch": "", "learning_rate": 1e-3}]])
+def test_monitors_need_an_epoch(tmp_path, rows):
+    with pytest.raises(InputError, match=f"none of {len(rows)} rows"):
+        viz.plot_monitors(rows, tmp_path / "m.png")
+
+
+# ---- all writers ----
+
+
+@each_writer
+def test_same_input_same_bytes(tmp_path, write, files):
+    first, second = tmp_path / "1", tmp_path / "2"
+    for folder in (first, second):
+        folder.mkdir()
+        write(folder)
+        assert sorted(p.name for p in folder.iterdir()) == files
+    for name in files:
+        data = (first / name).read_bytes()
+        assert data == (second / name).read_bytes()
+        if name.endswith(".npz"):
+            dates = {entry.date_time for entry in zipfile.ZipFile(io.BytesIO(data)).infolist()}
+            assert dates == {(1980, 1, 1, 0, 0, 0)}, "no clock in the file"
+        else:
+            with Image.open(io.BytesIO(data)) as image:
+                assert set(getattr(image, "text", {})) <= {"Title"}
+
+
+@each_writer
+@pytest.mark.parametrize("step", ["os.replace", "pathlib.Path.write_bytes"])
+def test_failure_keeps_the_old_and_leaves_nothing(tmp_path, monkeypatch, write, files, step):
+    (tmp_path / files[-1]).write_text("old")
+    real = viz.Path.write_bytes
+
+    def fail(first, second):
+        if step != "os.replace":
+            real(first, second[: len(second) // 2])
+        raise OSError("disk full")
+
+    monkeypatch.setattr(step, fail)
+    with pytest.raises(OSError, match="disk full"):
+        write(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [files[-1]]
+    assert (tmp_path / files[-1]).read_text() == "old"
+
+
+@each_writer
+def test_missing_folder_is_named(tmp_path, write, files):
+    with pytest.raises(InputError, match=r"folder .*absent does not exist"):
+        write(tmp_path / "absent")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["x.pdf", "x", "folder.png"])
+def test_paths_that_are_not_pictures_are_refused(tmp_path, name):
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(InputError, match=name):
+        viz.plot_images(uniform(1, 1, 2, 2), tmp_path / name)
+
+
+def test_pictures_get_the_usual_permissions(tmp_path):
+    (tmp_path / "plain").touch()
+    path = viz.plot_images(uniform(1, 1, 2, 2), tmp_path / "x.png")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_two_hundred_plots_leave_nothing_in_memory(tmp_path):
+    def some(number):
+        for index in range(number):
+            chosen = "plot_trajectory" if index % 20 else ("plot_parameter", "plot_monitors")[index // 20 % 2]
+            WRITERS[chosen][0](tmp_path)
+        gc.collect()
+        objects = gc.get_objects()
+        return len(objects), sum(isinstance(o, Figure) for o in objects)
+
+    before, _ = some(22)  # first uses fill caches
+    after, figures = some(200)
+    assert figures == 0
+    assert after - before < 200
+
+
+def test_neither_pyplot_nor_a_display_is_needed():
+    code = "import sys, dpm.viz; sys.exit('matplotlib.pyplot' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
