@@ -37,15 +37,13 @@ def read_digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def split(images: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-    """The first 400 digits of each class for training and the rest for testing, in an order fixed by SEED."""
+    """400 digits of each class to train and the other 100 to test, both in mixed order, all by SEED."""
     # The raw stream of a bit generator never changes between versions of numpy; that of `permutation` may.
-    order = np.argsort(np.random.PCG64(SEED).random_raw(len(labels)), kind="stable")
-    shuffled = labels[order, 0]
-    rank = np.empty(len(labels), int)
-    for digit in np.unique(shuffled):
-        members = shuffled == digit
-        rank[members] = np.arange(members.sum())
-    chosen = {"train": order[rank < TRAIN_PER_CLASS], "test": order[rank >= TRAIN_PER_CLASS]}
+    choice, order = np.random.PCG64(SEED).random_raw(2 * len(labels)).reshape(2, -1)
+    classes = [np.flatnonzero(labels[:, 0] == digit) for digit in np.unique(labels)]
+    shuffled = np.stack([members[np.argsort(choice[members])] for members in classes])
+    parts = {"train": shuffled[:, :TRAIN_PER_CLASS].ravel(), "test": shuffled[:, TRAIN_PER_CLASS:].ravel()}
+    chosen = {name: rows[np.argsort(order[rows])] for name, rows in parts.items()}
     return {name: {"features": images[rows], "targets": labels[rows]} for name, rows in chosen.items()}
 
 

@@ -61,6 +61,14 @@ def load(path):
     return meta, arrays
 
 
+def split(arrays):
+    """The arrays of a checkpoint as (parameters by Blocks path, optimizer's arrays by name)."""
+    parts = []
+    for prefix in ("/parameters", "/optimizer/"):
+        parts.append({name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)})
+    return tuple(parts)
+
+
 def array_hash(array):
     """SHA-256 over type, shape and bytes."""
     array = np.ascontiguousarray(array)

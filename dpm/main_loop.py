@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dpm import noise
+from dpm.bricks import draw_masks
 from dpm.datasets import DataStream, ShuffledScheme
 from dpm.likelihood import padded
 from dpm.optimizers import decay_learning_rate
@@ -40,17 +41,20 @@ class MainLoop:
     """Trains a model on shuffled minibatches with frozen noise of (seed, step).
 
     compiled: a CompiledModel; theta: the flat start; rule: an optimizer with step(theta, gradient, rate);
-    X: all scaled training pictures; batch_size, lr, epochs, seed: as the flags; face: a Face.
+    X: all scaled training pictures; batch_size, lr, epochs, seed, dropout_rate: as the flags; face: a Face.
     extensions: objects with any of before_training(loop), after_batch(loop), after_epoch(loop),
     after_training(loop).
     """
 
-    def __init__(self, compiled, theta, rule, X, face, batch_size, lr, epochs, seed, extensions=()):
+    def __init__(
+        self, compiled, theta, rule, X, face, batch_size, lr, epochs, seed, dropout_rate=0.0, extensions=()
+    ):
         self.compiled, self.theta, self.rule = compiled, theta, rule
         self.face, self.lr, self.seed, self.epochs = face, lr, seed, epochs
         self.scheme = ShuffledScheme(len(X), batch_size)
         self.stream = DataStream(X, self.scheme)
         self.batch_size = min(batch_size, len(X))
+        self.dropout_rate = dropout_rate
         self.extensions = list(extensions)
         self.state = TrainingState()
         self.stopped = False
@@ -98,13 +102,23 @@ class MainLoop:
 
     def train_batch(self, X):
         """One step of the optimizer on the scaled pictures X, with the noise of this step."""
-        objective = self.compiled.objective(self.batch_size * self.compiled.model.n_t_per_minibatch)
-        cost, gradient = objective(self.theta, *self.inputs(X))
+        cost, gradient = self.objective(X)
         self.theta = self.rule.step(self.theta, gradient, self.learning_rate)
         if np.isfinite(cost):
             self.state.cost_sum += float(cost) * len(X)
             self.state.weight_sum += len(X)
         self.state.step += 1
+
+    def objective(self, X):
+        """Cost and flat gradient on the scaled pictures X, with the noise of this step."""
+        size = self.batch_size * self.compiled.model.n_t_per_minibatch
+        inputs = self.inputs(X)
+        if not self.dropout_rate:
+            return self.compiled.objective(size)(self.theta, *inputs)
+        function, shapes = self.compiled.objective_with_dropout(size)
+        rng = noise.generator(self.seed, noise.DROPOUT, self.state.step)
+        masks = [self.compiled.engine.asarray(m) for m in draw_masks(rng, shapes, self.dropout_rate)]
+        return function(self.theta, *inputs, *masks)
 
     def inputs(self, X):
         """(X, t, N, U, weights) for the objective: the pictures n_t_per_minibatch times over, and zeros behind

@@ -1,4 +1,4 @@
-"""Pixels however they are stored are the same pixels, other data are not taken for pixels, and scaling is exact."""
+"""Pixels are the same in every form, other data are not taken for pixels, and scaling is exact."""
 
 import tracemalloc
 
@@ -34,7 +34,6 @@ def test_the_same_images_in_every_form_are_the_same(pixels):
     ]
     for form in forms:
         found, quantised = to_unit_range(form)
-        # Half-precision black and white is the same as itself alone: its levels are exact.
         assert quantised
         assert found.dtype == np.float64
         np.testing.assert_array_equal(found, expected)

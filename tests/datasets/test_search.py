@@ -1,4 +1,4 @@
-"""Where data are looked for, in which order, what is said when they are not there, and how images lie in memory."""
+"""Where data are looked for and in which order, what is said when they are nowhere, how images lie."""
 
 import os
 import struct

@@ -1,4 +1,4 @@
-"""Minibatches: every example once, the last partial batch kept, the order a function of the generator alone."""
+"""Minibatches: each example once, the last partial batch kept, the order from the generator alone."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_sequential_batches_are_in_order():
 def test_the_order_depends_on_the_generator_passed_in_and_changes_each_epoch():
     scheme = ShuffledScheme(50, 50)
     rng = np.random.default_rng(1)
-    first, second = ([*scheme.get_request_iterator(rng)][0].tolist() for _ in range(2))
+    first, second = (next(iter(scheme.get_request_iterator(rng))).tolist() for _ in range(2))
     (again,) = scheme.get_request_iterator(np.random.default_rng(1))
     (other,) = scheme.get_request_iterator(np.random.default_rng(2))
     assert first == again.tolist()
@@ -96,10 +96,10 @@ def test_sizes_may_be_numpy_integers():
 @pytest.mark.parametrize("start", [-1, 4, 1.0])
 def test_a_start_outside_the_epoch_is_refused(start):
     stream = DataStream(np.arange(7), SequentialScheme(7, 3))
-    with pytest.raises(InputError, match="^start: "):
+    with pytest.raises(InputError, match=r"^start: "):
         stream.get_epoch_iterator(np.random.default_rng(0), start)
 
 
 def test_a_scheme_for_another_number_of_examples_is_refused():
-    with pytest.raises(InputError, match="^scheme: orders 5 examples, .* 4;"):
+    with pytest.raises(InputError, match=r"^scheme: orders 5 examples, .* 4;"):
         DataStream(np.arange(4), SequentialScheme(5, 2))

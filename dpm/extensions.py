@@ -1,0 +1,364 @@
+"""What hangs on the main loop: log, progress, checkpoints, pictures, the reported likelihood."""
+
+import csv
+import io
+import json
+import sys
+import warnings
+from contextlib import suppress
+
+import numpy as np
+from tqdm import tqdm
+
+from dpm import checkpoint, likelihood, noise, viz
+from dpm.files import replacing
+from dpm.sampler import (
+    Posterior,
+    capture_times,
+    forward_trajectory,
+    generate_inpaint_mask,
+    generate_samples,
+)
+
+COLUMNS = (
+    "epoch",
+    "step",
+    "seconds",
+    "train_K",
+    "train_K_minus_L_null",
+    "test_K",
+    "test_K_minus_L_null",
+    "learning_rate",
+    "skipped_steps",
+)
+PICTURES = 49
+
+
+def standard_extensions(folder, config, data, flags):
+    """Those of train.py, in the order in which they act."""
+    every = flags["ext_every_n"]
+    plots = [
+        PlotSamples(folder, data),
+        PlotParameters(folder),
+        PlotGradients(folder),
+        PlotInternalState(folder, data),
+        LogLikelihood(data["test"], flags["quiet"]),
+    ]
+    return [
+        Monitoring(data["test"]),
+        Printing(flags["quiet"]),
+        WriteLog(folder),
+        Checkpoint(folder, config),
+        *[EveryN(plot, every, flags["plot_before_training"], folder) for plot in plots],
+        EveryN(PlotMonitors(folder), every, False, folder),
+    ]
+
+
+class Monitoring:
+    """A log row after each epoch: K and K - L_null of training and test data in bits a pixel.
+
+    Training: the mean over the epoch's minibatches, each before its step. Test: every picture once, with the same
+    times and noise at every epoch.
+    """
+
+    def __init__(self, test):
+        self.test = test
+
+    def after_epoch(self, loop):
+        null = likelihood.L_null(loop.compiled.model)
+        test = likelihood.K_minus_L_null(
+            loop.compiled, loop.theta, self.test, loop.seed, min(loop.batch_size, len(self.test))
+        )
+        train = -loop.state.epoch_cost
+        values = (
+            loop.epoch,
+            loop.state.step,
+            round(loop.state.seconds, 3),
+            train + null,
+            train,
+            test.value + null,
+            test.value,
+            loop.learning_rate,
+            loop.rule.skipped_steps,
+        )
+        loop.state.rows.append(dict(zip(COLUMNS, values, strict=True)))
+
+
+class Printing:
+    """A progress bar with K - L_null and the time left; one line an epoch where stderr is no terminal."""
+
+    def __init__(self, quiet):
+        self.quiet, self.bar = quiet, None
+        self.terminal = sys.stderr.isatty() and not quiet
+
+    def before_training(self, loop):
+        if self.terminal:
+            total = loop.epochs * loop.epoch_length
+            self.bar = tqdm(total=total, initial=loop.state.step, unit="step", dynamic_ncols=True)
+
+    def after_batch(self, loop):
+        if self.bar is not None:
+            self.bar.set_postfix_str(self._text(loop, -loop.state.epoch_cost), refresh=False)
+            self.bar.update()
+
+    def after_epoch(self, loop):
+        if not (self.quiet or self.terminal):
+            row = loop.state.rows[-1]
+            print(
+                f"epoch {row['epoch']}/{loop.epochs}  step {row['step']}  {row['seconds']:.0f} s  K - L_null "
+                f"train {row['train_K_minus_L_null']:.4f} test {row['test_K_minus_L_null']:.4f} bits/pixel"
+                + (f"  skipped {row['skipped_steps']}" if row["skipped_steps"] else ""),
+                flush=True,
+            )
+
+    def after_training(self, loop):
+        if self.bar is not None:
+            self.bar.close()
+
+    def _text(self, loop, train):
+        test = f" test {loop.state.rows[-1]['test_K']:.3f}" if loop.state.rows else ""
+        skipped = f" skipped {loop.rule.skipped_steps}" if loop.rule.skipped_steps else ""
+        null = likelihood.L_null(loop.compiled.model)
+        return f"epoch {loop.epoch + 1}/{loop.epochs} K {train + null:.3f}{test} bits/pixel{skipped}"
+
+
+class WriteLog:
+    """log.csv: one row an epoch, rewritten in one step each time."""
+
+    def __init__(self, folder):
+        self.path = folder / "log.csv"
+
+    def before_training(self, loop):
+        self.after_epoch(loop)
+
+    def after_epoch(self, loop):
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS)
+        writer.writeheader()
+        writer.writerows(loop.state.rows)
+        with _warned("log.csv"), replacing(self.path) as temporary:
+            temporary.write_text(text.getvalue(), newline="")
+
+
+class Checkpoint:
+    """checkpoint.h5 after each epoch and when training ends or is stopped."""
+
+    def __init__(self, folder, config):
+        self.path, self.config = folder / "checkpoint.h5", config
+
+    def before_training(self, loop):
+        self.saved = None
+
+    def after_epoch(self, loop):
+        self.save(loop, between_epochs=True)
+
+    def after_training(self, loop):
+        if self.saved != loop.state.step:
+            self.save(loop)
+
+    def save(self, loop, between_epochs=False):
+        """Write the checkpoint, unless the model is not finite: a good file is never replaced by a bad one."""
+        if not np.isfinite(loop.theta).all():
+            warnings.warn("parameters are not finite; checkpoint.h5 stays as it was", stacklevel=2)
+            return
+        state = dict(vars(loop.state))
+        if between_epochs:  # the sums are cleared after the extensions have run
+            state |= {"cost_sum": 0.0, "weight_sum": 0.0}
+        model = loop.compiled.model
+        arrays = {f"/optimizer/{name}": value for name, value in loop.rule.state().items()}
+        values = loop.compiled.layout.split(loop.theta)
+        arrays |= {f"/parameters{path}": value for path, value in values.items()}
+        meta = {"config": self.config, "model": model.arguments, "state": state}
+        with _warned("checkpoint.h5"):
+            checkpoint.save(self.path, json.loads(json.dumps(meta)), arrays)
+            self.saved = loop.state.step
+
+
+class EveryN:
+    """Runs do(loop) every n epochs, at the end of training, and before it where asked.
+
+    A failing plot is a warning: pictures never stop or change training.
+    """
+
+    def __init__(self, extension, n, before_training, folder):
+        self.extension, self.n, self.before = extension, n, before_training
+        self.done = None
+
+    def before_training(self, loop):
+        if self.before and loop.state.step == 0:
+            self.run(loop)
+
+    def after_epoch(self, loop):
+        if loop.epoch % self.n == 0:
+            self.run(loop)
+
+    def after_training(self, loop):
+        if not loop.stopped and self.done != loop.state.step:
+            self.run(loop)
+
+    def run(self, loop):
+        self.done = loop.state.step
+        with _warned(type(self.extension).__name__):
+            self.extension.do(loop)
+
+
+class PlotSamples:
+    """Samples, in-painting and denoising as the released code plots them, and the forward trajectory."""
+
+    def __init__(self, folder, data):
+        self.folder, self.scaling = folder, data["scaling"]
+        self.X_true = data["test"][:PICTURES]
+
+    def do(self, loop):
+        compiled, X_true = loop.compiled, self.X_true
+        T = compiled.model.trajectory_length
+        noisy = X_true + noise.PictureNoise(loop.seed + 1, 0, len(X_true))(X_true.shape)
+        mask = generate_inpaint_mask(*X_true.shape[:3])
+        kinds = {
+            "": None,
+            "_inpaint": Posterior(X_true, known=mask),
+            "_denoise1": Posterior(noisy, sigma=1.0),
+        }
+        self.save("_true", X_true, 0, loop)
+        for name, posterior in kinds.items():
+            states = {}
+            source = noise.PictureNoise(loop.seed, 0, len(X_true))
+            keep = set(capture_times(T))
+            generate_samples(
+                compiled, loop.theta, len(X_true), source, posterior,
+                lambda t, X, states=states, keep=keep: states.update({t: X} if t in keep else {}),
+            )  # fmt: skip
+            for t, X in states.items():
+                self.save(name, X, t, loop)
+            if not name:
+                self.trajectories(states, loop)
+
+    def save(self, name, X, t, loop):
+        """`samples<name>_t####_batch######.png` and .npz, in the units of the data."""
+        stem = self.folder / f"samples{name}_t{t:04d}_batch{loop.state.step:06d}"
+        viz.save_images(self.scaling.inverse(np.asarray(X, dtype=np.float64)), stem)
+
+    def trajectories(self, states, loop):
+        """Forward and reverse trajectory at the same times (the rows of Figure 1, as pictures)."""
+        times = sorted(states)
+        beta = loop.compiled.get("beta_arr", 0, "", lambda: loop.compiled.model.beta_arr)(loop.theta)
+        source = noise.PictureNoise(loop.seed, 0, len(self.X_true))
+        forward = forward_trajectory(beta, self.X_true, times, source(self.X_true.shape))
+        for name, rows in (("forward", forward), ("reverse", [states[t] for t in times])):
+            pictures = [self.scaling.inverse(np.asarray(X, dtype=np.float64)) for X in rows]
+            path = self.folder / f"trajectory_{name}_batch{loop.state.step:06d}.png"
+            viz.plot_trajectory(pictures, times, path)
+
+
+class PlotParameters:
+    """`params-<name>_raw` and `_rf` pictures of every parameter."""
+
+    prefix = "params"
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def values(self, loop):
+        return loop.compiled.layout.split(loop.theta)
+
+    def do(self, loop):
+        for path, value in self.values(loop).items():
+            name = path.removeprefix("/diffusionmodel/").replace("/", "-").replace(" ", "_")
+            stem = self.folder / f"{self.prefix}-{name}_batch{loop.state.step:06d}"
+            viz.plot_parameter(value, stem, name)
+
+
+class PlotGradients(PlotParameters):
+    """`grads-<name>` pictures: the gradient on the first minibatch of the data."""
+
+    prefix = "grads"
+
+    def values(self, loop):
+        n = min(loop.batch_size, len(loop.stream.features))
+        _, gradient = loop.objective(loop.stream.features[:n])
+        return loop.compiled.layout.split(gradient)
+
+
+class PlotInternalState:
+    """`internal-<name>` pictures: what the network computes for noisy pictures at T/2."""
+
+    def __init__(self, folder, data):
+        self.folder, self.X = folder, data["test"][:PICTURES]
+
+    def do(self, loop):
+        model, engine = loop.compiled.model, loop.compiled.engine
+        names = []
+
+        def build(X, t):
+            state = model.internal_state(X, t)
+            names.extend(state)
+            return list(state.values())
+
+        function = loop.compiled.get("internal", len(self.X), "Xt", build)
+        self.names = names or self.names
+        t = model.trajectory_length // 2
+        N = noise.PictureNoise(loop.seed, 0, len(self.X))(self.X.shape)
+        beta = loop.compiled.get("beta_arr", 0, "", lambda: model.beta_arr)(loop.theta)
+        (noisy,) = forward_trajectory(beta, self.X, [t], N)
+        times = np.full(len(self.X), t, dtype=engine.dtype)
+        for name, value in zip(self.names, function(loop.theta, engine.asarray(noisy), times), strict=True):
+            stem = self.folder / f"internal-{name}_batch{loop.state.step:06d}"
+            viz.plot_images(_channels_as_pictures(value[:4]), stem.with_suffix(".png"), title=name)
+
+
+class PlotMonitors:
+    """`monitors_batch######.png`: the curves of the log."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def do(self, loop):
+        if loop.state.rows:
+            viz.plot_monitors(loop.state.rows, self.folder / f"monitors_batch{loop.state.step:06d}.png")
+
+
+class LogLikelihood:
+    """Prints K and K - L_null of the test data with the standard error, in bits a pixel."""
+
+    def __init__(self, test, quiet):
+        self.test, self.quiet = test, quiet
+
+    def do(self, loop):
+        size, compiled = min(loop.batch_size, len(self.test)), loop.compiled
+        if loop.face.likelihood_draws:
+            estimates = likelihood.reference_likelihood(
+                compiled, loop.theta, self.test, loop.seed, size, loop.face.likelihood_draws
+            )
+            for result in tqdm(estimates, total=loop.face.likelihood_draws, disable=self.quiet, desc="likelihood"):
+                pass
+        else:
+            result = likelihood.K_minus_L_null(compiled, loop.theta, self.test, loop.seed, size, draws=4)
+        if not self.quiet:
+            null = likelihood.L_null(compiled.model)
+            tqdm.write(
+                f"K={result.value + null:.4f} bits/pix standard error={result.standard_error:.4f}  "
+                f"K - L_null={result.value:.4f} bits/pix (test data, scaled units)"
+            )
+
+
+def _channels_as_pictures(value):
+    """(n, channels, h, w) as n * channels grey pictures, stretched to [0, 1] together."""
+    low, high = float(value.min()), float(value.max())
+    n, channels, height, width = value.shape
+    stretched = (value - low) / (high - low) if high > low else np.zeros_like(value)
+    return stretched.reshape(n * channels, 1, height, width)
+
+
+class _warned(suppress):
+    """Turns a failure to write or plot into one warning line on stderr that says what was not saved."""
+
+    def __init__(self, what):
+        super().__init__(Exception)
+        self.what = what
+
+    def __exit__(self, kind, error, trace):
+        if error is not None and isinstance(error, Exception):
+            tqdm.write(f"warning: {self.what} was not saved: {error}", file=sys.stderr)
+        return super().__exit__(kind, error, trace)
+
+

@@ -1,0 +1,251 @@
+"""What train.py does: data, model and folder from the flags, then the main loop."""
+
+import dataclasses
+import json
+import os
+import platform
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+import dpm
+from dpm import checkpoint, noise
+from dpm.backend import Engine
+from dpm.datasets import Scaling, load, to_unit_range
+from dpm.errors import InputError
+from dpm.experiments import EXACT, EXPERIMENTS, FACES, RELEASED
+from dpm.extensions import standard_extensions
+from dpm.files import replacing
+from dpm.flags import TRAIN_FLAGS, resolved
+from dpm.main_loop import MainLoop
+from dpm.model import DiffusionModel, known_names
+from dpm.objective import CompiledModel
+from dpm.optimizers import RMSProp
+from dpm.util import create_log_dir
+
+
+def train(given):
+    """Run train.py with the flags given (dict of key to value); returns the exit status."""
+    saved = None
+    if given.get("resume_file") is not None:
+        saved = checkpoint.load(given["resume_file"])
+        flags, face = resumed_flags(given, saved[0]["config"])
+    else:
+        flags, face = new_flags(given)
+    folder = checked_output(flags)
+    data = prepared_data(flags, face, saved and saved[0]["config"]["data"])
+    engine = Engine(flags["backend"], flags["dtype"])
+    with engine:
+        model = build_model(flags, face, data)
+    loop = build_loop(flags, face, data, CompiledModel(model, engine))
+    if saved:
+        restore(loop, *saved)
+    seconds = compile_functions(loop)
+    folder = folder or create_log_dir(flags["output_dir"], f"DiffusionModel_{data['name']}{flags['suffix']}")
+    config = run_config(flags, face, data, model)
+    write_json(folder / "config.json", config)
+    if not flags["quiet"]:
+        print(summary(loop, data, engine, seconds, folder), flush=True)
+    loop.extensions = standard_extensions(folder, config, data, flags)
+    finished = loop.run()
+    state = "finished" if finished else "stopped; --resume-file goes on with it"
+    print(f"{state}: {folder / 'checkpoint.h5'} (epoch {loop.epoch}, step {loop.state.step})")
+    return 0
+
+
+def new_flags(given):
+    """(all flags, face) of a new run. Raises InputError for a contradiction."""
+    name = given.get("experiment")
+    if name is not None and name not in EXPERIMENTS:
+        raise InputError(f"--experiment: {name!r} is unknown; accepted: {', '.join(EXPERIMENTS)}")
+    face = RELEASED if given.get("faithful") else EXACT
+    flags = resolved(given, EXPERIMENTS.get(name), face.epochs)
+    for key in set(known_names(flags["model_args"])) & set(face.model_arguments):
+        raise InputError(
+            f"--model-args {key}={flags['model_args'][key]!r} contradicts --faithful, which sets "
+            f"{key}={face.model_arguments[key]!r}; leave one out"
+        )
+    return flags, face
+
+
+def resumed_flags(given, config):
+    """(all flags, face) of a run that goes on: the saved ones, and those that may change as given."""
+    flags = dict(config["flags"])
+    for flag in TRAIN_FLAGS:
+        if flag.key not in given or flag.key == "resume_file":
+            continue
+        if not flag.on_resume and given[flag.key] != flags[flag.key]:
+            raise InputError(
+                f"--{flag.name} {given[flag.key]} contradicts --resume-file, whose run has {flags[flag.key]}; "
+                "leave it out, or start a new run without --resume-file"
+            )
+        flags[flag.key] = given[flag.key]
+    flags["resume_file"] = given["resume_file"]
+    return flags, FACES[config["face"]]
+
+
+def checked_output(flags):
+    """The folder of the run that goes on, or None for a new run; raises InputError where it cannot be written."""
+    if flags["resume_file"] is not None:
+        folder = Path(flags["resume_file"]).resolve().parent
+    else:
+        folder = Path(flags["output_dir"])
+    if not folder.is_dir():
+        raise InputError(f"--output-dir: {folder} is not a folder; create it first, or give another")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"--output-dir: {folder} cannot be written; give another folder")
+    if "/" in flags["suffix"] or "\0" in flags["suffix"]:
+        raise InputError(f"--suffix: {flags['suffix']!r} would leave the output folder; take a text without slashes")
+    return folder if flags["resume_file"] is not None else None
+
+
+def prepared_data(flags, face, saved):
+    """Scaled training and test pictures and what is known of them: a dict.
+
+    saved: the entry "data" of a run that goes on, or None; its scaling is taken and its data must be the same.
+    """
+    found = load(flags["dataset"], flags["data_path"])
+    sets = {"train": found.train, "test": found.test}
+    digest = "-".join(checkpoint.array_hash(a)[:16] for a in sets.values())
+    if saved and digest != saved["hash"]:
+        raise InputError(
+            f"the data at {found.path} are not those of the run, which were read from {saved['path']}; give "
+            "--data-path the place where those are now"
+        )
+    unit, quantised = {}, {}
+    for part, pictures in sets.items():
+        unit[part], quantised[part] = to_unit_range(pictures, f"{found.path} ({part})", "float32")
+    if quantised["train"] != quantised["test"]:
+        raise InputError(f"{found.path}: one of train and test is 8-bit pixels, the other is not; make them alike")
+    train = unit["train"]
+    if saved:
+        scaling = Scaling(saved["scale"], saved["shift"])
+    elif face.scaling_from_minibatch:
+        rng = noise.generator(flags["seed"], noise.START, 0)
+        n = min(flags["batch_size"], len(train))
+        scaling = Scaling.fit(train[rng.choice(len(train), n, replace=False)], "one minibatch of the data")
+    else:
+        scaling = Scaling.fit(train, f"{found.path} (train)")
+    return {
+        "name": found.name,
+        "path": str(found.path),
+        "note": found.note,
+        "hash": digest,
+        "dtype": str(found.train.dtype),
+        "range": [float(found.train.min()), float(found.train.max())],
+        "quantised": bool(quantised["train"]),
+        "scaling": scaling,
+        "train": scaling.forward(train).astype(flags["dtype"]),
+        "test": scaling.forward(unit["test"]).astype(flags["dtype"]),
+    }
+
+
+def build_model(flags, face, data):
+    """The DiffusionModel of the flags for the data."""
+    _, n_colors, width, _ = data["train"].shape
+    arguments = {"spatial_width": width, "n_colors": n_colors, "uniform_noise": grey_level(face, data)}
+    for key in ("spatial_width", "n_colors"):
+        if flags["model_args"].get(key, arguments[key]) != arguments[key]:
+            raise InputError(
+                f"--model-args {key}={flags['model_args'][key]!r} contradicts the data, whose {key} is {arguments[key]}"
+            )
+    return DiffusionModel(**(arguments | face.model_arguments | known_names(flags["model_args"])))
+
+
+def grey_level(face, data):
+    """Width of the noise that makes grey levels continuous, in the model's units; 0 where data are not 8-bit."""
+    if not data["quantised"]:
+        return 0.0
+    scale = data["scaling"].scale
+    return scale / 255 if face.dequantise_multiplied else 1 / 255 / scale
+
+
+def build_loop(flags, face, data, compiled):
+    """The MainLoop, at its start, without extensions."""
+    layout = compiled.layout
+    start = compiled.model.initialize(noise.generator(flags["seed"], noise.START, 1))
+    theta = layout.flatten({path: start[path] for path in layout.slices}, flags["dtype"])
+    blocks = list(layout.slices.values()) if face.step_by_parameter else None
+    rule = RMSProp(layout.size, flags["dtype"], blocks=blocks)
+    return MainLoop(
+        compiled,
+        theta,
+        rule,
+        data["train"],
+        face,
+        batch_size=flags["batch_size"],
+        lr=flags["lr"],
+        epochs=flags["epochs"],
+        seed=flags["seed"],
+        dropout_rate=flags["dropout_rate"],
+    )
+
+
+def compile_functions(loop):
+    """Compile what training needs; returns the seconds. The engines compile some of it at the first call."""
+    start = time.perf_counter()
+    n = min(loop.batch_size, len(loop.stream.features))
+    loop.objective(loop.stream.features[:n])
+    return time.perf_counter() - start
+
+
+def restore(loop, meta, arrays):
+    """Put a loop where the checkpoint was; everything is checked before anything is set."""
+    parameters, optimizer = checkpoint.split(arrays)
+    theta = loop.compiled.layout.flatten(parameters, loop.theta.dtype)
+    if optimizer["mean_square"].shape != theta.shape:
+        raise InputError("checkpoint: the optimizer's state is not of this model")
+    loop.theta = theta
+    loop.rule.load_state(optimizer)
+    for name, value in meta["state"].items():
+        setattr(loop.state, name, value)
+
+
+def run_config(flags, face, data, model):
+    """All that is needed to run again, as JSON can hold it."""
+    described = {key: data[key] for key in ("name", "path", "hash", "dtype", "range", "quantised")}
+    described |= dataclasses.asdict(data["scaling"])
+    packages = ("pytensor", "numpy", "h5py")
+    return {
+        "command": ["train.py", *sys.argv[1:]],
+        "flags": flags,
+        "face": face.name,
+        "data": described,
+        "model": model.arguments,
+        "versions": {"dpm": dpm.__version__, "python": platform.python_version()}
+        | {name: version(name) for name in packages},
+    }
+
+
+def write_json(path, value):
+    """value as an indented JSON file, replaced in one step."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def summary(loop, data, engine, seconds, folder):
+    """The block printed before training."""
+    model = loop.compiled.model
+    scaling, (low, high) = data["scaling"], data["range"]
+    kind = "8-bit pixels, dequantised" if data["quantised"] else "continuous"
+    shape = "x".join(map(str, model.picture_shape))
+    lines = [
+        f"data     {data['name']} from {data['path']}: {len(data['train'])} train, {len(data['test'])} test, {shape}",
+        f"         {data['dtype']} in [{low:g}, {high:g}], {kind}; x * {scaling.scale:.5g} + {scaling.shift:.5g} "
+        "has mean 0 and variance 1",
+        f"model    {loop.compiled.layout.size:,} parameters, T = {model.trajectory_length}, "
+        f"like the {'released code' if loop.face is RELEASED else 'paper'} where the two differ",
+        f"engine   {engine}; compiled in {seconds:.1f} s",
+        f"training {loop.epoch_length} steps an epoch, {loop.epochs} epochs, from step {loop.state.step}; "
+        f"seed {loop.seed}",
+        f"folder   {folder}",
+    ]
+    return "\n".join(([data["note"]] if data["note"] else []) + lines)
+
+
+def as_pictures(data, X):
+    """Scaled pictures in the units of the data: (n, c, h, w) float64."""
+    return data["scaling"].inverse(np.asarray(X, dtype=np.float64))
