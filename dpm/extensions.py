@@ -329,7 +329,7 @@ class LogLikelihood:
             estimates = likelihood.reference_likelihood(
                 compiled, loop.theta, self.test, loop.seed, size, loop.face.likelihood_draws
             )
-            for result in tqdm(estimates, total=loop.face.likelihood_draws, disable=self.quiet, desc="likelihood"):
+            for result in tqdm(estimates, total=loop.face.likelihood_draws, disable=self.quiet or None, desc="likelihood"):
                 pass
         else:
             result = likelihood.K_minus_L_null(compiled, loop.theta, self.test, loop.seed, size, draws=4)

@@ -53,7 +53,7 @@ def most_bytes(path: Path) -> int:
 def read_up_to(stream: BinaryIO, limit: int) -> bytearray:
     """The next `limit` bytes of `stream`, fewer at its end; memory grows only with what is really there."""
     data = bytearray()
-    while len(data) < limit and (piece := stream.read(min(CHUNK, limit - len(data)))):
+    while piece := stream.read(min(CHUNK, limit - len(data))):
         data += piece
     return data
 

@@ -256,6 +256,8 @@ def test_the_attributes_have_exactly_fuels_types(tmp_path, fuel, sets):
         for name in ("split", "h5py_interface_version"):
             assert ours.attrs.get_id(name).get_type() == theirs.attrs.get_id(name).get_type()
             assert ours.attrs.get_id(name).shape == theirs.attrs.get_id(name).shape
+        texts = [f.attrs.get_id("h5py_interface_version").get_type() for f in (ours, theirs)]
+        assert texts[0].get_cset() == texts[1].get_cset()
         assert ours.attrs["h5py_interface_version"] == theirs.attrs["h5py_interface_version"]
         for source in LABELS:
             kinds = [f[source].attrs.get_id("DIMENSION_LABELS").get_type() for f in (ours, theirs)]

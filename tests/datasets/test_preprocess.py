@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -15,6 +15,7 @@ RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (5, 1, 4, 4), np.uint8)
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=4)))
 def test_the_same_images_in_every_form_are_the_same(pixels):
     assume(pixels.max() > 1)
@@ -124,6 +125,7 @@ class TestUnusableData:
             use(data, "x")
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.float64, st.integers(2, 50), elements=st.floats(-1e6, 1e6)))
 def test_scaled_data_have_mean_0_and_variance_1_and_come_back(data):
     assume(np.ptp(data) > 1e-3)

@@ -126,6 +126,12 @@ def test_a_given_path_wins_over_the_environment_and_may_be_several_folders(tmp_p
     assert mark(load("MNIST")) == 1
 
 
+def test_a_file_in_the_environments_path_is_not_taken_for_every_data_set(tmp_path, monkeypatch, bare):
+    monkeypatch.setenv("FUEL_DATA_PATH", str(write_set(tmp_path / "mnist.hdf5", 1)))
+    with pytest.raises(InputError, match="no CIFAR10 found"):
+        load("CIFAR10")
+
+
 def test_a_folder_with_the_separator_in_its_name_is_one_folder(tmp_path):
     folder = tmp_path / f"a{os.pathsep}b"
     write_set(folder / "mnist.hdf5", 5)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpm.datasets import DataStream, SequentialScheme, ShuffledScheme
@@ -12,6 +12,7 @@ SIZES = st.integers(1, 60)
 SCHEMES = st.sampled_from([SequentialScheme, ShuffledScheme])
 
 
+@settings(deadline=None)
 @given(SIZES, SIZES, SCHEMES)
 def test_every_example_comes_once_and_only_the_last_batch_is_smaller(n, batch_size, kind):
     scheme = kind(n, batch_size)
@@ -22,6 +23,7 @@ def test_every_example_comes_once_and_only_the_last_batch_is_smaller(n, batch_si
     assert sorted(np.concatenate(requests)) == list(range(n))
 
 
+@settings(deadline=None)
 @given(SIZES, SIZES, SCHEMES, st.data())
 def test_a_resumed_epoch_is_the_rest_of_the_same_epoch(n, batch_size, kind, draw):
     stream = DataStream(np.arange(n) * 10, kind(n, batch_size))

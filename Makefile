@@ -1,0 +1,45 @@
+# `make help` lists what there is.
+PYTHON ?= python3
+VENV ?= .venv
+RUNS ?= runs
+# One quick look: a few minutes on two cores. Longer training is train.py without --epochs.
+TRAIN_FLAGS ?= --batch-size 128 --epochs 12
+
+.DEFAULT_GOAL := help
+.PHONY: help train test test-slow lint bench clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/train: setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet -e ".[jax]"
+	touch $@
+
+$(VENV)/test: setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet -e ".[jax,test,embed]"
+	touch $@
+
+train: $(VENV)/train  ## install, train on the embedded digits, draw samples
+	mkdir -p $(RUNS)
+	$(VENV)/bin/python train.py --output-dir $(RUNS) $(TRAIN_FLAGS)
+	$(VENV)/bin/python sample.py "$$(ls -td $(RUNS)/*/ | head -n 1)checkpoint.h5" --output-dir $(RUNS)
+	@echo "Look at $(RUNS)/samples.png, and at the pictures in $$(ls -td $(RUNS)/*/ | head -n 1)"
+
+test: $(VENV)/test lint  ## install, check style and types, run the tests
+	$(VENV)/bin/python -m pytest
+
+test-slow: $(VENV)/test  ## the long reproductions, about two hours
+	$(VENV)/bin/python -m pytest -m slow
+
+lint: $(VENV)/test  ## ruff and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: $(VENV)/test  ## time a training step, a reverse step and the compilers
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(VENV)/bin/python benchmarks/steps.py
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
