@@ -83,7 +83,10 @@ def main():
             output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             for name, value in json.loads(output.splitlines()[-1]).items():
                 shown = value if isinstance(value, list) else [value]
-                print(f"{engine:6} {temperature:11} {name:28} " + "  ".join(f"{v:.3f}" for v in shown), flush=True)
+                print(
+                    f"{engine:6} {temperature:11} {name:28} " + "  ".join(f"{v:.3f}" for v in shown),
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

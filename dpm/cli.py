@@ -44,22 +44,42 @@ def train_parser():
 def sample_parser():
     """The options of sample.py."""
     parser = Parser(
-        prog="sample.py", description="Draw from a trained model: CHECKPOINT is all it needs.", allow_abbrev=False
+        prog="sample.py",
+        description="Draw from a trained model: CHECKPOINT is all it needs.",
+        allow_abbrev=False,
     )
     add = parser.add_argument
     add("checkpoint", metavar="CHECKPOINT", help="checkpoint.h5 of a run folder, or a model.pkl of 2015")
     add("--n", type=int, help="samples (default: 49, or as many as the input has)")
-    add("--seed", type=int, default=12345, help="of the noise; sample i depends on (seed, i) alone (%(default)s)")
+    add(
+        "--seed",
+        type=int,
+        default=12345,
+        help="of the noise; sample i depends on (seed, i) alone (%(default)s)",
+    )
     add("--mode", choices=MODES, default="sample", help="what to draw (default: %(default)s)")
-    add("--input", metavar="FILE", help="pictures to in-paint or denoise: .npz, .png, or FILE.hdf5[:SPLIT[:A-B]]")
+    add(
+        "--input",
+        metavar="FILE",
+        help="pictures to in-paint or denoise: .npz, .png, or FILE.hdf5[:SPLIT[:A-B]]",
+    )
     add("--mask", default="left", help="what inpaint draws anew: left, right, top, bottom, center, or a FILE, "
         "not 0 where to draw (default: %(default)s, as in 2015)")  # fmt: skip
     add("--sigma", type=float, default=1.0,
-        help="deviation of the noise in --input, in deviations of the training data (default: %(default)s)")  # fmt: skip
-    add("--add-noise", action="store_true", help="denoise: first add noise of --sigma to the input, as 2015 did")
+        help="deviation of the noise in --input, in those of the training data (default: %(default)s)")  # fmt: skip
+    add(
+        "--add-noise",
+        action="store_true",
+        help="denoise: first add noise of --sigma to the input, as 2015 did",
+    )
     add("--animate", action="store_true", help="write samples.gif of the reverse trajectory")
     add("--every", type=int, metavar="N", help="also keep every N-th state: samples.npz then holds X_t and t")
-    add("--output-dir", "--output_dir", default=".", help="folder, which must exist, for samples.* (default: here)")
+    add(
+        "--output-dir",
+        "--output_dir",
+        default=".",
+        help="folder, which must exist, for samples.* (default: here)",
+    )
     add("--backend", choices=ENGINES, default="auto", help="engine (default: %(default)s)")
     add("--model-args", "--model_args", type=_named("model-args", literal), default={},
         help="model.pkl only: arguments of DiffusionModel where its arrays do not tell them")  # fmt: skip

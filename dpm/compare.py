@@ -166,14 +166,14 @@ class Reference:
         middle = capture_times(self.model.trajectory_length)[1]
         kinds = {"plain": None, "inpaint": None, "denoise1": 1.0, "denoise0p5": 0.5}
         for kind, sigma in kinds.items():
-            rng = np.random.RandomState(12345)  # noqa: NPY002  the generator of the released code
+            rng = np.random.RandomState(12345)
             noise = lambda shape, rng=rng: rng.normal(size=shape)  # noqa: E731
             posterior = None
             if kind == "inpaint":
                 posterior = Posterior(X_true, known=generate_inpaint_mask(*shape[:3]))
             elif sigma:
                 posterior = Posterior(X_true + sigma * noise(shape), sigma=sigma)
-            states = {}
+            states: dict = {}
             generate_samples(
                 self.compiled, self.theta, shape[0], noise, posterior, lambda t, X, s=states: s.update({t: X})
             )
@@ -205,6 +205,8 @@ def load_npz(path):
         raise InputError(f"{path}: holds no config_json; see docs/compare.md for what to export") from None
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise InputError(f"{path}: cannot be read as an exported npz ({error})") from None
+    if not isinstance(arguments, dict):
+        raise InputError(f"{path}: config_json is not the dict of DiffusionModel's arguments; see docs/compare.md")
     parameters = {name[6:]: arrays.pop(name) for name in list(arrays) if name.startswith("param:")}
     if "beta_perturb_coefficients" in arrays:
         parameters[BETA_PERTURB] = arrays.pop("beta_perturb_coefficients")
@@ -269,7 +271,8 @@ def main(arguments=None):
         engine = Engine(options.backend, options.dtype)
         for path in options.files:
             print(f"{path}: {engine}, relative tolerance {tolerance:g}")
-            for name, difference in compare(*load(path), engine):
+            arrays, parameters, model_arguments = load(path)
+            for name, difference in compare(arrays, parameters, model_arguments, engine):
                 passed = difference <= tolerance
                 failures, total = failures + (not passed), total + 1
                 print(f"  {'pass' if passed else 'FAIL'}  {difference:9.2e}  {name}", flush=True)

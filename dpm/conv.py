@@ -39,7 +39,7 @@ class SameConv(Op):
 
     __props__ = ()
 
-    def make_node(self, x, weights):
+    def make_node(self, x, weights):  # type: ignore[override]
         x, weights = pt.as_tensor(x), pt.as_tensor(weights)
         _check_operands(x, weights)
         kernel = weights.type.shape[-2:]
@@ -69,7 +69,7 @@ class WeightGrad(Op):
     def __init__(self, kernel_size):
         self.kernel_size = int(kernel_size)
 
-    def make_node(self, x, g):
+    def make_node(self, x, g):  # type: ignore[override]
         x, g = pt.as_tensor(x), pt.as_tensor(g)
         _check_operands(x, g)
         k = self.kernel_size

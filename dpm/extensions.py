@@ -221,7 +221,7 @@ class PlotSamples:
         }
         self.save("_true", X_true, 0, loop)
         for name, posterior in kinds.items():
-            states = {}
+            states: dict = {}
             source = noise.PictureNoise(loop.seed, 0, len(X_true))
             keep = set(capture_times(T))
             generate_samples(
@@ -284,18 +284,17 @@ class PlotInternalState:
 
     def __init__(self, folder, data):
         self.folder, self.X = folder, data["test"][:PICTURES]
+        self.names: list = []
 
     def do(self, loop):
         model, engine = loop.compiled.model, loop.compiled.engine
-        names = []
 
         def build(X, t):
             state = model.internal_state(X, t)
-            names.extend(state)
+            self.names = list(state)
             return list(state.values())
 
         function = loop.compiled.get("internal", len(self.X), "Xt", build)
-        self.names = names or self.names
         t = model.trajectory_length // 2
         N = noise.PictureNoise(loop.seed, 0, len(self.X))(self.X.shape)
         beta = loop.compiled.get("beta_arr", 0, "", lambda: model.beta_arr)(loop.theta)
@@ -329,7 +328,9 @@ class LogLikelihood:
             estimates = likelihood.reference_likelihood(
                 compiled, loop.theta, self.test, loop.seed, size, loop.face.likelihood_draws
             )
-            for result in tqdm(estimates, total=loop.face.likelihood_draws, disable=self.quiet or None, desc="likelihood"):
+            for result in tqdm(  # noqa: B007  the last one is the result
+                estimates, total=loop.face.likelihood_draws, disable=self.quiet or None, desc="likelihood"
+            ):
                 pass
         else:
             result = likelihood.K_minus_L_null(compiled, loop.theta, self.test, loop.seed, size, draws=4)
@@ -360,5 +361,3 @@ class _warned(suppress):
         if error is not None and isinstance(error, Exception):
             tqdm.write(f"warning: {self.what} was not saved: {error}", file=sys.stderr)
         return super().__exit__(kind, error, trace)
-
-

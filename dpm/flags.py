@@ -59,12 +59,24 @@ def literal_arguments(text):
 
 TRAIN_FLAGS = (
     Flag("batch-size", int, 512, "512", "pictures in a minibatch; more than there are count as all"),
-    Flag("lr", float, 1e-3, "1e-3", "first learning rate; times 10^(-1/1000) every 500 minibatches, not below 1e-4"),
+    Flag(
+        "lr",
+        float,
+        1e-3,
+        "1e-3",
+        "first learning rate; times 10^(-1/1000) every 500 minibatches, not below 1e-4",
+    ),
     Flag("resume-file", str, None, "none", "checkpoint.h5 of a run to go on with, in its own folder"),
     Flag("suffix", str, "", "''", "text behind the run folder's name"),
     Flag("output-dir", str, "./", "./", "folder, which must exist, in which the run folder is made"),
     Flag("ext-every-n", int, 25, "25", "epochs between pictures and reported likelihoods", on_resume=True),
-    Flag("model-args", literal_arguments, {}, "''", 'arguments of DiffusionModel, as "n_hidden_conv=100,n_scales=3"'),
+    Flag(
+        "model-args",
+        literal_arguments,
+        {},
+        "''",
+        'arguments of DiffusionModel, as "n_hidden_conv=100,n_scales=3"',
+    ),
     Flag("dropout-rate", float, 0.0, "0", "share of the inputs of every layer set to 0 in training"),
     Flag("dataset", str, "MNIST", "MNIST", "MNIST, FASHION_MNIST, CIFAR10 or IMAGENET"),
     Flag("plot-before-training", switch, False, "False", "true: make all pictures once before training"),

@@ -32,9 +32,7 @@ def picture_costs(compiled, theta, X, seed, batch_size, draw=0):
     """
     engine, model = compiled.engine, compiled.model
     function = compiled.costs(batch_size)
-    t = noise.stratified_times(
-        noise.generator(seed, noise.EVALUATION, draw), len(X), model.trajectory_length
-    )
+    t = noise.stratified_times(noise.generator(seed, noise.EVALUATION, draw), len(X), model.trajectory_length)
     costs = []
     for start in range(0, len(X), batch_size):
         part = slice(start, min(start + batch_size, len(X)))

@@ -46,9 +46,7 @@ class MainLoop:
     after_training(loop).
     """
 
-    def __init__(
-        self, compiled, theta, rule, X, face, batch_size, lr, epochs, seed, dropout_rate=0.0, extensions=()
-    ):
+    def __init__(self, compiled, theta, rule, X, face, batch_size, lr, epochs, seed, dropout_rate=0.0, extensions=()):
         self.compiled, self.theta, self.rule = compiled, theta, rule
         self.face, self.lr, self.seed, self.epochs = face, lr, seed, epochs
         self.scheme = ShuffledScheme(len(X), batch_size)

@@ -49,6 +49,25 @@ class DiffusionModel(Brick):
     Raises InputError for a value that is not accepted.
     """
 
+    spatial_width: int
+    n_colors: int
+    trajectory_length: int
+    n_temporal_basis: int
+    n_hidden_dense_lower: int
+    n_hidden_dense_lower_output: int
+    n_hidden_dense_upper: int
+    n_hidden_conv: int
+    n_layers_conv: int
+    n_layers_dense_lower: int
+    n_layers_dense_upper: int
+    n_t_per_minibatch: int
+    n_scales: int
+    step1_beta: float
+    uniform_noise: float
+    kl_terms: str
+    dense_lower_depth: str
+    constants: str
+
     def __init__(
         self,
         spatial_width,
@@ -229,7 +248,11 @@ def checked_arguments(arguments):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < largest:
             raise InputError(f"{name}: {value!r} is not accepted; it is a number from 0 to below {largest}")
         checked[name] = float(value)
-    choices = {"kl_terms": ("T-1", "T"), "dense_lower_depth": ("n_layers_dense_lower", "n_layers_conv"), "constants": ("float64", "float32")}
+    choices = {
+        "kl_terms": ("T-1", "T"),
+        "dense_lower_depth": ("n_layers_dense_lower", "n_layers_conv"),
+        "constants": ("float64", "float32"),
+    }
     for name, accepted in choices.items():
         if arguments[name] not in accepted:
             raise InputError(f"{name}: {arguments[name]!r} is not accepted; take {' or '.join(accepted)}")

@@ -20,8 +20,7 @@ class Layout:
         sizes = [int(np.prod(p.shape)) for p in self.parameters.values()]
         ends = np.cumsum(sizes, dtype=int)
         self.slices = {
-            path: slice(int(end) - size, int(end))
-            for path, size, end in zip(self.parameters, sizes, ends, strict=True)
+            path: slice(int(end) - size, int(end)) for path, size, end in zip(self.parameters, sizes, ends, strict=True)
         }
         self.size = int(ends[-1]) if sizes else 0
 
@@ -45,9 +44,7 @@ class Layout:
 
     def givens(self, theta):
         """Pairs that replace each parameter of a graph by its part of the symbolic vector theta."""
-        return [
-            (p.variable, theta[self.slices[path]].reshape(p.shape)) for path, p in self.parameters.items()
-        ]
+        return [(p.variable, theta[self.slices[path]].reshape(p.shape)) for path, p in self.parameters.items()]
 
 
 def trained_layout(model):
@@ -90,7 +87,7 @@ class CompiledModel:
     def _cost_and_gradient(self, X, t, N, U, weights):
         cost = self.model.cost(X, t, N, U, weights)
         wrt = [p.variable for p in self.layout.parameters.values()]
-        gradients = pytensor.grad(cost, wrt, disconnected_inputs="ignore")
+        gradients: list = pytensor.grad(cost, wrt, disconnected_inputs="ignore")  # type: ignore[assignment]
         return [cost, pt.concatenate([g.ravel() for g in gradients])]
 
     def costs(self, batch_size):

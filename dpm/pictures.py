@@ -46,7 +46,7 @@ def read_mask(name, picture_shape):
 
     name: one of MASKS, or a PNG or npz file whose values are not 0 there; a grey mask counts for all colours.
     """
-    colours, height, width = picture_shape
+    _, height, width = picture_shape
     drawn = np.zeros(picture_shape, dtype=bool)
     if name in MASKS:
         middle_y, middle_x = slice(height // 4, height - height // 4), slice(width // 4, width - width // 4)

@@ -120,11 +120,10 @@ class MLP_conv_dense(Brick):
         self.conv_norm, self.dense_norm = (
             float(np.dtype(constants).type(n**0.5)) for n in (n_hidden_conv, n_hidden_dense_lower_output)
         )
-        self.mlp_conv = self.mlp_dense_lower = None
+        self.mlp_conv: MultiLayerConvolution | None = None
+        self.mlp_dense_lower: MLP | None = None
         if n_hidden_conv > 0 and n_layers_conv > 0:
-            self.mlp_conv = MultiLayerConvolution(
-                n_layers_conv, n_hidden_conv, spatial_width, n_colors, n_scales
-            )
+            self.mlp_conv = MultiLayerConvolution(n_layers_conv, n_hidden_conv, spatial_width, n_colors, n_scales)
         if n_hidden_dense_lower > 0 and n_layers_dense_lower > 0:
             pixels = spatial_width**2
             hidden = [n_hidden_dense_lower] * (n_layers_dense_lower - 1)
@@ -160,10 +159,12 @@ class MLP_conv_dense(Brick):
 
     def apply_conv(self, X):
         """The convolutional path: (n, width, width, n_hidden_conv)."""
+        assert self.mlp_conv is not None
         return self.mlp_conv.apply(X.transpose(0, 2, 3, 1))
 
     def apply_dense_lower(self, X):
         """The dense path, the whole picture at once: (n, width, width, n_hidden_dense_lower_output)."""
         width = self.spatial_width
+        assert self.mlp_dense_lower is not None
         flat = self.mlp_dense_lower.apply(X.reshape((-1, self.n_colors * width**2)))
         return flat.reshape((-1, width, width, self.n_dense_output))

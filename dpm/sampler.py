@@ -33,7 +33,7 @@ class Posterior:
     """What is known of a sample: r(x) of section 2.5, in scaled units.
 
     observed: (n, c, h, w); known: bool of the same shape, where the sample must equal observed, or None; sigma:
-    deviation of the Gaussian noise in observed, or None. One of the two is given.
+    deviation of the Gaussian noise in observed, or None. With neither nothing is known.
     """
 
     observed: np.ndarray
@@ -44,7 +44,8 @@ class Posterior:
         """x_T as released: the noisy observation itself, or prior noise with the known pixels put in."""
         if self.sigma is not None:
             return self.observed
-        return np.where(self.known, self.observed, noise(self.observed.shape))
+        prior = noise(self.observed.shape)
+        return prior if self.known is None else np.where(self.known, self.observed, prior)
 
     def constraints(self, shape):
         """known (as numbers), observed and precision for diffusion_step; raises InputError for a wrong shape."""
@@ -80,11 +81,9 @@ def generate_samples(compiled, theta, n_samples, noise, posterior=None, callback
     shape = (n_samples, *model.picture_shape)
     step = compiled.get("reverse", n_samples, "XtNKOw", lambda *inputs: diffusion_step(model, *inputs))
     if posterior is None:
-        X, constraints = noise(shape), (np.zeros(shape), np.zeros(shape), np.zeros(n_samples))
-    else:
-        constraints = posterior.constraints(shape)
-        X = posterior.start(noise)
-    X, *constraints = (engine.asarray(a) for a in (X, *constraints))
+        posterior = Posterior(np.zeros(shape))
+    constraints = [engine.asarray(a) for a in posterior.constraints(shape)]
+    X = engine.asarray(posterior.start(noise))
     notify = callback or (lambda t, X: None)
     notify(model.trajectory_length, X)
     for t in range(model.trajectory_length, 1, -1):

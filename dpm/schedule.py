@@ -37,8 +37,7 @@ def generate_beta_arr(perturbation, temporal_basis, step1_beta):
     smallest[0] += step1_beta
     offset = np.log(baseline) - np.log1p(-baseline)
     basis, offset, smallest, room = (
-        np.asarray(a, dtype=config.floatX)
-        for a in (temporal_basis, offset, smallest, 1 - smallest - MAX_BETA_GAP)
+        np.asarray(a, dtype=config.floatX) for a in (temporal_basis, offset, smallest, 1 - smallest - MAX_BETA_GAP)
     )
     return smallest + pt.sigmoid(pt.dot(perturbation, basis) + offset) * room
 
@@ -56,4 +55,3 @@ def cumulative_beta(beta_arr):
     """
     log_alpha_bar = pt.cumsum(pt.log1p(-beta_arr))
     return pt.concatenate([np.zeros(1, dtype=config.floatX), -pt.expm1(log_alpha_bar)])
-

@@ -42,9 +42,7 @@ def is_square(shape: int) -> bool:
     return any(shape > 0 and shape % c == 0 and math.isqrt(shape // c) ** 2 * c == shape for c in (1, 3))
 
 
-def image_grid(
-    images: npt.ArrayLike, *, rows: int | None = None, gap: int = 1, background: int = MID_GREY
-) -> Pixels:
+def image_grid(images: npt.ArrayLike, *, rows: int | None = None, gap: int = 1, background: int = MID_GREY) -> Pixels:
     """Lay images out in reading order on a grid, as near to square as their number allows.
 
     images: floats (n, c, h, w), n >= 1, c 1 or 3; 0 is black, 1 white, values outside are clipped. A pixel
@@ -75,9 +73,7 @@ def image_grid(
     return grid[..., 0] if c == 1 else grid
 
 
-def plot_images(
-    images: npt.ArrayLike, path: StrPath, title: str | None = None, scale: int | None = None
-) -> Path:
+def plot_images(images: npt.ArrayLike, path: StrPath, title: str | None = None, scale: int | None = None) -> Path:
     """Write images (n, c, h, w) in [0, 1] as one PNG, laid out by `image_grid`; return its path.
 
     Each image pixel becomes scale x scale pixels; by default the longer side is about 800. The title is kept
@@ -102,9 +98,7 @@ def save_images(images: npt.ArrayLike, stem: StrPath) -> tuple[Path, Path]:
     return arrays, picture
 
 
-def plot_trajectory(
-    states: Sequence[npt.ArrayLike], times: Sequence[float], path: StrPath, columns: int = 10
-) -> Path:
+def plot_trajectory(states: Sequence[npt.ArrayLike], times: Sequence[float], path: StrPath, columns: int = 10) -> Path:
     """Write a diffusion trajectory as PNG: one row for each time, "t = ..." at its left; return the path.
 
     states: for each of times, in the order to be drawn, images (n, c, h, w) in [0, 1], all of one shape; a
@@ -114,9 +108,7 @@ def plot_trajectory(
     target = _target(path, ".png")
     slices = _states(states)
     if len(times) != len(slices):
-        raise InputError(
-            f"times: {len(times)} given for {len(slices)} states; one time per state is accepted"
-        )
+        raise InputError(f"times: {len(times)} given for {len(slices)} states; one time per state is accepted")
     columns = _whole(columns, "columns", 1)
     grid = image_grid(np.concatenate([s[:columns] for s in slices]), rows=len(slices))
     picture = Image.fromarray(_enlarged(grid)).convert("RGB")
@@ -222,9 +214,7 @@ def animate(states: Sequence[npt.ArrayLike], path: StrPath, fps: float = 10) -> 
 def _numbers(value: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
     array = np.asarray(value)
     if array.dtype.kind not in "fiub" or array.size == 0:
-        raise InputError(
-            f"{what}: {array.dtype} of shape {array.shape} given; a non-empty real array is accepted"
-        )
+        raise InputError(f"{what}: {array.dtype} of shape {array.shape} given; a non-empty real array is accepted")
     return array
 
 
@@ -233,9 +223,7 @@ def _images(value: npt.ArrayLike) -> npt.NDArray[Any]:
     if array.ndim != 4 or array.size == 0 or array.shape[1] not in (1, 3):
         raise InputError(f"images: shape {array.shape} given; (n, 1, h, w) and (n, 3, h, w) are accepted")
     if array.dtype.kind not in "fb":
-        raise InputError(
-            f"images: {array.dtype} given; floats from 0 to 1 are accepted (divide 8-bit by 255)"
-        )
+        raise InputError(f"images: {array.dtype} given; floats from 0 to 1 are accepted (divide 8-bit by 255)")
     return array
 
 
@@ -243,9 +231,7 @@ def _states(states: Sequence[npt.ArrayLike]) -> list[npt.NDArray[Any]]:
     arrays = [_images(state) for state in states]
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) != 1:
-        raise InputError(
-            f"states: shapes {shapes} given; one or more of the same shape (n, c, h, w) are accepted"
-        )
+        raise InputError(f"states: shapes {shapes} given; one or more of the same shape (n, c, h, w) are accepted")
     return arrays
 
 
@@ -328,9 +314,7 @@ def _charts(width: float, height: float, *panels: Any, **layout: Any) -> tuple[F
 
 def _rendered(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_figure(
-        buffer, format="png", dpi=DPI, facecolor="white", metadata={"Software": None}
-    )
+    FigureCanvasAgg(figure).print_figure(buffer, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -92,9 +92,7 @@ def test_one_image_is_framed_by_grey():
     assert grid.tolist() == expected
 
 
-@pytest.mark.parametrize(
-    ("n", "rows", "columns"), [(1, 1, 1), (2, 1, 2), (3, 2, 2), (5, 2, 3), (49, 7, 7), (50, 7, 8)]
-)
+@pytest.mark.parametrize(("n", "rows", "columns"), [(1, 1, 1), (2, 1, 2), (3, 2, 2), (5, 2, 3), (49, 7, 7), (50, 7, 8)])
 @pytest.mark.parametrize("gap", [0, 1, 3])
 def test_every_image_is_in_reading_order_and_the_rest_is_blank(n, rows, columns, gap):
     images = uniform(n, 1, 3, 2)
@@ -389,11 +387,7 @@ def test_monitors_show_all_curves(tmp_path, rows):
 
 def test_one_logged_epoch_is_a_visible_dot(tmp_path):
     def ink(row):
-        return (
-            (pixels(viz.plot_monitors([row], tmp_path / "m.png"))[..., :3] == colour(viz.BLUE))
-            .all(axis=2)
-            .sum()
-        )
+        return (pixels(viz.plot_monitors([row], tmp_path / "m.png"))[..., :3] == colour(viz.BLUE)).all(axis=2).sum()
 
     assert ink(ROWS[1]) > ink({"epoch": 2, "train_K_minus_L_null": None}) + 10  # more than in the legend
 

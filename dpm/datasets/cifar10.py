@@ -34,9 +34,7 @@ class _Layout(NamedTuple):
 
 def _decode_binary(data: bytes, what: str) -> np.ndarray:
     if len(data) == 0 or len(data) % (1 + PIXELS):
-        raise InputError(
-            f"{what}: {len(data)} bytes, accepted are whole records of {1 + PIXELS} bytes; fetch it again"
-        )
+        raise InputError(f"{what}: {len(data)} bytes, accepted are whole records of {1 + PIXELS} bytes; fetch it again")
     records = np.frombuffer(data, np.uint8).reshape(-1, 1 + PIXELS)
     if records[:, 0].max() > 9:
         raise InputError(f"{what}: has the label {records[:, 0].max()}, CIFAR-10's are 0..9; fetch it again")
@@ -46,12 +44,7 @@ def _decode_binary(data: bytes, what: str) -> np.ndarray:
 def _decode_python(data: bytes, what: str) -> np.ndarray:
     batch = read_plain_pickle(data, what)
     pixels = batch.get("data", batch.get(b"data")) if isinstance(batch, dict) else None
-    if (
-        not isinstance(pixels, np.ndarray)
-        or pixels.ndim != 2
-        or pixels.shape[1] != PIXELS
-        or len(pixels) == 0
-    ):
+    if not isinstance(pixels, np.ndarray) or pixels.ndim != 2 or pixels.shape[1] != PIXELS or len(pixels) == 0:
         raise InputError(f"{what}: holds no uint8 array 'data' of shape (n, {PIXELS}); fetch it again")
     return pixels
 
@@ -99,9 +92,7 @@ def read_cifar10(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
             members = {member.name: member for member in archive if member.isreg()}
-            return _images(
-                path, "{}/{}".format, members, lambda name: _read_member(archive, members[name], path)
-            )
+            return _images(path, "{}/{}".format, members, lambda name: _read_member(archive, members[name], path))
     except (tarfile.TarError, EOFError, OSError) as error:
         raise InputError(f"{path}: no readable CIFAR-10 archive ({error}); fetch it again") from error
 

@@ -40,9 +40,7 @@ def open_plain_or_gzip(path: Path) -> Iterator[BinaryIO]:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{path}: damaged or half downloaded gzip file ({error}); fetch it again") from error
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); give the path of a readable file"
-        ) from error
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a readable file") from error
 
 
 def most_bytes(path: Path) -> int:

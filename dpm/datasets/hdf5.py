@@ -138,9 +138,7 @@ def _reading(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: there is no such file; give the path of a file in Fuel's HDF5 layout"
-        ) from error
+        raise InputError(f"{path}: there is no such file; give the path of a file in Fuel's HDF5 layout") from error
     except DAMAGE as error:
         reason = " ".join(str(error).split())
         raise InputError(
@@ -173,9 +171,7 @@ def _split_table(file: h5py.File, path: Path) -> dict[tuple[str, str], _Row]:
     }
 
 
-def _provided(
-    table: Mapping[tuple[str, str], _Row], which_sets: Sequence[str], path: Path
-) -> tuple[str, ...]:
+def _provided(table: Mapping[tuple[str, str], _Row], which_sets: Sequence[str], path: Path) -> tuple[str, ...]:
     known = dict.fromkeys(name for name, _ in table)
     unknown = [name for name in which_sets if name not in known]
     if unknown or not which_sets:
@@ -184,9 +180,7 @@ def _provided(
             f"its sets: {', '.join(known)}"
         )
     sources = {source for _, source in table}
-    return tuple(
-        sorted(s for s in sources if all((k, s) in table and table[k, s].available for k in which_sets))
-    )
+    return tuple(sorted(s for s in sources if all((k, s) in table and table[k, s].available for k in which_sets)))
 
 
 def _source(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
@@ -200,8 +194,7 @@ def _source(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
         )
     if source.size and not source.is_virtual and source.id.get_storage_size() == 0:
         raise InputError(
-            f"{path}: source {name!r} was never written, its conversion was interrupted; "
-            "delete it and convert again"
+            f"{path}: source {name!r} was never written, its conversion was interrupted; delete it and convert again"
         )
     return source
 

@@ -29,8 +29,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
         limit = min(MAX_BYTES, most_bytes(path))
         if size > limit:
             raise InputError(
-                f"{path}: its header says {shape}, {size} bytes, but at most {limit} can be in it; "
-                "fetch it again"
+                f"{path}: its header says {shape}, {size} bytes, but at most {limit} can be in it; fetch it again"
             )
         data = read_up_to(stream, size + 1)
     if len(data) != size:
@@ -42,12 +41,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
 
 def _header(stream: BinaryIO, path: Path) -> tuple[np.dtype, tuple[int, ...]]:
     magic = stream.read(4)
-    if (
-        len(magic) < 4
-        or magic[:2] != b"\0\0"
-        or magic[2] not in DTYPES
-        or not 1 <= magic[3] <= MAX_DIMENSIONS
-    ):
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in DTYPES or not 1 <= magic[3] <= MAX_DIMENSIONS:
         raise InputError(
             f"{path}: begins with {magic!r}; accepted are idx files of 1 to {MAX_DIMENSIONS} dimensions, "
             "plain or gzip: fetch it again"

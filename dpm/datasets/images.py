@@ -50,9 +50,7 @@ def channel_first(array: np.ndarray, what: str, labels: Sequence[str] = ()) -> n
     if array.size == 0:
         raise InputError(f"{what}: holds no images, its shape is {shape}; {ACCEPTED}")
     if len(labels) == array.ndim and set(labels) == {"batch", "channel", "height", "width"}:
-        array = array.transpose(
-            [list(labels).index(name) for name in ("batch", "channel", "height", "width")]
-        )
+        array = array.transpose([list(labels).index(name) for name in ("batch", "channel", "height", "width")])
     elif len(labels) == array.ndim and set(labels) == {"batch", "height", "width"}:
         array = array.transpose([list(labels).index(name) for name in ("batch", "height", "width")])
     elif array.ndim == 4 and not _fits(array.shape):

@@ -161,9 +161,7 @@ class _Builder:
     def set_items(self, values: list[Any]) -> None:
         keys = values[::2]
         # Hashing a deeply nested tuple would overflow the C stack.
-        if not isinstance(self.stack[-1], dict) or not all(
-            isinstance(key, str | bytes | int) for key in keys
-        ):
+        if not isinstance(self.stack[-1], dict) or not all(isinstance(key, str | bytes | int) for key in keys):
             raise TypeError("an item is set in what is no dict, or under a key that is no string or number")
         self.stack[-1].update(zip(keys, values[1::2], strict=True))
 
@@ -194,9 +192,7 @@ class _Builder:
             case (Known.FROMBUFFER, bytes() | bytearray() as raw, Known.UINT8, shape, "C" | "F" as order):
                 self.stack.append(_array(raw, shape, order))
             case _:
-                raise _Refused(
-                    f"REDUCE calls {function.name.lower()} otherwise than a pickled uint8 array does"
-                )
+                raise _Refused(f"REDUCE calls {function.name.lower()} otherwise than a pickled uint8 array does")
 
     def do_build(self, _: None) -> None:
         target, state = self.pop(2)

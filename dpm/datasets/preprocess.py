@@ -95,9 +95,7 @@ def _parts(data: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 def _range(data: np.ndarray, what: str) -> tuple[float, float]:
     """Lowest and highest value of data that are usable at all."""
     if data.dtype.kind not in "biuf" or data.ndim == 0:
-        raise InputError(
-            f"{what}: shape {data.shape} of {data.dtype}; accepted are arrays of numbers or booleans"
-        )
+        raise InputError(f"{what}: shape {data.shape} of {data.dtype}; accepted are arrays of numbers or booleans")
     if data.size == 0:
         raise InputError(f"{what}: is empty, its shape is {data.shape}; give at least one image")
     if data.dtype.kind == "f":
@@ -105,9 +103,7 @@ def _range(data: np.ndarray, what: str) -> tuple[float, float]:
             if not np.isfinite(part).all():
                 first = np.argwhere(~np.isfinite(part))[0]
                 index = (start + int(first[0]), *map(int, first[1:]))
-                raise InputError(
-                    f"{what}: the value at index {index} is {part[tuple(first)]}; remove or mend it"
-                )
+                raise InputError(f"{what}: the value at index {index} is {part[tuple(first)]}; remove or mend it")
     low, high = float(data.min()), float(data.max())
     if low == high:
         raise InputError(f"{what}: every value is {low:g}; accepted are data that vary")
@@ -121,9 +117,7 @@ def _is_levels(data: np.ndarray, factor: int, low: float, high: float) -> bool:
         tolerance = max(LEVEL_TOLERANCE, LEVELS * float(np.finfo(data.dtype).eps) / 2)
     if low < -tolerance / factor or high > (LEVELS + tolerance) / factor:
         return False
-    return all(
-        (np.abs(part * factor - np.rint(part * factor)) <= tolerance).all() for _, part in _parts(data)
-    )
+    return all((np.abs(part * factor - np.rint(part * factor)) <= tolerance).all() for _, part in _parts(data))
 
 
 def _convert(data: np.ndarray, dtype: DTypeLike, function: Any) -> np.ndarray:

@@ -86,7 +86,7 @@ def canonical_name(name: str) -> str:
         return plain[key]
     near = difflib.get_close_matches(key, plain, n=1)
     hint = f"did you mean {plain[near[0]]}? " if near else ""
-    raise InputError(f"name: {name!r} is not a known data set; {hint}accepted are {', '.join(NAMES)}")
+    raise InputError(f"data set {name!r} is not known; {hint}accepted are {', '.join(NAMES)}")
 
 
 def given_places(data_path: str | os.PathLike[str]) -> list[Path]:
@@ -158,9 +158,7 @@ def _read_idx_pair(folder: Path) -> Images:
 def _read_idx_part(folder: Path, part: str) -> np.ndarray:
     path = _idx_file(folder, part)
     if path is None:
-        raise InputError(
-            f"{folder}: lacks {IDX_FILES[part][0]}(.gz), the {part} images; put it beside the others"
-        )
+        raise InputError(f"{folder}: lacks {IDX_FILES[part][0]}(.gz), the {part} images; put it beside the others")
     return channel_first(read_idx(path), str(path))
 
 

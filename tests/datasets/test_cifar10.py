@@ -55,10 +55,7 @@ def python3(protocol):
 
 def contents(kind, encode):
     suffix = ".bin" if kind == "bin" else ""
-    return {
-        name + suffix: encode(*pair)
-        for name, pair in zip(NAMES, zip(BATCHES, LABELS, strict=True), strict=True)
-    }
+    return {name + suffix: encode(*pair) for name, pair in zip(NAMES, zip(BATCHES, LABELS, strict=True), strict=True)}
 
 
 def write_folder(parent, kind, encode):

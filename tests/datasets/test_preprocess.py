@@ -117,9 +117,7 @@ class TestUnusableData:
         with pytest.raises(InputError, match=r"^x: is empty, its shape is \("):
             use(np.zeros(shape), "x")
 
-    @pytest.mark.parametrize(
-        "data", [np.array(3.0), np.array(["a", "b"]), np.array([1j, 2]), [{}, {}]], ids=str
-    )
+    @pytest.mark.parametrize("data", [np.array(3.0), np.array(["a", "b"]), np.array([1j, 2]), [{}, {}]], ids=str)
     def test_what_are_no_arrays_of_numbers_are_refused(self, use, data):
         with pytest.raises(InputError, match=r"^x: .*accepted are arrays of numbers"):
             use(data, "x")
@@ -155,9 +153,7 @@ def test_a_large_offset_does_not_spoil_the_variance():
 def test_the_scaling_of_a_minibatch_is_of_that_minibatch():
     batch = PIXELS[:2] / 255
     scaling = Scaling.fit(batch)
-    np.testing.assert_allclose(
-        [scaling.forward(batch).mean(), scaling.forward(batch).var()], [0, 1], atol=1e-12
-    )
+    np.testing.assert_allclose([scaling.forward(batch).mean(), scaling.forward(batch).var()], [0, 1], atol=1e-12)
     assert scaling != Scaling.fit(PIXELS / 255)
 
 

@@ -84,9 +84,7 @@ def test_case_hyphens_and_underscores_do_not_matter(tmp_path, name):
     assert load(name, tmp_path).name == "FASHION_MNIST"
 
 
-@pytest.mark.parametrize(
-    ("name", "meant"), [("MNITS", "MNIST"), ("CIFAR", "CIFAR10"), ("image-nt", "IMAGENET")]
-)
+@pytest.mark.parametrize(("name", "meant"), [("MNITS", "MNIST"), ("CIFAR", "CIFAR10"), ("image-nt", "IMAGENET")])
 def test_a_near_miss_is_answered_with_what_was_meant(name, meant):
     with pytest.raises(InputError, match=rf"'{name}' .*did you mean {meant}\?.*MNIST, FASHION_MNIST"):
         load(name)
@@ -105,9 +103,7 @@ def test_a_file_is_loaded_whatever_its_name(tmp_path, as_text):
     assert (data.path, mark(data)) == (path, 7)
 
 
-def test_the_environments_folders_are_searched_in_order_and_before_the_repositorys(
-    tmp_path, monkeypatch, bare
-):
+def test_the_environments_folders_are_searched_in_order_and_before_the_repositorys(tmp_path, monkeypatch, bare):
     write_set(bare / "cifar10.hdf5", 1)
     assert mark(load("CIFAR10")) == 1
     monkeypatch.setenv("FUEL_DATA_PATH", os.pathsep.join(str(tmp_path / name) for name in ("none", "b", "a")))
@@ -167,9 +163,7 @@ def test_mnist_and_fashion_are_never_taken_for_each_other(tmp_path, monkeypatch,
     monkeypatch.setenv("FUEL_DATA_PATH", str(tmp_path / "plain"))
     with pytest.raises(InputError, match="no FASHION_MNIST found"):
         load("FASHION_MNIST")
-    assert mark(load("FASHION_MNIST", tmp_path / "plain")) == 1, (
-        "a folder that is given is what the user says"
-    )
+    assert mark(load("FASHION_MNIST", tmp_path / "plain")) == 1, "a folder that is given is what the user says"
     write_idx(tmp_path / "MNIST" / "raw", 2)
     with pytest.raises(InputError, match="no FASHION_MNIST found"):
         load("FASHION_MNIST", tmp_path / "MNIST" / "raw")

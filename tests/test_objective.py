@@ -1,0 +1,75 @@
+"""Where parameters lie in the flat vector, and that functions are compiled once."""
+
+import numpy as np
+import pytest
+
+from dpm.backend import Engine
+from dpm.errors import InputError
+from dpm.model import DiffusionModel
+from dpm.objective import CompiledModel, Layout, trained_layout
+from tests.graphs import TINY
+
+
+@pytest.fixture(scope="module")
+def model():
+    with Engine("auto", "float32"):
+        return DiffusionModel(**TINY, trajectory_length=5)
+
+
+def test_flatten_and_split_are_inverse(model):
+    layout = Layout(model.parameters())
+    values = model.initialize(np.random.default_rng(0))
+    theta = layout.flatten(values, "float64")
+    assert theta.shape == (layout.size,) == (sum(v.size for v in values.values()),)
+    for path, value in layout.split(theta).items():
+        np.testing.assert_array_equal(value, values[path])
+
+
+def test_the_schedule_is_not_trained(model):
+    assert set(model.parameters()) - set(trained_layout(model).parameters) == {
+        "/diffusionmodel.beta_perturb_coefficients"
+    }
+
+
+@pytest.mark.parametrize("fault", ["missing", "unknown", "shape"])
+def test_wrong_names_and_shapes_are_named(model, fault):
+    layout = trained_layout(model)
+    values = {path: np.zeros(p.shape) for path, p in layout.parameters.items()}
+    path = next(iter(values))
+    if fault == "missing":
+        del values[path]
+    elif fault == "unknown":
+        path = "/elsewhere.W"
+        values[path] = np.zeros(1)
+    else:
+        values[path] = np.zeros(3)
+    with pytest.raises(InputError) as error:
+        layout.flatten(values, "float32")
+    assert path in str(error.value)
+
+
+def test_a_function_is_compiled_once_for_a_batch_size(model, monkeypatch):
+    compiled = CompiledModel(model, Engine("auto", "float32"))
+    calls = []
+    real = compiled.engine.function
+    monkeypatch.setattr(compiled.engine, "function", lambda *a: calls.append(1) or real(*a))
+    assert compiled.costs(2) is compiled.costs(2)
+    assert len(calls) == 1
+    compiled.costs(3)
+    assert len(calls) == 2
+
+
+def test_dropout_changes_the_objective_only_through_its_masks(model):
+    """Masks of ones give the plain objective; the masks' shapes are known to the caller."""
+    compiled = CompiledModel(model, Engine("auto", "float32"))
+    rng = np.random.default_rng(0)
+    theta = (0.3 * rng.standard_normal(compiled.layout.size)).astype("float32")
+    X, N, U = rng.random((3, 2, *model.picture_shape)).astype("float32")
+    inputs = (theta, X, np.float32([2, 4]), N, U, np.float32([1, 1]))
+    function, shapes = compiled.objective_with_dropout(2)
+    ones = [np.ones(shape, "float32") for shape in shapes]
+    plain = compiled.objective(2)(*inputs)
+    for ours, expected in zip(function(*inputs, *ones), plain, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
+    ones[0] = ones[0] * 0
+    assert function(*inputs, *ones)[0] != pytest.approx(float(plain[0]), rel=1e-4)
