@@ -8,9 +8,9 @@ global state, nothing that grows over thousands of plots. The same input gives t
 import io
 import math
 import os
-import secrets
 import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from dpm.errors import InputError
+from dpm.files import replacing
 
 StrPath = str | os.PathLike[str]
 Pixels = npt.NDArray[np.uint8]
@@ -253,17 +254,11 @@ def _target(path: StrPath, suffix: str) -> Path:
 
 
 def _write(files: Mapping[Path, bytes]) -> None:
-    """Put complete files in place; if one cannot be written, none of them appears."""
-    # Not tempfile: its files are private to the user, and replacing would hand that on to the picture.
-    partial = {path: path.with_name(f".{secrets.token_hex(8)}.tmp") for path in files}
-    try:
-        for path, data in files.items():
-            partial[path].write_bytes(data)
-        for path in files:
-            os.replace(partial[path], path)
-    finally:
-        for temporary in partial.values():
-            temporary.unlink(missing_ok=True)
+    """Write all files or none of them."""
+    with ExitStack() as stack:
+        partial = {path: stack.enter_context(replacing(path)) for path in files}
+        for path, content in files.items():
+            partial[path].write_bytes(content)
 
 
 def _png(pixels: Pixels, title: str | None = None) -> bytes:

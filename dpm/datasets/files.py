@@ -2,13 +2,13 @@
 
 import gzip
 import os
-import secrets
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from dpm import files
 from dpm.errors import InputError
 
 CHUNK = 1 << 20
@@ -58,17 +58,9 @@ def read_up_to(stream: BinaryIO, limit: int) -> bytearray:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends, or vanishes if it fails.
-
-    Raises InputError if the folder cannot be written to.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    """As dpm.files.replacing; raises InputError if the folder cannot be written to."""
     try:
-        yield temporary
-        with open(temporary, "r+b") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
+        with files.replacing(path) as temporary:
+            yield temporary
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error}); give a path in a writable folder") from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,0 +1,117 @@
+"""Reverse trajectories: what is drawn when, and what is known of a sample."""
+
+import numpy as np
+import pytest
+
+from dpm.backend import Engine
+from dpm.errors import InputError
+from dpm.model import DiffusionModel
+from dpm.noise import PictureNoise
+from dpm.objective import CompiledModel
+from dpm.sampler import Posterior, capture_times, forward_trajectory, generate_inpaint_mask, generate_samples
+from tests.graphs import TINY
+
+T, N = 8, 3
+SHAPE = (N, 2, 4, 4)
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    engine = Engine("auto", "float64")
+    with engine:
+        return CompiledModel(DiffusionModel(**TINY, trajectory_length=T), engine)
+
+
+@pytest.fixture(scope="module")
+def theta(compiled):
+    return 0.3 * np.random.default_rng(0).standard_normal(compiled.layout.size)
+
+
+def test_one_draw_for_x_T_and_one_for_each_step_down_to_t_2(compiled, theta):
+    """T - 1 steps (t = T..2) after the start; states are numbered T, T-1, ..., 2, 0 as released."""
+    source, draws, seen = PictureNoise(0, 0, N), [], []
+
+    def noise(shape):
+        draws.append(source(shape))
+        return draws[-1]
+
+    X = generate_samples(compiled, theta, N, noise, callback=lambda t, X: seen.append((t, X)))
+    assert len(draws) == T
+    assert [t for t, _ in seen] == [8, 7, 6, 5, 4, 3, 2, 0]
+    np.testing.assert_array_equal(seen[0][1], draws[0])
+    # Each state is mu + sigma noise of the model at the state before, at the paper's time.
+    step = compiled.mu_sigma(N)
+    for i, t in enumerate(range(T, 1, -1)):
+        mu, sigma = step(theta, seen[i][1], np.full(N, float(t)))
+        np.testing.assert_allclose(seen[i + 1][1], mu + sigma * draws[i + 1], rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(X, seen[-1][1])
+
+
+def test_samples_do_not_depend_on_how_many_are_drawn(compiled, theta):
+    three = generate_samples(compiled, theta, N, PictureNoise(0, 0, N))
+    one = generate_samples(compiled, theta, 1, PictureNoise(0, 2, 1))
+    np.testing.assert_allclose(one[0], three[2], rtol=1e-12)
+
+
+def test_all_known_is_the_input_and_none_known_a_plain_sample(compiled, theta):
+    observed = np.random.default_rng(1).standard_normal(SHAPE)
+    for known in (True, False):
+        posterior = Posterior(observed, known=np.full(SHAPE, known))
+        X = generate_samples(compiled, theta, N, PictureNoise(0, 0, N), posterior)
+        plain = generate_samples(compiled, theta, N, PictureNoise(0, 0, N))
+        np.testing.assert_array_equal(X, observed if known else plain)
+
+
+def test_in_painting_holds_the_known_part_at_every_time(compiled, theta):
+    observed = np.random.default_rng(1).standard_normal(SHAPE)
+    known = generate_inpaint_mask(*SHAPE[:3])
+    states = []
+    generate_samples(
+        compiled, theta, N, PictureNoise(0, 0, N), Posterior(observed, known=known), lambda t, X: states.append(X)
+    )
+    for X in states:
+        np.testing.assert_array_equal(X[known], observed[known])
+        assert (X[~known] != observed[~known]).all()
+
+
+@pytest.mark.parametrize(("width", "first_known"), [(4, 2), (5, 2)])
+def test_released_mask_knows_the_right_half(width, first_known):
+    known = generate_inpaint_mask(2, 3, width)
+    assert known.dtype == bool
+    assert not known[..., :first_known].any()
+    assert known[..., first_known:].all()
+
+
+def test_denoising_starts_at_the_observation_and_narrow_noise_returns_it(compiled, theta):
+    observed = np.random.default_rng(1).standard_normal(SHAPE)
+    states = []
+    X = generate_samples(
+        compiled, theta, N, PictureNoise(0, 0, N), Posterior(observed, sigma=1e-4), lambda t, X: states.append(X)
+    )
+    np.testing.assert_array_equal(states[0], observed)
+    np.testing.assert_allclose(X, observed, atol=1e-3)
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, np.nan, np.inf])
+def test_noise_of_no_width_is_refused(compiled, theta, sigma):
+    with pytest.raises(InputError, match="sigma"):
+        generate_samples(compiled, theta, N, PictureNoise(0, 0, N), Posterior(np.zeros(SHAPE), sigma=sigma))
+
+
+def test_wrong_shapes_are_named(compiled, theta):
+    with pytest.raises(InputError, match=r"observation has shape \(3, 2, 5, 5\)"):
+        generate_samples(compiled, theta, N, PictureNoise(0, 0, N), Posterior(np.zeros((N, 2, 5, 5)), sigma=1.0))
+
+
+def test_capture_times_are_the_released_ones():
+    """T, each ceil(T / 6) steps, and 0 (tests/golden: capture_t)."""
+    assert capture_times(40) == [40, 33, 26, 19, 12, 5, 0]
+    assert capture_times(2) == [2, 1, 0]
+
+
+def test_forward_trajectory_has_the_marginals_mean_and_noise():
+    """x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) N."""
+    beta, X, noise = np.array([0.1, 0.5]), np.full((1, 1, 1, 1), 2.0), np.full((1, 1, 1, 1), 3.0)
+    states = forward_trajectory(beta, X, [0, 1, 2], noise)
+    expected = [2.0, 2 * 0.9**0.5 + 3 * 0.1**0.5, 2 * 0.45**0.5 + 3 * 0.55**0.5]
+    np.testing.assert_allclose(np.ravel(states), expected, rtol=1e-12)
