@@ -20,6 +20,7 @@ from dpm.experiments import EXACT, EXPERIMENTS, FACES, RELEASED
 from dpm.extensions import standard_extensions
 from dpm.files import replacing
 from dpm.flags import TRAIN_FLAGS, resolved
+from dpm.likelihood import picture_costs
 from dpm.main_loop import MainLoop
 from dpm.model import DiffusionModel, known_names
 from dpm.objective import CompiledModel
@@ -31,6 +32,11 @@ def train(given):
     """Run train.py with the flags given (dict of key to value); returns the exit status."""
     saved = None
     if given.get("resume_file") is not None:
+        if given["resume_file"].endswith(".pkl"):
+            raise InputError(
+                f"--resume-file {given['resume_file']}: a model.pkl of 2015 can be sampled from, not gone on with, "
+                "since its pickle is never opened; give a checkpoint.h5"
+            )
         saved = checkpoint.load(given["resume_file"])
         flags, face = resumed_flags(given, saved[0]["config"])
     else:
@@ -43,7 +49,9 @@ def train(given):
     loop = build_loop(flags, face, data, CompiledModel(model, engine))
     if saved:
         restore(loop, *saved)
-    seconds = compile_functions(loop)
+    if not flags["quiet"]:
+        print(f"compiling with {engine.name} ...", flush=True)
+    seconds = compile_functions(loop, data["test"])
     folder = folder or create_log_dir(flags["output_dir"], f"DiffusionModel_{data['name']}{flags['suffix']}")
     config = run_config(flags, face, data, model)
     write_json(folder / "config.json", config)
@@ -184,11 +192,12 @@ def build_loop(flags, face, data, compiled):
     )
 
 
-def compile_functions(loop):
-    """Compile what training needs; returns the seconds. The engines compile some of it at the first call."""
+def compile_functions(loop, test):
+    """Compile what each epoch needs; returns the seconds. The engines compile some of it at the first call."""
     start = time.perf_counter()
-    n = min(loop.batch_size, len(loop.stream.features))
-    loop.objective(loop.stream.features[:n])
+    loop.objective(loop.stream.features[: loop.batch_size])
+    size = min(loop.batch_size, len(test))
+    picture_costs(loop.compiled, loop.theta, test[:size], loop.seed, size)
     return time.perf_counter() - start
 
 
