@@ -1,8 +1,10 @@
 """Checkpoints: one HDF5 file that holds all of a run, nothing in it executable.
 
-Layout: the root's attributes `format`, `format_version`, `meta` (JSON) and `sha256` (of meta); a group
-`parameters` with one data set for each Blocks path, a group `optimizer`. Every data set has an attribute `sha256`
-over its type, shape and bytes, since HDF5 does not notice flipped bytes.
+Layout: the root's attributes `format`, `format_version` and `sha256` (of meta); a text `meta` (JSON), a group
+`parameters` with one data set for each Blocks path, a group `optimizer`. Every data set has an attribute `sha256` over
+its type, shape and bytes, since HDF5 does not notice flipped bytes. Flipped bytes in its own structures can even
+crash the process, so the user block in front holds a line with the SHA-256 of all that follows it, which is checked
+before HDF5 opens the file.
 """
 
 import hashlib
@@ -17,6 +19,8 @@ from dpm.files import replacing
 
 FORMAT = "dpm checkpoint"
 FORMAT_VERSION = 1
+USER_BLOCK = 512  # bytes, the least that HDF5 knows
+SEAL = "dpm checkpoint; SHA-256 of all after the first 512 bytes: "
 LARGEST_ARRAY = 2**31  # bytes
 LARGEST_META = 2**26  # characters of JSON
 
@@ -28,14 +32,19 @@ def save(path, meta, arrays):
     Raises OSError where the file cannot be written; the old file is then still there.
     """
     text = json.dumps(meta)
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["sha256"] = hashlib.sha256(text.encode()).hexdigest()
-        file.create_dataset("meta", data=text)
-        for name, array in arrays.items():
-            dataset = file.create_dataset(name, data=array)
-            dataset.attrs["sha256"] = array_hash(array)
+    with replacing(path) as temporary:
+        with h5py.File(temporary, "w", userblock_size=USER_BLOCK) as file:
+            file.attrs["format"] = FORMAT
+            file.attrs["format_version"] = FORMAT_VERSION
+            file.attrs["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+            file.create_dataset("meta", data=text)
+            for name, array in arrays.items():
+                dataset = file.create_dataset(name, data=array)
+                dataset.attrs["sha256"] = array_hash(array)
+        with open(temporary, "r+b") as stream:
+            seal = _seal(stream)
+            stream.seek(0)
+            stream.write(seal)
 
 
 def load(path):
@@ -44,6 +53,7 @@ def load(path):
     if not path.is_file():
         raise InputError(f"checkpoint {path}: no such file; give the checkpoint.h5 of a run folder")
     try:
+        _check_seal(path)
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != FORMAT:
                 raise InputError(f"checkpoint {path}: an HDF5 file, but not a checkpoint of dpm")
@@ -75,7 +85,23 @@ def array_hash(array):
     return digest.hexdigest()
 
 
+def _seal(stream):
+    """The line of the user block: the checksum of all that follows the block in an open file."""
+    stream.seek(USER_BLOCK)
+    return f"{SEAL}{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode()
+
+
+def _check_seal(path):
+    with open(path, "rb") as stream:
+        head = stream.read(USER_BLOCK)
+        # A file without the line, such as h5repack writes, is left to the other checksums.
+        if head.startswith(SEAL.encode()) and head.rstrip(b"\0") != _seal(stream):
+            raise ValueError("its checksum does not agree")
+
+
 def _read_meta(file):
+    if not isinstance(file.get("meta", getlink=True), h5py.HardLink):
+        raise ValueError("meta is a link")
     dataset = file["meta"]
     text = dataset[()]
     if not isinstance(text, bytes) or len(text) > LARGEST_META:

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from dpm.errors import InputError
-from dpm.flags import DTYPES, ENGINES, TRAIN_FLAGS, switch
+from dpm.flags import DTYPES, ENGINES, TRAIN_FLAGS, check_numbers, switch
 
 MODES = ("sample", "inpaint", "denoise")
 
@@ -13,7 +13,12 @@ class Parser(argparse.ArgumentParser):
     """Prints one line and exits with status 2, as every other mistake does."""
 
     def error(self, message):
-        self.exit(2, f"{self.prog}: error: {message} (--help lists all options)\n")
+        self.exit(2, error_line(self.prog, f"{message} (--help lists all options)") + "\n")
+
+
+def error_line(prog, message):
+    """What every mistake is told as: one line, whatever was typed."""
+    return f"{prog}: error: {' '.join(str(message).splitlines())}"
 
 
 def spellings(name):
@@ -63,10 +68,10 @@ def sample_parser():
         metavar="FILE",
         help="pictures to in-paint or denoise: .npz, .png, or FILE.hdf5[:SPLIT[:A-B]]",
     )
-    add("--mask", default="left", help="what inpaint draws anew: left, right, top, bottom, center, or a FILE, "
-        "not 0 where to draw (default: %(default)s, as in 2015)")  # fmt: skip
-    add("--sigma", type=float, default=1.0,
-        help="deviation of the noise in --input, in those of the training data (default: %(default)s)")  # fmt: skip
+    add("--mask", help="inpaint: what is drawn anew: left, right, top, bottom, center, or a FILE, "
+        "not 0 where to draw (default: left, as in 2015)")  # fmt: skip
+    add("--sigma", type=float,
+        help="denoise: deviation of the noise in --input, in those of the training data (default: 1)")  # fmt: skip
     add(
         "--add-noise",
         action="store_true",
@@ -110,11 +115,11 @@ def _named(name, kind):
 
 
 def command(prog, action):
-    """Run action() and return the exit status; a user's mistake is one line on stderr and status 2."""
+    """Run action() and return the exit status; a mistake, or a full disk and such, is one line on stderr, status 2."""
     try:
         return action() or 0
-    except InputError as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
+    except (InputError, OSError) as error:
+        print(error_line(prog, error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{prog}: stopped", file=sys.stderr)
@@ -126,6 +131,7 @@ def train_main(arguments=None):
     given = vars(train_parser().parse_args(arguments))
 
     def action():
+        check_numbers(given)
         from dpm.training import train
 
         return train(given)

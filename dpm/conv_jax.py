@@ -1,51 +1,79 @@
 """How JAX computes the convolution of dpm.conv; imported when the JAX engine is chosen.
 
-Forward and input gradient are XLA's own convolution in its fastest layout on a CPU (channel-last). XLA's
-weight gradient is about ten times slower there than the convolution itself, so that one is a loop over a few
-pictures at a time: their patches stay in the cache and each turn is one matrix product.
+On an accelerator, and for small batches, XLA's own convolution is used. On a CPU it is slower for large ones, and its
+weight gradient ten times slower still (docs/results). There both operations are a loop over a few pictures at a time,
+whose patches stay in the cache, and each turn is one matrix product.
 """
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from pytensor.link.jax.dispatch import jax_funcify
 
 from dpm.conv import SameConv, WeightGrad
 
-PICTURES_A_TURN = 4
+PICTURES_A_TURN = 8
+SMALL_BATCH = 64
 
 
 @jax_funcify.register(SameConv)
 def jax_funcify_same_conv(op, node=None, **kwargs):
     def same_conv(x, weights):
-        kernel = weights[:, :, ::-1, ::-1].transpose(2, 3, 1, 0)
-        return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        by_patches = jax.default_backend() == "cpu" and x.shape[0] >= SMALL_BATCH
+        return (conv_by_patches if by_patches else conv_by_xla)(x, weights)
 
     return same_conv
 
 
 @jax_funcify.register(WeightGrad)
 def jax_funcify_weight_grad(op, node=None, **kwargs):
-    k = op.kernel_size
-    p = (k - 1) // 2
+    function = weight_grad_by_patches if jax.default_backend() == "cpu" else weight_grad_by_xla
+    return lambda x, g: function(x, g, op.kernel_size)
 
-    def weight_grad(x, g):
-        n, height, width, channels = x.shape
-        filters = g.shape[3]
-        m = next(d for d in range(min(PICTURES_A_TURN, n), 0, -1) if n % d == 0)
-        padded = jnp.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))
 
-        def add_pictures(total, pictures):
-            x_m, g_m = pictures
-            taps = [x_m[:, i : i + height, j : j + width, :] for i in range(k) for j in range(k)]
-            patches = jnp.concatenate(taps, axis=-1).reshape(-1, k * k * channels)
-            return total + patches.T @ g_m, None
+def conv_by_xla(x, weights):
+    """dpm.conv.same_conv by XLA's convolution, which is a correlation: the kernel is flipped first."""
+    kernel = weights[:, :, ::-1, ::-1].transpose(2, 3, 1, 0)
+    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
-        turns = (
-            padded.reshape(n // m, m, height + 2 * p, width + 2 * p, channels),
-            g.reshape(n // m, m * height * width, filters),
-        )
-        zero = jnp.zeros((k * k * channels, filters), dtype=x.dtype)
-        product, _ = lax.scan(add_pictures, zero, turns)
-        return product.reshape(k, k, channels, filters)[::-1, ::-1].transpose(3, 2, 0, 1)
 
-    return weight_grad
+def weight_grad_by_xla(x, g, k):
+    """The transpose of conv_by_xla in its weights."""
+    weights = jax.ShapeDtypeStruct((g.shape[3], x.shape[3], k, k), x.dtype)
+    return jax.linear_transpose(lambda w: conv_by_xla(x, w), weights)(g)[0]
+
+
+def conv_by_patches(x, weights):
+    """dpm.conv.same_conv, a few pictures at a time."""
+    filters, channels, k, _ = weights.shape
+    kernel = weights[:, :, ::-1, ::-1].transpose(2, 3, 1, 0).reshape(k * k * channels, filters)
+    products = lax.map(lambda pictures: _patches(pictures, k) @ kernel, _turns(x, k // 2))
+    return products.reshape(*x.shape[:3], filters)
+
+
+def weight_grad_by_patches(x, g, k):
+    """The gradient of same_conv by its weights, summed over a few pictures at a time."""
+    filters, channels = g.shape[3], x.shape[3]
+
+    def add_pictures(total, pictures_and_g):
+        pictures, g_turn = pictures_and_g
+        return total + _patches(pictures, k).T @ g_turn.reshape(-1, filters), None
+
+    zero = jnp.zeros((k * k * channels, filters), dtype=x.dtype)
+    total, _ = lax.scan(add_pictures, zero, (_turns(x, k // 2), _turns(g, 0)))
+    return total.reshape(k, k, channels, filters)[::-1, ::-1].transpose(3, 2, 0, 1)
+
+
+def _turns(x, border):
+    """(n, h, w, c) padded with zeros, as (turns, pictures a turn, h + 2 border, w + 2 border, c)."""
+    n = x.shape[0]
+    pictures = next(d for d in range(min(PICTURES_A_TURN, n), 0, -1) if n % d == 0)
+    padded = jnp.pad(x, ((0, 0), (border, border), (border, border), (0, 0)))
+    return padded.reshape(n // pictures, pictures, *padded.shape[1:])
+
+
+def _patches(pictures, k):
+    """The k x k neighbourhood of each pixel of padded pictures: (pixels, k k channels)."""
+    height, width = (size - k + 1 for size in pictures.shape[1:3])
+    taps = [pictures[:, i : i + height, j : j + width, :] for i in range(k) for j in range(k)]
+    return jnp.concatenate(taps, axis=-1).reshape(-1, k * k * pictures.shape[3])

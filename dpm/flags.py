@@ -43,8 +43,10 @@ def literal_arguments(text):
     import ast
 
     try:
-        call = ast.parse(f"f({text})", mode="eval").body
-        if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
+        call = ast.parse(f"f({text}\n)", mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            raise ValueError("a bracket is closed that was not opened")
+        if call.args or any(k.arg is None for k in call.keywords):
             raise ValueError("only name=value pairs are accepted")
         names = [k.arg for k in call.keywords]
         if len(set(names)) != len(names):
@@ -100,7 +102,8 @@ def resolved(given, experiment, face_epochs):
     values = {flag.key: flag.default for flag in TRAIN_FLAGS}
     values["epochs"] = face_epochs
     if experiment is not None:
-        if given.get("dataset", experiment.dataset).upper().replace("-", "_") != experiment.dataset:
+        plain = given.get("dataset", experiment.dataset).upper().replace("-", "").replace("_", "")
+        if plain != experiment.dataset.replace("_", ""):
             raise InputError(
                 f"--dataset {given['dataset']} contradicts --experiment {given['experiment']}, which is about "
                 f"{experiment.dataset}; leave one out"
@@ -109,17 +112,17 @@ def resolved(given, experiment, face_epochs):
     values |= given
     if experiment is not None:
         values["model_args"] = experiment.model_args | values["model_args"]
-    _check_numbers(values)
     return values
 
 
-def _check_numbers(values):
+def check_numbers(given):
+    """Raise InputError for a number on the command line that no run takes, be it new or resumed."""
     for name in ("batch_size", "ext_every_n", "epochs"):
-        if values[name] < 1:
-            raise InputError(f"--{name.replace('_', '-')}: {values[name]} is not accepted; take 1 or more")
-    if not 0 < values["lr"] < float("inf"):
-        raise InputError(f"--lr: {values['lr']} is not accepted; take a number above 0")
-    if not 0 <= values["dropout_rate"] < 1:
-        raise InputError(f"--dropout-rate: {values['dropout_rate']} is not accepted; take 0 up to below 1")
-    if values["seed"] < 0:
-        raise InputError(f"--seed: {values['seed']} is not accepted; take 0 or more")
+        if given.get(name, 1) < 1:
+            raise InputError(f"--{name.replace('_', '-')}: {given[name]} is not accepted; take 1 or more")
+    if not 0 < given.get("lr", 1) < float("inf"):
+        raise InputError(f"--lr: {given['lr']} is not accepted; take a number above 0")
+    if not 0 <= given.get("dropout_rate", 0) < 1:
+        raise InputError(f"--dropout-rate: {given['dropout_rate']} is not accepted; take 0 up to below 1")
+    if given.get("seed", 0) < 0:
+        raise InputError(f"--seed: {given['seed']} is not accepted; take 0 or more")

@@ -1,44 +1,49 @@
 """Pictures and masks that a user names on the command line, read and checked."""
 
-import zipfile
+import re
+import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from dpm.datasets import H5PYDataset, to_unit_range
+from dpm.datasets.images import channel_first
 from dpm.errors import InputError
 
 MASKS = ("left", "right", "top", "bottom", "center")
+HDF5_NAME = re.compile(r"(?P<path>.*\.hdf5)(:(?P<split>[^:]*)(:(?P<rows>.*))?)?", re.DOTALL)
 
 
-def read_pictures(name, picture_shape):
+def read_pictures(name, picture_shape, pixels=True):
     """Pictures in data units, (n, c, h, w) float64.
 
     name: FILE.npz (its array X, or its only array), FILE.png, or FILE.hdf5[:SPLIT[:A-B]] (split test and all
-    examples by default). picture_shape: (c, h, w) of the model.
+    examples by default). picture_shape: (c, h, w) of the model. pixels: whether the model's data were 8-bit pixels;
+    an array of whole numbers 0..255 then counts as such.
     Raises InputError where the file is not such or its pictures have another shape.
     """
-    path, _, part = str(name).partition(".hdf5")
-    readers = {".npz": _read_npz, ".png": _read_png}
-    if ".hdf5" in str(name):
-        pictures = _read_hdf5(Path(path + ".hdf5"), part)
-    elif Path(name).suffix.lower() in readers:
-        pictures = readers[Path(name).suffix.lower()](_existing(name))
+    hdf5 = HDF5_NAME.fullmatch(str(name))
+    suffix = Path(name).suffix.lower()
+    if hdf5:
+        pictures = _read_hdf5(name, **hdf5.groupdict())
+    elif suffix == ".npz":
+        pictures = _read_npz(_existing(name))
+    elif suffix == ".png":
+        pictures = _read_png(_existing(name))
     else:
         raise InputError(f"--input {name}: accepted are .npz, .png and FILE.hdf5[:SPLIT[:A-B]]")
-    if pictures.ndim == len(picture_shape):
+    if pictures.shape == picture_shape:
         pictures = pictures[None]
-    if pictures.ndim == 3 and picture_shape[0] == 1:
+    elif pictures.ndim == 3 and picture_shape[0] == 1:
         pictures = pictures[:, None]
     if pictures.shape[1:] != picture_shape or not len(pictures):
         raise InputError(f"--input {name}: pictures of shape {pictures.shape}; accepted: (n, {_shape(picture_shape)})")
-    if pictures.dtype == np.uint8:
-        return to_unit_range(pictures, f"--input {name}")[0]
-    pictures = pictures.astype(np.float64)
-    if not np.isfinite(pictures).all():
+    if pictures.dtype.kind == "f" and not np.isfinite(pictures).all():
         raise InputError(f"--input {name}: not finite at {tuple(map(int, np.argwhere(~np.isfinite(pictures))[0]))}")
-    return pictures
+    if pictures.dtype.kind != "f" or (pixels and pictures.max() > 1 and (pictures == np.rint(pictures)).all()):
+        return to_unit_range(pictures, f"--input {name}")[0]
+    return pictures.astype(np.float64)
 
 
 def read_mask(name, picture_shape):
@@ -82,37 +87,49 @@ def _existing(name, flag="--input"):
 
 def _read_npz(path):
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if "X" not in file.files and len(file.files) != 1:
-                raise InputError(f"{path}: holds the arrays {', '.join(file.files)}; name the pictures X")
-            array = file["X" if "X" in file.files else file.files[0]]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: cannot be read as npz ({error})") from None
+        with open(path, "rb") as stream, np.lib.npyio.NpzFile(stream, allow_pickle=False) as file:
+            names = file.files
+            chosen = "X" if "X" in names else names[0] if len(names) == 1 else None
+            array = None if chosen is None else np.asarray(file[chosen])
+    except Exception as error:  # zipfile, zlib and numpy raise many types for a damaged file
+        raise InputError(f"{path}: cannot be read as npz ({' '.join(str(error).split())})") from None
+    if array is None:
+        raise InputError(f"{path}: holds the arrays {', '.join(names) or '(none)'}; name the pictures X")
     if array.dtype.kind not in "fiub":
         raise InputError(f"{path}: its array is of type {array.dtype}; accepted are numbers")
     return array
 
 
 def _read_png(path):
-    """(1, c, h, w) uint8, grey or colour; transparency is dropped."""
+    """(1, c, h, w) in [0, 1], grey or colour; transparency is dropped."""
     try:
-        with Image.open(path, formats=["PNG"]) as image:
-            grey = image.mode in ("1", "L", "LA", "I;16", "I")
-            pixels = np.asarray(image.convert("L" if grey else "RGB"))
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be read as PNG ({error})") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=["PNG"]) as image:
+                if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8
+                    pixels = np.asarray(image) / 65535
+                else:
+                    pixels = np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")) / 255
+    except Exception as error:  # Pillow raises many types for a damaged file
+        raise InputError(f"{path}: cannot be read as PNG ({' '.join(str(error).split())})") from None
     return pixels[None, None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)[None]
 
 
-def _read_hdf5(path, part):
-    """Examples A to B - 1 of a split of a Fuel file; part is ":SPLIT:A-B", or less."""
-    split, _, span = part.removeprefix(":").partition(":")
-    dataset = H5PYDataset(_existing(path), which_sets=(split or "test",))
-    start, _, stop = span.partition("-")
-    if span and not (start.isdigit() and stop.isdigit() and int(start) < int(stop) <= dataset.num_examples):
-        raise InputError(f"--input {path}:{split}:{span}: accepted is A-B with 0 <= A < B <= {dataset.num_examples}")
-    rows = slice(int(start), int(stop)) if span else slice(0, dataset.num_examples)
-    return dataset.get_data(request=rows)[dataset.provides_sources.index("features")]
+def _read_hdf5(name, path, split, rows):
+    """Examples A to B - 1 of a split of a Fuel file, rows being "A-B" or None for all; what kind of numbers they are
+    is told by the whole split, as in training."""
+    dataset = H5PYDataset(_existing(path), which_sets=(split or "test",), sources=("features",))
+    start, stop = 0, dataset.num_examples
+    if rows:
+        span = re.fullmatch(r"([0-9]{1,18})-([0-9]{1,18})", rows)
+        if not span or not int(span[1]) < int(span[2]) <= stop:
+            raise InputError(f"--input {name}: accepted is A-B with 0 <= A < B <= {stop}")
+        start, stop = int(span[1]), int(span[2])
+    (features,) = dataset.get_data(slice(None))
+    features = channel_first(features, f"--input {name}", dataset.axis_labels["features"])
+    unit, quantised = to_unit_range(features, f"--input {name}", "float32")
+    chosen = unit[start:stop].astype(np.float64)
+    return np.rint(255 * chosen) / 255 if quantised else features[start:stop].astype(np.float64)
 
 
 def _shape(shape):

@@ -1,5 +1,6 @@
 """What sample.py does: a checkpoint becomes samples, in-paintings or denoised pictures."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +28,17 @@ def sample(options):
     folder = Path(options.output_dir)
     if not folder.is_dir():
         raise InputError(f"--output-dir: {folder} is not a folder; create it first, or give another")
-    arguments, parameters, scaling, dtype = load_model(options)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"--output-dir: {folder} cannot be written; give another folder")
+    check_options(options)
+    arguments, parameters, scaling, dtype, pixels = load_model(options)
     engine = Engine(options.backend, dtype)
     with engine:
         model = DiffusionModel(**arguments)
     compiled = CompiledModel(model, engine)
     theta = compiled.layout.flatten(parameters, dtype)
-    constraint, pictures, drawn = observation(options, model, scaling)
-    n = check_n(options, pictures)
+    constraint, pictures, drawn = observation(options, model, scaling, pixels)
+    n = options.n or (DEFAULT_N if pictures is None else len(pictures))
     every = options.every or (max(1, model.trajectory_length // 60) if options.animate else 0)
     batches = []
     for first in range(0, n, BATCH):
@@ -51,19 +55,46 @@ def sample(options):
     return 0
 
 
+def check_options(options):
+    """Raise InputError for a number that is not accepted and for an option that the mode would ignore."""
+    for name in ("n", "every"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise InputError(f"--{name}: {value} is not accepted; take 1 or more")
+    if options.seed < 0:
+        raise InputError(f"--seed: {options.seed} is not accepted; take 0 or more")
+    used = {"input": ("inpaint", "denoise"), "mask": ("inpaint",), "sigma": ("denoise",), "add_noise": ("denoise",)}
+    for name, modes in used.items():
+        if getattr(options, name) not in (None, False) and options.mode not in modes:
+            flag = name.replace("_", "-")
+            raise InputError(
+                f"--{flag} is not used by --mode {options.mode}; leave it out, or take {' or '.join(modes)}"
+            )
+    if options.mode != "sample" and options.input is None:
+        raise InputError(f"--mode {options.mode} needs --input FILE: .npz, .png, or FILE.hdf5[:SPLIT[:A-B]]")
+    if options.sigma is not None and not 0 < options.sigma < np.inf:
+        raise InputError(f"--sigma: {options.sigma} is not accepted; take a number above 0")
+
+
 def load_model(options):
-    """(arguments, parameters, scaling, dtype) of the checkpoint, ours or one of 2015."""
+    """(arguments, parameters, scaling, dtype, pixels) of the checkpoint, ours or one of 2015; pixels: whether its data
+    were 8-bit, as those of 2015 were."""
     path = Path(options.checkpoint)
     if path.suffix == ".pkl":
         arrays = read_blocks_checkpoint(path)
-        arguments = infer_arguments(arrays) | known_names(options.model_args) | RELEASED.model_arguments
+        for name in set(known_names(options.model_args)) & set(RELEASED.model_arguments):
+            raise InputError(f"--model-args {name}: a model.pkl has {RELEASED.model_arguments[name]!r}; leave it out")
+        arguments = infer_arguments(arrays) | options.model_args | RELEASED.model_arguments
         parameters = {p: v for p, v in arrays.items() if p.startswith(PARAMETER_PREFIX)}
         scale = 1.0 if options.scale is None else options.scale
+        shift = 0.0 if options.shift is None else options.shift
         if not 0 < scale < np.inf:
             raise InputError(f"--scale: {scale} is not accepted; take a number above 0")
-        return arguments, parameters, Scaling(scale, options.shift or 0.0), "float32"
+        if not np.isfinite(shift):
+            raise InputError(f"--shift: {shift} is not accepted; take a number")
+        return arguments, parameters, Scaling(scale, shift), "float32", True
     for name in ("model_args", "scale", "shift"):
-        if getattr(options, name):
+        if getattr(options, name) not in (None, {}):
             flag = name.replace("_", "-")
             raise InputError(f"--{flag} is for a model.pkl of 2015; {path} holds its own, leave it out")
     meta, arrays = checkpoint.load(path)
@@ -74,32 +105,28 @@ def load_model(options):
         parameters,
         Scaling(data["scale"], data["shift"]),
         meta["config"]["flags"]["dtype"],
+        data["quantised"],
     )
 
 
-def observation(options, model, scaling):
+def observation(options, model, scaling, pixels):
     """(constraint, pictures, drawn): constraint(first, n) is the Posterior of samples first.. or None; pictures:
     the input in data units or None; drawn: True where in-painting draws, or None."""
     if options.mode == "sample":
-        if options.input is not None:
-            raise InputError(f"--input {options.input} is not used by --mode sample; take inpaint or denoise")
         return (lambda first, n: None), None, None
-    if options.input is None:
-        raise InputError(f"--mode {options.mode} needs --input FILE: .npz, .png, or FILE.hdf5[:SPLIT[:A-B]]")
-    pictures = read_pictures(options.input, model.picture_shape)
+    pictures = read_pictures(options.input, model.picture_shape, pixels)
     scaled = scaling.forward(pictures)
     if options.mode == "denoise":
-        if not 0 < options.sigma < np.inf:
-            raise InputError(f"--sigma: {options.sigma} is not accepted; take a number above 0")
+        sigma = 1.0 if options.sigma is None else options.sigma
 
         def denoise(first, n):
             observed = cycled(scaled, first, n)
             if options.add_noise:
-                observed = observed + options.sigma * PictureNoise(options.seed + 1, first, n)(observed.shape)
-            return Posterior(observed, sigma=options.sigma)
+                observed = observed + sigma * PictureNoise(options.seed + 1, first, n)(observed.shape)
+            return Posterior(observed, sigma=sigma)
 
         return denoise, pictures, None
-    drawn = read_mask(options.mask, model.picture_shape)
+    drawn = read_mask("left" if options.mask is None else options.mask, model.picture_shape)
 
     def inpaint(first, n):
         observed = cycled(scaled, first, n)
@@ -111,16 +138,6 @@ def observation(options, model, scaling):
 def cycled(pictures, first, n):
     """n pictures from number `first` on, beginning again after the last."""
     return pictures[np.arange(first, first + n) % len(pictures)]
-
-
-def check_n(options, pictures):
-    """How many samples to draw; raises InputError for a number below 1 in --n or --every."""
-    for name in ("n", "every"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise InputError(f"--{name}: {value} is not accepted; take 1 or more")
-    default = DEFAULT_N if pictures is None else len(pictures)
-    return default if options.n is None else options.n
 
 
 def state_times(trajectory_length, every):

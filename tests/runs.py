@@ -1,0 +1,100 @@
+"""Small training runs that tests share: tiny data, a tiny model, functions compiled once for all of them."""
+
+import functools
+import json
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+
+import numpy as np
+import pytest
+
+from dpm import objective, sampling, training
+from dpm.cli import train_main
+from dpm.datasets import write_hdf5
+from dpm.extensions import EveryN, standard_extensions
+
+WIDTH, TRAIN, TEST, BATCH = 8, 60, 20, 25
+STEPS = 3  # an epoch of 60 pictures has batches of 25, 25 and 10
+T = 10
+MODEL = (
+    f"trajectory_length={T},n_hidden_conv=2,n_layers_conv=1,n_hidden_dense_lower=4,n_layers_dense_lower=1,"
+    "n_hidden_dense_upper=3,n_temporal_basis=2"
+)
+LABELS = {"features": ("batch", "channel", "height", "width")}
+
+
+def pixels(n, seed=0, width=WIDTH, colors=1):
+    """Random 8-bit pictures (n, colors, width, width)."""
+    return np.random.default_rng(seed).integers(0, 256, (n, colors, width, width), dtype=np.uint8)
+
+
+def write_data(folder, train, test, name="mnist.hdf5"):
+    """A data set of the given pictures; returns its file."""
+    write_hdf5(folder / name, {"train": {"features": train}, "test": {"features": test}}, LABELS)
+    return folder / name
+
+
+@functools.cache
+def data(base):
+    """The folder of the data of all runs; base: the session's temporary folder, as for all below."""
+    folder = base / "runs-data"
+    folder.mkdir()
+    write_data(folder, pixels(TRAIN), pixels(TEST, seed=1))
+    return folder
+
+
+@functools.cache
+def trained(base):
+    """The folder of a run of two epochs without pictures; to be read only."""
+    with pytest.MonkeyPatch.context() as patch:
+        share_compiled(patch)
+        without_pictures(patch)
+        return train(base / "runs-trained", data(base))
+
+
+@functools.cache
+def complete(base):
+    """(folder, stdout, stderr) of a run of two epochs with all pictures after each of them; to be read only."""
+    out, err = StringIO(), StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        share_compiled(patch)
+        folder = train(base / "runs-complete", data(base), "--ext-every-n", 1, "--quiet", "false")
+    return folder, out.getvalue(), err.getvalue()
+
+
+def arguments(out, data_path, *more):
+    """A command line of train.py; of a flag that comes twice the last one counts."""
+    flags = ["--data-path", data_path, "--output-dir", out, "--model-args", MODEL, "--batch-size", BATCH]
+    return [str(a) for a in (*flags, "--epochs", 2, "--quiet", *more)]
+
+
+def train(out, data_path, *more):
+    """Train in the new or empty folder `out`; returns the run's folder."""
+    out.mkdir(exist_ok=True)
+    assert train_main(arguments(out, data_path, *more)) == 0
+    (folder,) = out.iterdir()
+    return folder
+
+
+def share_compiled(monkeypatch):
+    """From now on equal models of train.py and sample.py share their compiled functions."""
+    for module in (training, sampling):
+        monkeypatch.setattr(module, "CompiledModel", compiled)
+
+
+def compiled(model, engine):
+    """As CompiledModel, one for all equal models."""
+    key = json.dumps([model.arguments, engine.name, engine.dtype])
+    return _compiled.setdefault(key, objective.CompiledModel(model, engine))
+
+
+_compiled: dict = {}
+
+
+def without_pictures(monkeypatch, *more):
+    """From now on train.py makes no pictures; more: further extensions of the loop."""
+
+    def extensions(*arguments):
+        return [e for e in standard_extensions(*arguments) if not isinstance(e, EveryN)] + list(more)
+
+    monkeypatch.setattr(training, "standard_extensions", extensions)
