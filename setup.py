@@ -12,7 +12,6 @@ setup(
     install_requires=[
         "pytensor>=3.0,<4",
         "numpy",
-        "scipy",
         "h5py",
         "tqdm",
         "matplotlib",
@@ -20,7 +19,7 @@ setup(
     ],
     extras_require={
         "jax": ["jax"],
-        "test": ["pytest", "hypothesis", "ruff", "mypy", "psutil"],
+        "test": ["pytest", "hypothesis", "ruff", "mypy", "scipy"],
         "embed": ["mlxtend"],
     },
 )

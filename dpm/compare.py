@@ -195,18 +195,30 @@ class Reference:
         return self.compiled.objective(len(X))(theta, X, self._times(t, len(X)), N, U, weights)
 
 
+def model_config(path, value):
+    """The dict in a config_json, text or bytes (as Python 2 saves a str). Raises InputError where it is none."""
+    text = value.item() if value.ndim == 0 else None
+    try:
+        arguments = json.loads(text)
+    except (TypeError, ValueError):
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise InputError(f"{path}: config_json is not the JSON dict of DiffusionModel's arguments, see docs/compare.md")
+    for name in set(known_names(arguments)) & set(RELEASED.model_arguments):
+        raise InputError(f"{path}: config_json names {name}, which 2015 did not have; leave it out")
+    return arguments
+
+
 def load_npz(path):
     """An exported file: (arrays, parameters, arguments). Raises InputError where it is not one."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        arguments = json.loads(str(arrays.pop("config_json")))
-    except KeyError:
-        raise InputError(f"{path}: holds no config_json; see docs/compare.md for what to export") from None
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise InputError(f"{path}: cannot be read as an exported npz ({error})") from None
-    if not isinstance(arguments, dict):
-        raise InputError(f"{path}: config_json is not the dict of DiffusionModel's arguments; see docs/compare.md")
+    if "config_json" not in arrays:
+        raise InputError(f"{path}: holds no config_json; see docs/compare.md for what to export")
+    arguments = model_config(path, arrays.pop("config_json"))
     parameters = {name[6:]: arrays.pop(name) for name in list(arrays) if name.startswith("param:")}
     if "beta_perturb_coefficients" in arrays:
         parameters[BETA_PERTURB] = arrays.pop("beta_perturb_coefficients")
@@ -225,7 +237,7 @@ def load_blocks(path, evaluation):
     parameters = {p: v for p, v in checkpoint.items() if p.startswith(PARAMETER_PREFIX)}
     arguments = infer_arguments(checkpoint)
     if "config_json" in arrays:
-        arguments |= json.loads(str(arrays.pop("config_json")))
+        arguments |= model_config(evaluation, arrays.pop("config_json"))
     return arrays, parameters, arguments
 
 
@@ -253,6 +265,18 @@ def load(path):
     return load_npz(path)
 
 
+def compared(path, engine):
+    """The rows of one file; arrays that do not fit together are the file's fault and raise InputError."""
+    arrays, parameters, arguments = load(path)
+    try:
+        return compare(arrays, parameters, arguments, engine)
+    except InputError:
+        raise
+    except (TypeError, ValueError, IndexError) as error:
+        first = str(error).partition("\n")[0]
+        raise InputError(f"{path}: its arrays do not fit together or to the model ({first})") from None
+
+
 def parser():
     """The options of the command."""
     options = argparse.ArgumentParser(prog="python -m dpm.compare", description=__doc__.partition("\n")[0])
@@ -271,8 +295,7 @@ def main(arguments=None):
         engine = Engine(options.backend, options.dtype)
         for path in options.files:
             print(f"{path}: {engine}, relative tolerance {tolerance:g}")
-            arrays, parameters, model_arguments = load(path)
-            for name, difference in compare(arrays, parameters, model_arguments, engine):
+            for name, difference in compared(path, engine):
                 passed = difference <= tolerance
                 failures, total = failures + (not passed), total + 1
                 print(f"  {'pass' if passed else 'FAIL'}  {difference:9.2e}  {name}", flush=True)

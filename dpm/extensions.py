@@ -42,15 +42,15 @@ def standard_extensions(folder, config, data, flags):
         PlotParameters(folder),
         PlotGradients(folder),
         PlotInternalState(folder, data),
-        LogLikelihood(data["test"], flags["quiet"]),
     ]
     return [
         Monitoring(data["test"]),
         Printing(flags["quiet"]),
         WriteLog(folder),
         Checkpoint(folder, config),
-        *[EveryN(plot, every, flags["plot_before_training"], folder) for plot in plots],
-        EveryN(PlotMonitors(folder), every, False, folder),
+        *[EveryN(plot, every, flags["plot_before_training"]) for plot in plots],
+        EveryN(PlotMonitors(folder), every),
+        EveryN(LogLikelihood(data["test"], flags["quiet"]), every),
     ]
 
 
@@ -180,7 +180,7 @@ class EveryN:
     A failing plot is a warning: pictures never stop or change training.
     """
 
-    def __init__(self, extension, n, before_training, folder):
+    def __init__(self, extension, n, before_training=False):
         self.extension, self.n, self.before = extension, n, before_training
         self.done = None
 

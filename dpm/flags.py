@@ -83,12 +83,19 @@ TRAIN_FLAGS = (
     Flag("dataset", str, "MNIST", "MNIST", "MNIST, FASHION_MNIST, CIFAR10 or IMAGENET"),
     Flag("plot-before-training", switch, False, "False", "true: make all pictures once before training"),
     Flag("seed", int, 0, "", "of all random numbers: start, order, noise, pictures"),
-    Flag("epochs", int, None, "", "passes over the data; default 100, with --faithful 100,001", on_resume=True),
+    Flag(
+        "epochs",
+        int,
+        None,
+        "",
+        "passes over the data; default 100. With --faithful 500 minibatches each, default 100,001",
+        on_resume=True,
+    ),
     Flag("data-path", str, None, "", "folder(s) or file to look for the data in", on_resume=True),
     Flag("backend", str, "auto", "", "engine: jax, numba, c, or auto (jax where installed)", on_resume=True),
     Flag("dtype", str, "float32", "", "float type: float32 or float64"),
     Flag("experiment", str, None, "", "named run: mnist or cifar10, which set data, model and batch size"),
-    Flag("faithful", switch, False, "", "train as the released code does where it differs from the paper"),
+    Flag("faithful", switch, False, "", "train as released in 2015, without the corrections of docs/from-2015.md"),
     Flag("quiet", switch, False, "", "print nothing but errors and the last line", on_resume=True),
 )
 

@@ -246,7 +246,7 @@ def summary(loop, data, engine, seconds, folder):
         f"         {data['dtype']} in [{low:g}, {high:g}], {kind}; x * {scaling.scale:.5g} + {scaling.shift:.5g} "
         "has mean 0 and variance 1",
         f"model    {loop.compiled.layout.size:,} parameters, T = {model.trajectory_length}, "
-        f"like the {'released code' if loop.face is RELEASED else 'paper'} where the two differ",
+        f"trained {'as released' if loop.face is RELEASED else 'with the corrections'} (docs/from-2015.md)",
         f"engine   {engine}; compiled in {seconds:.1f} s",
         f"training {loop.epoch_length} steps an epoch, {loop.epochs} epochs, from step {loop.state.step}; "
         f"seed {loop.seed}",

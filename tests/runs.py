@@ -76,6 +76,25 @@ def train(out, data_path, *more):
     return folder
 
 
+def refused(capsys, out, data_path, main, *given):
+    """Run a command that must fail; check what every refusal has in common and return its one line.
+
+    out: the output folder, which must stay empty; given: arguments behind those that would do.
+    """
+    ours = arguments(out, data_path) if main is train_main else ["--output-dir", str(out)]
+    capsys.readouterr()
+    try:
+        status = main([*ours, *map(str, given)])
+    except SystemExit as stop:
+        status = stop.code
+    shown = capsys.readouterr()
+    assert (status, shown.out) == (2, "")
+    (line,) = shown.err.splitlines()
+    assert line.startswith(("train.py: error: ", "sample.py: error: "))
+    assert list(out.iterdir()) == []
+    return line
+
+
 def share_compiled(monkeypatch):
     """From now on equal models of train.py and sample.py share their compiled functions."""
     for module in (training, sampling):

@@ -1,5 +1,6 @@
 """The commands: every mistake of a user is one line on stderr, status 2 and an untouched output folder."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -36,25 +37,9 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture
 def refused(tmp_path, capsys, data):
-    """A function that runs a command, checks all that every refusal has in common, and returns its line."""
-    out = tmp_path / "out"
-    out.mkdir()
-
-    def run(main, *given):
-        ours = runs.arguments(out, data) if main is train_main else ["--output-dir", str(out)]
-        capsys.readouterr()
-        try:
-            status = main([*ours, *map(str, given)])
-        except SystemExit as stop:
-            status = stop.code
-        shown = capsys.readouterr()
-        assert (status, shown.out) == (2, "")
-        (line,) = shown.err.splitlines()
-        assert line.startswith(("train.py: error: ", "sample.py: error: "))
-        assert list(out.iterdir()) == []
-        return line
-
-    return run
+    """A function that runs a command, checks all that refusals have in common, and returns the line."""
+    (tmp_path / "out").mkdir()
+    return functools.partial(runs.refused, capsys, tmp_path / "out", data)
 
 
 # ------------------------------------------------------------------ train.py
@@ -280,13 +265,11 @@ def test_a_switch_is_what_its_text_says():
 
 
 def test_both_spellings_of_each_flag_are_accepted():
-    examples = {"model_args": "n_scales=3", "backend": "numba", "dtype": "float64"}
+    texts = {"model_args": "n_scales=3", "backend": "numba", "dtype": "float64"}
     for flag in TRAIN_FLAGS:
-        text = examples.get(flag.key, "1")
-        values = {getattr(train_parser().parse_args([f"--{n}", text]), flag.key) for n in (flag.name, flag.key)} if (
-            flag.key != "model_args"
-        ) else {str(train_parser().parse_args([f"--{n}", text]).model_args) for n in (flag.name, flag.key)}
-        assert len(values) == 1
+        text = texts.get(flag.key, "1")
+        for name in (flag.name, flag.key):
+            assert vars(train_parser().parse_args([f"--{name}", text])) == {flag.key: flag.kind(text)}
     for name in ("--output-dir", "--output_dir"):
         assert sample_parser().parse_args(["x", name, "y"]).output_dir == "y"
 

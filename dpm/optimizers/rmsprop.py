@@ -60,5 +60,7 @@ class RMSProp:
 
 
 def decay_learning_rate(initial, step, floor=1e-4):
-    """The released schedule: times 10^(-1/1000) after every 500 steps, never below floor."""
+    """The released schedule: times 10^(-1/1000) after every 500 steps, and from the first time on never below floor."""
+    if step < 500:
+        return initial
     return max(initial * 10 ** (-(step // 500) / 1000), floor)

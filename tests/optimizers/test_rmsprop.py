@@ -102,3 +102,4 @@ def test_learning_rate_schedule():
     assert decay_learning_rate(1e-3, 500_000) == pytest.approx(1e-4, rel=1e-12)
     assert decay_learning_rate(1e-3, 10**7) == 1e-4
     assert decay_learning_rate(1e-5, 10**7, floor=1e-5) == 1e-5
+    assert [decay_learning_rate(1e-5, step) for step in (499, 500)] == [1e-5, 1e-4]
