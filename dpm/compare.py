@@ -197,9 +197,8 @@ class Reference:
 
 def model_config(path, value):
     """The dict in a config_json, text or bytes (as Python 2 saves a str). Raises InputError where it is none."""
-    text = value.item() if value.ndim == 0 else None
     try:
-        arguments = json.loads(text)
+        arguments = json.loads(value.item())
     except (TypeError, ValueError):
         arguments = None
     if not isinstance(arguments, dict):

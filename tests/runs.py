@@ -76,21 +76,25 @@ def train(out, data_path, *more):
     return folder
 
 
-def refused(capsys, out, data_path, main, *given):
-    """Run a command that must fail; check what every refusal has in common and return its one line.
-
-    out: the output folder, which must stay empty; given: arguments behind those that would do.
-    """
-    ours = arguments(out, data_path) if main is train_main else ["--output-dir", str(out)]
+def refused(capsys, main, *given):
+    """Run a command that must fail; check what all refusals have in common and return the one line."""
     capsys.readouterr()
     try:
-        status = main([*ours, *map(str, given)])
+        status = main([str(a) for a in given])
     except SystemExit as stop:
         status = stop.code
     shown = capsys.readouterr()
     assert (status, shown.out) == (2, "")
     (line,) = shown.err.splitlines()
     assert line.startswith(("train.py: error: ", "sample.py: error: "))
+    return line
+
+
+def refused_into(out, capsys, data_path, main, *given):
+    """As refused, of a command that would do but for `given`; the new folder `out` for its output must stay empty."""
+    out.mkdir(exist_ok=True)
+    ours = arguments(out, data_path) if main is train_main else ["--output-dir", out]
+    line = refused(capsys, main, *ours, *given)
     assert list(out.iterdir()) == []
     return line
 

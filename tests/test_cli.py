@@ -38,8 +38,7 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture
 def refused(tmp_path, capsys, data):
     """A function that runs a command, checks all that refusals have in common, and returns the line."""
-    (tmp_path / "out").mkdir()
-    return functools.partial(runs.refused, capsys, tmp_path / "out", data)
+    return functools.partial(runs.refused_into, tmp_path / "out", capsys, data)
 
 
 # ------------------------------------------------------------------ train.py

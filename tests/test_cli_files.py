@@ -30,26 +30,29 @@ def data(tmp_path_factory):
 def checkpoint(tmp_path_factory, tmp_path):
     """A copy of a checkpoint in a folder of its own."""
     (tmp_path / "run").mkdir()
-    return shutil.copy(runs.trained(tmp_path_factory.getbasetemp()) / "checkpoint.h5", tmp_path / "run")
+    path = tmp_path / "run/checkpoint.h5"
+    shutil.copy(runs.trained(tmp_path_factory.getbasetemp()) / "checkpoint.h5", path)
+    return path
 
 
 @pytest.fixture
 def refused(tmp_path, capsys, data):
     """A function that runs a command, checks all that refusals have in common, and returns the line."""
-    (tmp_path / "out").mkdir()
-    return functools.partial(runs.refused, capsys, tmp_path / "out", data)
+    return functools.partial(runs.refused_into, tmp_path / "out", capsys, data)
 
 
-def unusable(checkpoint, refused, main):
-    """The line with which a checkpoint is refused, to sample from or to go on with; its folder stays as it is."""
-    content, before = checkpoint.read_bytes(), list(checkpoint.parent.iterdir())
-    if main is sample_main:
-        line = refused(main, checkpoint)
-    else:
-        line = refused(main, "--resume-file", checkpoint)
-    assert list(checkpoint.parent.iterdir()) == before
-    assert checkpoint.read_bytes() == content
-    return line
+@pytest.fixture
+def unusable(capsys, checkpoint):
+    """A function that runs a command on the checkpoint and returns the line of its refusal; nothing may change."""
+
+    def run(main, *given):
+        content = checkpoint.read_bytes()
+        line = runs.refused(capsys, main, *(["--resume-file"] if main is train_main else []), checkpoint, *given)
+        assert list(checkpoint.parent.iterdir()) == [checkpoint]
+        assert checkpoint.read_bytes() == content
+        return line
+
+    return run
 
 
 # ------------------------------------------------------------------ data
@@ -109,7 +112,7 @@ def test_a_checkpoint_that_is_not_there_starts_no_new_run(refused, tmp_path, mai
 
 @BOTH
 @pytest.mark.parametrize("fault", ["empty", "cut off", "a flipped bit", "text", "other HDF5", "later version"])
-def test_a_file_that_is_no_whole_checkpoint_is_refused(refused, checkpoint, data, main, fault):
+def test_a_file_that_is_no_whole_checkpoint_is_refused(unusable, checkpoint, data, main, fault):
     content = bytearray(checkpoint.read_bytes())
     if fault == "other HDF5":
         shutil.copy(data / "mnist.hdf5", checkpoint)
@@ -122,14 +125,14 @@ def test_a_file_that_is_no_whole_checkpoint_is_refused(refused, checkpoint, data
         size = len(content) // 3
         checkpoint.write_bytes({"empty": b"", "cut off": content[:size], "text": b"hello"}.get(fault, content))
     words = {"other HDF5": "not a checkpoint of dpm", "later version": "format version 2; this program reads 1"}
-    line = unusable(checkpoint, refused, main)
+    line = unusable(main)
     assert f"checkpoint {checkpoint}: " in line
     assert words.get(fault, "damaged or not an HDF5 file") in line
 
 
 @BOTH
 @pytest.mark.parametrize("fault", ["shape", "missing", "foreign"])
-def test_parameters_of_another_model_are_named(refused, checkpoint, main, fault):
+def test_parameters_of_another_model_are_named(unusable, checkpoint, main, fault):
     meta, arrays = files.load(checkpoint)
     name = "/diffusionmodel/mlp_conv_dense/MLP dense upper/linear_1.b"
     value = arrays.pop(f"/parameters{name}")
@@ -143,7 +146,7 @@ def test_parameters_of_another_model_are_named(refused, checkpoint, main, fault)
         "missing": f"parameter {name} is missing",
         "foreign": "parameter /other.W is not a parameter of this model",
     }
-    assert expected[fault] in unusable(checkpoint, refused, main)
+    assert expected[fault] in unusable(main)
 
 
 def test_a_checkpoint_of_2015_is_not_gone_on_with(refused, golden):
@@ -165,21 +168,13 @@ def test_a_checkpoint_of_2015_is_not_gone_on_with(refused, golden):
         ("--model-args", "n_scales=2", "{'trajectory_length': 10,"),
     ],
 )
-def test_a_resumed_run_keeps_its_flags(capsys, checkpoint, flag, value, saved):
+def test_a_resumed_run_keeps_its_flags(unusable, flag, value, saved):
     """Another value than the run's is refused, and both are named."""
-    content = checkpoint.read_bytes()
-    assert train_main(["--resume-file", str(checkpoint), flag, str(value)]) == 2
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    (line,) = shown.err.splitlines()
+    line = unusable(train_main, flag, value)
     value = {"--faithful": "True", "--model-args": "{'n_scales': 2}"}.get(flag, value)
     assert f"{flag} {value} contradicts --resume-file, whose run has {saved}" in line
-    assert list(checkpoint.parent.iterdir()) == [checkpoint]
-    assert checkpoint.read_bytes() == content
 
 
 @pytest.mark.parametrize(("flag", "value"), [("--epochs", "0"), ("--ext-every-n", "0")])
-def test_numbers_of_a_resumed_run_are_checked_too(capsys, checkpoint, flag, value):
-    assert train_main(["--resume-file", str(checkpoint), flag, value]) == 2
-    assert f"{flag}: 0 is not accepted" in capsys.readouterr().err
-    assert list(checkpoint.parent.iterdir()) == [checkpoint]
+def test_numbers_of_a_resumed_run_are_checked_too(unusable, flag, value):
+    assert f"{flag}: 0 is not accepted" in unusable(train_main, flag, value)
