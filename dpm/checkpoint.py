@@ -21,6 +21,7 @@ FORMAT = "dpm checkpoint"
 FORMAT_VERSION = 1
 USER_BLOCK = 512  # bytes, the least that HDF5 knows
 SEAL = "dpm checkpoint; SHA-256 of all after the first 512 bytes: "
+DEEPEST = 20  # groups; a Blocks path has 7
 LARGEST_ARRAY = 2**31  # bytes
 LARGEST_META = 2**26  # characters of JSON
 
@@ -120,6 +121,8 @@ def _read_arrays(group, prefix):
             raise ValueError(f"{where} is a link")
         item = group[name]
         if isinstance(item, h5py.Group):
+            if where.count("/") > DEEPEST:  # as in a group that holds itself
+                raise ValueError(f"{where} is too deep")
             yield from _read_arrays(item, where)
             continue
         if item.dtype.kind not in "fiub" or item.external or item.is_virtual:

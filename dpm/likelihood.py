@@ -24,6 +24,11 @@ def padded(arrays, size):
     return [np.concatenate([a, np.zeros((size - len(a), *a.shape[1:]), a.dtype)]) for a in arrays]
 
 
+def evaluation_times(model, seed, n, draw=0):
+    """The time at which each of n pictures is evaluated, spread evenly over 2..T: (n,)."""
+    return noise.stratified_times(noise.generator(seed, noise.EVALUATION, draw), n, model.trajectory_length)
+
+
 def picture_costs(compiled, theta, X, seed, batch_size, draw=0):
     """-(K - L_null) of each picture at one time each, bits a pixel: (n,).
 
@@ -32,7 +37,7 @@ def picture_costs(compiled, theta, X, seed, batch_size, draw=0):
     """
     engine, model = compiled.engine, compiled.model
     function = compiled.costs(batch_size)
-    t = noise.stratified_times(noise.generator(seed, noise.EVALUATION, draw), len(X), model.trajectory_length)
+    t = evaluation_times(compiled.model, seed, len(X), draw)
     costs = []
     for start in range(0, len(X), batch_size):
         part = slice(start, min(start + batch_size, len(X)))
@@ -47,10 +52,24 @@ def picture_costs(compiled, theta, X, seed, batch_size, draw=0):
 def K_minus_L_null(compiled, theta, X, seed, batch_size, draws=1):
     """K - L_null over the pictures X, bits a pixel: an Estimate.
 
-    The error is that of independent draws; the times are spread evenly, so the true one is smaller.
+    Several draws make the value more exact; the error is that of one, since all have the same pictures.
     """
     bounds = [-picture_costs(compiled, theta, X, seed, batch_size, draw) for draw in range(draws)]
-    return estimate(np.mean(bounds, axis=0))
+    times = [evaluation_times(compiled.model, seed, len(X), draw) for draw in range(draws)]
+    errors = [stratified_error(values, t) for values, t in zip(bounds, times, strict=True)]
+    return Estimate(float(np.mean(bounds)), float(np.sqrt(np.mean(np.square(errors)))))
+
+
+def stratified_error(values, times):
+    """Standard error of the mean of values whose times are spread evenly: NaN for a single one.
+
+    Values at neighbouring times differ by chance alone, so the mean square of their differences is twice the
+    variance that is left within a stratum (the successive-difference estimator, von Neumann 1941).
+    """
+    if len(values) < 2:
+        return float("nan")
+    differences = np.diff(np.asarray(values)[np.argsort(times, kind="stable")])
+    return float(np.sqrt(np.mean(differences**2) / 2 / len(values)))
 
 
 def reference_likelihood(compiled, theta, X, seed, batch_size, draws):

@@ -114,10 +114,11 @@ def compiled(model, engine):
 _compiled: dict = {}
 
 
-def without_pictures(monkeypatch, *more):
-    """From now on train.py makes no pictures; more: further extensions of the loop."""
+def without_pictures(monkeypatch, *more, keep=()):
+    """From now on train.py makes no pictures but those of the classes in `keep`; more: further extensions."""
 
     def extensions(*arguments):
-        return [e for e in standard_extensions(*arguments) if not isinstance(e, EveryN)] + list(more)
+        standard = standard_extensions(*arguments)
+        return [e for e in standard if not isinstance(e, EveryN) or isinstance(e.extension, keep)] + list(more)
 
     monkeypatch.setattr(training, "standard_extensions", extensions)

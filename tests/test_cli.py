@@ -102,7 +102,7 @@ def test_an_output_folder_that_the_system_says_is_not_writable_is_refused(refuse
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write in every folder")
 def test_an_output_folder_without_permission_is_refused(refused, tmp_path):
-    (tmp_path / "out").chmod(0o555)
+    (tmp_path / "out").mkdir(0o555)
     assert "cannot be written" in refused(train_main)
 
 

@@ -163,6 +163,7 @@ def test_a_checkpoint_of_2015_is_not_gone_on_with(refused, golden):
         ("--dtype", "float64", "float32"),
         ("--dataset", "CIFAR10", "MNIST"),
         ("--suffix", "x", ""),
+        ("--output-dir", "/", "/"),
         ("--experiment", "mnist", "None"),
         ("--faithful", "true", "False"),
         ("--model-args", "n_scales=2", "{'trajectory_length': 10,"),

@@ -7,6 +7,7 @@ from scipy import stats
 from dpm import likelihood
 from dpm.backend import Engine
 from dpm.model import DiffusionModel
+from dpm.noise import stratified_times
 from dpm.objective import CompiledModel
 
 ARGUMENTS = {
@@ -40,12 +41,32 @@ def test_batches_do_not_matter_and_the_last_partial_one_counts(compiled, X):
     np.testing.assert_allclose(likelihood.picture_costs(compiled, theta, X, 0, 10), whole, rtol=1e-12)
 
 
-def test_the_estimate_is_the_mean_and_its_error_scipys(compiled, X):
+def test_the_estimate_is_the_mean_over_pictures_and_draws(compiled, X):
     theta = 0.3 * np.random.default_rng(1).standard_normal(compiled.layout.size)
     costs = [likelihood.picture_costs(compiled, theta, X, 0, 23, draw) for draw in range(3)]
     estimate = likelihood.K_minus_L_null(compiled, theta, X, 0, 23, draws=3)
     assert estimate.value == pytest.approx(-np.mean(costs), rel=1e-12)
-    assert estimate.standard_error == pytest.approx(stats.sem(np.mean(costs, axis=0)), rel=1e-12)
+    assert 0 < estimate.standard_error < 3 * stats.sem(costs[0])
+
+
+def test_the_error_of_stratified_times_is_the_spread_of_the_mean():
+    """Values that depend strongly on time, plus noise: the error is what the mean really varies by, to 10 %, while
+    the formula for independent values would be several times too large."""
+    rng = np.random.default_rng(0)
+    means, errors, naive = [], [], []
+    for _ in range(1500):
+        t = stratified_times(rng, 200, 1000)
+        values = 5 * np.cos(t / 300) + 0.5 * rng.standard_normal(200)
+        means.append(values.mean())
+        errors.append(likelihood.stratified_error(values, t))
+        naive.append(stats.sem(values))
+    assert np.mean(errors) == pytest.approx(np.std(means), rel=0.1)
+    assert np.mean(naive) > 3 * np.std(means)
+
+
+def test_independent_values_have_scipys_error():
+    values = np.random.default_rng(0).standard_normal(50)
+    assert likelihood.estimate(values) == pytest.approx((values.mean(), stats.sem(values)), rel=1e-12)
 
 
 def test_one_value_has_no_error():
