@@ -121,6 +121,9 @@ def command(prog, action):
     except (InputError, OSError) as error:
         print(error_line(prog, error), file=sys.stderr)
         return 2
+    except MemoryError as error:
+        print(error_line(prog, f"not enough memory ({error}); take a smaller model or batch"), file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"{prog}: stopped", file=sys.stderr)
         return 130

@@ -9,22 +9,29 @@ from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_defa
 
 from dpm.conv import SameConv, WeightGrad
 
+VERSION = 2  # part of the key of Numba's cache: raise it when this file's arithmetic changes
+
 
 @numba_njit
-def fill_patches(picture, k, patches):
-    """Write the k x k neighbourhoods of picture (height, width, channels) into patches (pixels, k k channels)."""
+def fill_patches(picture, k, padded, patches):
+    """Write the k x k neighbourhoods of picture (height, width, channels) into patches (pixels, k k channels).
+
+    padded: zeros, (height + k - 1, (width + k - 1) channels), whose inside is overwritten. A row of a neighbourhood
+    is one run of memory in it.
+    """
     height, width, channels = picture.shape
     p = (k - 1) // 2
+    run = k * channels
     for y in range(height):
         for x in range(width):
-            row = patches[y * width + x]
-            column = 0
-            for i in range(-p, p + 1):
-                for j in range(-p, p + 1):
-                    inside = 0 <= y + i < height and 0 <= x + j < width
-                    for c in range(channels):
-                        row[column] = picture[y + i, x + j, c] if inside else 0.0
-                        column += 1
+            for c in range(channels):
+                padded[y + p, (x + p) * channels + c] = picture[y, x, c]
+    for y in range(height):
+        for x in range(width):
+            pixel, first = y * width + x, x * channels
+            for i in range(k):
+                for e in range(run):
+                    patches[pixel, i * run + e] = padded[y + i, first + e]
 
 
 @register_funcify_default_op_cache_key(SameConv)
@@ -40,14 +47,15 @@ def numba_funcify_same_conv(op, node, **kwargs):
             for j in range(k):
                 kernel[i, j] = weights[:, :, k - 1 - i, k - 1 - j].T
         kernel_matrix = kernel.reshape((k * k * channels, filters))
+        padded = np.zeros((height + k - 1, (width + k - 1) * channels), dtype)
         patches = np.empty((height * width, k * k * channels), dtype)
         out = np.empty((n, height * width, filters), dtype)
         for picture in range(n):
-            fill_patches(x[picture], k, patches)
+            fill_patches(x[picture], k, padded, patches)
             np.dot(patches, kernel_matrix, out[picture])
         return out.reshape((n, height, width, filters))
 
-    return same_conv
+    return same_conv, VERSION
 
 
 @register_funcify_default_op_cache_key(WeightGrad)
@@ -59,10 +67,11 @@ def numba_funcify_weight_grad(op, node, **kwargs):
     def weight_grad(x, g):
         n, height, width, channels = x.shape
         filters = g.shape[3]
+        padded = np.zeros((height + k - 1, (width + k - 1) * channels), dtype)
         patches = np.empty((height * width, k * k * channels), dtype)
         total = np.zeros((filters, k * k * channels), dtype)
         for picture in range(n):
-            fill_patches(x[picture], k, patches)
+            fill_patches(x[picture], k, padded, patches)
             g_matrix = np.ascontiguousarray(g[picture]).reshape((height * width, filters))
             total += np.dot(g_matrix.T, patches)
         correlation = total.reshape((filters, k, k, channels))
@@ -72,4 +81,4 @@ def numba_funcify_weight_grad(op, node, **kwargs):
                 out[:, :, i, j] = correlation[:, k - 1 - i, k - 1 - j, :]
         return out
 
-    return weight_grad
+    return weight_grad, VERSION

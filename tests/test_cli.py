@@ -119,6 +119,7 @@ def test_an_output_folder_without_permission_is_refused(refused, tmp_path):
         ("step1_beta=0.5", ("step1_beta: 0.5",)),
         ("kl_terms='2T'", ("kl_terms: '2T'", "T-1 or T")),
         ("n_hidden_conv=0,n_hidden_dense_lower=0", ("neither the convolutional nor",)),
+        ("n_hidden_dense_lower=1000000000000", ("not enough memory",)),
         ("n_scales=5", ("5 scales", "width 8", "not divisible by 16")),
         ("spatial_width=28", ("spatial_width=28", "contradicts the data", "is 8")),
         ("n_colors=3", ("n_colors=3", "contradicts the data", "is 1")),
