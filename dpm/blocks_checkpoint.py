@@ -5,12 +5,15 @@ pickling switched off; the member `pkl`, the pickled main loop, is never read.
 """
 
 import zipfile
+import zlib
 
 import numpy as np
 
 from dpm.errors import InputError
 
 PARAMETER_PREFIX = "/diffusionmodel/"
+# RuntimeError: a member under a password.
+ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 LARGEST_MEMBER = 2**31  # bytes; the largest array of the released models has 2**25
 
 
@@ -30,7 +33,9 @@ def read_blocks_checkpoint(path):
                 with archive.open(member) as stream:
                     array = np.lib.format.read_array(stream, allow_pickle=False)
                 arrays[_path(member.filename)] = array
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except InputError:
+        raise
+    except (*ARCHIVE_ERRORS, OSError, ValueError, TypeError, EOFError) as error:
         raise InputError(f"{path}: cannot be read as a Blocks checkpoint of 2015 ({error})") from None
     if not any(name.startswith(PARAMETER_PREFIX) for name in arrays):
         raise InputError(f"{path}: holds no parameters of a DiffusionModel")

@@ -70,6 +70,15 @@ def load(path):
     return meta, arrays
 
 
+def load_run(path):
+    """As load, for the checkpoint of a run: meta holds its config, model and state."""
+    meta, arrays = load(path)
+    missing = [key for key in ("config", "model", "state") if not isinstance(meta, dict) or key not in meta]
+    if missing:
+        raise InputError(f"checkpoint {path}: holds no {missing[0]}; it was not written by train.py")
+    return meta, arrays
+
+
 def split(arrays):
     """The arrays of a checkpoint as (parameters by Blocks path, optimizer's arrays by name)."""
     parts = []

@@ -35,7 +35,7 @@ def picture_costs(compiled, theta, X, seed, batch_size, draw=0):
     X: scaled pictures (n, c, h, w); the times spread evenly over 2..T. Noise and times depend on (seed, draw,
     picture) alone, so every call and every batch size gives the same numbers.
     """
-    engine, _model = compiled.engine, compiled.model
+    engine = compiled.engine
     function = compiled.costs(batch_size)
     t = evaluation_times(compiled.model, seed, len(X), draw)
     costs = []

@@ -238,7 +238,7 @@ def checked_arguments(arguments):
     checked = dict(arguments)
     for name, smallest in SMALLEST.items():
         value = arguments[name]
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not float(value).is_integer():
             raise InputError(f"{name}: {value!r} is not a whole number; accepted: {smallest} or more")
         if value < smallest:
             raise InputError(f"{name}: {value!r} is too small; accepted: {smallest} or more")

@@ -97,7 +97,7 @@ def load_model(options):
         if getattr(options, name) not in (None, {}):
             flag = name.replace("_", "-")
             raise InputError(f"--{flag} is for a model.pkl of 2015; {path} holds its own, leave it out")
-    meta, arrays = checkpoint.load(path)
+    meta, arrays = checkpoint.load_run(path)
     parameters, _ = checkpoint.split(arrays)
     data = meta["config"]["data"]
     return (

@@ -15,6 +15,7 @@ import dpm
 from dpm import checkpoint, noise
 from dpm.backend import Engine
 from dpm.datasets import Scaling, load, to_unit_range
+from dpm.datasets.search import canonical_name
 from dpm.errors import InputError
 from dpm.experiments import EXACT, EXPERIMENTS, FACES, RELEASED
 from dpm.extensions import standard_extensions
@@ -31,13 +32,15 @@ from dpm.util import create_log_dir
 def train(given):
     """Run train.py with the flags given (dict of key to value); returns the exit status."""
     saved = None
+    if "dataset" in given:
+        given = given | {"dataset": canonical_name(given["dataset"])}
     if given.get("resume_file") is not None:
         if given["resume_file"].endswith(".pkl"):
             raise InputError(
                 f"--resume-file {given['resume_file']}: a model.pkl of 2015 can be sampled from, not gone on with, "
                 "since its pickle is never opened; give a checkpoint.h5"
             )
-        saved = checkpoint.load(given["resume_file"])
+        saved = checkpoint.load_run(given["resume_file"])
         flags, face = resumed_flags(given, saved[0]["config"])
     else:
         flags, face = new_flags(given)
@@ -205,7 +208,8 @@ def restore(loop, meta, arrays):
     """Put a loop where the checkpoint was; everything is checked before anything is set."""
     parameters, optimizer = checkpoint.split(arrays)
     theta = loop.compiled.layout.flatten(parameters, loop.theta.dtype)
-    if optimizer["mean_square"].shape != theta.shape:
+    expected = loop.rule.state()
+    if {k: v.shape for k, v in optimizer.items()} != {k: v.shape for k, v in expected.items()}:
         raise InputError("checkpoint: the optimizer's state is not of this model")
     loop.theta = theta
     loop.rule.load_state(optimizer)

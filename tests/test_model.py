@@ -114,6 +114,8 @@ def test_weights_of_zero_remove_pictures_exactly():
     [
         ({"trajectory_length": 1}, "trajectory_length"),
         ({"trajectory_length": 10.5}, "trajectory_length"),
+        ({"trajectory_length": float("inf")}, "trajectory_length"),
+        ({"n_scales": 20_000}, "not divisible"),
         ({"n_temporal_basis": 1}, "n_temporal_basis"),
         ({"n_scales": 4}, "not divisible"),
         ({"n_colors": True}, "n_colors"),

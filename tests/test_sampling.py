@@ -275,3 +275,10 @@ def test_the_float_type_is_that_of_the_run(trained, tmp_path, draw, monkeypatch)
     assert [e.dtype for e in engines] == ["float32", "float64"]
     np.testing.assert_allclose(single, double, atol=1e-4)
     assert (single != double).any()
+
+
+def test_a_checkpoint_without_a_run_is_refused(tmp_path, capsys):
+    """A sound checkpoint file that train.py did not write: one line that says what is missing."""
+    checkpoint.save(tmp_path / "x.h5", {"model": {}}, {"/parameters/a": np.zeros(2)})
+    assert sample_main([str(tmp_path / "x.h5"), "--output-dir", str(tmp_path)]) == 2
+    assert "holds no config" in capsys.readouterr().err
