@@ -47,7 +47,7 @@ def conv_by_patches(x, weights):
     """dpm.conv.same_conv, a few pictures at a time."""
     filters, channels, k, _ = weights.shape
     kernel = weights[:, :, ::-1, ::-1].transpose(2, 3, 1, 0).reshape(k * k * channels, filters)
-    products = lax.map(lambda pictures: _patches(pictures, k) @ kernel, _turns(x, k // 2))
+    products = lax.map(lambda pictures: _patches(pictures, k) @ kernel, _turns(x))
     return products.reshape(*x.shape[:3], filters)
 
 
@@ -60,20 +60,21 @@ def weight_grad_by_patches(x, g, k):
         return total + _patches(pictures, k).T @ g_turn.reshape(-1, filters), None
 
     zero = jnp.zeros((k * k * channels, filters), dtype=x.dtype)
-    total, _ = lax.scan(add_pictures, zero, (_turns(x, k // 2), _turns(g, 0)))
+    total, _ = lax.scan(add_pictures, zero, (_turns(x), _turns(g)))
     return total.reshape(k, k, channels, filters)[::-1, ::-1].transpose(3, 2, 0, 1)
 
 
-def _turns(x, border):
-    """(n, h, w, c) padded with zeros, as (turns, pictures a turn, h + 2 border, w + 2 border, c)."""
+def _turns(x):
+    """(n, h, w, c) as (turns, pictures a turn, h, w, c)."""
     n = x.shape[0]
     pictures = next(d for d in range(min(PICTURES_A_TURN, n), 0, -1) if n % d == 0)
-    padded = jnp.pad(x, ((0, 0), (border, border), (border, border), (0, 0)))
-    return padded.reshape(n // pictures, pictures, *padded.shape[1:])
+    return x.reshape(n // pictures, pictures, *x.shape[1:])
 
 
 def _patches(pictures, k):
-    """The k x k neighbourhood of each pixel of padded pictures: (pixels, k k channels)."""
-    height, width = (size - k + 1 for size in pictures.shape[1:3])
-    taps = [pictures[:, i : i + height, j : j + width, :] for i in range(k) for j in range(k)]
-    return jnp.concatenate(taps, axis=-1).reshape(-1, k * k * pictures.shape[3])
+    """The k x k neighbourhood of each pixel, with zeros outside: (pixels, k k channels)."""
+    _, height, width, channels = pictures.shape
+    border = (k // 2, k // 2)
+    padded = jnp.pad(pictures, ((0, 0), border, border, (0, 0)))
+    taps = [padded[:, i : i + height, j : j + width, :] for i in range(k) for j in range(k)]
+    return jnp.concatenate(taps, axis=-1).reshape(-1, k * k * channels)
