@@ -6,8 +6,10 @@ g++). Building and compiling happen inside `with engine:`, which sets the float 
 
 import importlib.util
 import logging
+import os
 import warnings
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytensor
@@ -97,4 +99,11 @@ class Engine:
 
 def _prepare_jax():
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
+    import jax
+
     import dpm.conv_jax  # noqa: F401  registers the convolution
+
+    if not jax.config.jax_compilation_cache_dir:
+        # What XLA compiled is found again by the next run; where the folder cannot be written, JAX goes on without.
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(cache / "dpm" / "jax"))

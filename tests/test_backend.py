@@ -49,3 +49,10 @@ def test_the_float_type_is_put_back():
     with Engine("auto", "float32"):
         assert config.floatX == "float32"
     assert config.floatX == before
+
+
+def test_jax_keeps_what_it_compiled():
+    """The compilation cache is a folder of the user, unless JAX was told another."""
+    jax = pytest.importorskip("jax")
+    Engine("jax")
+    assert jax.config.jax_compilation_cache_dir
