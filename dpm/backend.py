@@ -103,7 +103,7 @@ def _prepare_jax():
 
     import dpm.conv_jax  # noqa: F401  registers the convolution
 
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.values["jax_compilation_cache_dir"]:
         # What XLA compiled is found again by the next run; where the folder cannot be written, JAX goes on without.
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(cache / "dpm" / "jax"))
