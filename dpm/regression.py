@@ -111,9 +111,10 @@ class MLP_conv_dense(Brick):
         constants="float64",
     ):
         if spatial_width % 2 ** (n_scales - 1):
+            blocks = 2 ** (n_scales - 1) if n_scales <= 64 else f"2^{n_scales - 1}"  # few digits in the message
             raise InputError(
                 f"n_scales: {n_scales} scales halve the picture {n_scales - 1} times, but its width "
-                f"{spatial_width} is not divisible by 2^{n_scales - 1}; take a smaller n_scales or other pictures"
+                f"{spatial_width} is not divisible by {blocks}; take a smaller n_scales or other pictures"
             )
         self.spatial_width, self.n_colors = spatial_width, n_colors
         self.n_dense_output = n_hidden_dense_lower_output
