@@ -6,7 +6,7 @@ sees the same draws. Values are drawn in double precision and rounded by the cal
 
 import numpy as np
 
-ORDER, TRAINING, EVALUATION, SAMPLING, START, LIKELIHOOD, DROPOUT, PICTURES = range(8)
+ORDER, TRAINING, EVALUATION, SAMPLING, START, LIKELIHOOD, DROPOUT = range(7)
 
 
 def generator(seed, purpose, *position):

@@ -9,8 +9,6 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-
 import dpm
 from dpm import checkpoint, noise
 from dpm.backend import Engine
@@ -257,8 +255,3 @@ def summary(loop, data, engine, seconds, folder):
         f"folder   {folder}",
     ]
     return "\n".join(([data["note"]] if data["note"] else []) + lines)
-
-
-def as_pictures(data, X):
-    """Scaled pictures in the units of the data: (n, c, h, w) float64."""
-    return data["scaling"].inverse(np.asarray(X, dtype=np.float64))
