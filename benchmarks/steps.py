@@ -80,7 +80,7 @@ def main():
         for temperature in ("first run", "second run"):
             command = [sys.executable, __file__, "--one", engine]
             command += ["--batch", str(options.batch), "--repeats", str(options.repeats)]
-            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             for name, value in json.loads(output.splitlines()[-1]).items():
                 shown = value if isinstance(value, list) else [value]
                 print(

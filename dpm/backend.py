@@ -6,6 +6,7 @@ g++). Building and compiling happen inside `with engine:`, which sets the float 
 
 import importlib.util
 import logging
+import math
 import os
 import warnings
 from contextlib import ExitStack, contextmanager
@@ -18,6 +19,7 @@ from pytensor import config
 from dpm.errors import InputError
 from dpm.flags import DTYPES, ENGINES
 
+PICTURES_A_TURN = 32
 MODES = {"jax": "JAX", "numba": "NUMBA", "c": "CVM"}
 
 
@@ -56,6 +58,17 @@ class Engine:
 
     def __exit__(self, *exception):
         self._stack.close()
+
+    @property
+    def pictures_a_turn(self):
+        """How many pictures of a minibatch to compute at once: on a CPU few, so that its cache holds what the
+        layers pass on (docs/results); on an accelerator all."""
+        if self.name == "jax":
+            import jax
+
+            if jax.default_backend() != "cpu":
+                return math.inf
+        return PICTURES_A_TURN
 
     def asarray(self, value):
         """value as a numpy array of the engine's float type."""

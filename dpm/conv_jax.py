@@ -1,8 +1,7 @@
 """How JAX computes the convolution of dpm.conv; imported when the JAX engine is chosen.
 
-On an accelerator, and for small batches, XLA's own convolution is used. On a CPU it is slower for large ones, and its
-weight gradient ten times slower still (docs/results). There both operations are a loop over a few pictures at a time,
-whose patches stay in the cache, and each turn is one matrix product.
+XLA's own convolution is used, but its weight gradient is slow on a CPU (docs/results): there it is a loop over a few
+pictures at a time, whose patches stay in the cache, and each turn is one matrix product.
 """
 
 import jax
@@ -12,17 +11,12 @@ from pytensor.link.jax.dispatch import jax_funcify
 
 from dpm.conv import SameConv, WeightGrad
 
-PICTURES_A_TURN = 8
-SMALL_BATCH = 64
+PICTURES_A_TURN = 4
 
 
 @jax_funcify.register(SameConv)
 def jax_funcify_same_conv(op, node=None, **kwargs):
-    def same_conv(x, weights):
-        by_patches = jax.default_backend() == "cpu" and x.shape[0] >= SMALL_BATCH
-        return (conv_by_patches if by_patches else conv_by_xla)(x, weights)
-
-    return same_conv
+    return conv_by_xla
 
 
 @jax_funcify.register(WeightGrad)
@@ -41,14 +35,6 @@ def weight_grad_by_xla(x, g, k):
     """The transpose of conv_by_xla in its weights."""
     weights = jax.ShapeDtypeStruct((g.shape[3], x.shape[3], k, k), x.dtype)
     return jax.linear_transpose(lambda w: conv_by_xla(x, w), weights)(g)[0]
-
-
-def conv_by_patches(x, weights):
-    """dpm.conv.same_conv, a few pictures at a time."""
-    filters, channels, k, _ = weights.shape
-    kernel = weights[:, :, ::-1, ::-1].transpose(2, 3, 1, 0).reshape(k * k * channels, filters)
-    products = lax.map(lambda pictures: _patches(pictures, k) @ kernel, _turns(x))
-    return products.reshape(*x.shape[:3], filters)
 
 
 def weight_grad_by_patches(x, g, k):

@@ -19,11 +19,6 @@ def L_null(model):
     return -model.kernel.prior_entropy() / np.log(2) * model.n_colors
 
 
-def padded(arrays, size):
-    """Each array with zeros behind it up to `size` entries: a partial batch for a function of fixed shape."""
-    return [np.concatenate([a, np.zeros((size - len(a), *a.shape[1:]), a.dtype)]) for a in arrays]
-
-
 def evaluation_times(model, seed, n, draw=0):
     """The time at which each of n pictures is evaluated, spread evenly over 2..T: (n,)."""
     return noise.stratified_times(noise.generator(seed, noise.EVALUATION, draw), n, model.trajectory_length)
@@ -43,9 +38,7 @@ def picture_costs(compiled, theta, X, seed, batch_size, draw=0):
         part = slice(start, min(start + batch_size, len(X)))
         indices = np.arange(part.start, part.stop)
         N, U = noise.picture_noise(seed, noise.EVALUATION, indices, X.shape[1:], draw)
-        inputs = padded([engine.asarray(a) for a in (X[part], t[part], N, U)], batch_size)
-        inputs[1][len(indices) :] = 2  # any time of the trajectory will do for the padding
-        costs.append(function(theta, *inputs)[: len(indices)])
+        costs.append(function(theta, *(engine.asarray(a) for a in (X[part], t[part], N, U))))
     return np.concatenate(costs).astype(np.float64)
 
 
@@ -81,9 +74,8 @@ def reference_likelihood(compiled, theta, X, seed, batch_size, draws):
         rng = noise.generator(seed, noise.LIKELIHOOD, draw)
         pictures = X[rng.choice(len(X), size=min(batch_size, len(X)), replace=False)]
         t, N, U = noise.minibatch_noise(rng, pictures.shape, model.trajectory_length, noise.single_time)
-        inputs = padded([engine.asarray(a) for a in (pictures, t, N, U)], batch_size)
-        inputs[1][len(pictures) :] = t[0]
-        means.append(-function(theta, *inputs)[: len(pictures)].mean(dtype=np.float64))
+        costs = function(theta, *(engine.asarray(a) for a in (pictures, t, N, U)))
+        means.append(-costs.mean(dtype=np.float64))
         yield estimate(np.array(means))
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from dpm import noise
 from dpm.bricks import draw_masks
 from dpm.datasets import DataStream, ShuffledScheme
-from dpm.likelihood import padded
 from dpm.optimizers import decay_learning_rate
 
 LEARNING_RATE_FLOOR = 1e-4
@@ -115,12 +114,12 @@ class MainLoop:
             return self.compiled.objective(size)(self.theta, *inputs)
         function, shapes = self.compiled.objective_with_dropout(size)
         rng = noise.generator(self.seed, noise.DROPOUT, self.state.step)
+        shapes = [(len(inputs[0]), *shape) for shape in shapes]
         masks = [self.compiled.engine.asarray(m) for m in draw_masks(rng, shapes, self.dropout_rate)]
         return function(self.theta, *inputs, *masks)
 
     def inputs(self, X):
-        """(X, t, N, U, weights) for the objective: the pictures n_t_per_minibatch times over, and zeros behind
-        a partial batch."""
+        """(X, t, N, U, weights) for the objective: the pictures n_t_per_minibatch times over."""
         engine, model = self.compiled.engine, self.compiled.model
         rng = noise.generator(self.seed, noise.TRAINING, self.state.step)
         times = noise.single_time if self.face.single_time else noise.stratified_times
@@ -128,10 +127,7 @@ class MainLoop:
         draws = [noise.minibatch_noise(rng, X.shape, model.trajectory_length, times) for _ in range(n_t)]
         t, N, U = (np.concatenate(parts) for parts in zip(*draws, strict=True))
         X = np.concatenate([X] * n_t)
-        arrays = [engine.asarray(a) for a in (X, t, N, U, np.ones(len(X)))]
-        arrays = padded(arrays, self.batch_size * n_t)
-        arrays[1][len(X) :] = 2  # a time of the trajectory; the weight of the padding is 0
-        return arrays
+        return [engine.asarray(a) for a in (X, t, N, U, np.ones(len(X)))]
 
     def _notify(self, event):
         for extension in self.extensions:

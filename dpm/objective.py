@@ -8,6 +8,8 @@ from dpm.bricks import dropout_masks
 from dpm.errors import InputError
 from dpm.model import SCHEDULE
 
+WEIGHTS = 4  # the place of the weights among the objective's arrays by picture
+
 
 class Layout:
     """Where each parameter lies in one flat vector.
@@ -52,6 +54,41 @@ def trained_layout(model):
     return Layout({path: p for path, p in model.parameters().items() if p.role != SCHEDULE})
 
 
+def turns(arrays, size):
+    """Arrays by picture, `size` pictures at a time: yields (pictures, parts).
+
+    The last parts are filled up with copies of the last picture, which do not count among the pictures.
+    """
+    n = len(arrays[0])
+    for start in range(0, n, size):
+        count = min(size, n - start)
+        parts = [a[start : start + size] for a in arrays]
+        yield count, [np.concatenate([p, np.repeat(p[-1:], size - count, axis=0)]) for p in parts]
+
+
+def sum_of_turns(function, size):
+    """The objective of any number of pictures from that of `size` pictures: means weighted by the weights' sums.
+
+    function: (theta, X, t, N, U, weights, *more arrays by picture) -> cost, gradient.
+    """
+
+    def objective(theta, *arrays):
+        total = float(arrays[WEIGHTS].sum())
+        if total <= 0:
+            raise ValueError(f"the weights of the pictures sum to {total}; at least one must be above 0")
+        cost, gradient = 0.0, np.zeros_like(theta)
+        for count, parts in turns(arrays, size):
+            parts[WEIGHTS][count:] = 0
+            share = float(parts[WEIGHTS].sum()) / total
+            if share:
+                part_cost, part_gradient = function(theta, *parts)
+                cost += share * float(part_cost)
+                gradient += share * part_gradient
+        return theta.dtype.type(cost), gradient
+
+    return objective
+
+
 class CompiledModel:
     """Compiles functions of a model whose parameters come as one flat vector.
 
@@ -67,11 +104,16 @@ class CompiledModel:
         self._mask_shapes = []
 
     def objective(self, batch_size):
-        """(theta, X, t, N, U, weights) -> cost, gradient; see DiffusionModel.cost. The gradient is flat."""
-        return self.get("objective", batch_size, "XtNUw", self._cost_and_gradient)
+        """(theta, X, t, N, U, weights) -> cost, gradient; see DiffusionModel.cost. The gradient is flat.
+
+        Compiled for minibatches of batch_size pictures, taken some at a time; others have a partial last turn.
+        """
+        size = self._pictures_a_turn(batch_size)
+        return sum_of_turns(self.get("objective", size, "XtNUw", self._cost_and_gradient), size)
 
     def objective_with_dropout(self, batch_size):
-        """As objective, with masks behind the inputs: (function, their shapes)."""
+        """As objective, with masks behind the inputs: (function, the shapes of their parts for one picture)."""
+        size = self._pictures_a_turn(batch_size)
         masks = []
 
         def build(*inputs):
@@ -80,9 +122,9 @@ class CompiledModel:
             masks.extend(found)
             return outputs
 
-        function = self.get("dropout", batch_size, "XtNUw", build, masks)
-        self._mask_shapes = self._mask_shapes or [(batch_size, *mask.type.shape[1:]) for mask in masks]
-        return function, self._mask_shapes
+        function = self.get("dropout", size, "XtNUw", build, masks)
+        self._mask_shapes = self._mask_shapes or [mask.type.shape[1:] for mask in masks]
+        return sum_of_turns(function, size), self._mask_shapes
 
     def _cost_and_gradient(self, X, t, N, U, weights):
         cost = self.model.cost(X, t, N, U, weights)
@@ -91,8 +133,17 @@ class CompiledModel:
         return [cost, pt.concatenate([g.ravel() for g in gradients])]
 
     def costs(self, batch_size):
-        """(theta, X, t, N, U) -> cost of each picture, (batch_size,); see DiffusionModel.cost_single_t."""
-        return self.get("costs", batch_size, "XtNU", self.model.cost_single_t)
+        """(theta, X, t, N, U) -> cost of each picture, (n,); see DiffusionModel.cost_single_t.
+
+        Compiled as objective is; n is any number of pictures.
+        """
+        size = self._pictures_a_turn(batch_size)
+        function = self.get("costs", size, "XtNU", self.model.cost_single_t)
+
+        def costs(theta, *arrays):
+            return np.concatenate([function(theta, *part)[:count] for count, part in turns(arrays, size)])
+
+        return costs
 
     def mu_sigma(self, batch_size):
         """(theta, X_noisy, t) -> mu, sigma; see DiffusionModel.get_mu_sigma."""
@@ -113,6 +164,9 @@ class CompiledModel:
                 givens = [*self.layout.givens(theta), *self._constants()]
                 self._compiled[key] = self.engine.function([theta, *inputs, *more_inputs], outputs, givens)
         return self._compiled[key]
+
+    def _pictures_a_turn(self, batch_size):
+        return min(batch_size, self.engine.pictures_a_turn)
 
     def _input(self, kind, batch_size):
         by_picture = kind in "tw"

@@ -90,8 +90,3 @@ def test_released_estimator_averages_minibatches_of_one_time(compiled, X):
     assert np.isnan(estimates[0].standard_error)
     # T - 1 = 11 times: the spread between minibatches is that between times, far above that within one.
     assert estimates[-1].standard_error > 0
-
-
-def test_padding_is_zeros():
-    (padded,) = likelihood.padded([np.ones((2, 3))], 4)
-    np.testing.assert_array_equal(padded, [[1, 1, 1], [1, 1, 1], [0, 0, 0], [0, 0, 0]])

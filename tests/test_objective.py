@@ -53,10 +53,39 @@ def test_a_function_is_compiled_once_for_a_batch_size(model, monkeypatch):
     calls = []
     real = compiled.engine.function
     monkeypatch.setattr(compiled.engine, "function", lambda *a: calls.append(1) or real(*a))
-    assert compiled.costs(2) is compiled.costs(2)
+    compiled.costs(2)
+    compiled.costs(2)
     assert len(calls) == 1
     compiled.costs(3)
     assert len(calls) == 2
+
+
+def test_pictures_in_turns_are_the_whole_minibatch(model):
+    """Eq. 14 is a mean over pictures: turns of 2 pictures, the last one partial, give the cost and the gradient of 7 at
+    once, with weights and with dropout masks."""
+    engines = [Engine("auto", "float64") for _ in range(2)]
+    rng = np.random.default_rng(0)
+    X, N, U = rng.random((3, 7, *model.picture_shape))
+    inputs = (X, np.array([2.0, 4, 3, 2, 5, 3, 2]), N, U, np.array([1, 0, 0.5, 1, 1, 0, 2]))
+    results = []
+    for engine, size in zip(engines, (7, 2), strict=True):
+        with engine:
+            compiled = CompiledModel(DiffusionModel(**TINY, trajectory_length=5), engine)
+        theta = 0.3 * np.random.default_rng(1).standard_normal(compiled.layout.size)
+        function, shapes = compiled.objective_with_dropout(size)
+        masks = [np.random.default_rng(2).random((7, *shape)) for shape in shapes]
+        cost, gradient = function(theta, *inputs, *masks)
+        plain_cost, plain_gradient = compiled.objective(size)(theta, *inputs)
+        results.append([cost, *gradient, plain_cost, *plain_gradient, *compiled.costs(size)(theta, *inputs[:4])])
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-10, atol=1e-13)
+    assert np.any(np.array(results[0]) != 0)
+
+
+def test_a_minibatch_without_weight_has_no_cost(model):
+    compiled = CompiledModel(model, Engine("auto", "float32"))
+    X = np.zeros((2, *model.picture_shape), "float32")
+    with pytest.raises(ValueError, match="weights"):
+        compiled.objective(2)(np.zeros(compiled.layout.size, "float32"), X, X[:, 0, 0, 0] + 2, X, X, X[:, 0, 0, 0])
 
 
 def test_dropout_changes_the_objective_only_through_its_masks(model):
@@ -67,7 +96,7 @@ def test_dropout_changes_the_objective_only_through_its_masks(model):
     X, N, U = rng.random((3, 2, *model.picture_shape)).astype("float32")
     inputs = (theta, X, np.float32([2, 4]), N, U, np.float32([1, 1]))
     function, shapes = compiled.objective_with_dropout(2)
-    ones = [np.ones(shape, "float32") for shape in shapes]
+    ones = [np.ones((2, *shape), "float32") for shape in shapes]
     plain = compiled.objective(2)(*inputs)
     for ours, expected in zip(function(*inputs, *ones), plain, strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)

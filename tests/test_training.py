@@ -202,11 +202,11 @@ def test_a_partial_batch_counts_its_own_pictures_alone(train, monkeypatch):
     train()
     loop, X = recorder.loop, recorder.batches[2]
     inputs = loop.inputs(X)
-    assert [len(a) for a in inputs] == [25] * 5
-    np.testing.assert_array_equal(inputs[4], [1] * 10 + [0] * 15)
+    assert [len(a) for a in inputs] == [10] * 5
     cost, _ = loop.objective(X)
-    costs = loop.compiled.costs(runs.TEST)(loop.theta, *(a[: runs.TEST] for a in inputs[:4]))
-    assert cost == pytest.approx(costs[:10].mean(), rel=1e-5)
+    costs = loop.compiled.costs(runs.TEST)(loop.theta, *inputs[:4])
+    assert costs.shape == (10,)
+    assert cost == pytest.approx(costs.mean(), rel=1e-5)
 
 
 def test_a_batch_larger_than_the_data_is_all_of_them(train, monkeypatch):
