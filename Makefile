@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUNS ?= runs
 # One quick look: a few minutes on two cores. Longer training is train.py without --epochs.
-TRAIN_FLAGS ?= --batch-size 128 --epochs 8
+TRAIN_FLAGS ?= --batch-size 64 --lr 5e-4 --epochs 6
 
 .DEFAULT_GOAL := help
 .PHONY: help train test test-slow lint bench clean
