@@ -6,8 +6,8 @@ g++). Building and compiling happen inside `with engine:`, which sets the float 
 
 import importlib.util
 import logging
-import math
 import os
+import sys
 import warnings
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,7 +19,7 @@ from pytensor import config
 from dpm.errors import InputError
 from dpm.flags import DTYPES, ENGINES
 
-PICTURES_A_TURN = 32
+PIXELS_A_TURN = 32 * 28 * 28
 MODES = {"jax": "JAX", "numba": "NUMBA", "c": "CVM"}
 
 
@@ -60,15 +60,15 @@ class Engine:
         self._stack.close()
 
     @property
-    def pictures_a_turn(self):
-        """How many pictures of a minibatch to compute at once: on a CPU few, so that its cache holds what the
-        layers pass on (docs/results); on an accelerator all."""
+    def pixels_a_turn(self):
+        """How many pixels of a minibatch to compute at once: on a CPU few, so that its cache holds what the layers
+        pass on (docs/results); on an accelerator all."""
         if self.name == "jax":
             import jax
 
             if jax.default_backend() != "cpu":
-                return math.inf
-        return PICTURES_A_TURN
+                return sys.maxsize
+        return PIXELS_A_TURN
 
     def asarray(self, value):
         """value as a numpy array of the engine's float type."""

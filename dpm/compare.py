@@ -78,7 +78,7 @@ class Reference:
 
     def schedule(self):
         """beta_arr, temporal_basis and beta_full_trajectory, also with the perturbation at zero (`_zero`)."""
-        beta = self.compiled.get("beta", 0, "", lambda: [self.model.beta_arr, self.model.beta_bar_arr[-1]])
+        beta = self.compiled.get("beta", 0, "", lambda: [self.model.beta_arr, self.model.get_beta_full_trajectory()])
         layout = self.compiled.layout
         zero = self.theta.copy()
         zero[layout.slices[BETA_PERTURB]] = 0

@@ -58,11 +58,11 @@ class Monitoring:
     """A log row after each epoch: K and K - L_null of training and test data in bits a pixel.
 
     Training: the mean over the epoch's minibatches, each before its step. Test: every picture once, with the same
-    times and noise at every epoch.
+    times and noise at every epoch. truth: the log likelihood of the data under their own distribution, where known.
     """
 
-    def __init__(self, test):
-        self.test = test
+    def __init__(self, test, truth=None):
+        self.test, self.truth = test, truth
 
     def after_epoch(self, loop):
         null = likelihood.L_null(loop.compiled.model)
@@ -81,7 +81,8 @@ class Monitoring:
             loop.learning_rate,
             loop.rule.skipped_steps,
         )
-        loop.state.rows.append(dict(zip(COLUMNS, values, strict=True)))
+        row = dict(zip(COLUMNS, values, strict=True))
+        loop.state.rows.append(row if self.truth is None else row | {"truth": self.truth})
 
 
 class Printing:
@@ -104,9 +105,10 @@ class Printing:
     def after_epoch(self, loop):
         if not (self.quiet or self.terminal):
             row = loop.state.rows[-1]
+            unit = loop.compiled.model.unit
             print(
                 f"epoch {row['epoch']}/{loop.epochs}  step {row['step']}  {row['seconds']:.0f} s  K - L_null "
-                f"train {row['train_K_minus_L_null']:.4f} test {row['test_K_minus_L_null']:.4f} bits/pixel"
+                f"train {row['train_K_minus_L_null']:.4f} test {row['test_K_minus_L_null']:.4f} {unit}"
                 + (f"  skipped {row['skipped_steps']}" if row["skipped_steps"] else ""),
                 flush=True,
             )
@@ -119,7 +121,7 @@ class Printing:
         test = f" test {loop.state.rows[-1]['test_K']:.3f}" if loop.state.rows else ""
         skipped = f" skipped {loop.rule.skipped_steps}" if loop.rule.skipped_steps else ""
         null = likelihood.L_null(loop.compiled.model)
-        return f"epoch {loop.epoch + 1}/{loop.epochs} K {train + null:.3f}{test} bits/pixel{skipped}"
+        return f"epoch {loop.epoch + 1}/{loop.epochs} K {train + null:.3f}{test} {loop.compiled.model.unit}{skipped}"
 
 
 class WriteLog:
@@ -133,7 +135,7 @@ class WriteLog:
 
     def after_epoch(self, loop):
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, COLUMNS)
+        writer = csv.DictWriter(text, list(loop.state.rows[0]) if loop.state.rows else COLUMNS)
         writer.writeheader()
         writer.writerows(loop.state.rows)
         with _warned("log.csv"), replacing(self.path) as temporary:
@@ -164,11 +166,10 @@ class Checkpoint:
         state = dict(vars(loop.state))
         if between_epochs:  # the sums are cleared after the extensions have run
             state |= {"cost_sum": 0.0, "weight_sum": 0.0}
-        model = loop.compiled.model
         arrays = {f"/optimizer/{name}": value for name, value in loop.rule.state().items()}
         values = loop.compiled.layout.split(loop.theta)
         arrays |= {f"/parameters{path}": value for path, value in values.items()}
-        meta = {"config": self.config, "model": model.arguments, "state": state}
+        meta = {"config": self.config, "model": self.config["model"], "state": state}
         with _warned("checkpoint.h5"):
             checkpoint.save(self.path, json.loads(json.dumps(meta)), arrays)
             self.saved = loop.state.step
@@ -313,7 +314,8 @@ class PlotMonitors:
 
     def do(self, loop):
         if loop.state.rows:
-            viz.plot_monitors(loop.state.rows, self.folder / f"monitors_batch{loop.state.step:06d}.png")
+            path = self.folder / f"monitors_batch{loop.state.step:06d}.png"
+            viz.plot_monitors(loop.state.rows, path, loop.compiled.model.unit)
 
 
 class LogLikelihood:

@@ -16,7 +16,7 @@ class Estimate(NamedTuple):
 
 def L_null(model):
     """The log likelihood of scaled pictures under the unit Gaussian, -H_p(X_T), in bits a pixel."""
-    return -model.kernel.prior_entropy() / np.log(2) * model.n_colors
+    return -model.kernel.prior_entropy() / np.log(2) * model.elements_a_pixel
 
 
 def evaluation_times(model, seed, n, draw=0):
@@ -37,7 +37,7 @@ def picture_costs(compiled, theta, X, seed, batch_size, draw=0):
     for start in range(0, len(X), batch_size):
         part = slice(start, min(start + batch_size, len(X)))
         indices = np.arange(part.start, part.stop)
-        N, U = noise.picture_noise(seed, noise.EVALUATION, indices, X.shape[1:], draw)
+        N, U = noise.picture_noise(seed, noise.EVALUATION, indices, X.shape[1:], compiled.model.kernel.noise, draw)
         costs.append(function(theta, *(engine.asarray(a) for a in (X[part], t[part], N, U))))
     return np.concatenate(costs).astype(np.float64)
 
@@ -51,6 +51,20 @@ def K_minus_L_null(compiled, theta, X, seed, batch_size, draws=1):
     times = [evaluation_times(compiled.model, seed, len(X), draw) for draw in range(draws)]
     errors = [stratified_error(values, t) for values, t in zip(bounds, times, strict=True)]
     return Estimate(float(np.mean(bounds)), float(np.sqrt(np.mean(np.square(errors)))))
+
+
+def K_all_terms(compiled, theta, X, seed, batch_size, draws):
+    """K - L_null as the sum over all t = 2..T (Eq. 14), each term the mean over `draws` examples of X: an Estimate."""
+    model, engine = compiled.model, compiled.engine
+    function = compiled.costs(batch_size)
+    costs = np.empty((model.trajectory_length - 1, draws))
+    for row, t in zip(costs, range(2, model.trajectory_length + 1), strict=True):
+        rng = noise.generator(seed, noise.LIKELIHOOD, t)
+        examples = X[rng.choice(len(X), draws, replace=draws > len(X))]
+        N, U = noise.DRAWS[model.kernel.noise](rng, examples.shape), rng.random(examples.shape)
+        row[:] = function(theta, *(engine.asarray(a) for a in (examples, np.full(draws, t), N, U)))
+    error = np.sqrt(np.sum(costs.var(axis=1, ddof=1)) / draws) / len(costs)
+    return Estimate(float(-costs.mean()), float(error))
 
 
 def stratified_error(values, times):
@@ -73,7 +87,9 @@ def reference_likelihood(compiled, theta, X, seed, batch_size, draws):
     for draw in range(draws):
         rng = noise.generator(seed, noise.LIKELIHOOD, draw)
         pictures = X[rng.choice(len(X), size=min(batch_size, len(X)), replace=False)]
-        t, N, U = noise.minibatch_noise(rng, pictures.shape, model.trajectory_length, noise.single_time)
+        t, N, U = noise.minibatch_noise(
+            rng, pictures.shape, model.trajectory_length, model.kernel.noise, noise.single_time
+        )
         costs = function(theta, *(engine.asarray(a) for a in (pictures, t, N, U)))
         means.append(-costs.mean(dtype=np.float64))
         yield estimate(np.array(means))

@@ -41,17 +41,32 @@ class MainLoop:
 
     compiled: a CompiledModel; theta: the flat start; rule: an optimizer with step(theta, gradient, rate);
     X: all scaled training pictures; batch_size, lr, epochs, seed, dropout_rate: as the flags; face: a Face.
+    decay: the rate as a function of (lr, step, steps in all), or None for the released one.
     extensions: objects with any of before_training(loop), after_batch(loop), after_epoch(loop),
     after_training(loop).
     """
 
-    def __init__(self, compiled, theta, rule, X, face, batch_size, lr, epochs, seed, dropout_rate=0.0, extensions=()):
+    def __init__(
+        self,
+        compiled,
+        theta,
+        rule,
+        X,
+        face,
+        batch_size,
+        lr,
+        epochs,
+        seed,
+        dropout_rate=0.0,
+        decay=None,
+        extensions=(),
+    ):
         self.compiled, self.theta, self.rule = compiled, theta, rule
         self.face, self.lr, self.seed, self.epochs = face, lr, seed, epochs
         self.scheme = ShuffledScheme(len(X), batch_size)
         self.stream = DataStream(X, self.scheme)
         self.batch_size = min(batch_size, len(X))
-        self.dropout_rate = dropout_rate
+        self.dropout_rate, self.decay = dropout_rate, decay
         self.extensions = list(extensions)
         self.state = TrainingState()
         self.stopped = False
@@ -69,6 +84,8 @@ class MainLoop:
     @property
     def learning_rate(self):
         """The rate of the next step."""
+        if self.decay:
+            return self.decay(self.lr, self.state.step, self.epochs * self.epoch_length)
         floor = LEARNING_RATE_FLOOR
         if not self.face.learning_rate_floor_raises:
             floor = min(floor, self.lr)
@@ -124,7 +141,8 @@ class MainLoop:
         rng = noise.generator(self.seed, noise.TRAINING, self.state.step)
         times = noise.single_time if self.face.single_time else noise.stratified_times
         n_t = model.n_t_per_minibatch
-        draws = [noise.minibatch_noise(rng, X.shape, model.trajectory_length, times) for _ in range(n_t)]
+        T, kind = model.trajectory_length, model.kernel.noise
+        draws = [noise.minibatch_noise(rng, X.shape, T, kind, times) for _ in range(n_t)]
         t, N, U = (np.concatenate(parts) for parts in zip(*draws, strict=True))
         X = np.concatenate([X] * n_t)
         return [engine.asarray(a) for a in (X, t, N, U, np.ones(len(X)))]

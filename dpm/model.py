@@ -1,4 +1,4 @@
-"""DiffusionModel: a network, a schedule and a kernel become the bound K."""
+"""DiffusionModel: the released network, schedule and reverse kernel."""
 
 import difflib
 import inspect
@@ -8,13 +8,13 @@ import pytensor.tensor as pt
 from pytensor import config
 
 from dpm import schedule
-from dpm.bricks import Brick, Constant
+from dpm.bricks import SCHEDULE, Constant
+from dpm.diffusion import Diffusion
 from dpm.errors import InputError
 from dpm.kernels.gaussian import Gaussian, GaussianKernel
 from dpm.regression import MLP_conv_dense
 from dpm.util import logit
 
-SCHEDULE = "schedule"
 SMALLEST = {
     "spatial_width": 1,
     "n_colors": 1,
@@ -33,7 +33,7 @@ SMALLEST = {
 LARGEST = {"step1_beta": 0.5, "uniform_noise": np.inf}
 
 
-class DiffusionModel(Brick):
+class DiffusionModel(Diffusion):
     """The Gaussian diffusion model of the released code, as a symbolic graph.
 
     Pictures are (n, n_colors, spatial_width, spatial_width), scaled to mean 0 and variance 1. Times are the
@@ -48,6 +48,8 @@ class DiffusionModel(Brick):
         n_hidden_dense_lower_output) and log(2) to single precision even where all else is double.
     Raises InputError for a value that is not accepted.
     """
+
+    unit = "bits/pixel"
 
     spatial_width: int
     n_colors: int
@@ -93,7 +95,6 @@ class DiffusionModel(Brick):
         self.arguments = checked_arguments(arguments)
         for name, value in self.arguments.items():
             setattr(self, name, value)
-        self.kernel = GaussianKernel()
         self.log_2 = float(np.dtype(self.constants).type(np.log(2)))
         self.temporal_basis = self.generate_temporal_basis()
         self.mlp = MLP_conv_dense(
@@ -110,17 +111,13 @@ class DiffusionModel(Brick):
             n_output=self.n_colors * 2 * self.n_temporal_basis,
             constants=self.constants,
         )
-        super().__init__("diffusionmodel", [self.mlp])
+        picture_shape = (self.n_colors, self.spatial_width, self.spatial_width)
+        super().__init__("diffusionmodel", [self.mlp], GaussianKernel(), picture_shape, self.n_colors)
         self.beta_perturb_coefficients = self.add_parameter(
             "beta_perturb_coefficients", (self.n_temporal_basis,), SCHEDULE, Constant(0.0)
         )
-        self.beta_arr = self.generate_beta_arr()
-        self.beta_bar_arr = schedule.cumulative_beta(self.beta_arr)
-
-    @property
-    def picture_shape(self):
-        """(n_colors, spatial_width, spatial_width)."""
-        return (self.n_colors, self.spatial_width, self.spatial_width)
+        n_terms = self.trajectory_length - (self.kl_terms == "T-1")
+        self.set_schedule(self.generate_beta_arr(), self.trajectory_length, n_terms)
 
     # ------------------------------------------------------------------ the forward trajectory
 
@@ -132,34 +129,11 @@ class DiffusionModel(Brick):
         """beta_1..beta_T: (T,)."""
         return schedule.generate_beta_arr(self.beta_perturb_coefficients, self.temporal_basis, self.step1_beta)
 
-    def get_t_weights(self, t):
-        """Weights that pick time t out of arrays over 1..T: (n, T)."""
-        return schedule.get_t_weights(t, self.trajectory_length)
-
-    def get_beta_forward(self, t):
-        """beta_t of each picture, (n, 1, 1, 1)."""
-        return _by_picture(pt.dot(self.get_t_weights(t), self.beta_arr))
-
-    def get_beta_full_trajectory(self):
-        """beta_bar_T, the share of noise at the end of the trajectory; a scalar."""
-        return self.beta_bar_arr[-1]
-
-    def generate_forward_diffusion_sample(self, X_noiseless, t, N, U):
-        """x_t and the posterior q(x_{t-1} | x_t, x_0) from frozen noise.
-
-        X_noiseless: pictures x_0; N: standard normal and U: uniform [0, 1) noise of the same shape. U makes
-        quantised grey levels continuous: x_0 + (U - 1/2) uniform_noise is what is diffused.
-        Returns (x_t, Gaussian).
-        """
-        X_uniformnoise = X_noiseless + (U - 0.5) * self.uniform_noise
-        t_weights = self.get_t_weights(t)
-        beta = _by_picture(pt.dot(t_weights, self.beta_arr))
-        beta_bar = _by_picture(pt.dot(t_weights, self.beta_bar_arr[1:]))
-        beta_bar_previous = _by_picture(pt.dot(t_weights, self.beta_bar_arr[:-1]))
-        X_noisy = self.kernel.sample(self.kernel.forward_marginal(X_uniformnoise, beta_bar), N)
-        return X_noisy, self.kernel.posterior(X_uniformnoise, X_noisy, beta, beta_bar, beta_bar_previous)
-
     # ------------------------------------------------------------------ the reverse trajectory
+
+    def reverse(self, X_noisy, t):
+        """p(x_{t-1} | x_t): get_mu_sigma, the 2015 name of it."""
+        return self.get_mu_sigma(X_noisy, t)
 
     def get_mu_sigma(self, X_noisy, t):
         """p(x_{t-1} | x_t): f_mu and the root of f_Sigma of Table C.1, as a Gaussian.
@@ -186,36 +160,6 @@ class DiffusionModel(Brick):
         mu_coeff, beta_coeff = (z[..., i].transpose(0, 3, 1, 2) for i in range(2))
         return mu_coeff, beta_coeff
 
-    # ------------------------------------------------------------------ the bound
-
-    def get_negL_bound(self, p, q):
-        """-(K - L_null) of each picture estimated from one time each, bits a pixel: (n,).
-
-        p: the model's p(x_{t-1} | x_t), q: the posterior q(x_{t-1} | x_t, x_0) (Eq. 14). The KL divergence is
-        weighted by the number of terms in the sum over t = 2..T (by T with kl_terms="T"). L_null is the log
-        likelihood of the unit Gaussian. A pixel is all its colours.
-        """
-        kl = self.kernel.kl(q, p).mean(axis=(1, 2, 3))
-        n_terms = self.trajectory_length - (self.kl_terms == "T-1")
-        entropies = self.kernel.entropy_marginal(self.beta_bar_arr[-1]) - self.kernel.entropy_marginal(
-            self.beta_bar_arr[1]
-        )
-        # - K + L_null: the entropy of the prior in K and L_null = -H_p(X_T) cancel.
-        nats = kl * n_terms - entropies
-        return nats / self.log_2 * self.n_colors
-
-    def cost_single_t(self, X_noiseless, t, N, U):
-        """-(K - L_null) of each picture at its time, bits a pixel: (n,). Shapes as in the methods called."""
-        X_noisy, q = self.generate_forward_diffusion_sample(X_noiseless, t, N, U)
-        return self.get_negL_bound(self.get_mu_sigma(X_noisy, t), q)
-
-    def cost(self, X_noiseless, t, N, U, weights):
-        """The weighted mean over pictures of cost_single_t: what training makes small, a scalar in bits a pixel.
-
-        weights: (n,); a picture of weight 0 does not count, which fills up the last, partial batch.
-        """
-        return (weights * self.cost_single_t(X_noiseless, t, N, U)).sum() / weights.sum()
-
     def internal_state(self, X_noisy, t):
         """What the network computes on the way, by name: for pictures of its inside."""
         Z = self.mlp.apply(X_noisy)
@@ -226,11 +170,6 @@ class DiffusionModel(Brick):
         if self.mlp.mlp_dense_lower:
             state["dense_lower"] = self.mlp.apply_dense_lower(X_noisy).transpose(0, 3, 1, 2)
         return state
-
-
-def _by_picture(values):
-    """(n,) as (n, 1, 1, 1), to broadcast over pictures."""
-    return values[:, None, None, None]
 
 
 def checked_arguments(arguments):

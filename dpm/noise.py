@@ -6,6 +6,12 @@ sees the same draws. Values are drawn in double precision and rounded by the cal
 
 import numpy as np
 
+# What the noise of a kernel is drawn by: functions of a Generator and a shape.
+DRAWS = {
+    "normal": lambda rng, shape: rng.standard_normal(shape),
+    "uniform": lambda rng, shape: rng.random(shape),
+}
+
 ORDER, TRAINING, EVALUATION, SAMPLING, START, LIKELIHOOD, DROPOUT = range(7)
 
 
@@ -29,35 +35,39 @@ def stratified_times(rng, n, trajectory_length):
     return 2 + np.floor(parts * (trajectory_length - 1))
 
 
-def minibatch_noise(rng, shape, trajectory_length, times=stratified_times):
-    """Times (n,), standard normal noise and uniform [0, 1) noise (shape = (n, c, h, w)), drawn in this order."""
+def minibatch_noise(rng, shape, trajectory_length, kind, times=stratified_times):
+    """Times (n,), the kernel's noise and uniform [0, 1) noise (shape = (n, ...)), drawn in this order.
+
+    kind: what noise the kernel takes, a key of DRAWS.
+    """
     t = times(rng, shape[0], trajectory_length)
-    return t, rng.standard_normal(shape), rng.random(shape)
+    return t, DRAWS[kind](rng, shape), rng.random(shape)
 
 
-def picture_noise(seed, purpose, indices, shape, draw=0):
-    """Normal and uniform noise of single pictures: a picture's draw depends on its index alone.
+def picture_noise(seed, purpose, indices, shape, kind, draw=0):
+    """The kernel's and uniform noise of single pictures: a picture's draw depends on its index alone.
 
-    indices: positions in the data set; shape: (c, h, w); draw: 0, 1, ... for further noise of the same picture.
-    Returns two arrays (len(indices), c, h, w).
+    indices: positions in the data set; shape: (c, h, w); kind: a key of DRAWS; draw: 0, 1, ... for further noise of
+    the same picture. Returns two arrays (len(indices), c, h, w).
     """
     draws = []
     for index in indices:
         rng = generator(seed, purpose, draw, int(index))
-        draws.append((rng.standard_normal(shape), rng.random(shape)))
-    normal, uniform = zip(*draws, strict=True)
-    return np.stack(normal), np.stack(uniform)
+        draws.append((DRAWS[kind](rng, shape), rng.random(shape)))
+    kernel_noise, uniform = zip(*draws, strict=True)
+    return np.stack(kernel_noise), np.stack(uniform)
 
 
 class PictureNoise:
-    """A stream of normal noise for each picture of a sample, by its number.
+    """A stream of the kernel's noise for each picture of a sample, by its number; kind: a key of DRAWS.
 
     Picture i gets the same noise however many others are drawn with it.
     """
 
-    def __init__(self, seed, first, n):
+    def __init__(self, seed, first, n, kind="normal"):
+        self._draw = DRAWS[kind]
         self._generators = [generator(seed, SAMPLING, i) for i in range(first, first + n)]
 
     def __call__(self, shape):
-        """The next normal draw of shape (n, c, h, w)."""
-        return np.stack([rng.standard_normal(shape[1:]) for rng in self._generators])
+        """The next draw of shape (n, c, h, w)."""
+        return np.stack([self._draw(rng, shape[1:]) for rng in self._generators])

@@ -4,9 +4,8 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from dpm.bricks import dropout_masks
+from dpm.bricks import SCHEDULE, dropout_masks
 from dpm.errors import InputError
-from dpm.model import SCHEDULE
 
 WEIGHTS = 4  # the place of the weights among the objective's arrays by picture
 
@@ -166,7 +165,7 @@ class CompiledModel:
         return self._compiled[key]
 
     def _pictures_a_turn(self, batch_size):
-        return min(batch_size, self.engine.pictures_a_turn)
+        return min(batch_size, max(1, self.engine.pixels_a_turn // self.model.n_pixels))
 
     def _input(self, kind, batch_size):
         by_picture = kind in "tw"

@@ -15,8 +15,8 @@ def diffusion_step(model, Xmid, t, noise, known, observed, precision):
     known: 1 where x is held at `observed`, a delta in r(x); precision: (n,), 1 / sigma^2 of a Gaussian r(x)
     around `observed`, 0 for none. r(x) is the same at every t (Eq. 22).
     """
-    p = model.get_mu_sigma(Xmid, t)
-    p = model.kernel.multiply(p, observed, precision[:, None, None, None])
+    p = model.reverse(Xmid, t)
+    p = model.kernel.multiply(p, observed, precision.reshape((-1, *(1 for _ in model.picture_shape))))
     p = model.kernel.condition(p, known, observed)
     return model.kernel.sample(p, noise)
 

@@ -23,7 +23,9 @@ from dpm.likelihood import picture_costs
 from dpm.main_loop import MainLoop
 from dpm.model import DiffusionModel, known_names
 from dpm.objective import CompiledModel
-from dpm.optimizers import RMSProp
+from dpm.optimizers import Adam, RMSProp
+from dpm.toy_extensions import toy_extensions
+from dpm.toys import TOYS, decay_to_zero, toy_data
 from dpm.util import create_log_dir
 
 
@@ -43,10 +45,14 @@ def train(given):
     else:
         flags, face = new_flags(given)
     folder = checked_output(flags)
-    data = prepared_data(flags, face, saved and saved[0]["config"]["data"])
+    toy = TOYS.get(flags["experiment"])
+    if toy:
+        data = toy_data(toy, flags["experiment"], flags)
+    else:
+        data = prepared_data(flags, face, saved and saved[0]["config"]["data"])
     engine = Engine(flags["backend"], flags["dtype"])
     with engine:
-        model = build_model(flags, face, data)
+        model = toy.build(toy.checked(flags["model_args"])) if toy else build_model(flags, face, data)
     loop = build_loop(flags, face, data, CompiledModel(model, engine))
     if saved:
         restore(loop, *saved)
@@ -54,11 +60,11 @@ def train(given):
         print(f"compiling with {engine.name} ...", flush=True)
     seconds = compile_functions(loop, data["test"])
     folder = folder or create_log_dir(flags["output_dir"], f"DiffusionModel_{data['name']}{flags['suffix']}")
-    config = run_config(flags, face, data, model)
+    config = run_config(flags, face, data, toy.checked(flags["model_args"]) if toy else model.arguments)
     write_json(folder / "config.json", config)
     if not flags["quiet"]:
         print(summary(loop, data, engine, seconds, folder), flush=True)
-    loop.extensions = standard_extensions(folder, config, data, flags)
+    loop.extensions = (toy_extensions if toy else standard_extensions)(folder, config, data, flags)
     finished = loop.run()
     state = "finished" if finished else "stopped; --resume-file goes on with it"
     print(f"{state}: {folder / 'checkpoint.h5'} (epoch {loop.epoch}, step {loop.state.step})")
@@ -68,8 +74,10 @@ def train(given):
 def new_flags(given):
     """(all flags, face) of a new run. Raises InputError for a contradiction."""
     name = given.get("experiment")
-    if name is not None and name not in EXPERIMENTS:
-        raise InputError(f"--experiment: {name!r} is unknown; accepted: {', '.join(EXPERIMENTS)}")
+    if name is not None and name not in (*EXPERIMENTS, *TOYS):
+        raise InputError(f"--experiment: {name!r} is unknown; accepted: {', '.join((*EXPERIMENTS, *TOYS))}")
+    if name in TOYS:
+        return toy_flags(TOYS[name], given), EXACT
     face = RELEASED if given.get("faithful") else EXACT
     flags = resolved(given, EXPERIMENTS.get(name), face.epochs)
     for key in set(known_names(flags["model_args"])) & set(face.model_arguments):
@@ -78,6 +86,21 @@ def new_flags(given):
             f"{key}={face.model_arguments[key]!r}; leave one out"
         )
     return flags, face
+
+
+def toy_flags(toy, given):
+    """All flags of a toy problem. Raises InputError for one that has no meaning there."""
+    for key in ("dataset", "data_path", "faithful", "dropout_rate"):
+        if given.get(key):
+            raise InputError(
+                f"--{key.replace('_', '-')} {given[key]} contradicts --experiment {given['experiment']}, which makes "
+                "its own data and has its own model; leave one out"
+            )
+    flags = resolved(given, None, toy.epochs)
+    for key in ("batch_size", "lr"):
+        flags[key] = given.get(key, getattr(toy, key))
+    toy.checked(flags["model_args"])
+    return flags
 
 
 def resumed_flags(given, config):
@@ -174,11 +197,14 @@ def grey_level(face, data):
 
 def build_loop(flags, face, data, compiled):
     """The MainLoop, at its start, without extensions."""
+    toy = TOYS.get(flags["experiment"])
     layout = compiled.layout
     start = compiled.model.initialize(noise.generator(flags["seed"], noise.START, 1))
     theta = layout.flatten({path: start[path] for path in layout.slices}, flags["dtype"])
     blocks = list(layout.slices.values()) if face.step_by_parameter else None
-    rule = RMSProp(layout.size, flags["dtype"], blocks=blocks)
+    rule: RMSProp | Adam = (
+        Adam(layout.size, flags["dtype"]) if toy else RMSProp(layout.size, flags["dtype"], blocks=blocks)
+    )
     return MainLoop(
         compiled,
         theta,
@@ -190,6 +216,7 @@ def build_loop(flags, face, data, compiled):
         epochs=flags["epochs"],
         seed=flags["seed"],
         dropout_rate=flags["dropout_rate"],
+        decay=decay_to_zero if toy else None,
     )
 
 
@@ -215,7 +242,7 @@ def restore(loop, meta, arrays):
         setattr(loop.state, name, value)
 
 
-def run_config(flags, face, data, model):
+def run_config(flags, face, data, model_arguments):
     """All that is needed to run again, as JSON can hold it."""
     described = {key: data[key] for key in ("name", "path", "hash", "dtype", "range", "quantised")}
     described |= dataclasses.asdict(data["scaling"])
@@ -225,7 +252,7 @@ def run_config(flags, face, data, model):
         "flags": flags,
         "face": face.name,
         "data": described,
-        "model": model.arguments,
+        "model": model_arguments,
         "versions": {"dpm": dpm.__version__, "python": platform.python_version()}
         | {name: version(name) for name in packages},
     }

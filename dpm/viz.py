@@ -162,11 +162,11 @@ def plot_parameter(value: npt.ArrayLike, stem: StrPath, name: str) -> list[Path]
     return list(files)
 
 
-def plot_monitors(rows: Sequence[Mapping[str, Any]], path: StrPath) -> Path:
+def plot_monitors(rows: Sequence[Mapping[str, Any]], path: StrPath, unit: str = "bits/pixel") -> Path:
     """Write the training curves as PNG and return its path.
 
     rows: one mapping per logged epoch; used are `epoch`, `train_K_minus_L_null` and `test_K_minus_L_null`
-    (bits/pixel) and `learning_rate`. An absent, empty or non-finite value is left out of its curve.
+    (in `unit`) and `learning_rate`. An absent, empty or non-finite value is left out of its curve.
     Raises InputError if no row has an epoch, and for a path as `plot_images` does.
     """
     target = _target(path, ".png")
@@ -176,7 +176,7 @@ def plot_monitors(rows: Sequence[Mapping[str, Any]], path: StrPath) -> Path:
     figure, (bound, rate) = _charts(7, 5, 2, 1, sharex=True, height_ratios=[3, 1])
     _curve(bound, epochs, _column(rows, "train_K_minus_L_null"), label="train", color=BLUE)
     _curve(bound, epochs, _column(rows, "test_K_minus_L_null"), label="test", color=ORANGE, linestyle="--")
-    bound.set(ylabel=r"$K - L_\mathrm{null}$ (bits/pixel)")
+    bound.set(ylabel=rf"$K - L_\mathrm{{null}}$ ({unit})")
     bound.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
     rates = _column(rows, "learning_rate")
     _curve(rate, epochs, rates, color=DARK)

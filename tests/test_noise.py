@@ -35,18 +35,18 @@ def test_single_time_is_one_for_all():
 
 
 def test_minibatch_noise_has_the_right_laws():
-    t, N, U = noise.minibatch_noise(np.random.default_rng(0), (50, 1, 8, 8), 100)
+    t, N, U = noise.minibatch_noise(np.random.default_rng(0), (50, 1, 8, 8), 100, "normal")
     assert t.shape == (50,)
     assert stats.kstest(N.ravel(), "norm").pvalue > 1e-3
     assert stats.kstest(U.ravel(), "uniform").pvalue > 1e-3
 
 
 def test_picture_noise_does_not_depend_on_the_batch():
-    whole = noise.picture_noise(0, noise.EVALUATION, [0, 1, 2, 3], (1, 2, 2))
-    part = noise.picture_noise(0, noise.EVALUATION, [2, 3], (1, 2, 2))
+    whole = noise.picture_noise(0, noise.EVALUATION, [0, 1, 2, 3], (1, 2, 2), "normal")
+    part = noise.picture_noise(0, noise.EVALUATION, [2, 3], (1, 2, 2), "normal")
     for a, b in zip(whole, part, strict=True):
         np.testing.assert_array_equal(a[2:], b)
-    again = noise.picture_noise(0, noise.EVALUATION, [2, 3], (1, 2, 2), draw=1)
+    again = noise.picture_noise(0, noise.EVALUATION, [2, 3], (1, 2, 2), "normal", draw=1)
     assert not np.array_equal(part[0], again[0])
 
 

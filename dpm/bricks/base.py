@@ -7,6 +7,7 @@ from pytensor import config
 
 WEIGHT = "weight"
 BIAS = "bias"
+SCHEDULE = "schedule"
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ Everything acts element by element and broadcasts. beta is the rate of one step,
 from typing import NamedTuple
 
 import numpy as np
+import pytensor
 import pytensor.tensor as pt
 
-LOG_2PI_E = float(np.log(2 * np.pi) + 1)
+LOG_2PI = float(np.log(2 * np.pi))
+LOG_2PI_E = LOG_2PI + 1
 
 
 class Gaussian(NamedTuple):
@@ -21,6 +23,8 @@ class Gaussian(NamedTuple):
 
 class GaussianKernel:
     """Diffusion into the unit Gaussian (Table C.1, column Gaussian)."""
+
+    noise = "normal"
 
     def forward_step(self, x_previous, beta):
         """q(x_t | x_{t-1}), Eq. 2 with Table C.1."""
@@ -44,12 +48,12 @@ class GaussianKernel:
         log_ratio = pt.log(p.sigma) - pt.log(q.sigma)
         return log_ratio + (q.sigma**2 + (q.mu - p.mu) ** 2) / (2 * p.sigma**2) - 0.5
 
-    def entropy_marginal(self, beta_bar):
-        """H_q(X_t | X_0), nats for each element (Eq. 14)."""
+    def entropy_marginal(self, beta_bar, x_0=None):
+        """H_q(X_t | X_0), nats for each element (Eq. 14); the same for every x_0."""
         return 0.5 * (LOG_2PI_E + pt.log(beta_bar))
 
-    def entropy_step(self, beta):
-        """H_q(X_t | X_{t-1}), nats for each element (Eq. 23)."""
+    def entropy_step(self, beta, x_previous=None):
+        """H_q(X_t | X_{t-1}), nats for each element (Eq. 23); the same for every x_{t-1}."""
         return 0.5 * (LOG_2PI_E + pt.log(beta))
 
     def prior(self, like):
@@ -60,6 +64,10 @@ class GaussianKernel:
         """H_p(X_T), nats for each element (Eq. 14, B.1); a number."""
         return 0.5 * LOG_2PI_E
 
+    def log_prob(self, p, x):
+        """log p(x), nats for each element."""
+        return -0.5 * ((x - p.mu) / p.sigma) ** 2 - pt.log(p.sigma) - 0.5 * LOG_2PI
+
     def multiply(self, p, mu, precision):
         """p(x) r(x) normalised, for r a Gaussian of the given mean and precision (Eq. 21 in closed form).
 
@@ -68,9 +76,24 @@ class GaussianKernel:
         total = p.sigma**-2 + precision
         return Gaussian((p.mu * p.sigma**-2 + mu * precision) / total, total**-0.5)
 
+    def perturb(self, p, log_r, exponent):
+        """p(x) r(x)^exponent for any smooth r, to first order in log r around the mean: mu + Sigma d log r / dx at mu.
+
+        exp(-(x - mu)^2 / 2 Sigma + g (x - mu)) is a Gaussian with mean mu + Sigma g: the Sigma that Table C.1 prints as
+        (Sigma / 2)^(1/2) is the variance itself. log_r: a function of symbolic (n, size) that returns nats, (n,);
+        exponent: (n,).
+        """
+        at = p.mu.copy()
+        slope: pt.TensorVariable = pytensor.grad(log_r(at).sum(), at)  # type: ignore[assignment]
+        return Gaussian(p.mu + p.sigma**2 * exponent[:, None] * slope, p.sigma)
+
     def condition(self, p, known, x):
         """p(x) times a delta at x where `known` is 1 (section 2.5.3); elsewhere p as it is."""
         return Gaussian(pt.switch(known, x, p.mu), pt.switch(known, 0, p.sigma))
+
+    def choose(self, condition, p, q):
+        """p where the condition holds, else q."""
+        return Gaussian(pt.switch(condition, p.mu, q.mu), pt.switch(condition, p.sigma, q.sigma))
 
     def sample(self, p, noise):
         """A draw from p made of standard normal noise ("frozen noise", section 2.4.1)."""

@@ -1,0 +1,134 @@
+"""Diffusion: a schedule, a kernel and a reverse kernel become the bound K (Eq. 14)."""
+
+import numpy as np
+import pytensor.tensor as pt
+
+from dpm import schedule
+from dpm.bricks import Brick
+
+
+class Diffusion(Brick):
+    """A chain of T steps into noise and the learned chain back, for examples of any shape and either kernel.
+
+    A subclass names its reverse kernel p(x_{t-1} | x_t) in `reverse`. Examples are (n, *picture_shape), times the
+    paper's t = 1..T, one for each example, (n,).
+
+    kernel: one of dpm.kernels; beta_arr: symbolic beta_1..beta_T, (T,); picture_shape: shape of one example;
+    elements_a_pixel: how many elements the bound is stated for: the colours of a pixel, or a whole vector.
+    uniform_noise: width of the noise that makes quantised data continuous; n_terms: how many terms of Eq. 14 a drawn
+    time stands for; log_2: nats in a bit.
+    """
+
+    unit = "bits/example"
+    n_t_per_minibatch: int = 1
+    uniform_noise: float = 0.0
+    log_2: float = float(np.log(2))
+
+    def __init__(self, name, children, kernel, picture_shape, elements_a_pixel):
+        super().__init__(name, children)
+        self.kernel = kernel
+        self.picture_shape = tuple(picture_shape)
+        self.elements_a_pixel = elements_a_pixel
+
+    def set_schedule(self, beta_arr, trajectory_length, n_terms=None):
+        """Take beta_1..beta_T; n_terms is T - 1, the terms of the sum over t = 2..T, unless given."""
+        self.trajectory_length = trajectory_length
+        self.n_terms = trajectory_length - 1 if n_terms is None else n_terms
+        self.beta_arr = beta_arr
+        self.beta_bar_arr = schedule.cumulative_beta(beta_arr)
+
+    @property
+    def n_pixels(self):
+        """How many pixels an example has; 1 for vectors."""
+        return int(np.prod(self.picture_shape)) // self.elements_a_pixel
+
+    def reverse(self, X_noisy, t):
+        """p(x_{t-1} | x_t) as a distribution of the kernel, the learned part."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ the forward trajectory
+
+    def get_t_weights(self, t):
+        """Weights that pick time t out of arrays over 1..T: (n, T)."""
+        return schedule.get_t_weights(t, self.trajectory_length)
+
+    def get_rates(self, t):
+        """beta_t, beta_bar_t and beta_bar_{t-1} of each example, to broadcast over its elements."""
+        t_weights = self.get_t_weights(t)
+        arrays = (self.beta_arr, self.beta_bar_arr[1:], self.beta_bar_arr[:-1])
+        return tuple(self._by_example(pt.dot(t_weights, array)) for array in arrays)
+
+    def get_beta_forward(self, t):
+        """beta_t of each example, to broadcast over its elements."""
+        return self._by_example(pt.dot(self.get_t_weights(t), self.beta_arr))
+
+    def get_beta_full_trajectory(self):
+        """beta_bar_T, the share of noise at the end of the trajectory; a scalar."""
+        return self.beta_bar_arr[self.trajectory_length]
+
+    def generate_forward_diffusion_sample(self, X_noiseless, t, N, U):
+        """x_t and the posterior q(x_{t-1} | x_t, x_0) from frozen noise.
+
+        X_noiseless: examples x_0; N: noise of the kernel's kind and U: uniform [0, 1) noise of the same shape. U makes
+        quantised grey levels continuous: x_0 + (U - 1/2) uniform_noise is what is diffused.
+        Returns (x_t, a distribution of the kernel).
+        """
+        X_uniformnoise = X_noiseless + (U - 0.5) * self.uniform_noise if self.uniform_noise else X_noiseless
+        beta, beta_bar, beta_bar_previous = self.get_rates(t)
+        X_noisy = self.kernel.sample(self.kernel.forward_marginal(X_uniformnoise, beta_bar), N)
+        return X_noisy, self.kernel.posterior(X_uniformnoise, X_noisy, beta, beta_bar, beta_bar_previous)
+
+    # ------------------------------------------------------------------ the bound
+
+    def get_negL_bound(self, p, q, X_noiseless):
+        """-(K - L_null) of each example estimated from one time each, bits a pixel: (n,).
+
+        p: the model's p(x_{t-1} | x_t), q: the posterior q(x_{t-1} | x_t, x_0) (Eq. 14), X_noiseless: x_0. The KL
+        divergence is weighted by the number of terms in the sum over t = 2..T, so its expectation over t is the sum.
+        L_null is the log likelihood of pi(x), -H_p(X_T), and cancels the prior's entropy in K.
+        """
+        nats = self._mean(self.kernel.kl(q, p), X_noiseless) * self.n_terms - self.entropy_gain(X_noiseless)
+        return nats / self.log_2 * self.elements_a_pixel
+
+    def entropy_gain(self, X_noiseless):
+        """H_q(X_T | X_0) - H_q(X_1 | X_0) of each example (Eq. 14), nats for each element: (n,)."""
+        # Not [-1]: PyTensor 3.0 to 3.3 compile that index of a joined constant to a wrong value.
+        last, first = (
+            self.kernel.entropy_marginal(self.beta_bar_arr[t], X_noiseless) for t in (self.trajectory_length, 1)
+        )
+        return self._mean(last - first, X_noiseless)
+
+    def cost_single_t(self, X_noiseless, t, N, U):
+        """-(K - L_null) of each example at its time, bits a pixel: (n,). Shapes as in the methods called."""
+        X_noisy, q = self.generate_forward_diffusion_sample(X_noiseless, t, N, U)
+        return self.get_negL_bound(self.reverse(X_noisy, t), q, X_noiseless)
+
+    def cost(self, X_noiseless, t, N, U, weights):
+        """The weighted mean over examples of cost_single_t: what training makes small, a scalar in bits a pixel.
+
+        weights: (n,); an example of weight 0 does not count, which fills up the last, partial batch.
+        """
+        return (weights * self.cost_single_t(X_noiseless, t, N, U)).sum() / weights.sum()
+
+    # ------------------------------------------------------------------ the entropy of the reverse steps
+
+    def entropy_bounds(self, X_noiseless, t, N):
+        """Lower and upper bound of H_q(X_{t-1} | X_t) (Eq. 23), nats a pixel, from each example: two of (n,).
+
+        They hold for the mean over data that have the prior's mean and variance. N: noise that makes x_{t-1}, on
+        which H_q(X_t | X_{t-1}) depends for some kernels.
+        """
+        beta, beta_bar, beta_bar_previous = self.get_rates(t)
+        X_previous = self.kernel.sample(self.kernel.forward_marginal(X_noiseless, beta_bar_previous), N)
+        upper = self.kernel.entropy_step(beta, X_previous)
+        now, before = (self.kernel.entropy_marginal(b, X_noiseless) for b in (beta_bar, beta_bar_previous))
+        bounds = (upper + before - now, upper)
+        return [self._mean(nats, X_noiseless) * self.elements_a_pixel for nats in bounds]
+
+    def _mean(self, values, like):
+        """The mean over the elements of each example, (n,), of values that broadcast to `like`."""
+        return (values + pt.zeros_like(like)).mean(axis=tuple(range(1, like.ndim)))
+
+    def _by_example(self, values):
+        """(n,) to broadcast over the elements of examples."""
+        return values.reshape((-1, *(1 for _ in self.picture_shape)))

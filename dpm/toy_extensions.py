@@ -1,0 +1,97 @@
+"""What hangs on the main loop for the toy problems: the bound beside its ceiling and the truth, and Figures 1 and 2."""
+
+import json
+
+import numpy as np
+from tqdm import tqdm
+
+from dpm import likelihood, viz_toys
+from dpm.extensions import Checkpoint, EveryN, Monitoring, PlotMonitors, Printing, WriteLog
+from dpm.files import replacing
+from dpm.noise import PictureNoise
+from dpm.sampler import forward_trajectory, generate_samples
+from dpm.toys import TOYS
+
+EVALUATIONS = 4_000_000  # of single terms of K for a reported bound
+SAMPLES = 2000
+
+
+def toy_extensions(folder, config, data, flags):
+    """Those of a toy problem, in the order in which they act."""
+    toy, arguments = TOYS[flags["experiment"]], config["model"]
+    every = flags["ext_every_n"]
+    return [
+        Monitoring(data["test"], toy.truth(arguments)),
+        Printing(flags["quiet"]),
+        WriteLog(folder),
+        Checkpoint(folder, config),
+        EveryN(PlotTrajectories(folder, data, flags["experiment"]), every, flags["plot_before_training"]),
+        EveryN(PlotMonitors(folder), every),
+        EveryN(Bound(folder, toy, arguments, data["test"], flags["quiet"]), every),
+    ]
+
+
+class Bound:
+    """K of the test data as the sum over all t, beside the truth and the ceiling: a printed line and result.json."""
+
+    def __init__(self, folder, toy, arguments, test, quiet):
+        self.path = folder / "result.json"
+        self.toy, self.arguments, self.test, self.quiet = toy, arguments, test, quiet
+
+    def do(self, loop):
+        compiled = loop.compiled
+        (beta,) = compiled.get("beta", 0, "", lambda: [compiled.model.beta_arr])(loop.theta)
+        draws = max(2, EVALUATIONS // (len(beta) - 1))
+        bound = likelihood.K_all_terms(compiled, loop.theta, self.test, loop.seed, loop.batch_size, draws)
+        result = {
+            "epoch": loop.epoch,
+            "K": bound.value + likelihood.L_null(compiled.model),
+            "K_minus_L_null": bound.value,
+            "standard_error": bound.standard_error,
+            "draws_of_each_term": draws,
+            "truth": self.toy.truth(self.arguments),
+            "ceiling": self.toy.ceiling(self.arguments, np.asarray(beta, dtype=np.float64)),
+            "unit": compiled.model.unit,
+        }
+        with replacing(self.path) as temporary:
+            temporary.write_text(json.dumps(result, indent=2) + "\n")
+        if not self.quiet:
+            tqdm.write(
+                f"K={result['K']:.4f} +- {bound.standard_error:.4f} {result['unit']}  K - L_null={bound.value:.4f}  "
+                f"(ceiling {result['ceiling']:.4f}, truth {result['truth']:.4f})"
+            )
+
+
+class PlotTrajectories:
+    """`trajectory_batch######.png`: Figure 1 (swiss roll) or Figure 2 (heartbeat), and samples.npz."""
+
+    def __init__(self, folder, data, name):
+        self.folder, self.X, self.name = folder, data["test"][:SAMPLES], name
+
+    def do(self, loop):
+        compiled = loop.compiled
+        model, n = compiled.model, len(self.X)
+        T = model.trajectory_length
+        source = PictureNoise(loop.seed, 0, n, model.kernel.noise)
+        states = {}
+        generate_samples(compiled, loop.theta, n, source, callback=lambda t, X: states.update({t: X}))
+        times = [0, T // 2, T]
+        stem = self.folder / f"trajectory_batch{loop.state.step:06d}"
+        np.savez_compressed(stem.with_suffix(".npz"), times=times, **{f"x_{t}": states[t] for t in times})
+        if self.name == "swissroll":
+            (beta,) = compiled.get("beta", 0, "", lambda: [model.beta_arr])(loop.theta)
+            N = PictureNoise(loop.seed + 1, 0, n, model.kernel.noise)(self.X.shape)
+            forward = forward_trajectory(beta, self.X, times, N)
+            drift = [self._drift(loop, max(t, 2)) for t in times]
+            viz_toys.plot_figure_1(forward, [states[t] for t in times], drift, times, stem.with_suffix(".png"))
+        else:
+            viz_toys.plot_figure_2(self.X, states, stem.with_suffix(".png"))
+
+    def _drift(self, loop, t):
+        """f_mu(x, t) - x on a grid: points (n, 2) and arrows (n, 2)."""
+        axis = np.linspace(-2, 2, 15)
+        points = loop.compiled.engine.asarray(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))
+        model = loop.compiled.model
+        step = loop.compiled.get("reverse_mu", len(points), "Xt", lambda X, t: [model.reverse(X, t)[0]])
+        (mu,) = step(loop.theta, points, loop.compiled.engine.asarray(np.full(len(points), t)))
+        return points, mu - points

@@ -1,0 +1,163 @@
+"""The toy problems of section 3.1: heartbeat and swiss roll, each with its data, model, truth and ceiling."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dpm import networks, noise, schedules, truth
+from dpm.datasets import Scaling
+from dpm.datasets.generators import heartbeat, swiss_roll
+from dpm.errors import InputError
+from dpm.kernels.binomial import BinomialKernel
+from dpm.kernels.gaussian import GaussianKernel
+from dpm.vectors import VectorDiffusion
+
+HEARTBEAT = {"length": 20, "period": 5}
+
+
+@dataclass(frozen=True)
+class Toy:
+    """One toy problem.
+
+    make(arguments, rng, n): n examples, (n, size); build(arguments): the VectorDiffusion; truth(arguments) and
+    ceiling(arguments, model's beta): bits an example. arguments: what --model-args may change, with its defaults.
+    choices: the accepted values of those that are names. batch_size, lr, epochs, n_train, n_test: of training.
+    """
+
+    make: Any
+    build: Any
+    truth: Any
+    ceiling: Any
+    arguments: dict
+    choices: dict
+    batch_size: int = 4000
+    lr: float = 3e-3
+    epochs: int = 60
+    n_train: int = 400_000
+    n_test: int = 20_000
+
+    def checked(self, given):
+        """All arguments with a value; raises InputError for an unknown name or a value that is not accepted."""
+        unknown = sorted(set(given) - set(self.arguments))
+        if unknown:
+            raise InputError(f"--model-args {unknown[0]}: unknown here; accepted: {', '.join(self.arguments)}")
+        for name, value in given.items():
+            default = self.arguments[name]
+            if name in self.choices:
+                if value not in self.choices[name]:
+                    raise InputError(f"--model-args {name}={value!r}: accepted: {', '.join(self.choices[name])}")
+            elif isinstance(value, bool) != isinstance(default, bool) or not isinstance(value, (int, float)):
+                raise InputError(f"--model-args {name}={value!r}: accepted: a {type(default).__name__}")
+            elif isinstance(default, int) and not isinstance(default, bool) and (value != int(value) or value < 1):
+                raise InputError(f"--model-args {name}={value!r}: accepted: a whole number of 1 or more")
+        arguments = self.arguments | given
+        if arguments["trajectory_length"] < 2:
+            raise InputError("--model-args trajectory_length: 2 or more, since K is a sum over t = 2..T (Eq. 14)")
+        return arguments
+
+
+BIT_NETWORKS = {"bits": networks.BitsOfX0, "rates": networks.Rates, "plain_rates": networks.PlainRates}
+
+
+def heartbeat_model(a):
+    """Binomial diffusion with beta_t = 1 / (T - t + 1) and the data's mean activity as base rate (D.1.2)."""
+    T, size = a["trajectory_length"], HEARTBEAT["length"]
+    activation = networks.Sigmoid if a["activation"] == "sigmoid" else networks.Tanh
+    hidden = networks.HiddenLayers(
+        size, a["hidden"], a["layers"], activation, time=not a["readout_a_step"], centre=1 / HEARTBEAT["period"]
+    )
+    network = BIT_NETWORKS[a["network"]](size, hidden, T if a["readout_a_step"] else None)
+    schedule = schedules.FixedSchedule(schedules.erase_equally(T))
+    return VectorDiffusion(size, BinomialKernel(1 / HEARTBEAT["period"]), schedule, network)
+
+
+def swiss_roll_schedule(a):
+    """beta_1..beta_T: evenly spaced log SNR from beta_1, or the released rates with their first one replaced."""
+    T = a["trajectory_length"]
+    if a["schedule"] == "even_log_snr":
+        return truth.even_log_snr_schedule(T, a["beta_1"], a["final_snr"])
+    return np.concatenate([[a["beta_1"]], schedules.released(T)[1:]])
+
+
+def swiss_roll_model(a):
+    """Gaussian diffusion of two numbers; a normalised RBF network as in D.1.1, or an MLP."""
+    T = a["trajectory_length"]
+    if a["hidden_kind"] == "rbf":
+        hidden: Any = networks.NormalizedRBF(2, a["hidden"])
+    else:
+        hidden = networks.HiddenLayers(2, a["hidden"], a["layers"], networks.Tanh, time=True)
+    choice = schedules.FreeSchedule if a["learn_beta"] else schedules.FixedSchedule
+    network = SWISS_NETWORKS[a["network"]](2, hidden, T)
+    return VectorDiffusion(2, GaussianKernel(), choice(swiss_roll_schedule(a)), network)
+
+
+SWISS_NETWORKS = {"mean_variance": networks.MeanVariance, "posterior_variance": networks.PosteriorVariance}
+
+TOYS = {
+    "heartbeat": Toy(
+        make=lambda a, rng, n: heartbeat(rng, n, **HEARTBEAT).astype(np.float64),
+        build=heartbeat_model,
+        truth=lambda a: truth.heartbeat_truth(HEARTBEAT["period"]),
+        ceiling=lambda a, beta: truth.heartbeat_ceiling(a["trajectory_length"], 1 / HEARTBEAT["period"], **HEARTBEAT),
+        arguments={
+            "trajectory_length": 2000,
+            "network": "bits",
+            "hidden": 50,
+            "layers": 3,
+            "activation": "tanh",
+            "readout_a_step": False,
+        },
+        choices={"network": tuple(BIT_NETWORKS), "activation": ("tanh", "sigmoid")},
+    ),
+    "swissroll": Toy(
+        make=lambda a, rng, n: swiss_roll(rng, n, a["noise"]),
+        build=swiss_roll_model,
+        truth=lambda a: truth.swiss_roll_truth(a["noise"], np.random.default_rng(0))[0],
+        ceiling=lambda a, beta: truth.swiss_roll_ceiling(a["noise"], beta, np.random.default_rng(0))[0],
+        arguments={
+            "trajectory_length": 40,
+            "noise": 0.0024,
+            "network": "posterior_variance",
+            "hidden_kind": "mlp",
+            "hidden": 128,
+            "layers": 2,
+            "schedule": "even_log_snr",
+            "beta_1": 1.4e-8,
+            "final_snr": 0.135,
+            "learn_beta": False,
+        },
+        choices={
+            "network": tuple(SWISS_NETWORKS),
+            "hidden_kind": ("rbf", "mlp"),
+            "schedule": ("even_log_snr", "released"),
+        },
+    ),
+}
+
+
+def toy_data(toy, name, flags):
+    """Training and test examples of the seed, in the layout of dpm.training.prepared_data."""
+    arguments = toy.checked(flags["model_args"])
+    parts = {
+        part: toy.make(arguments, noise.generator(flags["seed"], noise.START, number), n)
+        for part, number, n in (("train", 2, toy.n_train), ("test", 3, toy.n_test))
+    }
+    train, test = (parts[part].astype(flags["dtype"]) for part in ("train", "test"))
+    return {
+        "name": name,
+        "path": "dpm.datasets.generators",
+        "note": "",
+        "hash": "",
+        "dtype": flags["dtype"],
+        "range": [float(train.min()), float(train.max())],
+        "quantised": False,
+        "scaling": Scaling(1.0, 0.0),
+        "train": train,
+        "test": test,
+    }
+
+
+def decay_to_zero(initial, step, total):
+    """The rate stays for the first half of training and falls to 0 in a line over the second."""
+    return initial * min(1.0, max(0.0, 2 * (1 - step / total)))

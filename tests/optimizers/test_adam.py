@@ -1,0 +1,52 @@
+"""Adam against its closed forms and JAX's own."""
+
+import numpy as np
+import pytest
+
+from dpm.optimizers.adam import Adam
+
+
+def test_the_first_step_is_the_learning_rate_in_the_gradients_sign():
+    """With the bias corrected m / sqrt(v) of one gradient is its sign (Kingma and Ba 2015, section 2.1)."""
+    adam = Adam(3, "float64")
+    theta = adam.step(np.zeros(3), np.array([1e-3, -5.0, 0.0]), 0.1)
+    np.testing.assert_allclose(theta, [-0.1, 0.1, 0], rtol=1e-4)
+
+
+def test_equals_jaxs_adam():
+    optimizers = pytest.importorskip("jax.example_libraries.optimizers")
+    jax = pytest.importorskip("jax")
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        start, update, get = optimizers.adam(0.01)
+        theta = rng.standard_normal(5)
+        state, ours = start(theta), Adam(5, "float64")
+        for step in range(20):
+            gradient = rng.standard_normal(5) * 10.0 ** rng.integers(-3, 3)
+            state = update(step, gradient, state)
+            theta = ours.step(theta, gradient, 0.01)
+        np.testing.assert_allclose(theta, np.asarray(get(state)), rtol=1e-10)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
+def test_a_gradient_that_is_not_finite_is_skipped_and_counted(bad):
+    adam = Adam(2)
+    theta = adam.step(np.ones(2, "float32"), np.array([1, bad], "float32"), 0.1)
+    np.testing.assert_array_equal(theta, [1, 1])
+    assert (adam.skipped_steps, adam.steps, theta.dtype) == (1, 0, np.float32)
+    assert np.isfinite(adam.step(theta, np.ones(2, "float32"), 0.1)).all()
+
+
+def test_state_goes_on_exactly():
+    rng = np.random.default_rng(0)
+    gradients = rng.standard_normal((6, 4)).astype("float32")
+    whole, first, second = Adam(4), Adam(4), Adam(4)
+    a = b = np.zeros(4, "float32")
+    for g in gradients:
+        a = whole.step(a, g, 0.1)
+    for g in gradients[:3]:
+        b = first.step(b, g, 0.1)
+    second.load_state(first.state())
+    for g in gradients[3:]:
+        b = second.step(b, g, 0.1)
+    np.testing.assert_array_equal(a, b)
