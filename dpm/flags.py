@@ -94,7 +94,13 @@ TRAIN_FLAGS = (
     Flag("data-path", str, None, "", "folder(s) or file to look for the data in", on_resume=True),
     Flag("backend", str, "auto", "", "engine: jax, numba, c, or auto (jax where installed)", on_resume=True),
     Flag("dtype", str, "float32", "", "float type: float32 or float64"),
-    Flag("experiment", str, None, "", "named run: mnist or cifar10, which set data, model and batch size"),
+    Flag(
+        "experiment",
+        str,
+        None,
+        "",
+        "named run: mnist, cifar10, heartbeat or swissroll, which set data, model and batch size",
+    ),
     Flag("faithful", switch, False, "", "train as released in 2015, without the corrections of docs/from-2015.md"),
     Flag("quiet", switch, False, "", "print nothing but errors and the last line", on_resume=True),
 )

@@ -7,7 +7,7 @@ t: (n,); rates: beta_t, beta_bar_t, beta_bar_{t-1}, each (n, 1).
 import numpy as np
 import pytensor.tensor as pt
 
-from dpm.bricks import BIAS, MLP, WEIGHT, Brick, Constant, IsotropicGaussian
+from dpm.bricks import BIAS, MLP, WEIGHT, Brick, Constant, IsotropicGaussian, Linear
 from dpm.kernels.binomial import Bernoulli
 from dpm.kernels.gaussian import Gaussian
 from dpm.util import logit
@@ -50,19 +50,26 @@ class NormalizedRBF(Brick):
 
 
 class HiddenLayers(Brick):
-    """An MLP over x_t (D.1.2), and with time=True over log signal and noise shares beside it: (n, units)."""
+    """An MLP over x_t (D.1.2), and with time=True over log signal and noise shares beside it: (n, units).
 
-    def __init__(self, size, units, layers, activation, time=False, centre=0.0):
+    spread: deviation of the first layer's weights and biases at the start, or None for orthogonal weights. These are
+    about units^(-1/2), which leaves a network of few inputs nearly linear for long.
+    """
+
+    def __init__(self, size, units, layers, activation, time=False, centre=0.0, spread=None):
         self.time, self.centre, self.n_features = time, centre, units
-        dims = [size + 3 * time, *[units] * layers]
-        self.mlp = MLP("hidden", [activation() for _ in range(layers)], dims)
-        super().__init__("hidden layers", [self.mlp])
+        wide = None if spread is None else IsotropicGaussian(spread)
+        first = Linear("first", size + 3 * time, units, wide, wide)
+        rest = [units] * layers
+        self.mlp = MLP("hidden", [activation() for _ in range(layers - 1)], rest)
+        self.first, self.activation = first, activation()
+        super().__init__("hidden layers", [first, self.activation, self.mlp])
 
     def apply(self, x, rates):
         x = x - self.centre
         if self.time:
             x = pt.concatenate([x, time_features(rates)], axis=1)
-        return self.mlp.apply(x)
+        return self.mlp.apply(self.activation.apply(self.first.apply(x)))
 
 
 def time_features(rates):

@@ -40,11 +40,14 @@ class Posterior:
     known: np.ndarray | None = None
     sigma: float | None = None
 
-    def start(self, noise):
-        """x_T as released: the noisy observation itself, or prior noise with the known pixels put in."""
+    def start(self, draw_prior):
+        """x_T as released: the noisy observation itself, or a draw of pi(x_T) with the known pixels put in.
+
+        draw_prior: a function of a shape.
+        """
         if self.sigma is not None:
             return self.observed
-        prior = noise(self.observed.shape)
+        prior = draw_prior(self.observed.shape)
         return prior if self.known is None else np.where(self.known, self.observed, prior)
 
     def constraints(self, shape):
@@ -68,8 +71,8 @@ def capture_times(trajectory_length, num_intermediate_plots=4):
 def generate_samples(compiled, theta, n_samples, noise, posterior=None, callback=None):
     """Draw n_samples from the model, or from its product with r(x).
 
-    compiled: a CompiledModel; theta: its flat parameters; noise: a function of a shape that returns the next
-    standard normal draw: first x_T (unless denoising, which starts at the observation), then one draw a step.
+    compiled: a CompiledModel; theta: its flat parameters; noise: a function of a shape that returns the next draw of
+    the kernel's noise: first for x_T (unless denoising, which starts at the observation), then one a step.
     posterior: a Posterior or None.
     callback(t, X): called with x_T at t = T, after each step with the state x_{t-1}, under the number t - 1,
     and at the end with the number 0.
@@ -83,7 +86,8 @@ def generate_samples(compiled, theta, n_samples, noise, posterior=None, callback
     if posterior is None:
         posterior = Posterior(np.zeros(shape))
     constraints = [engine.asarray(a) for a in posterior.constraints(shape)]
-    X = engine.asarray(posterior.start(noise))
+    prior = compiled.get("prior", n_samples, "N", lambda N: [model.kernel.sample(model.kernel.prior(N), N)])
+    X = engine.asarray(posterior.start(lambda shape: prior(theta, engine.asarray(noise(shape)))[0]))
     notify = callback or (lambda t, X: None)
     notify(model.trajectory_length, X)
     for t in range(model.trajectory_length, 1, -1):

@@ -86,7 +86,7 @@ def swiss_roll_model(a):
     if a["hidden_kind"] == "rbf":
         hidden: Any = networks.NormalizedRBF(2, a["hidden"])
     else:
-        hidden = networks.HiddenLayers(2, a["hidden"], a["layers"], networks.Tanh, time=True)
+        hidden = networks.HiddenLayers(2, a["hidden"], a["layers"], networks.Tanh, time=True, spread=a["spread"])
     choice = schedules.FreeSchedule if a["learn_beta"] else schedules.FixedSchedule
     network = SWISS_NETWORKS[a["network"]](2, hidden, T)
     return VectorDiffusion(2, GaussianKernel(), choice(swiss_roll_schedule(a)), network)
@@ -122,6 +122,7 @@ TOYS = {
             "hidden_kind": "mlp",
             "hidden": 128,
             "layers": 2,
+            "spread": 3.0,
             "schedule": "even_log_snr",
             "beta_1": 1.4e-8,
             "final_snr": 0.135,

@@ -1,8 +1,12 @@
 """Reverse trajectories: what is drawn when, and what is known of a sample."""
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import dpm
 from dpm.backend import Engine
 from dpm.errors import InputError
 from dpm.model import DiffusionModel
@@ -115,3 +119,33 @@ def test_forward_trajectory_has_the_marginals_mean_and_noise():
     states = forward_trajectory(beta, X, [0, 1, 2], noise)
     expected = [2.0, 2 * 0.9**0.5 + 3 * 0.1**0.5, 2 * 0.45**0.5 + 3 * 0.55**0.5]
     np.testing.assert_allclose(np.ravel(states), expected, rtol=1e-12)
+
+
+def test_bits_start_at_the_base_rate_and_stay_bits():
+    """Eq. 4 for the binomial kernel: x_T are bits of the base rate, whatever kind of number the noise is."""
+    from tests.test_diffusion import compiled_bits
+
+    compiled, states = compiled_bits(5, 20, 0.2), {}
+    source = PictureNoise(0, 0, 500, compiled.model.kernel.noise)
+    theta = np.zeros(compiled.layout.size)
+    generate_samples(compiled, theta, 500, source, callback=lambda t, X: states.update({t: X}))
+    for state in states.values():
+        assert set(np.unique(state)) == {0.0, 1.0}
+        assert state.mean() == pytest.approx(0.2, abs=4 * 0.4 / 100)
+
+
+@pytest.mark.parametrize(
+    "module", ["diffusion", "vectors", "sampler", "likelihood", "posterior", "objective", "main_loop"]
+)
+def test_nobody_asks_which_kernel_it_holds(module):
+    """One kernel interface: these modules import no kernel and look at no kernel's type or base rate."""
+    tree = ast.parse((Path(dpm.__file__).parent / f"{module}.py").read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert "kernels" not in (node.module or "")
+        if isinstance(node, ast.Import):
+            assert not any("kernels" in name.name for name in node.names)
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in ("base_rate", "__class__", "logit")
+        if isinstance(node, ast.Name):
+            assert node.id not in ("isinstance", "type")

@@ -18,12 +18,15 @@ class Identity(Brick):
 
 
 class Linear(Brick):
-    """y = x W + b over the last axis of x: (..., input_dim) to (..., output_dim)."""
+    """y = x W + b over the last axis of x: (..., input_dim) to (..., output_dim).
 
-    def __init__(self, name, input_dim, output_dim):
+    weights, biases: how they start; orthogonal and 0 unless given.
+    """
+
+    def __init__(self, name, input_dim, output_dim, weights=None, biases=None):
         super().__init__(name)
-        self.W = self.add_parameter("W", (input_dim, output_dim), WEIGHT, Orthogonal())
-        self.b = self.add_parameter("b", (output_dim,), BIAS, Constant(0.0))
+        self.W = self.add_parameter("W", (input_dim, output_dim), WEIGHT, weights or Orthogonal())
+        self.b = self.add_parameter("b", (output_dim,), BIAS, biases or Constant(0.0))
 
     def apply(self, x):
         return pt.dot(brick_input(x), self.W) + self.b

@@ -2,13 +2,15 @@
 
 Everything acts element by element and broadcasts. beta is the rate of one step, beta_bar_t = 1 - prod_{s <= t}
 (1 - beta_s) the share of noise after t steps. Entropies and divergences are in nats for each element. Bits x are 0 or
-1 in the float type of the graph.
+1 in the float type of the graph. Values and gradients are finite for every rate in [0, 1] and for logits of +-1e4, in
+float32 too.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.graph.replace import vectorize_graph
 
 from dpm.errors import InputError
 
@@ -57,15 +59,18 @@ class BinomialKernel:
     def mixture(self, x_0_logit, x_t, beta, beta_bar, beta_bar_previous):
         """sum over x_0 of q(x_{t-1} | x_t, x_0) b(x_0), b = sigmoid(x_0_logit) the predicted rate of x_0 given x_t.
 
-        log sigmoid of each logit and its complement, so that neither rate is lost where the other is near 1.
+        The b of f_b in Table C.1 made of a prediction of x_0. It begins at the posterior of the more probable x_0,
+        g_1 or g_0, and adds the rest as differences of log(1 + ratio): nothing is lost however near to 0 or 1 a rate
+        is, and unlike pt.logaddexp, whose exponentials may all vanish, this has a finite gradient everywhere.
         """
-        log_b, log_not_b = -pt.softplus(-x_0_logit), -pt.softplus(x_0_logit)
         given_1, given_0 = (
             self.posterior(pt.full_like(x_t, bit), x_t, beta, beta_bar, beta_bar_previous).logit for bit in (1.0, 0.0)
         )
-        one = pt.logaddexp(log_b - pt.softplus(-given_1), log_not_b - pt.softplus(-given_0))
-        zero = pt.logaddexp(log_b - pt.softplus(given_1), log_not_b - pt.softplus(given_0))
-        return Bernoulli(one - zero)
+        one = x_0_logit + pt.softplus(-given_0) - pt.softplus(-given_1)
+        zero = x_0_logit + pt.softplus(given_0) - pt.softplus(given_1)
+        likely = x_0_logit > 0
+        sign = _sign(likely, x_0_logit)
+        return Bernoulli(pt.switch(likely, given_1, given_0) + pt.softplus(-sign * one) - pt.softplus(-sign * zero))
 
     def kl(self, q, p):
         """D_KL(q || p), nats for each element (Eq. 14)."""
@@ -73,18 +78,29 @@ class BinomialKernel:
         zero = pt.sigmoid(-q.logit) * (pt.softplus(p.logit) - pt.softplus(q.logit))
         return one + zero
 
-    def entropy_marginal(self, beta_bar, x_0):
-        """H_q(X_t | X_0) of each given x_0, nats for each element (Eq. 14)."""
+    def entropy_marginal(self, beta_bar, x_0=None):
+        """H_q(X_t | X_0 = x_0), nats for each element (Eq. 14); its mean over examples is H_q(X_t | X_0).
+
+        Raises InputError without x_0, on which it depends.
+        """
+        if x_0 is None:
+            raise InputError("x_0: None is not accepted; the entropy of a bit after a step depends on the bit before")
         one, zero = self._rates(x_0, beta_bar)
         return -(one * _log(one) + zero * _log(zero))
 
-    def entropy_step(self, beta, x_previous):
-        """H_q(X_t | X_{t-1}) of each given x_{t-1}, nats for each element (Eq. 23)."""
+    def entropy_step(self, beta, x_previous=None):
+        """H_q(X_t | X_{t-1} = x_{t-1}), nats for each element (Eq. 23); its mean is H_q(X_t | X_{t-1}).
+
+        The upper bound of Eq. 23 holds "without qualification" (Appendix A) for the base rate 0.5 alone; for another
+        it holds for data whose every bit has the base rate. Raises InputError without x_previous.
+        """
         return self.entropy_marginal(beta, x_previous)
 
     def prior(self, like):
         """pi(x_T), Eq. 4: the base rate in the shape of `like`."""
-        return Bernoulli(pt.full_like(like, float(np.log(self.base_rate) - np.log1p(-self.base_rate))))
+        logit = np.log(self.base_rate) - np.log1p(-self.base_rate)
+        # In the type of `like` at once: a plain 0.0 would be taken as a narrower type, which rewrites carry on.
+        return Bernoulli(pt.full_like(like, pt.constant(np.asarray(logit, dtype=like.dtype))))
 
     def prior_entropy(self):
         """H_p(X_T), nats for each element (Eq. 14, B.1); a number."""
@@ -92,25 +108,42 @@ class BinomialKernel:
         return float(-(r * np.log(r) + (1 - r) * np.log1p(-r)))
 
     def log_prob(self, p, x):
-        """log p(x), nats for each element."""
+        """log p(x), the log mass of the bits x, nats for each element."""
         return -x * pt.softplus(-p.logit) - (1 - x) * pt.softplus(p.logit)
 
     def multiply(self, p, observed, precision):
-        """p(x) r(x) normalised, for r(x) = exp(-precision (x - observed)^2 / 2), a noisy observation of each bit."""
+        """p(x) r(x) normalised, r(x) = exp(-precision (x - observed)^2 / 2): a noisy observation of each bit (Eq. 21).
+
+        precision 0 leaves p as it is.
+        """
         return Bernoulli(p.logit + precision * (observed - 0.5))
 
-    def perturb(self, p, log_r, exponent):
-        """p(x) r(x)^exponent for any r (Table C.1, d_i being r at bit i = 1 over r at bit i = 0), other bits held at
-        their more probable value. Exact where r is a product over bits.
+    def log_normaliser(self, p, observed, precision):
+        """log of the sum of p(x) r(x) over both values of x, the r of `multiply` (Eq. 52), nats for each element."""
+        likely = p.logit > 0
+        sign = _sign(likely, p.logit)
+        log_r = -0.5 * precision * (pt.switch(likely, 1.0, 0.0).astype(p.logit.dtype) - observed) ** 2
+        product = self.multiply(p, observed, precision)
+        return log_r + pt.softplus(-sign * product.logit) - pt.softplus(-sign * p.logit)
 
-        log_r: a function of symbolic (n, size) that returns nats, (n,); exponent: (n,).
+    def perturb(self, p, log_r, exponent=None):
+        """p(x) r(x)^exponent for any r (Eq. 21, Table C.1), one bit at a time, the others at their more probable value.
+
+        With d_i the share r(x with bit i = 1) has of its sum with r(x with bit i = 0), Table C.1's c_i d_i /
+        (c_i d_i + (1 - c_i) (1 - d_i)), whose printed x_i in the denominator is c_i, adds the log ratio of the two r to
+        the logit. Exact where r is a product over bits.
+
+        log_r: a function of symbolic x of p's shape, (n, size), that returns nats, (n,); exponent: (n,) or None for 1.
         """
-        size = p.logit.type.shape[1]
-        likely = pt.switch(p.logit > 0, 1.0, 0.0).astype(p.logit.dtype)
-        chosen = np.eye(size, dtype=p.logit.dtype)[:, None, :]  # (bit, 1, size)
-        one, zero = ((likely * (1 - chosen) + bit * chosen).reshape((-1, size)) for bit in (1.0, 0.0))
-        shift = (log_r(one) - log_r(zero)).reshape((size, -1)).T
-        return Bernoulli(p.logit + exponent[:, None] * shift)
+        size, dtype = p.logit.shape[1], p.logit.dtype
+        x = p.logit.type("x")
+        log_r_x = log_r(x)
+        likely = pt.switch(p.logit > 0, 1.0, 0.0).astype(dtype)
+        chosen = pt.eye(size, dtype=dtype)[:, None, :]  # (bit, 1, size)
+        # All (bit, n, size) variants in one batch; log_r itself meets x as it is, (n, size), with its own data beside.
+        one, zero = (vectorize_graph(log_r_x, {x: likely * (1 - chosen) + bit * chosen}) for bit in (1.0, 0.0))
+        shift = pt.atleast_2d(one - zero).T  # (n, size), or (n, 1) where r does not depend on x
+        return Bernoulli(p.logit + (shift if exponent is None else pt.shape_padright(exponent) * shift))
 
     def condition(self, p, known, x):
         """p(x) times a delta at x where `known` is 1 (section 2.5.3); elsewhere p as it is."""
@@ -135,6 +168,11 @@ class BinomialKernel:
         one_1, zero_1 = self._rates(1.0, beta)
         one_0, zero_0 = self._rates(0.0, beta)
         return x_t * (_log(one_1) - _log(one_0)) + (1 - x_t) * (_log(zero_1) - _log(zero_0))
+
+
+def _sign(likely, like):
+    """1 where the condition holds, else -1, in the float type of `like`."""
+    return pt.switch(likely, 1.0, -1.0).astype(like.dtype)
 
 
 def _log(rate):

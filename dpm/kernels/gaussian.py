@@ -65,27 +65,38 @@ class GaussianKernel:
         return 0.5 * LOG_2PI_E
 
     def log_prob(self, p, x):
-        """log p(x), nats for each element."""
+        """log p(x), the log density at x, nats for each element."""
         return -0.5 * ((x - p.mu) / p.sigma) ** 2 - pt.log(p.sigma) - 0.5 * LOG_2PI
 
-    def multiply(self, p, mu, precision):
-        """p(x) r(x) normalised, for r a Gaussian of the given mean and precision (Eq. 21 in closed form).
+    def multiply(self, p, observed, precision):
+        """p(x) r(x) normalised, r(x) = exp(-precision (x - observed)^2 / 2): a noisy observation of x (Eq. 21).
 
-        precision 0 leaves p as it is.
+        precision 0 leaves p as it is, and so does a sigma of 0.
         """
-        total = p.sigma**-2 + precision
-        return Gaussian((p.mu * p.sigma**-2 + mu * precision) / total, total**-0.5)
+        ratio = precision * p.sigma**2
+        return Gaussian((p.mu + ratio * observed) / (1 + ratio), p.sigma / pt.sqrt(1 + ratio))
 
-    def perturb(self, p, log_r, exponent):
-        """p(x) r(x)^exponent for any smooth r, to first order in log r around the mean: mu + Sigma d log r / dx at mu.
+    def log_normaliser(self, p, observed, precision):
+        """log of the integral of p(x) r(x), the r of `multiply` (Eq. 52), nats for each element."""
+        ratio = precision * p.sigma**2
+        return -0.5 * (pt.log1p(ratio) + precision * (p.mu - observed) ** 2 / (1 + ratio))
 
-        exp(-(x - mu)^2 / 2 Sigma + g (x - mu)) is a Gaussian with mean mu + Sigma g: the Sigma that Table C.1 prints as
-        (Sigma / 2)^(1/2) is the variance itself. log_r: a function of symbolic (n, size) that returns nats, (n,);
-        exponent: (n,).
+    def perturb(self, p, log_r, exponent=None):
+        """p(x) r(x)^exponent for any smooth r (Eq. 21, Table C.1): the mean moves by Sigma d log r / dx at mu.
+
+        To first order in log r, exp(-(x - mu)^2 / (2 Sigma) + g (x - mu)) is a Gaussian of variance Sigma and mean
+        mu + Sigma g: Sigma itself, where Table C.1 prints (Sigma / 2)^(1/2). The mean is then wrong by the order of
+        Sigma^2 alone, with the printed factor by that of Sigma^(1/2).
+
+        log_r: a function of symbolic x of p's shape, (n, ...), that returns nats, (n,); exponent: (n,) or None for 1.
         """
         at = p.mu.copy()
-        slope: pt.TensorVariable = pytensor.grad(log_r(at).sum(), at)  # type: ignore[assignment]
-        return Gaussian(p.mu + p.sigma**2 * exponent[:, None] * slope, p.sigma)
+        slope: pt.TensorVariable = pytensor.grad(  # type: ignore[assignment]
+            log_r(at).sum(), at, disconnected_inputs="ignore"
+        )
+        if exponent is not None:
+            slope = pt.shape_padright(exponent, p.mu.ndim - 1) * slope
+        return Gaussian(p.mu + p.sigma**2 * slope, p.sigma)
 
     def condition(self, p, known, x):
         """p(x) times a delta at x where `known` is 1 (section 2.5.3); elsewhere p as it is."""
