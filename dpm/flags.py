@@ -99,7 +99,7 @@ TRAIN_FLAGS = (
         str,
         None,
         "",
-        "named run: mnist, cifar10, heartbeat or swissroll, which set data, model and batch size",
+        "named run: mnist, cifar10, heartbeat or swissroll; sets data, model, batch size",
     ),
     Flag("faithful", switch, False, "", "train as released in 2015, without the corrections of docs/from-2015.md"),
     Flag("quiet", switch, False, "", "print nothing but errors and the last line", on_resume=True),
