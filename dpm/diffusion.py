@@ -56,11 +56,11 @@ class Diffusion(Brick):
         """beta_t, beta_bar_t and beta_bar_{t-1} of each example, to broadcast over its elements."""
         t_weights = self.get_t_weights(t)
         arrays = (self.beta_arr, self.beta_bar_arr[1:], self.beta_bar_arr[:-1])
-        return tuple(self._by_example(pt.dot(t_weights, array)) for array in arrays)
+        return tuple(self.by_example(pt.dot(t_weights, array)) for array in arrays)
 
     def get_beta_forward(self, t):
         """beta_t of each example, to broadcast over its elements."""
-        return self._by_example(pt.dot(self.get_t_weights(t), self.beta_arr))
+        return self.by_example(pt.dot(self.get_t_weights(t), self.beta_arr))
 
     def get_beta_full_trajectory(self):
         """beta_bar_T, the share of noise at the end of the trajectory; a scalar."""
@@ -129,6 +129,6 @@ class Diffusion(Brick):
         """The mean over the elements of each example, (n,), of values that broadcast to `like`."""
         return (values + pt.zeros_like(like)).mean(axis=tuple(range(1, like.ndim)))
 
-    def _by_example(self, values):
+    def by_example(self, values):
         """(n,) to broadcast over the elements of examples."""
         return values.reshape((-1, *(1 for _ in self.picture_shape)))

@@ -169,7 +169,7 @@ class Checkpoint:
         arrays = {f"/optimizer/{name}": value for name, value in loop.rule.state().items()}
         values = loop.compiled.layout.split(loop.theta)
         arrays |= {f"/parameters{path}": value for path, value in values.items()}
-        meta = {"config": self.config, "model": self.config["model"], "state": state}
+        meta = {"config": self.config, "model": loop.compiled.model.arguments, "state": state}
         with _warned("checkpoint.h5"):
             checkpoint.save(self.path, json.loads(json.dumps(meta)), arrays)
             self.saved = loop.state.step
@@ -242,7 +242,7 @@ class PlotSamples:
     def trajectories(self, states, loop):
         """Forward and reverse trajectory at the same times (the rows of Figure 1, as pictures)."""
         times = sorted(states)
-        beta = loop.compiled.get("beta_arr", 0, "", lambda: loop.compiled.model.beta_arr)(loop.theta)
+        beta = loop.compiled.beta(loop.theta)
         source = noise.PictureNoise(loop.seed, 0, len(self.X_true))
         forward = forward_trajectory(beta, self.X_true, times, source(self.X_true.shape))
         for name, rows in (("forward", forward), ("reverse", [states[t] for t in times])):
@@ -298,7 +298,7 @@ class PlotInternalState:
         function = loop.compiled.get("internal", len(self.X), "Xt", build)
         t = model.trajectory_length // 2
         N = noise.PictureNoise(loop.seed, 0, len(self.X))(self.X.shape)
-        beta = loop.compiled.get("beta_arr", 0, "", lambda: model.beta_arr)(loop.theta)
+        beta = loop.compiled.beta(loop.theta)
         (noisy,) = forward_trajectory(beta, self.X, [t], N)
         times = np.full(len(self.X), t, dtype=engine.dtype)
         for name, value in zip(self.names, function(loop.theta, engine.asarray(noisy), times), strict=True):

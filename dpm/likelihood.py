@@ -56,7 +56,7 @@ def K_minus_L_null(compiled, theta, X, seed, batch_size, draws=1):
 def K_all_terms(compiled, theta, X, seed, batch_size, draws):
     """K - L_null as the sum over all t = 2..T (Eq. 14), each term the mean over `draws` examples of X: an Estimate."""
     model, engine = compiled.model, compiled.engine
-    function = compiled.costs(batch_size)
+    function = compiled.costs(min(batch_size, draws))
     costs = np.empty((model.trajectory_length - 1, draws))
     for row, t in zip(costs, range(2, model.trajectory_length + 1), strict=True):
         rng = noise.generator(seed, noise.LIKELIHOOD, t)

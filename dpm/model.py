@@ -176,12 +176,7 @@ def checked_arguments(arguments):
     """The arguments of DiffusionModel with whole numbers as int; raises InputError where one is not accepted."""
     checked = dict(arguments)
     for name, smallest in SMALLEST.items():
-        value = arguments[name]
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not float(value).is_integer():
-            raise InputError(f"{name}: {value!r} is not a whole number; accepted: {smallest} or more")
-        if value < smallest:
-            raise InputError(f"{name}: {value!r} is too small; accepted: {smallest} or more")
-        checked[name] = int(value)
+        checked[name] = whole_number(name, arguments[name], smallest)
     for name, largest in LARGEST.items():
         value = arguments[name]
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < largest:
@@ -198,9 +193,21 @@ def checked_arguments(arguments):
     return checked
 
 
-def known_names(arguments):
-    """arguments, a dict, if DiffusionModel takes every name in it; otherwise InputError with the nearest name."""
-    accepted = list(inspect.signature(DiffusionModel.__init__).parameters)[1:]
+def whole_number(name, value, smallest):
+    """value as int; raises InputError where the argument `name` is not a whole number of at least `smallest`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not float(value).is_integer():
+        raise InputError(f"{name}: {value!r} is not a whole number; accepted: {smallest} or more")
+    if value < smallest:
+        raise InputError(f"{name}: {value!r} is too small; accepted: {smallest} or more")
+    return int(value)
+
+
+def known_names(arguments, accepted=None):
+    """arguments, a dict, if every name in it is accepted; otherwise InputError with the nearest name.
+
+    accepted: names, those of DiffusionModel unless given.
+    """
+    accepted = accepted or list(inspect.signature(DiffusionModel.__init__).parameters)[1:]
     for name in arguments:
         if name not in accepted:
             near = difflib.get_close_matches(str(name), accepted, n=1)

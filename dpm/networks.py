@@ -106,7 +106,7 @@ class Network(Brick):
     size: d; trajectory_length: None for one readout for all steps.
     """
 
-    outputs: tuple = ("mu",)
+    outputs: tuple[str, ...]
 
     def __init__(self, size, hidden, trajectory_length=None):
         self.hidden = hidden
@@ -144,7 +144,7 @@ class Rates(Network):
     outputs = ("rates",)
 
     def reverse(self, kernel, x_t, t, rates):
-        null = kernel.posterior(kernel.base_rate, x_t, rates[0], rates[1], rates[2])
+        null = kernel.posterior(kernel.base_rate, x_t, *rates)
         return Bernoulli(null.logit + self.read(x_t, t, rates)["rates"])
 
 
@@ -163,8 +163,7 @@ class BitsOfX0(Network):
     outputs = ("bits",)
 
     def reverse(self, kernel, x_t, t, rates):
-        prior = np.log(kernel.base_rate / (1 - kernel.base_rate))
-        return kernel.mixture(self.read(x_t, t, rates)["bits"] + prior, x_t, *rates)
+        return kernel.mixture(self.read(x_t, t, rates)["bits"] + kernel.prior(x_t).logit, x_t, *rates)
 
 
 class PosteriorVariance(Network):

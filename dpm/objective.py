@@ -62,7 +62,9 @@ def turns(arrays, size):
     for start in range(0, n, size):
         count = min(size, n - start)
         parts = [a[start : start + size] for a in arrays]
-        yield count, [np.concatenate([p, np.repeat(p[-1:], size - count, axis=0)]) for p in parts]
+        if count < size:
+            parts = [np.concatenate([p, np.repeat(p[-1:], size - count, axis=0)]) for p in parts]
+        yield count, parts
 
 
 def sum_of_turns(function, size):
@@ -77,7 +79,7 @@ def sum_of_turns(function, size):
             raise ValueError(f"the weights of the pictures sum to {total}; at least one must be above 0")
         cost, gradient = 0.0, np.zeros_like(theta)
         for count, parts in turns(arrays, size):
-            parts[WEIGHTS][count:] = 0
+            parts[WEIGHTS][count:] = 0  # copies, or nothing: the caller's array stays as it is
             share = float(parts[WEIGHTS].sum()) / total
             if share:
                 part_cost, part_gradient = function(theta, *parts)
@@ -147,6 +149,10 @@ class CompiledModel:
     def mu_sigma(self, batch_size):
         """(theta, X_noisy, t) -> mu, sigma; see DiffusionModel.get_mu_sigma."""
         return self.get("mu_sigma", batch_size, "Xt", lambda X, t: list(self.model.get_mu_sigma(X, t)))
+
+    def beta(self, theta):
+        """beta_1..beta_T as numbers, (T,), for the parameters theta."""
+        return self.get("beta_arr", 0, "", lambda: self.model.beta_arr)(theta)
 
     def get(self, name, batch_size, kinds, build, more_inputs=()):
         """A compiled function of (theta, *inputs, *more_inputs), build(*inputs) being its graph; kept by its name.

@@ -18,6 +18,7 @@ from scipy.special import logsumexp
 
 from dpm import noise
 from dpm.errors import InputError
+from dpm.schedule import signal_shares
 
 WAYS = ("constant", "linear", "alpha_bar", "end")
 
@@ -35,7 +36,7 @@ def exponents(way, beta):
     return {
         "constant": np.ones(T + 1),
         "linear": (T - t) / T,
-        "alpha_bar": np.concatenate([[1.0], np.cumprod(1 - np.asarray(beta, dtype=np.float64))]),
+        "alpha_bar": signal_shares(beta),
         "end": (t == 0).astype(np.float64),
     }[way]
 
@@ -145,8 +146,7 @@ def sample_product(compiled, theta, log_r, n_particles, seed, way="linear"):
     model, engine = compiled.model, compiled.engine
     rng = noise.generator(seed, noise.SAMPLING, n_particles)
     shape = (n_particles, *model.picture_shape)
-    (beta,) = compiled.get("beta", 0, "", lambda: [model.beta_arr])(theta)
-    c = exponents(way, beta)
+    c = exponents(way, compiled.beta(theta))
 
     def draw():
         return engine.asarray(noise.DRAWS[model.kernel.noise](rng, shape))
@@ -158,9 +158,9 @@ def sample_product(compiled, theta, log_r, n_particles, seed, way="linear"):
         prior = model.kernel.prior(N)
         return weighted_draw(model.kernel, prior, log_r, after, N, pt.zeros_like(after))
 
-    key = id(log_r)
-    start = compiled.get(("start", key), n_particles, "Nw", begin)
-    step = compiled.get(("product", key), n_particles, "XtNww", lambda *inputs: proposal_step(model, log_r, *inputs))
+    # Kept under log_r itself, not its id, which a later function could have again.
+    start = compiled.get(("start", log_r), n_particles, "Nw", begin)
+    step = compiled.get(("product", log_r), n_particles, "XtNww", lambda *inputs: proposal_step(model, log_r, *inputs))
     particles, effective = Particles(n_particles, rng), []
     X, factors = start(theta, draw(), full(c[-1]))
     X = particles.update(X, factors)

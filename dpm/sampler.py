@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dpm.errors import InputError
+from dpm.schedule import signal_shares
 
 
 def diffusion_step(model, Xmid, t, noise, known, observed, precision):
@@ -16,7 +17,7 @@ def diffusion_step(model, Xmid, t, noise, known, observed, precision):
     around `observed`, 0 for none. r(x) is the same at every t (Eq. 22).
     """
     p = model.reverse(Xmid, t)
-    p = model.kernel.multiply(p, observed, precision.reshape((-1, *(1 for _ in model.picture_shape))))
+    p = model.kernel.multiply(p, observed, model.by_example(precision))
     p = model.kernel.condition(p, known, observed)
     return model.kernel.sample(p, noise)
 
@@ -86,8 +87,12 @@ def generate_samples(compiled, theta, n_samples, noise, posterior=None, callback
     if posterior is None:
         posterior = Posterior(np.zeros(shape))
     constraints = [engine.asarray(a) for a in posterior.constraints(shape)]
-    prior = compiled.get("prior", n_samples, "N", lambda N: [model.kernel.sample(model.kernel.prior(N), N)])
-    X = engine.asarray(posterior.start(lambda shape: prior(theta, engine.asarray(noise(shape)))[0]))
+
+    def draw_prior(shape):
+        prior = compiled.get("prior", n_samples, "N", lambda N: model.kernel.sample(model.kernel.prior(N), N))
+        return prior(theta, engine.asarray(noise(shape)))
+
+    X = engine.asarray(posterior.start(draw_prior))
     notify = callback or (lambda t, X: None)
     notify(model.trajectory_length, X)
     for t in range(model.trajectory_length, 1, -1):
@@ -104,5 +109,5 @@ def forward_trajectory(beta_arr, X, times, noise):
 
     beta_arr: beta_1..beta_T; X: scaled pictures; noise: standard normal, like X. Returns a list of arrays.
     """
-    alpha_bar = np.concatenate([[1.0], np.cumprod(1 - np.asarray(beta_arr, dtype=np.float64))])
+    alpha_bar = signal_shares(beta_arr)
     return [X * alpha_bar[t] ** 0.5 + noise * (1 - alpha_bar[t]) ** 0.5 for t in times]

@@ -24,6 +24,16 @@ def generate_temporal_basis(trajectory_length, n_basis):
     return bumps / bumps.sum(axis=0)
 
 
+def released(trajectory_length):
+    """beta_t = 1 / linspace(T, 2, T), the baseline of the 2015 code, which leaves some signal at T: float64 (T,)."""
+    return 1 / np.linspace(trajectory_length, 2, trajectory_length)
+
+
+def signal_shares(beta):
+    """alpha_bar_0..alpha_bar_T of the numbers beta_1..beta_T: float64 (T + 1,), with alpha_bar_0 = 1."""
+    return np.concatenate([[1.0], np.cumprod(1 - np.asarray(beta, dtype=np.float64))])
+
+
 def generate_beta_arr(perturbation, temporal_basis, step1_beta):
     """beta_1..beta_T: (T,), between 1e-6 and 1 - 1e-5.
 
@@ -32,7 +42,7 @@ def generate_beta_arr(perturbation, temporal_basis, step1_beta):
     released code never trains them: zeros. step1_beta is added to the first rate.
     """
     trajectory_length = temporal_basis.shape[1]
-    baseline = 1 / np.linspace(trajectory_length, 2, trajectory_length)
+    baseline = released(trajectory_length)
     smallest = np.full(trajectory_length, MIN_BETA)
     smallest[0] += step1_beta
     offset = np.log(baseline) - np.log1p(-baseline)

@@ -10,7 +10,7 @@ from pytensor import config
 
 from dpm.bricks import SCHEDULE, Brick, Constant
 from dpm.errors import InputError
-from dpm.schedule import generate_beta_arr, generate_temporal_basis
+from dpm.schedule import generate_beta_arr, generate_temporal_basis, released
 
 MARGIN = 1e-6  # a learned rate stays this far from 0 and from 1
 
@@ -18,11 +18,6 @@ MARGIN = 1e-6  # a learned rate stays this far from 0 and from 1
 def erase_equally(trajectory_length):
     """beta_t = 1 / (T - t + 1): each step erases 1 / T of the signal; the paper's binomial schedule (2.4.1)."""
     return 1 / np.arange(trajectory_length, 0, -1.0)
-
-
-def released(trajectory_length):
-    """beta_t = 1 / linspace(T, 2, T), the baseline of the 2015 code, which leaves some signal at T."""
-    return 1 / np.linspace(trajectory_length, 2, trajectory_length)
 
 
 def constant(trajectory_length, beta):

@@ -14,33 +14,34 @@ from dpm.toys import TOYS
 
 EVALUATIONS = 4_000_000  # of single terms of K for a reported bound
 SAMPLES = 2000
+STATES_SHOWN = 6
 
 
 def toy_extensions(folder, config, data, flags):
     """Those of a toy problem, in the order in which they act."""
     toy, arguments = TOYS[flags["experiment"]], config["model"]
-    every = flags["ext_every_n"]
+    truth, every = toy.truth(arguments), flags["ext_every_n"]
     return [
-        Monitoring(data["test"], toy.truth(arguments)),
+        Monitoring(data["test"], truth),
         Printing(flags["quiet"]),
         WriteLog(folder),
         Checkpoint(folder, config),
         EveryN(PlotTrajectories(folder, data, flags["experiment"]), every, flags["plot_before_training"]),
         EveryN(PlotMonitors(folder), every),
-        EveryN(Bound(folder, toy, arguments, data["test"], flags["quiet"]), every),
+        EveryN(Bound(folder, toy, arguments, truth, data["test"], flags["quiet"]), every),
     ]
 
 
 class Bound:
     """K of the test data as the sum over all t, beside the truth and the ceiling: a printed line and result.json."""
 
-    def __init__(self, folder, toy, arguments, test, quiet):
+    def __init__(self, folder, toy, arguments, truth, test, quiet):
         self.path = folder / "result.json"
-        self.toy, self.arguments, self.test, self.quiet = toy, arguments, test, quiet
+        self.toy, self.arguments, self.truth, self.test, self.quiet = toy, arguments, truth, test, quiet
 
     def do(self, loop):
         compiled = loop.compiled
-        (beta,) = compiled.get("beta", 0, "", lambda: [compiled.model.beta_arr])(loop.theta)
+        beta = compiled.beta(loop.theta)
         draws = max(2, EVALUATIONS // (len(beta) - 1))
         bound = likelihood.K_all_terms(compiled, loop.theta, self.test, loop.seed, loop.batch_size, draws)
         result = {
@@ -49,7 +50,7 @@ class Bound:
             "K_minus_L_null": bound.value,
             "standard_error": bound.standard_error,
             "draws_of_each_term": draws,
-            "truth": self.toy.truth(self.arguments),
+            "truth": self.truth,
             "ceiling": self.toy.ceiling(self.arguments, np.asarray(beta, dtype=np.float64)),
             "unit": compiled.model.unit,
         }
@@ -63,7 +64,7 @@ class Bound:
 
 
 class PlotTrajectories:
-    """`trajectory_batch######.png`: Figure 1 (swiss roll) or Figure 2 (heartbeat), and samples.npz."""
+    """`trajectory_batch######.png`: Figure 1 (swiss roll) or Figure 2 (heartbeat), and its states as .npz."""
 
     def __init__(self, folder, data, name):
         self.folder, self.X, self.name = folder, data["test"][:SAMPLES], name
@@ -73,19 +74,25 @@ class PlotTrajectories:
         model, n = compiled.model, len(self.X)
         T = model.trajectory_length
         source = PictureNoise(loop.seed, 0, n, model.kernel.noise)
+        times = [0, max(T // 2, 2), T]
+        # As the sampler numbers them: T..2, and 0 at the end.
+        shown = [t if t > 1 else 0 for t in T - np.linspace(0, T - 1, STATES_SHOWN).round().astype(int)]
         states = {}
-        generate_samples(compiled, loop.theta, n, source, callback=lambda t, X: states.update({t: X}))
-        times = [0, T // 2, T]
+
+        def keep(t, X):
+            if t in times or t in shown:  # all of T = 2000 would be 320 MB
+                states[t] = X
+
+        generate_samples(compiled, loop.theta, n, source, callback=keep)
         stem = self.folder / f"trajectory_batch{loop.state.step:06d}"
         np.savez_compressed(stem.with_suffix(".npz"), times=times, **{f"x_{t}": states[t] for t in times})
         if self.name == "swissroll":
-            (beta,) = compiled.get("beta", 0, "", lambda: [model.beta_arr])(loop.theta)
             N = PictureNoise(loop.seed + 1, 0, n, model.kernel.noise)(self.X.shape)
-            forward = forward_trajectory(beta, self.X, times, N)
+            forward = forward_trajectory(compiled.beta(loop.theta), self.X, times, N)
             drift = [self._drift(loop, max(t, 2)) for t in times]
             viz_toys.plot_figure_1(forward, [states[t] for t in times], drift, times, stem.with_suffix(".png"))
         else:
-            viz_toys.plot_figure_2(self.X, states, stem.with_suffix(".png"))
+            viz_toys.plot_figure_2(self.X, {t: states[t] for t in shown}, stem.with_suffix(".png"))
 
     def _drift(self, loop, t):
         """f_mu(x, t) - x on a grid: points (n, 2) and arrows (n, 2)."""

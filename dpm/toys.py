@@ -11,6 +11,7 @@ from dpm.datasets.generators import heartbeat, swiss_roll
 from dpm.errors import InputError
 from dpm.kernels.binomial import BinomialKernel
 from dpm.kernels.gaussian import GaussianKernel
+from dpm.model import known_names, whole_number
 from dpm.vectors import VectorDiffusion
 
 HEARTBEAT = {"length": 20, "period": 5}
@@ -39,22 +40,25 @@ class Toy:
 
     def checked(self, given):
         """All arguments with a value; raises InputError for an unknown name or a value that is not accepted."""
-        unknown = sorted(set(given) - set(self.arguments))
-        if unknown:
-            raise InputError(f"--model-args {unknown[0]}: unknown here; accepted: {', '.join(self.arguments)}")
+        checked = self.arguments | known_names(given, self.arguments)
         for name, value in given.items():
             default = self.arguments[name]
             if name in self.choices:
                 if value not in self.choices[name]:
                     raise InputError(f"--model-args {name}={value!r}: accepted: {', '.join(self.choices[name])}")
+            elif type(default) is int:
+                # K is a sum over t = 2..T (Eq. 14).
+                checked[name] = whole_number(name, value, 2 if name == "trajectory_length" else 1)
             elif isinstance(value, bool) != isinstance(default, bool) or not isinstance(value, (int, float)):
                 raise InputError(f"--model-args {name}={value!r}: accepted: a {type(default).__name__}")
-            elif isinstance(default, int) and not isinstance(default, bool) and (value != int(value) or value < 1):
-                raise InputError(f"--model-args {name}={value!r}: accepted: a whole number of 1 or more")
-        arguments = self.arguments | given
-        if arguments["trajectory_length"] < 2:
-            raise InputError("--model-args trajectory_length: 2 or more, since K is a sum over t = 2..T (Eq. 14)")
-        return arguments
+        return checked
+
+    def model(self, given):
+        """The VectorDiffusion of --model-args, with all its arguments in `arguments`, as DiffusionModel has them."""
+        arguments = self.checked(given)
+        model = self.build(arguments)
+        model.arguments = arguments
+        return model
 
 
 BIT_NETWORKS = {"bits": networks.BitsOfX0, "rates": networks.Rates, "plain_rates": networks.PlainRates}

@@ -52,7 +52,7 @@ def train(given):
         data = prepared_data(flags, face, saved and saved[0]["config"]["data"])
     engine = Engine(flags["backend"], flags["dtype"])
     with engine:
-        model = toy.build(toy.checked(flags["model_args"])) if toy else build_model(flags, face, data)
+        model = toy.model(flags["model_args"]) if toy else build_model(flags, face, data)
     loop = build_loop(flags, face, data, CompiledModel(model, engine))
     if saved:
         restore(loop, *saved)
@@ -60,7 +60,7 @@ def train(given):
         print(f"compiling with {engine.name} ...", flush=True)
     seconds = compile_functions(loop, data["test"])
     folder = folder or create_log_dir(flags["output_dir"], f"DiffusionModel_{data['name']}{flags['suffix']}")
-    config = run_config(flags, face, data, toy.checked(flags["model_args"]) if toy else model.arguments)
+    config = run_config(flags, face, data, model)
     write_json(folder / "config.json", config)
     if not flags["quiet"]:
         print(summary(loop, data, engine, seconds, folder), flush=True)
@@ -242,7 +242,7 @@ def restore(loop, meta, arrays):
         setattr(loop.state, name, value)
 
 
-def run_config(flags, face, data, model_arguments):
+def run_config(flags, face, data, model):
     """All that is needed to run again, as JSON can hold it."""
     described = {key: data[key] for key in ("name", "path", "hash", "dtype", "range", "quantised")}
     described |= dataclasses.asdict(data["scaling"])
@@ -252,7 +252,7 @@ def run_config(flags, face, data, model_arguments):
         "flags": flags,
         "face": face.name,
         "data": described,
-        "model": model_arguments,
+        "model": model.arguments,
         "versions": {"dpm": dpm.__version__, "python": platform.python_version()}
         | {name: version(name) for name in packages},
     }

@@ -6,7 +6,6 @@ from dpm.viz import BLUE, DARK, ORANGE, _charts, _rendered, _target, _write
 
 LIMIT = 2.2  # of both axes, in deviations of the data
 SEQUENCES = 40
-STATES_SHOWN = 6
 
 
 def plot_figure_1(forward, reverse, drift, times, path):
@@ -35,16 +34,15 @@ def plot_figure_1(forward, reverse, drift, times, path):
 def plot_figure_2(data, states, path):
     """Figure 2: data, the reverse trajectory and the samples it ends in, one sequence a row; and the share of ones.
 
-    data: (n, length) of 0 and 1; states: dict of t to (n, length); path: ends in .png. Returns it.
+    data: (n, length) of 0 and 1; states: dict of t to (n, length), in the order shown; path: ends in .png. Returns it.
     """
     target = _target(path, ".png")
-    times = sorted(states, reverse=True)
-    shown = [times[round(i)] for i in np.linspace(0, len(times) - 1, STATES_SHOWN)]
-    panels = [("data", data[:SEQUENCES])] + [(f"t = {t}", states[t][:SEQUENCES]) for t in shown]
+    panels = [("data", data), *((f"t = {t}", state) for t, state in states.items())]
     figure, axes = _charts(12, 5, 2, len(panels), height_ratios=[4, 1])
-    full = [data, *(states[t] for t in shown)]
-    for column, ((name, rows), everything) in enumerate(zip(panels, full, strict=True)):
-        axes[0, column].imshow(rows, cmap="gray_r", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    for column, (name, everything) in enumerate(panels):
+        axes[0, column].imshow(
+            everything[:SEQUENCES], cmap="gray_r", vmin=0, vmax=1, aspect="auto", interpolation="nearest"
+        )
         axes[0, column].set(title=name, xticks=[], yticks=[])
         axes[1, column].bar(np.arange(everything.shape[1]), everything.mean(axis=0), color=BLUE)
         axes[1, column].set(ylim=(0, 1), xlabel="bin", yticks=[] if column else [0, 0.2, 1])

@@ -7,33 +7,7 @@ import pytest
 from scipy.special import expit, xlogy
 
 from dpm import networks, schedules
-from dpm.backend import Engine
-from dpm.kernels.binomial import BinomialKernel
-from dpm.kernels.gaussian import GaussianKernel
-from dpm.objective import CompiledModel, Layout
-from dpm.vectors import VectorDiffusion
-
-
-def compiled_bits(T, size=3, base_rate=0.3, network=networks.Rates, each_step=True):
-    """A binomial model in double precision, all of its parameters in the vector."""
-    engine = Engine("auto", "float64")
-    with engine:
-        hidden = networks.HiddenLayers(size, 4, 1, networks.Sigmoid)
-        schedule = schedules.FixedSchedule(schedules.erase_equally(T))
-        model = VectorDiffusion(
-            size, BinomialKernel(base_rate), schedule, network(size, hidden, T if each_step else None)
-        )
-    return CompiledModel(model, engine)
-
-
-def compiled_vectors(T, size=2, schedule=None, engine="auto", dtype="float64"):
-    """A Gaussian model, the schedule's parameters in the vector too."""
-    engine = Engine(engine, dtype)
-    with engine:
-        hidden = networks.NormalizedRBF(size, 5)
-        schedule = schedule() if schedule else schedules.FixedSchedule(schedules.released(T))
-        model = VectorDiffusion(size, GaussianKernel(), schedule, networks.MeanVariance(size, hidden, T))
-    return CompiledModel(model, engine, Layout(model.parameters()))
+from tests.graphs import compiled_bits, compiled_vectors
 
 
 def K_by_all_trajectories(compiled, theta, x_0, rate):
@@ -153,7 +127,7 @@ def test_entropy_bounds_hold_with_equality_for_unit_gaussian_data():
     t = np.arange(1.0, T + 1)
     X = np.random.default_rng(0).standard_normal((T, 2))
     lower, upper = bounds(np.zeros(compiled.layout.size), X, t, X)
-    (beta,) = compiled.get("beta", 0, "", lambda: [compiled.model.beta_arr])(np.zeros(compiled.layout.size))
+    beta = compiled.beta(np.zeros(compiled.layout.size))
     np.testing.assert_allclose(upper, np.log(2 * np.pi * np.e * beta), rtol=1e-12)
     beta_bar = 1 - np.cumprod(1 - beta)
     np.testing.assert_allclose((upper - lower)[1:], np.log(beta_bar[1:] / beta_bar[:-1]), rtol=1e-10)

@@ -5,13 +5,9 @@ import pytest
 from scipy import stats
 from scipy.special import logsumexp
 
-from dpm import networks, posterior, schedules
-from dpm.backend import Engine
+from dpm import posterior, schedules
 from dpm.errors import InputError
-from dpm.kernels.binomial import BinomialKernel
-from dpm.kernels.gaussian import GaussianKernel
-from dpm.objective import CompiledModel
-from dpm.vectors import VectorDiffusion
+from tests.graphs import compiled_bits, compiled_vectors
 
 GRID = np.linspace(-3.5, 3.5, 701)
 MIXTURE = [(0.5, -1.2, 0.2), (0.2, 0.3, 0.15), (0.3, 1.3, 0.3)]  # weight, mean, deviation
@@ -94,27 +90,6 @@ def test_exponents_are_one_at_the_data_and_named():
         posterior.exponents("other", beta)
 
 
-def compiled_gaussian(T):
-    """Zero readouts: the exact reverse of unit Gaussian data, p(x_0) = N(0, I)."""
-    engine = Engine("auto", "float64")
-    with engine:
-        network = networks.MeanVariance(2, networks.NormalizedRBF(2, 2))
-        model = VectorDiffusion(2, GaussianKernel(), schedules.FixedSchedule(schedules.released(T)), network)
-    compiled = CompiledModel(model, engine)
-    return compiled, np.zeros(compiled.layout.size)
-
-
-def compiled_bits(T, base_rate=0.3):
-    """Zero readouts: independent bits of the base rate."""
-    engine = Engine("auto", "float64")
-    with engine:
-        network = networks.Rates(3, networks.HiddenLayers(3, 2, 1, networks.Sigmoid))
-        schedule = schedules.FixedSchedule(schedules.erase_equally(T))
-        model = VectorDiffusion(3, BinomialKernel(base_rate), schedule, network)
-    compiled = CompiledModel(model, engine)
-    return compiled, np.zeros(compiled.layout.size)
-
-
 def check_Z(results, truth):
     """The mean of exp(log Z) is unbiased: within 3 standard errors of Z; the claimed error is of the right size."""
     Z = np.exp([r.log_Z for r in results])
@@ -128,7 +103,8 @@ def check_Z(results, truth):
 def test_Z_and_samples_of_a_gaussian_product(way):
     """N(0, I) times a Gaussian r: Z and mean in closed form."""
     T, mean, sigma = 40, np.array([1.0, -0.5]), 0.6
-    compiled, theta = compiled_gaussian(T)
+    compiled = compiled_vectors(T)
+    theta = np.zeros(compiled.layout.size)
     log_r = posterior.gaussian(mean, sigma)
     results = [posterior.sample_product(compiled, theta, log_r, 256, seed, way) for seed in range(60)]
     scale = (1 + sigma**2) ** 0.5
@@ -144,7 +120,8 @@ def test_Z_and_samples_of_a_gaussian_product(way):
 def test_Z_and_samples_of_bits_with_a_dependence():
     """Three bits times an r that couples them: Z and the joint law by enumeration."""
     T, pi = 10, 0.3
-    compiled, theta = compiled_bits(T, pi)
+    compiled = compiled_bits(T, base_rate=pi)
+    theta = np.zeros(compiled.layout.size)
 
     def log_r(x):
         return 1.5 * x[:, 0] * x[:, 1] - 1.0 * x[:, 1] * x[:, 2] + 0.5 * x[:, 2]
@@ -159,7 +136,8 @@ def test_Z_and_samples_of_bits_with_a_dependence():
 
 
 def test_a_bit_seen_is_the_bit_drawn():
-    compiled, theta = compiled_bits(10)
+    compiled = compiled_bits(10)
+    theta = np.zeros(compiled.layout.size)
     log_r = posterior.bits(np.array([1.0, 0, 0]), np.array([1.0, 0, 0]))
     samples = posterior.sample_product(compiled, theta, log_r, 512, 0).samples
     assert samples[:, 0].mean() > 0.98

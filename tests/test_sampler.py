@@ -13,7 +13,7 @@ from dpm.model import DiffusionModel
 from dpm.noise import PictureNoise
 from dpm.objective import CompiledModel
 from dpm.sampler import Posterior, capture_times, forward_trajectory, generate_inpaint_mask, generate_samples
-from tests.graphs import TINY
+from tests.graphs import TINY, compiled_bits
 
 T, N = 8, 3
 SHAPE = (N, 2, 4, 4)
@@ -123,8 +123,6 @@ def test_forward_trajectory_has_the_marginals_mean_and_noise():
 
 def test_bits_start_at_the_base_rate_and_stay_bits():
     """Eq. 4 for the binomial kernel: x_T are bits of the base rate, whatever kind of number the noise is."""
-    from tests.test_diffusion import compiled_bits
-
     compiled, states = compiled_bits(5, 20, 0.2), {}
     source = PictureNoise(0, 0, 500, compiled.model.kernel.noise)
     theta = np.zeros(compiled.layout.size)

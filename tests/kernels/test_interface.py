@@ -14,11 +14,11 @@ from scipy.special import logsumexp
 from dpm.backend import Engine
 from dpm.kernels.binomial import Bernoulli, BinomialKernel
 from dpm.kernels.gaussian import Gaussian, GaussianKernel
+from dpm.noise import DRAWS
 from tests.graphs import constant, value
 
 rates = st.floats(0.05, 0.95)
 units = st.floats(0, 1)
-DRAWS = {"normal": "standard_normal", "uniform": "random"}
 
 
 @dataclass
@@ -148,7 +148,7 @@ def test_draws_step_by_step_have_the_marginals_mean_and_variance(case):
     step = pytensor.function([x, beta, N], case.kernel.sample(case.kernel.forward_step(x, beta), N))
     draws = np.full(n, x_0)
     for rate in betas:
-        draws = step(draws, rate, getattr(rng, DRAWS[case.kernel.noise])(n))
+        draws = step(draws, rate, DRAWS[case.kernel.noise](rng, n))
     log_q = case.log_table(case.kernel.forward_marginal(constant(x_0), constant(1 - np.prod(1 - betas))))
     mean = case.sum(np.exp(log_q) * case.points)
     powers = [case.sum(np.exp(log_q) * (case.points - mean) ** k) for k in (2, 4)]
