@@ -6,9 +6,11 @@ t: (n,); rates: beta_t, beta_bar_t, beta_bar_{t-1}, each (n, 1).
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor import config
 
 from dpm.bricks import BIAS, MLP, WEIGHT, Brick, Constant, IsotropicGaussian, Linear
 from dpm.kernels.binomial import Bernoulli
+from dpm.kernels.full_gaussian import FullGaussian
 from dpm.kernels.gaussian import Gaussian
 from dpm.util import logit
 
@@ -47,6 +49,17 @@ class NormalizedRBF(Brick):
     def apply(self, x, rates):
         squares = ((x[:, None, :] - self.centres) ** 2).sum(axis=2)
         return pt.special.softmax(-0.5 * squares * pt.exp(-2 * self.log_width), axis=1)
+
+
+class WithInputs(Brick):
+    """The features of another brick and x_t itself, so that readouts need not learn a linear map: (n, units + d)."""
+
+    def __init__(self, size, hidden):
+        super().__init__("with inputs", [hidden])
+        self.hidden, self.n_features = hidden, hidden.n_features + size
+
+    def apply(self, x, rates):
+        return pt.concatenate([self.hidden.apply(x, rates), x], axis=1)
 
 
 class HiddenLayers(Brick):
@@ -109,9 +122,15 @@ class Network(Brick):
     outputs: tuple[str, ...]
 
     def __init__(self, size, hidden, trajectory_length=None):
-        self.hidden = hidden
-        self.readouts = {name: Readout(name, hidden.n_features, size, trajectory_length) for name in self.outputs}
+        self.hidden, self.size = hidden, size
+        self.readouts = {
+            name: Readout(name, hidden.n_features, n, trajectory_length) for name, n in self.output_sizes().items()
+        }
         super().__init__("network", [hidden, *self.readouts.values()])
+
+    def output_sizes(self):
+        """How many numbers each readout has, by its name."""
+        return dict.fromkeys(self.outputs, self.size)
 
     def read(self, x_t, t, rates):
         """The readouts by name, each (n, d)."""
@@ -119,19 +138,78 @@ class Network(Brick):
         return {name: readout.apply(features, t) for name, readout in self.readouts.items()}
 
 
-class MeanVariance(Network):
-    """f_mu and f_Sigma as perturbations of the forward kernel: Sigma = sigmoid(z + logit(beta_t)), Eq. 65.
+class GaussianNetwork(Network):
+    """f_mu and f_Sigma, read out as mu = start + slope z and Sigma = variance(z'); a subclass names the three.
 
-    mu = x_t sqrt(1 - beta_t) + sqrt(beta_t) z; with readouts of 0 it is the forward kernel, which makes K = L_null.
+    full: a full covariance; a readout "mix" then gives how an element depends on those before it.
     """
 
     outputs = ("mu", "sigma")
 
+    def __init__(self, size, hidden, trajectory_length=None, full=False):
+        self.full = full
+        super().__init__(size, hidden, trajectory_length)
+
+    def output_sizes(self):
+        pairs = {"mix": self.size * (self.size - 1) // 2} if self.full else {}
+        return super().output_sizes() | pairs
+
+    def mean(self, kernel, x_t, rates):
+        """start, (n, d), and slope, (n, 1), of mu = start + slope z."""
+        raise NotImplementedError
+
+    def variance(self, kernel, z, rates):
+        """Sigma of the readout z, (n, d)."""
+        raise NotImplementedError
+
     def reverse(self, kernel, x_t, t, rates):
+        """p(x_{t-1} | x_t): a Gaussian, or a FullGaussian."""
         z = self.read(x_t, t, rates)
-        beta = rates[0]
-        mu = x_t * pt.sqrt(1 - beta) + pt.sqrt(beta) * z["mu"]
-        return Gaussian(mu, pt.sqrt(pt.sigmoid(z["sigma"] + logit(beta))))
+        start, slope = self.mean(kernel, x_t, rates)
+        p = Gaussian(start + slope * z["mu"], pt.sqrt(self.variance(kernel, z["sigma"], rates)))
+        return FullGaussian(*p, lower_triangle(z["mix"], self.size)) if self.full else p
+
+
+def lower_triangle(values, size):
+    """(n, size (size - 1) / 2) as matrices (n, size, size), row by row below the diagonal."""
+    rows, columns = np.tril_indices(size, -1)
+    place = np.zeros((len(rows), size, size), dtype=config.floatX)
+    place[np.arange(len(rows)), rows, columns] = 1
+    return pt.tensordot(values, place, axes=1)
+
+
+class MeanVariance(GaussianNetwork):
+    """f_mu and f_Sigma as perturbations of the forward kernel: Sigma = sigmoid(z' + logit(beta_t)), Eq. 65.
+
+    mu = x_t sqrt(1 - beta_t) + sqrt(beta_t) z; with readouts of 0 it is the forward kernel, which makes K = L_null.
+    """
+
+    def mean(self, kernel, x_t, rates):
+        return x_t * pt.sqrt(1 - rates[0]), pt.sqrt(rates[0])
+
+    def variance(self, kernel, z, rates):
+        return pt.sigmoid(z + logit(rates[0]))
+
+
+class PosteriorVariance(GaussianNetwork):
+    """The mean of x_0 predicted, and the variance of q(x_{t-1} | x_t, x_0) with what is not known of x_0 added.
+
+    x_0 = sqrt(alpha_bar_t) x_t + sqrt(beta_bar_t) z, of variance beta_bar_t exp(z'); with readouts of 0 it is the exact
+    reverse of unit Gaussian data, which makes K = L_null.
+    """
+
+    def mean(self, kernel, x_t, rates):
+        start = kernel.posterior(pt.sqrt(1 - rates[1]) * x_t, x_t, *rates).mu
+        return start, self._weight_0(rates) * pt.sqrt(rates[1])
+
+    def variance(self, kernel, z, rates):
+        q = kernel.posterior(pt.zeros_like(z), pt.zeros_like(z), *rates)
+        return q.sigma**2 + self._weight_0(rates) ** 2 * rates[1] * pt.exp(z)
+
+    def _weight_0(self, rates):
+        """d mu / d x_0 of the posterior."""
+        beta, beta_bar, beta_bar_previous = rates
+        return pt.sqrt(1 - beta_bar_previous) * beta / beta_bar
 
 
 class Rates(Network):
@@ -164,26 +242,3 @@ class BitsOfX0(Network):
 
     def reverse(self, kernel, x_t, t, rates):
         return kernel.mixture(self.read(x_t, t, rates)["bits"] + kernel.prior(x_t).logit, x_t, *rates)
-
-
-class PosteriorVariance(Network):
-    """The mean of x_0 predicted, and the variance of q(x_{t-1} | x_t, x_0) with what is not known of x_0 added.
-
-    x_0 = sqrt(alpha_bar_t) x_t + sqrt(beta_bar_t) (z + B_t x_t), of variance beta_bar_t exp(z'); with readouts of 0 it
-    is the exact reverse of unit Gaussian data, which makes K = L_null.
-    """
-
-    outputs = ("mu", "sigma")
-
-    def __init__(self, size, hidden, trajectory_length=None):
-        super().__init__(size, hidden, trajectory_length)
-        self.skip = Readout("skip", size, size, trajectory_length)
-        self.children.append(self.skip)
-
-    def reverse(self, kernel, x_t, t, rates):
-        z = self.read(x_t, t, rates)
-        beta, beta_bar, beta_bar_previous = rates
-        x_0 = pt.sqrt(1 - beta_bar) * x_t + pt.sqrt(beta_bar) * (z["mu"] + self.skip.apply(x_t, t))
-        q = kernel.posterior(x_0, x_t, beta, beta_bar, beta_bar_previous)
-        weight_0 = pt.sqrt(1 - beta_bar_previous) * beta / beta_bar
-        return Gaussian(q.mu, pt.sqrt(q.sigma**2 + weight_0**2 * beta_bar * pt.exp(z["sigma"])))

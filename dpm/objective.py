@@ -49,7 +49,7 @@ class Layout:
 
 
 def trained_layout(model):
-    """The parameters that training changes: all but the schedule's coefficients, which stay as they are."""
+    """The parameters that training changes: all but the coefficients of the released schedule."""
     return Layout({path: p for path, p in model.parameters().items() if p.role != SCHEDULE})
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor import config
 
-from dpm.bricks import SCHEDULE, Brick, Constant
+from dpm.bricks import RATES, Brick, Constant
 from dpm.errors import InputError
 from dpm.schedule import generate_beta_arr, generate_temporal_basis, released
 
@@ -68,7 +68,7 @@ class FreeSchedule(Brick):
         self.trajectory_length, self.first = len(start), float(start[0])
         inside = np.clip((start[1:] - MARGIN) / (1 - 2 * MARGIN), MARGIN, 1 - MARGIN)
         self.offset = np.log(inside) - np.log1p(-inside)
-        self.logits = self.add_parameter("logits", (len(start) - 1,), SCHEDULE, Constant(0.0))
+        self.logits = self.add_parameter("logits", (len(start) - 1,), RATES, Constant(0.0))
 
     def beta_arr(self):
         """beta_1..beta_T: (T,)."""
@@ -88,7 +88,7 @@ class BasisSchedule(Brick):
             raise InputError(f"trajectory_length={trajectory_length}, n_basis={n_basis}: each must be 2 or more")
         self.trajectory_length, self.step1_beta = trajectory_length, step1_beta
         self.basis = generate_temporal_basis(trajectory_length, n_basis)
-        self.coefficients = self.add_parameter("coefficients", (n_basis,), SCHEDULE, Constant(0.0))
+        self.coefficients = self.add_parameter("coefficients", (n_basis,), RATES, Constant(0.0))
 
     def beta_arr(self):
         """beta_1..beta_T: (T,)."""

@@ -9,6 +9,7 @@ from dpm import likelihood, viz_toys
 from dpm.extensions import Checkpoint, EveryN, Monitoring, PlotMonitors, Printing, WriteLog
 from dpm.files import replacing
 from dpm.noise import PictureNoise
+from dpm.refit import refit
 from dpm.sampler import forward_trajectory, generate_samples
 from dpm.toys import TOYS
 
@@ -21,7 +22,9 @@ def toy_extensions(folder, config, data, flags):
     """Those of a toy problem, in the order in which they act."""
     toy, arguments = TOYS[flags["experiment"]], config["model"]
     truth, every = toy.truth(arguments), flags["ext_every_n"]
+    start = [LeastSquaresStart(data["train"], flags["quiet"])] if arguments.get("start") == "least_squares" else []
     return [
+        *start,
         Monitoring(data["test"], truth),
         Printing(flags["quiet"]),
         WriteLog(folder),
@@ -30,6 +33,17 @@ def toy_extensions(folder, config, data, flags):
         EveryN(PlotMonitors(folder), every),
         EveryN(Bound(folder, toy, arguments, truth, data["test"], flags["quiet"]), every),
     ]
+
+
+class LeastSquaresStart:
+    """The readouts of a new run solved for before the first step of the optimizer."""
+
+    def __init__(self, X, quiet):
+        self.X, self.quiet = X, quiet
+
+    def before_training(self, loop):
+        if loop.state.step == 0:
+            loop.theta = refit(loop.compiled, loop.theta, self.X, loop.seed, self.quiet)
 
 
 class Bound:

@@ -10,11 +10,13 @@ from dpm.datasets import Scaling
 from dpm.datasets.generators import heartbeat, swiss_roll
 from dpm.errors import InputError
 from dpm.kernels.binomial import BinomialKernel
+from dpm.kernels.full_gaussian import FullGaussianKernel
 from dpm.kernels.gaussian import GaussianKernel
 from dpm.model import known_names, whole_number
 from dpm.vectors import VectorDiffusion
 
 HEARTBEAT = {"length": 20, "period": 5}
+FINAL_SNR = 0.135  # of the evenly spaced schedule, whose ceiling is highest near it
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,10 @@ class Toy:
     """One toy problem.
 
     make(arguments, rng, n): n examples, (n, size); build(arguments): the VectorDiffusion; truth(arguments) and
-    ceiling(arguments, model's beta): bits an example. arguments: what --model-args may change, with its defaults.
-    choices: the accepted values of those that are names. batch_size, lr, epochs, n_train, n_test: of training.
+    ceiling(arguments, model's beta): bits an example. arguments: what --model-args may change, with its defaults;
+    forms: named sets of other defaults, the first none. choices: the accepted values of those that are names; only:
+    those that have a meaning only where another has a certain value. batch_size, lr, epochs, n_train, n_test: of
+    training.
     """
 
     make: Any
@@ -31,7 +35,9 @@ class Toy:
     truth: Any
     ceiling: Any
     arguments: dict
+    forms: dict
     choices: dict
+    only: dict
     batch_size: int = 4000
     lr: float = 3e-3
     epochs: int = 60
@@ -40,18 +46,33 @@ class Toy:
 
     def checked(self, given):
         """All arguments with a value; raises InputError for an unknown name or a value that is not accepted."""
-        checked = self.arguments | known_names(given, self.arguments)
-        for name, value in given.items():
-            default = self.arguments[name]
-            if name in self.choices:
-                if value not in self.choices[name]:
-                    raise InputError(f"--model-args {name}={value!r}: accepted: {', '.join(self.choices[name])}")
-            elif type(default) is int:
-                # K is a sum over t = 2..T (Eq. 14).
-                checked[name] = whole_number(name, value, 2 if name == "trajectory_length" else 1)
-            elif isinstance(value, bool) != isinstance(default, bool) or not isinstance(value, (int, float)):
-                raise InputError(f"--model-args {name}={value!r}: accepted: a {type(default).__name__}")
+        form = given.get("form", next(iter(self.forms)))
+        if form not in self.forms:
+            raise InputError(f"--model-args form={form!r}: accepted: {', '.join(self.forms)}")
+        defaults = {"form": form} | self.arguments | self.forms[form]
+        checked = defaults | known_names(given, defaults)
+        for name in set(given) - {"form"}:
+            checked[name] = self._checked(name, given[name])
+        for name, (other, value) in self.only.items():
+            if name in given and checked[other] != value:
+                raise InputError(
+                    f"--model-args {name}={given[name]!r} has no meaning with {other}={checked[other]!r}; leave it "
+                    f"out, or take {other}={value!r}"
+                )
         return checked
+
+    def _checked(self, name, value):
+        default = self.arguments[name]
+        if name in self.choices:
+            if value not in self.choices[name]:
+                raise InputError(f"--model-args {name}={value!r}: accepted: {', '.join(self.choices[name])}")
+            return value
+        if type(default) is int:
+            # K is a sum over t = 2..T (Eq. 14).
+            return whole_number(name, value, 2 if name == "trajectory_length" else 1)
+        if isinstance(value, bool) != isinstance(default, bool) or not isinstance(value, (int, float)):
+            raise InputError(f"--model-args {name}={value!r}: accepted: a {type(default).__name__}")
+        return value
 
     def model(self, given):
         """The VectorDiffusion of --model-args, with all its arguments in `arguments`, as DiffusionModel has them."""
@@ -76,27 +97,40 @@ def heartbeat_model(a):
     return VectorDiffusion(size, BinomialKernel(1 / HEARTBEAT["period"]), schedule, network)
 
 
+SWISS_NETWORKS = {"mean_variance": networks.MeanVariance, "posterior_variance": networks.PosteriorVariance}
+
+
 def swiss_roll_schedule(a):
-    """beta_1..beta_T: evenly spaced log SNR from beta_1, or the released rates with their first one replaced."""
-    T = a["trajectory_length"]
+    """beta_1..beta_T. "released": 1 / linspace(T, 2, T); "even_log_snr" needs the noise of the data alone; "best" is
+    computed from their density (dpm/truth.py). The first rate is a share of the data's noise in all three.
+    """
+    T, beta_1 = a["trajectory_length"], a["beta_1_share"] * a["noise"] ** 2
+    if a["schedule"] == "released":
+        return np.concatenate([[beta_1], schedules.released(T)[1:]])
     if a["schedule"] == "even_log_snr":
-        return truth.even_log_snr_schedule(T, a["beta_1"], a["final_snr"])
-    return np.concatenate([[a["beta_1"]], schedules.released(T)[1:]])
+        return truth.even_log_snr_schedule(T, beta_1, FINAL_SNR)
+    return truth.best_schedule(a["noise"], T, np.random.default_rng(0), beta_1, a["covariance"])
 
 
 def swiss_roll_model(a):
     """Gaussian diffusion of two numbers; a normalised RBF network as in D.1.1, or an MLP."""
-    T = a["trajectory_length"]
+    T, full = a["trajectory_length"], a["covariance"] == "full"
     if a["hidden_kind"] == "rbf":
         hidden: Any = networks.NormalizedRBF(2, a["hidden"])
     else:
-        hidden = networks.HiddenLayers(2, a["hidden"], a["layers"], networks.Tanh, time=True, spread=a["spread"])
+        hidden = networks.HiddenLayers(2, a["hidden"], a["layers"], networks.Tanh, spread=a["spread"])
+    if a["network"] == "posterior_variance":
+        hidden = networks.WithInputs(2, hidden)
     choice = schedules.FreeSchedule if a["learn_beta"] else schedules.FixedSchedule
-    network = SWISS_NETWORKS[a["network"]](2, hidden, T)
-    return VectorDiffusion(2, GaussianKernel(), choice(swiss_roll_schedule(a)), network)
+    network = SWISS_NETWORKS[a["network"]](2, hidden, T, full)
+    kernel = FullGaussianKernel() if full else GaussianKernel()
+    return VectorDiffusion(2, kernel, choice(swiss_roll_schedule(a)), network)
 
 
-SWISS_NETWORKS = {"mean_variance": networks.MeanVariance, "posterior_variance": networks.PosteriorVariance}
+def swiss_roll_ceiling(a, beta):
+    """The largest K of the chosen covariance under the model's own schedule."""
+    return truth.swiss_roll_ceiling(a["noise"], beta, np.random.default_rng(0), a["covariance"])[0]
+
 
 TOYS = {
     "heartbeat": Toy(
@@ -112,31 +146,51 @@ TOYS = {
             "activation": "tanh",
             "readout_a_step": False,
         },
+        forms={
+            "further": {},
+            "paper": {"network": "plain_rates", "activation": "sigmoid", "readout_a_step": True},
+        },
         choices={"network": tuple(BIT_NETWORKS), "activation": ("tanh", "sigmoid")},
+        only={},
     ),
     "swissroll": Toy(
         make=lambda a, rng, n: swiss_roll(rng, n, a["noise"]),
         build=swiss_roll_model,
         truth=lambda a: truth.swiss_roll_truth(a["noise"], np.random.default_rng(0))[0],
-        ceiling=lambda a, beta: truth.swiss_roll_ceiling(a["noise"], beta, np.random.default_rng(0))[0],
+        ceiling=swiss_roll_ceiling,
         arguments={
             "trajectory_length": 40,
             "noise": 0.0024,
             "network": "posterior_variance",
+            "covariance": "diagonal",
             "hidden_kind": "mlp",
-            "hidden": 128,
-            "layers": 2,
-            "spread": 3.0,
-            "schedule": "even_log_snr",
-            "beta_1": 1.4e-8,
-            "final_snr": 0.135,
+            "hidden": 256,
+            "layers": 1,
+            "spread": 2.0,
+            "start": "least_squares",
+            "schedule": "best",
+            "beta_1_share": 0.0025,
             "learn_beta": False,
+        },
+        forms={
+            "further": {},
+            "paper": {
+                "network": "mean_variance",
+                "hidden_kind": "rbf",
+                "hidden": 16,
+                "schedule": "released",
+                "learn_beta": True,
+            },
         },
         choices={
             "network": tuple(SWISS_NETWORKS),
+            "covariance": ("diagonal", "full"),
             "hidden_kind": ("rbf", "mlp"),
-            "schedule": ("even_log_snr", "released"),
+            "start": ("least_squares", "zero"),
+            "schedule": ("best", "even_log_snr", "released"),
         },
+        only={"layers": ("hidden_kind", "mlp"), "spread": ("hidden_kind", "mlp")},
+        lr=1e-5,
     ),
 }
 

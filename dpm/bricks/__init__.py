@@ -4,7 +4,7 @@ Bricks only build. A parameter is a symbolic variable without a value; its value
 a Generator and handed to compiled functions as an argument.
 """
 
-from dpm.bricks.base import BIAS, SCHEDULE, WEIGHT, Brick, Parameter
+from dpm.bricks.base import BIAS, RATES, SCHEDULE, WEIGHT, Brick, Parameter
 from dpm.bricks.convolutional import Convolutional, ConvolutionalActivation
 from dpm.bricks.dense import MLP, Identity, Linear
 from dpm.bricks.dropout import draw_masks, dropout_masks
@@ -13,6 +13,7 @@ from dpm.bricks.initialization import Constant, IsotropicGaussian, Orthogonal
 __all__ = [
     "BIAS",
     "MLP",
+    "RATES",
     "SCHEDULE",
     "WEIGHT",
     "Brick",

@@ -7,7 +7,8 @@ from pytensor import config
 
 WEIGHT = "weight"
 BIAS = "bias"
-SCHEDULE = "schedule"
+SCHEDULE = "schedule"  # of the released code, which never trains it
+RATES = "rates"  # of a learned schedule
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,147 @@
+"""Readouts in closed form: what gradient descent approaches slowly, each step of the trajectory solves at once.
+
+For fixed hidden features the divergence of Eq. 14 is, in the readout of the mean, a weighted least squares problem, and
+in that of the variance one for Fisher scoring:
+
+    KL = 1/2 sum over elements of log(Sigma / q_var) + (q_var + (q_mu - mu)^2) / Sigma - 1,   mu = start + slope z.
+"""
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from scipy.linalg import solve
+from tqdm import tqdm
+
+from dpm import noise
+from dpm.networks import GaussianNetwork
+
+EXAMPLES = 40_000  # of each step; 160,000 gave no more
+ROUNDS = 2  # of mean, mix and variance in turn, each with fresh noise
+SCORING_STEPS = 4
+LARGEST_STEP = 4.0  # of a log variance in one scoring step
+RIDGE, SCORING_RIDGE = 1e-9, 1e-6  # shares of the mean square of the features
+
+
+def refit(compiled, theta, X, seed, quiet=False):
+    """theta with the readouts of every step t = 2..T solved for, all else as it is: a new vector.
+
+    compiled: a CompiledModel of a VectorDiffusion whose GaussianNetwork has a readout a step; X: scaled examples
+    (n, d). The examples and their noise depend on (seed, round, t) alone.
+    """
+    theta = theta.copy()
+    network = compiled.model.network
+    assert isinstance(network, GaussianNetwork)
+    paths = {p.variable: path for path, p in compiled.layout.parameters.items()}
+    views = compiled.layout.split(theta)
+    arrays = {
+        name: [views[paths[variable]] for variable in (readout.W, readout.b)]
+        for name, readout in network.readouts.items()
+    }
+    times = range(2, compiled.model.trajectory_length + 1)
+    for t in tqdm(times, unit="step", desc="least squares", disable=quiet or None, leave=False):
+        weights = fit_step(compiled, theta, X, seed, t)
+        for name, (W, b) in arrays.items():
+            W[t - 1], b[t - 1] = weights[name][:-1], weights[name][-1]
+    return theta
+
+
+def fit_step(compiled, theta, X, seed, t):
+    """Readouts of step t by name, each (features + 1, outputs), the bias last."""
+    engine, model = compiled.engine, compiled.model
+    n, size = min(EXAMPLES, len(X)), X.shape[1]
+    times = engine.asarray(np.full(n, t))
+    regression = compiled.get("regression", n, "XtNU", lambda *inputs: _regression(model, *inputs))
+    graph = compiled.get("variance", n, "Xt", lambda z, t: _variance(model, z, t))
+
+    def variance(z):
+        return [np.asarray(a, dtype=np.float64) for a in graph(theta, engine.asarray(z), times)]
+
+    fit: dict = {}
+    for round_ in range(ROUNDS):
+        rng = noise.generator(seed, noise.REFIT, round_, t)
+        chosen = X[rng.choice(len(X), n, replace=False)]
+        drawn = [engine.asarray(a) for a in (rng.standard_normal(chosen.shape), rng.random(chosen.shape))]
+        features, target, slope, q_var = (
+            np.asarray(a, dtype=np.float64) for a in regression(theta, engine.asarray(chosen), times, *drawn)
+        )
+        A = np.column_stack([features, np.ones(n)])
+        if not fit:
+            spread = q_var + (slope * (target - target.mean(axis=0))) ** 2
+            fit["sigma"] = np.zeros((A.shape[1], size))
+            fit["sigma"][-1] = score(np.ones((n, 1)), spread, variance, np.zeros((1, size)), 2 * SCORING_STEPS)
+        weights = 1 / variance(A @ fit["sigma"])[0]
+        fit["mu"] = np.column_stack([least_squares(A, w, y) for w, y in zip(weights.T, target.T, strict=True)])
+        away = slope * (target - A @ fit["mu"])
+        squares = q_var + away**2
+        if model.network.full:
+            fit["mix"], squares = fit_mix(A, weights, away, np.broadcast_to(q_var, away.shape))
+        fit["sigma"] = score(A, squares, variance, fit["sigma"], SCORING_STEPS)
+    return fit
+
+
+def least_squares(A, weights, y, extra=0.0):
+    """argmin over w of sum of weights (y - A w)^2 + w extra w, with a small ridge: (columns,)."""
+    gram = (A * weights[:, None]).T @ A
+    gram[np.diag_indices_from(gram)] += RIDGE * np.trace(gram) / len(gram)
+    return solve(gram + extra, A.T @ (weights * y), assume_a="pos")
+
+
+def fit_mix(A, weights, away, q_var):
+    """Readouts of a FullGaussian's mix, and the squares of which Sigma is the mean: (columns, pairs), (n, d).
+
+    Row i of KL has, for given means, (away_i - sum over j < i of mix_ij away_j)^2 + q_var_i + sum over j < i of
+    mix_ij^2 q_var_j over Sigma_i: quadratic in mix.
+    """
+    size = away.shape[1]
+    squares = q_var + away**2
+    readouts = []
+    for i in range(1, size):
+        design = np.hstack([A * away[:, j : j + 1] for j in range(i)])
+        blocks = [(A * (weights[:, i] * q_var[:, j])[:, None]).T @ A for j in range(i)]
+        extra = np.zeros((design.shape[1],) * 2)
+        for j, block in enumerate(blocks):
+            part = slice(j * len(block), (j + 1) * len(block))
+            extra[part, part] = block
+        w = least_squares(design, weights[:, i], away[:, i], extra)
+        mix = A @ w.reshape(i, -1).T
+        squares[:, i] = q_var[:, i] + (away[:, i] - design @ w) ** 2 + (mix**2 * q_var[:, :i]).sum(axis=1)
+        readouts.extend(w.reshape(i, -1))
+    return np.column_stack(readouts), squares
+
+
+def score(A, squares, variance, start, steps):
+    """Fisher scoring of sum of log Sigma + squares / Sigma, Sigma = variance(A W): W, (columns, d).
+
+    variance(z) returns Sigma and d log Sigma / dz. A step is made smaller where it would move z by much: far from the
+    optimum the scores are not linear.
+    """
+    W = start
+    for _ in range(steps):
+        sigma, slope = variance(A @ W)
+        change = np.column_stack(
+            [_scoring_step(A, s, g) for s, g in zip((squares / sigma - 1).T, slope.T, strict=True)]
+        )
+        moved = np.abs(A @ change).max(axis=0)
+        W = W + change * np.minimum(1, LARGEST_STEP / np.maximum(moved, 1e-12))
+    return W
+
+
+def _scoring_step(A, ratio, slope):
+    information = slope**2 + 1e-9
+    gram = (A * information[:, None]).T @ A
+    gram[np.diag_indices_from(gram)] += SCORING_RIDGE * np.trace(gram) / len(gram)
+    return solve(gram, A.T @ (slope * ratio), assume_a="pos")
+
+
+def _regression(model, X, t, N, U):
+    """Features, target z of the mean's readout, slope and variance of q: the regression of one minibatch."""
+    X_noisy, q = model.generate_forward_diffusion_sample(X, t, N, U)
+    rates = model.get_rates(t)
+    start, slope = model.network.mean(model.kernel, X_noisy, rates)
+    return [model.network.hidden.apply(X_noisy, rates), (q.mu - start) / slope, slope, q.sigma**2]
+
+
+def _variance(model, z, t):
+    """Sigma and d log Sigma / dz, each (n, d)."""
+    sigma = model.network.variance(model.kernel, z, model.get_rates(t))
+    return [sigma, pytensor.grad(pt.log(sigma).sum(), z)]
