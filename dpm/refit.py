@@ -9,7 +9,8 @@ in that of the variance one for Fisher scoring:
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from scipy.linalg import solve
+from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.blas import dsyrk
 from tqdm import tqdm
 
 from dpm import noise
@@ -17,7 +18,8 @@ from dpm.networks import GaussianNetwork
 
 EXAMPLES = 40_000  # of each step; 160,000 gave no more
 ROUNDS = 2  # of mean, mix and variance in turn, each with fresh noise
-SCORING_STEPS = 4
+SCORINGS = 2  # times that the information is computed anew, and the steps that are made with each
+STEPS_A_SCORING = 3
 LARGEST_STEP = 4.0  # of a log variance in one scoring step
 RIDGE, SCORING_RIDGE = 1e-9, 1e-6  # shares of the mean square of the features
 
@@ -68,22 +70,27 @@ def fit_step(compiled, theta, X, seed, t):
         if not fit:
             spread = q_var + (slope * (target - target.mean(axis=0))) ** 2
             fit["sigma"] = np.zeros((A.shape[1], size))
-            fit["sigma"][-1] = score(np.ones((n, 1)), spread, variance, np.zeros((1, size)), 2 * SCORING_STEPS)
+            fit["sigma"][-1] = score(np.ones((n, 1)), spread, variance, np.zeros((1, size)), 2 * SCORINGS)
         weights = 1 / variance(A @ fit["sigma"])[0]
         fit["mu"] = np.column_stack([least_squares(A, w, y) for w, y in zip(weights.T, target.T, strict=True)])
         away = slope * (target - A @ fit["mu"])
         squares = q_var + away**2
         if model.network.full:
             fit["mix"], squares = fit_mix(A, weights, away, np.broadcast_to(q_var, away.shape))
-        fit["sigma"] = score(A, squares, variance, fit["sigma"], SCORING_STEPS)
+        fit["sigma"] = score(A, squares, variance, fit["sigma"])
     return fit
+
+
+def factor(A, weights, ridge, extra=0.0):
+    """The Cholesky factor of A^T diag(weights) A, with a ridge, plus extra."""
+    gram = dsyrk(1.0, (A * np.sqrt(weights)[:, None]).T)  # the upper triangle, at half the cost
+    gram[np.diag_indices_from(gram)] += ridge * np.trace(gram) / len(gram)
+    return cho_factor(gram + extra, overwrite_a=True)
 
 
 def least_squares(A, weights, y, extra=0.0):
     """argmin over w of sum of weights (y - A w)^2 + w extra w, with a small ridge: (columns,)."""
-    gram = (A * weights[:, None]).T @ A
-    gram[np.diag_indices_from(gram)] += RIDGE * np.trace(gram) / len(gram)
-    return solve(gram + extra, A.T @ (weights * y), assume_a="pos")
+    return cho_solve(factor(A, weights, RIDGE, extra), A.T @ (weights * y))
 
 
 def fit_mix(A, weights, away, q_var):
@@ -109,28 +116,22 @@ def fit_mix(A, weights, away, q_var):
     return np.column_stack(readouts), squares
 
 
-def score(A, squares, variance, start, steps):
+def score(A, squares, variance, start, scorings=SCORINGS):
     """Fisher scoring of sum of log Sigma + squares / Sigma, Sigma = variance(A W): W, (columns, d).
 
-    variance(z) returns Sigma and d log Sigma / dz. A step is made smaller where it would move z by much: far from the
-    optimum the scores are not linear.
+    variance(z) returns Sigma and d log Sigma / dz. The information is kept for several steps, since it costs most. A
+    step is made smaller where it would move z by much: far from the optimum the scores are not linear.
     """
     W = start
-    for _ in range(steps):
-        sigma, slope = variance(A @ W)
-        change = np.column_stack(
-            [_scoring_step(A, s, g) for s, g in zip((squares / sigma - 1).T, slope.T, strict=True)]
-        )
-        moved = np.abs(A @ change).max(axis=0)
-        W = W + change * np.minimum(1, LARGEST_STEP / np.maximum(moved, 1e-12))
+    for _ in range(scorings):
+        information = [factor(A, slope**2 + 1e-9, SCORING_RIDGE) for slope in variance(A @ W)[1].T]
+        for _ in range(STEPS_A_SCORING):
+            sigma, slope = variance(A @ W)
+            scores = A.T @ (slope * (squares / sigma - 1))
+            change = np.column_stack([cho_solve(f, s) for f, s in zip(information, scores.T, strict=True)])
+            moved = np.abs(A @ change).max(axis=0)
+            W = W + change * np.minimum(1, LARGEST_STEP / np.maximum(moved, 1e-12))
     return W
-
-
-def _scoring_step(A, ratio, slope):
-    information = slope**2 + 1e-9
-    gram = (A * information[:, None]).T @ A
-    gram[np.diag_indices_from(gram)] += SCORING_RIDGE * np.trace(gram) / len(gram)
-    return solve(gram, A.T @ (slope * ratio), assume_a="pos")
 
 
 def _regression(model, X, t, N, U):

@@ -71,6 +71,6 @@ def test_scoring_reaches_the_most_likely_variances():
     rng = np.random.default_rng(0)
     A = np.column_stack([rng.standard_normal((2000, 2)), np.ones(2000)])
     squares = np.exp(A @ [0.7, -0.4, 0.2])[:, None] * rng.chisquare(1, (2000, 1))
-    found = refit.score(A, squares, lambda z: (np.exp(z), np.ones_like(z)), np.zeros((3, 1)), steps=20)
+    found = refit.score(A, squares, lambda z: (np.exp(z), np.ones_like(z)), np.zeros((3, 1)), scorings=10)
     best = minimize(lambda w: (A @ w + squares[:, 0] * np.exp(-A @ w)).sum(), np.zeros(3), method="BFGS")
     np.testing.assert_allclose(found[:, 0], best.x, atol=1e-4)
