@@ -31,6 +31,7 @@ def picture_costs(compiled, theta, X, seed, batch_size, draw=0):
     picture) alone, so every call and every batch size gives the same numbers.
     """
     engine = compiled.engine
+    compiled.model.kernel.check(X, "X")
     function = compiled.costs(batch_size)
     t = evaluation_times(compiled.model, seed, len(X), draw)
     costs = []
@@ -56,6 +57,7 @@ def K_minus_L_null(compiled, theta, X, seed, batch_size, draws=1):
 def K_all_terms(compiled, theta, X, seed, batch_size, draws):
     """K - L_null as the sum over all t = 2..T (Eq. 14), each term the mean over `draws` examples of X: an Estimate."""
     model, engine = compiled.model, compiled.engine
+    model.kernel.check(X, "X")
     function = compiled.costs(min(batch_size, draws))
     costs = np.empty((model.trajectory_length - 1, draws))
     for row, t in zip(costs, range(2, model.trajectory_length + 1), strict=True):

@@ -61,6 +61,7 @@ class MainLoop:
         decay=None,
         extensions=(),
     ):
+        compiled.model.kernel.check(X, "training data")
         self.compiled, self.theta, self.rule = compiled, theta, rule
         self.face, self.lr, self.seed, self.epochs = face, lr, seed, epochs
         self.scheme = ShuffledScheme(len(X), batch_size)

@@ -24,11 +24,11 @@ LARGEST_STEP = 4.0  # of a log variance in one scoring step
 RIDGE, SCORING_RIDGE = 1e-9, 1e-6  # shares of the mean square of the features
 
 
-def refit(compiled, theta, X, seed, quiet=False):
+def refit(compiled, theta, X, seed, quiet=False, before_step=lambda: None):
     """theta with the readouts of every step t = 2..T solved for, all else as it is: a new vector.
 
     compiled: a CompiledModel of a VectorDiffusion whose GaussianNetwork has a readout a step; X: scaled examples
-    (n, d). The examples and their noise depend on (seed, round, t) alone.
+    (n, d). The examples and their noise depend on (seed, round, t) alone. before_step: called before each t.
     """
     theta = theta.copy()
     network = compiled.model.network
@@ -41,6 +41,7 @@ def refit(compiled, theta, X, seed, quiet=False):
     }
     times = range(2, compiled.model.trajectory_length + 1)
     for t in tqdm(times, unit="step", desc="least squares", disable=quiet or None, leave=False):
+        before_step()
         weights = fit_step(compiled, theta, X, seed, t)
         for name, (W, b) in arrays.items():
             W[t - 1], b[t - 1] = weights[name][:-1], weights[name][-1]

@@ -36,14 +36,21 @@ def toy_extensions(folder, config, data, flags):
 
 
 class LeastSquaresStart:
-    """The readouts of a new run solved for before the first step of the optimizer."""
+    """The readouts of a new run solved for before the first step of the optimizer.
+
+    A signal ends the program at once, as there is nothing yet to go on with.
+    """
 
     def __init__(self, X, quiet):
         self.X, self.quiet = X, quiet
 
     def before_training(self, loop):
+        def check():
+            if loop.stopped:
+                raise KeyboardInterrupt
+
         if loop.state.step == 0:
-            loop.theta = refit(loop.compiled, loop.theta, self.X, loop.seed, self.quiet)
+            loop.theta = refit(loop.compiled, loop.theta, self.X, loop.seed, self.quiet, check)
 
 
 class Bound:

@@ -26,8 +26,8 @@ class Toy:
     make(arguments, rng, n): n examples, (n, size); build(arguments): the VectorDiffusion; truth(arguments) and
     ceiling(arguments, model's beta): bits an example. arguments: what --model-args may change, with its defaults;
     forms: named sets of other defaults, the first none. choices: the accepted values of those that are names; only:
-    those that have a meaning only where another has a certain value. batch_size, lr, epochs, n_train, n_test: of
-    training.
+    those that have a meaning only where another has a certain value. units: what is printed of the data. batch_size,
+    lr, epochs, n_train, n_test: of training.
     """
 
     make: Any
@@ -38,6 +38,7 @@ class Toy:
     forms: dict
     choices: dict
     only: dict
+    units: str
     batch_size: int = 4000
     lr: float = 3e-3
     epochs: int = 60
@@ -152,6 +153,7 @@ TOYS = {
         },
         choices={"network": tuple(BIT_NETWORKS), "activation": ("tanh", "sigmoid")},
         only={},
+        units="bits; diffused as they are",
     ),
     "swissroll": Toy(
         make=lambda a, rng, n: swiss_roll(rng, n, a["noise"]),
@@ -190,6 +192,7 @@ TOYS = {
             "schedule": ("best", "even_log_snr", "released"),
         },
         only={"layers": ("hidden_kind", "mlp"), "spread": ("hidden_kind", "mlp")},
+        units="each dimension has mean 0 and variance 1",
         lr=1e-5,
     ),
 }
@@ -210,6 +213,7 @@ def toy_data(toy, name, flags):
         "hash": "",
         "dtype": flags["dtype"],
         "range": [float(train.min()), float(train.max())],
+        "units": toy.units,
         "quantised": False,
         "scaling": Scaling(1.0, 0.0),
         "train": train,

@@ -161,13 +161,17 @@ def prepared_data(flags, face, saved):
         scaling = Scaling.fit(train[rng.choice(len(train), n, replace=False)], "one minibatch of the data")
     else:
         scaling = Scaling.fit(train, f"{found.path} (train)")
+    low, high = float(found.train.min()), float(found.train.max())
+    kind = "8-bit pixels, dequantised" if quantised["train"] else "continuous"
     return {
         "name": found.name,
         "path": str(found.path),
         "note": found.note,
         "hash": digest,
         "dtype": str(found.train.dtype),
-        "range": [float(found.train.min()), float(found.train.max())],
+        "range": [low, high],
+        "units": f"{found.train.dtype} in [{low:g}, {high:g}], {kind}; x * {scaling.scale:.5g} + {scaling.shift:.5g} "
+        "has mean 0 and variance 1",
         "quantised": bool(quantised["train"]),
         "scaling": scaling,
         "train": scaling.forward(train).astype(flags["dtype"]),
@@ -267,13 +271,10 @@ def write_json(path, value):
 def summary(loop, data, engine, seconds, folder):
     """The block printed before training."""
     model = loop.compiled.model
-    scaling, (low, high) = data["scaling"], data["range"]
-    kind = "8-bit pixels, dequantised" if data["quantised"] else "continuous"
     shape = "x".join(map(str, model.picture_shape))
     lines = [
         f"data     {data['name']} from {data['path']}: {len(data['train'])} train, {len(data['test'])} test, {shape}",
-        f"         {data['dtype']} in [{low:g}, {high:g}], {kind}; x * {scaling.scale:.5g} + {scaling.shift:.5g} "
-        "has mean 0 and variance 1",
+        f"         {data['units']}",
         f"model    {loop.compiled.layout.size:,} parameters, T = {model.trajectory_length}, "
         f"trained {'as released' if loop.face is RELEASED else 'with the corrections'} (docs/from-2015.md)",
         f"engine   {engine}; compiled in {seconds:.1f} s",

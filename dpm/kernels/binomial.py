@@ -31,11 +31,18 @@ class BinomialKernel:
     """
 
     noise = "uniform"
+    binary = True  # whether x is of 0 and 1
 
     def __init__(self, base_rate=0.5):
         if not 0 < base_rate < 1:
             raise InputError(f"base_rate: {base_rate!r} is not accepted; it is a number above 0 and below 1")
         self.base_rate = float(base_rate)
+
+    def check(self, X, name):
+        """Raise InputError if the data X, called `name`, are not what this kernel diffuses: bits."""
+        wrong = (X != 0) & (X != 1)
+        if wrong.any():
+            raise InputError(f"{name}: {X[wrong][0]} among the values; accepted: 0 and 1")
 
     def forward_step(self, x_previous, beta):
         """q(x_t | x_{t-1}): a bit stays with probability 1 - beta and is drawn anew otherwise (Table C.1)."""
@@ -63,14 +70,24 @@ class BinomialKernel:
         g_1 or g_0, and adds the rest as differences of log(1 + ratio): nothing is lost however near to 0 or 1 a rate
         is, and unlike pt.logaddexp, whose exponentials may all vanish, this has a finite gradient everywhere.
         """
-        given_1, given_0 = (
-            self.posterior(pt.full_like(x_t, bit), x_t, beta, beta_bar, beta_bar_previous).logit for bit in (1.0, 0.0)
-        )
+        given_1, given_0 = (q.logit for q in self._given_each_bit(x_t, beta, beta_bar, beta_bar_previous))
         one = x_0_logit + pt.softplus(-given_0) - pt.softplus(-given_1)
         zero = x_0_logit + pt.softplus(given_0) - pt.softplus(given_1)
         likely = x_0_logit > 0
         sign = _sign(likely, x_0_logit)
         return Bernoulli(pt.switch(likely, given_1, given_0) + pt.softplus(-sign * one) - pt.softplus(-sign * zero))
+
+    def predict(self, p, x_t, beta, beta_bar, beta_bar_previous):
+        """E[x_0 | x_t] that p(x_{t-1} | x_t) implies, a rate in [0, 1]: the b whose `mixture` has the rate of p.
+
+        Where p is the exact reverse kernel of a bit it is its exact rate, since the mixture's rate is linear in b.
+        """
+        given_1, given_0 = self._given_each_bit(x_t, beta, beta_bar, beta_bar_previous)
+        # Rates of the value that x_t has not: where steps are small so are these, and their differences lose little.
+        sign = 1 - 2 * x_t
+        away, away_1, away_0 = (pt.sigmoid(sign * q.logit) for q in (p, given_1, given_0))
+        b = sign * (away - away_0) / pt.maximum(sign * (away_1 - away_0), SMALLEST)
+        return pt.clip(b, 0, 1)
 
     def kl(self, q, p):
         """D_KL(q || p), nats for each element (Eq. 14)."""
@@ -162,6 +179,10 @@ class BinomialKernel:
         one = x * (1 - beta) + self.base_rate * beta
         zero = (1 - x) * (1 - beta) + (1 - self.base_rate) * beta
         return one, zero
+
+    def _given_each_bit(self, x_t, beta, beta_bar, beta_bar_previous):
+        """q(x_{t-1} | x_t, x_0 = 1) and that of x_0 = 0."""
+        return [self.posterior(pt.full_like(x_t, bit), x_t, beta, beta_bar, beta_bar_previous) for bit in (1.0, 0.0)]
 
     def _log_likelihood_ratio(self, x_t, beta):
         """log q(x_t | x_{t-1} = 1) - log q(x_t | x_{t-1} = 0)."""

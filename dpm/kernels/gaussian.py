@@ -10,6 +10,8 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
+from dpm.errors import InputError
+
 LOG_2PI = float(np.log(2 * np.pi))
 LOG_2PI_E = LOG_2PI + 1
 
@@ -25,6 +27,12 @@ class GaussianKernel:
     """Diffusion into the unit Gaussian (Table C.1, column Gaussian)."""
 
     noise = "normal"
+    binary = False  # whether x is of 0 and 1
+
+    def check(self, X, name):
+        """Raise InputError if the data X, called `name`, are not what this kernel diffuses: numbers."""
+        if not np.isfinite(X).all():
+            raise InputError(f"{name}: {X[~np.isfinite(X)][0]} among the values; accepted: finite numbers")
 
     def forward_step(self, x_previous, beta):
         """q(x_t | x_{t-1}), Eq. 2 with Table C.1."""
@@ -39,9 +47,16 @@ class GaussianKernel:
 
         Proportional to q(x_t | x_{t-1}) q(x_{t-1} | x_0); with beta_bar_previous = 0, at t = 1, it is x_0 itself.
         """
-        weight_0 = pt.sqrt(1 - beta_bar_previous) * beta / beta_bar
-        weight_t = pt.sqrt(1 - beta) * beta_bar_previous / beta_bar
+        weight_0, weight_t = _posterior_weights(beta, beta_bar, beta_bar_previous)
         return Gaussian(weight_0 * x_0 + weight_t * x_t, pt.sqrt(beta * beta_bar_previous / beta_bar))
+
+    def predict(self, p, x_t, beta, beta_bar, beta_bar_previous):
+        """E[x_0 | x_t] that p(x_{t-1} | x_t) implies: the x_0 whose `posterior` has the mean of p.
+
+        Where p is the exact reverse kernel it is the exact mean, since the posterior's mean is linear in x_0.
+        """
+        weight_0, weight_t = _posterior_weights(beta, beta_bar, beta_bar_previous)
+        return (p.mu - weight_t * x_t) / weight_0
 
     def kl(self, q, p):
         """D_KL(q || p), nats for each element (Eq. 14)."""
@@ -109,3 +124,10 @@ class GaussianKernel:
     def sample(self, p, noise):
         """A draw from p made of standard normal noise ("frozen noise", section 2.4.1)."""
         return p.mu + p.sigma * noise
+
+
+def _posterior_weights(beta, beta_bar, beta_bar_previous):
+    """The weights of x_0 and of x_t in the mean of q(x_{t-1} | x_t, x_0)."""
+    weight_0 = pt.sqrt(1 - beta_bar_previous) * beta / beta_bar
+    weight_t = pt.sqrt(1 - beta) * beta_bar_previous / beta_bar
+    return weight_0, weight_t
