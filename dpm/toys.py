@@ -194,6 +194,7 @@ TOYS = {
         only={"layers": ("hidden_kind", "mlp"), "spread": ("hidden_kind", "mlp")},
         units="each dimension has mean 0 and variance 1",
         lr=1e-5,
+        epochs=10,
     ),
 }
 
