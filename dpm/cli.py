@@ -6,7 +6,8 @@ import sys
 from dpm.errors import InputError
 from dpm.flags import DTYPES, ENGINES, TRAIN_FLAGS, check_numbers, switch
 
-MODES = ("sample", "inpaint", "denoise")
+MODES = ("sample", "inpaint", "denoise", "posterior")
+WAYS = ("constant", "linear", "alpha_bar", "end", "predicted")  # those of dpm/posterior.py
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,12 +56,13 @@ def sample_parser():
     )
     add = parser.add_argument
     add("checkpoint", metavar="CHECKPOINT", help="checkpoint.h5 of a run folder, or a model.pkl of 2015")
-    add("--n", type=int, help="samples (default: 49, or as many as the input has)")
+    add("--n", type=int, help="samples (default: 49 pictures or 1,000 vectors, or as many as there are of --input or "
+        "--particles)")  # fmt: skip
     add(
         "--seed",
         type=int,
         default=12345,
-        help="of the noise; sample i depends on (seed, i) alone (%(default)s)",
+        help="of the noise; without --particles sample i depends on (seed, i) alone (%(default)s)",
     )
     add("--mode", choices=MODES, default="sample", help="what to draw (default: %(default)s)")
     add(
@@ -77,6 +79,13 @@ def sample_parser():
         action="store_true",
         help="denoise: first add noise of --sigma to the input, as 2015 did",
     )
+    add("--log-r", "--log_r", metavar="NAME(...)", help="posterior: log of the r that multiplies the model: "
+        "gaussian(mean=..., sigma=...), bits(known=..., value=..., error=0.001) or linear(weights=...), each a number "
+        "or a list with one for each element, in units of the data; None in mean: not observed")  # fmt: skip
+    add("--way", choices=WAYS, help="posterior: how r enters at step t: in full (as in the paper), growing in a line "
+        "or with the share of signal, at the end alone, or as r of the predicted x_0 (default: linear)")  # fmt: skip
+    add("--particles", type=int, metavar="N", help="posterior: weigh N samples with one another, which is exact for "
+        "large N, and estimate log Z (default: the multiplied chain alone)")  # fmt: skip
     add("--animate", action="store_true", help="write samples.gif of the reverse trajectory")
     add("--every", type=int, metavar="N", help="also keep every N-th state: samples.npz then holds X_t and t")
     add(

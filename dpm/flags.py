@@ -38,8 +38,11 @@ def switch(text):
     return values[text.lower()]
 
 
-def literal_arguments(text):
-    """ "n_scales=3,step1_beta=0.01" as a dict, each value a Python literal. Raises InputError otherwise."""
+def literal_arguments(text, example="n_hidden_conv=100,n_scales=3"):
+    """ "n_scales=3,step1_beta=0.01" as a dict, each value a Python literal. Raises InputError otherwise.
+
+    example: what is accepted, for the message.
+    """
     import ast
 
     try:
@@ -55,7 +58,7 @@ def literal_arguments(text):
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise InputError(
             f"{text!r} is not a list of literals ({str(error).partition(' on line')[0].partition(': <ast')[0]}); "
-            'accepted: "n_hidden_conv=100,n_scales=3"'
+            f'accepted: "{example}"'
         ) from None
 
 

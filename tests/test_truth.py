@@ -164,12 +164,16 @@ class TestSwissRoll:
         beta = truth.even_log_snr_schedule(40, noise**2 * np.exp(-6), np.exp(-2))
         assert truth.swiss_roll_ceiling(noise, beta, rng(), n_points=1500)[0] == pytest.approx(even, abs=0.05)
 
-    # Computed independently at a noise of 0.0024, as estimates from 800 points, here less certain than those above.
-    @pytest.mark.parametrize(("beta_1", "expected"), [(1e-6, 2.543), (1e-5, 1.938), (1e-4, 0.657)])
-    def test_the_ceiling_falls_when_the_first_step_destroys_more_than_the_noise(self, beta_1, expected):
-        beta = truth.best_schedule(0.0024, 40, rng(), beta_1, n_points=200)
-        assert beta[0] == pytest.approx(beta_1)
-        assert truth.swiss_roll_ceiling(0.0024, beta, rng(1), n_points=1500)[0] == pytest.approx(expected, abs=0.08)
+    def test_the_ceiling_falls_when_the_first_step_destroys_more_than_the_noise(self):
+        """Beside estimates made independently at a noise of 0.0024, to 0.05, for the schedule that was found there: a
+        better schedule gives more, but never more than a smaller first step allows."""
+        ceilings = [2.644]
+        for beta_1, expected in ((1e-6, 2.543), (1e-5, 1.938), (1e-4, 0.657)):
+            beta = truth.best_schedule(0.0024, 40, rng(), beta_1, n_points=200)
+            assert beta[0] == pytest.approx(beta_1)
+            found = truth.swiss_roll_ceiling(0.0024, beta, rng(1), n_points=1500)[0]
+            assert expected - 0.05 < found < ceilings[-1]
+            ceilings.append(found)
 
     @pytest.mark.parametrize("beta", [[0.1, 0.2, 0.5, 1.0], [1e-7, 1e-3, 0.9], [0.3]])
     def test_data_as_good_as_normal_have_l_null_for_a_ceiling(self, beta):
