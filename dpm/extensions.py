@@ -58,11 +58,11 @@ class Monitoring:
     """A log row after each epoch: K and K - L_null of training and test data in bits a pixel.
 
     Training: the mean over the epoch's minibatches, each before its step. Test: every picture once, with the same
-    times and noise at every epoch. truth: the log likelihood of the data under their own distribution, where known.
+    times and noise at every epoch. known(loop): further columns, such as the truth, where there are any.
     """
 
-    def __init__(self, test, truth=None):
-        self.test, self.truth = test, truth
+    def __init__(self, test, known=None):
+        self.test, self.known = test, known
 
     def after_epoch(self, loop):
         null = likelihood.L_null(loop.compiled.model)
@@ -82,7 +82,7 @@ class Monitoring:
             loop.rule.skipped_steps,
         )
         row = dict(zip(COLUMNS, values, strict=True))
-        loop.state.rows.append(row if self.truth is None else row | {"truth": self.truth})
+        loop.state.rows.append(row | (self.known(loop) if self.known else {}))
 
 
 class Printing:

@@ -21,18 +21,34 @@ STATES_SHOWN = 6
 def toy_extensions(folder, config, data, flags):
     """Those of a toy problem, in the order in which they act."""
     toy, arguments = TOYS[flags["experiment"]], config["model"]
-    truth, every = toy.truth(arguments), flags["ext_every_n"]
+    known, every = Known(toy, arguments), flags["ext_every_n"]
     start = [LeastSquaresStart(data["train"], flags["quiet"])] if arguments.get("start") == "least_squares" else []
     return [
         *start,
-        Monitoring(data["test"], truth),
+        Monitoring(data["test"], known),
         Printing(flags["quiet"]),
         WriteLog(folder),
         Checkpoint(folder, config),
         EveryN(PlotTrajectories(folder, data, flags["experiment"]), every, flags["plot_before_training"]),
         EveryN(PlotMonitors(folder), every),
-        EveryN(Bound(folder, toy, arguments, truth, data["test"], flags["quiet"]), every),
+        EveryN(Bound(folder, known, data["test"], flags["quiet"]), every),
     ]
+
+
+class Known:
+    """The truth, and the ceiling under the model's schedule of the moment, in the model's unit."""
+
+    def __init__(self, toy, arguments):
+        self.toy, self.arguments = toy, arguments
+        self.truth = toy.truth(arguments)
+        self._ceilings: dict = {}
+
+    def __call__(self, loop):
+        beta = np.asarray(loop.compiled.beta(loop.theta), dtype=np.float64)
+        key = beta.tobytes()
+        if key not in self._ceilings:  # it takes seconds, and most schedules stay as they are
+            self._ceilings = {key: self.toy.ceiling(self.arguments, beta)}
+        return {"truth": self.truth, "ceiling": self._ceilings[key]}
 
 
 class LeastSquaresStart:
@@ -56,14 +72,13 @@ class LeastSquaresStart:
 class Bound:
     """K of the test data as the sum over all t, beside the truth and the ceiling: a printed line and result.json."""
 
-    def __init__(self, folder, toy, arguments, truth, test, quiet):
+    def __init__(self, folder, known, test, quiet):
         self.path = folder / "result.json"
-        self.toy, self.arguments, self.truth, self.test, self.quiet = toy, arguments, truth, test, quiet
+        self.known, self.test, self.quiet = known, test, quiet
 
     def do(self, loop):
         compiled = loop.compiled
-        beta = compiled.beta(loop.theta)
-        draws = max(2, EVALUATIONS // (len(beta) - 1))
+        draws = max(2, EVALUATIONS // (compiled.model.trajectory_length - 1))
         bound = likelihood.K_all_terms(compiled, loop.theta, self.test, loop.seed, loop.batch_size, draws)
         result = {
             "epoch": loop.epoch,
@@ -71,10 +86,8 @@ class Bound:
             "K_minus_L_null": bound.value,
             "standard_error": bound.standard_error,
             "draws_of_each_term": draws,
-            "truth": self.truth,
-            "ceiling": self.toy.ceiling(self.arguments, np.asarray(beta, dtype=np.float64)),
             "unit": compiled.model.unit,
-        }
+        } | self.known(loop)
         with replacing(self.path) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n")
         if not self.quiet:

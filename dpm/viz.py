@@ -166,7 +166,8 @@ def plot_monitors(rows: Sequence[Mapping[str, Any]], path: StrPath, unit: str = 
     """Write the training curves as PNG and return its path.
 
     rows: one mapping per logged epoch; used are `epoch`, `train_K_minus_L_null` and `test_K_minus_L_null`
-    (in `unit`) and `learning_rate`. An absent, empty or non-finite value is left out of its curve.
+    (in `unit`), `learning_rate`, and where they are `truth` and `ceiling` beside `test_K`. An absent, empty or
+    non-finite value is left out of its curve.
     Raises InputError if no row has an epoch, and for a path as `plot_images` does.
     """
     target = _target(path, ".png")
@@ -176,8 +177,12 @@ def plot_monitors(rows: Sequence[Mapping[str, Any]], path: StrPath, unit: str = 
     figure, (bound, rate) = _charts(7, 5, 2, 1, sharex=True, height_ratios=[3, 1])
     _curve(bound, epochs, _column(rows, "train_K_minus_L_null"), label="train", color=BLUE)
     _curve(bound, epochs, _column(rows, "test_K_minus_L_null"), label="test", color=ORANGE, linestyle="--")
+    null = _column(rows, "test_K") - _column(rows, "test_K_minus_L_null")
+    for name, style in (("truth", "-"), ("ceiling", ":")):
+        if any(name in row for row in rows):
+            _curve(bound, epochs, _column(rows, name) - null, label=name, color=DARK, linestyle=style)
     bound.set(ylabel=rf"$K - L_\mathrm{{null}}$ ({unit})")
-    bound.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
+    bound.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False)
     rates = _column(rows, "learning_rate")
     _curve(rate, epochs, rates, color=DARK)
     if (rates > 0).any():
