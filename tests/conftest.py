@@ -1,10 +1,14 @@
 """Fixtures that all tests share."""
 
+import functools
 import importlib.util
+import itertools
 from pathlib import Path
 
 import pytest
 from pytensor import config
+
+from tests import runs
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -27,3 +31,30 @@ def engine_name(request):
 @pytest.fixture
 def golden():
     return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory):
+    """The session's temporary folder, where the runs that tests share lie."""
+    return tmp_path_factory.getbasetemp()
+
+
+@pytest.fixture(scope="session")
+def data(base):
+    """The folder of the data of the shared runs."""
+    return runs.data(base)
+
+
+@pytest.fixture
+def train(base, tmp_path, monkeypatch):
+    """A function that trains without pictures in a new folder; returns it."""
+    runs.share_compiled(monkeypatch)
+    runs.without_pictures(monkeypatch)
+    numbers = itertools.count()
+    return lambda *flags: runs.train(tmp_path / f"out{next(numbers)}", runs.data(base), *flags)
+
+
+@pytest.fixture
+def refused(tmp_path, capsys, data):
+    """A function that runs a command, checks all that refusals have in common, and returns the line."""
+    return functools.partial(runs.refused_into, tmp_path / "out", capsys, data)

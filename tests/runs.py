@@ -1,5 +1,6 @@
 """Small training runs that tests share: tiny data, a tiny model, functions compiled once for all of them."""
 
+import csv
 import functools
 import json
 from contextlib import redirect_stderr, redirect_stdout
@@ -8,7 +9,7 @@ from io import StringIO
 import numpy as np
 import pytest
 
-from dpm import objective, sampling, training
+from dpm import checkpoint, objective, sampling, training
 from dpm.cli import train_main
 from dpm.datasets import write_hdf5
 from dpm.extensions import EveryN, standard_extensions
@@ -122,3 +123,19 @@ def without_pictures(monkeypatch, *more, keep=()):
         return [e for e in standard if not isinstance(e, EveryN) or isinstance(e.extension, keep)] + list(more)
 
     monkeypatch.setattr(training, "standard_extensions", extensions)
+
+
+def rows(folder):
+    """The log, without the seconds."""
+    with (folder / "log.csv").open(newline="") as file:
+        return [{k: float(v) for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def parameters(folder):
+    return checkpoint.split(checkpoint.load(folder / "checkpoint.h5")[1])[0]
+
+
+def same(first, second):
+    """Whether two runs have the same log and the same parameters, bit for bit."""
+    a, b = parameters(first), parameters(second)
+    return rows(first) == rows(second) and all(np.array_equal(a[name], b[name]) for name in a.keys() | b.keys())

@@ -1,6 +1,5 @@
 """The commands: every mistake of a user is one line on stderr, status 2 and an untouched output folder."""
 
-import functools
 import os
 import subprocess
 import sys
@@ -9,10 +8,7 @@ from pathlib import Path
 import pytest
 
 from dpm import sampling, training
-from dpm.cli import sample_main, sample_parser, train_main, train_parser
-from dpm.errors import InputError
-from dpm.experiments import EXPERIMENTS
-from dpm.flags import TRAIN_FLAGS, literal_arguments, resolved, switch
+from dpm.cli import sample_main, train_main
 from tests import runs
 
 ROOT = Path(__file__).parent.parent
@@ -26,19 +22,8 @@ def _shared(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def data(tmp_path_factory):
-    return runs.data(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory):
     return runs.trained(tmp_path_factory.getbasetemp()) / "checkpoint.h5"
-
-
-@pytest.fixture
-def refused(tmp_path, capsys, data):
-    """A function that runs a command, checks all that refusals have in common, and returns the line."""
-    return functools.partial(runs.refused_into, tmp_path / "out", capsys, data)
 
 
 # ------------------------------------------------------------------ train.py
@@ -130,47 +115,6 @@ def test_model_arguments_that_make_no_model_are_named(refused, text, words):
     assert all(word in line for word in words)
 
 
-EXECUTABLE = (
-    "n=__import__('os').system('touch {path}')",
-    "n=open('{path}', 'w')",
-    "n=(lambda: open('{path}', 'w'))()",
-    "n=f\"{{open('{path}', 'w')}}\"",
-    "n=[open('{path}', 'w') for _ in 'a']",
-    "n=lambda: 1",
-    "n=f'{{1}}'",
-    "n_scales=n_scales",
-    "n=os.path",
-    "n=(a := 3)",
-    "n_scales=2**9",
-    "n_scales=not 1",
-    "3",
-    "**{{'n_scales': 3}}",
-    "*[3]",
-    "n_scales=3)(n_scales=2",
-    "n_scales=3) #",
-    "n_scales=3)+f(n_scales=2",
-    "n_scales",
-    "n_scales=",
-    "n_scales=3,n_scales=2",
-    "n_scales=3;import os",
-    "(" * 500,
-)
-
-
-@pytest.mark.parametrize("text", EXECUTABLE)
-def test_model_arguments_are_literals_and_nothing_of_them_is_run(refused, tmp_path, text):
-    text = text.format(path=tmp_path / "made")
-    for main, more in ((train_main, ()), (sample_main, ("model.pkl",))):
-        assert "is not a list of literals" in refused(main, *more, "--model-args", text)
-    assert not (tmp_path / "made").exists()
-
-
-def test_literals_are_read_as_python_does():
-    text = "a=3, b=-1.5e-3,c='x=(1', d=[1, (2,)], e=None,"
-    assert literal_arguments(text) == {"a": 3, "b": -1.5e-3, "c": "x=(1", "d": [1, (2,)], "e": None}
-    assert literal_arguments("") == {}
-
-
 def test_a_whole_number_written_as_a_float_is_one(data, tmp_path):
     """trajectory_length=10.0 trains the model of 10."""
     folder = runs.train(tmp_path / "out", data, "--model-args", runs.MODEL.replace("=10,", "=10.0,"))
@@ -189,14 +133,6 @@ def test_flags_that_contradict_each_other_are_refused_with_both_values(refused, 
     line = refused(train_main, *given)
     assert "contradicts" in line
     assert all(value in line for value in values)
-
-
-@pytest.mark.parametrize("spelling", ["cifar10", "CIFAR-10", "cifar_10"])
-def test_naming_the_data_of_an_experiment_is_no_contradiction(spelling):
-    given = {"experiment": "cifar10", "dataset": spelling, "model_args": {"n_hidden_conv": 7}}
-    flags = resolved(given, EXPERIMENTS["cifar10"], 100)
-    assert flags["model_args"] == EXPERIMENTS["cifar10"].model_args | {"n_hidden_conv": 7}
-    assert flags["batch_size"] == 200
 
 
 # ------------------------------------------------------------------ sample.py
@@ -251,27 +187,6 @@ def test_options_that_do_not_fit_a_checkpoint_of_2015_are_refused(refused, golde
 
 
 # ------------------------------------------------------------------ both
-
-
-def test_a_switch_is_what_its_text_says():
-    """`--plot_before_training False` is false; the flag alone is true."""
-    parse = train_parser().parse_args
-    assert parse(["--plot_before_training", "False"]).plot_before_training is False
-    assert parse(["--plot-before-training=yes"]).plot_before_training is True
-    assert parse(["--plot-before-training", "--seed", "3"]).plot_before_training is True
-    assert not hasattr(parse([]), "plot_before_training")
-    with pytest.raises(InputError, match="maybe"):
-        switch("maybe")
-
-
-def test_both_spellings_of_each_flag_are_accepted():
-    texts = {"model_args": "n_scales=3", "backend": "numba", "dtype": "float64"}
-    for flag in TRAIN_FLAGS:
-        text = texts.get(flag.key, "1")
-        for name in (flag.name, flag.key):
-            assert vars(train_parser().parse_args([f"--{name}", text])) == {flag.key: flag.kind(text)}
-    for name in ("--output-dir", "--output_dir"):
-        assert sample_parser().parse_args(["x", name, "y"]).output_dir == "y"
 
 
 @pytest.mark.parametrize("script", ["train.py", "sample.py"])

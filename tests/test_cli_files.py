@@ -1,6 +1,5 @@
 """Data and checkpoints that cannot be used: one line that names the file and the fault, and nothing is touched."""
 
-import functools
 import shutil
 
 import h5py
@@ -21,11 +20,6 @@ def _shared(monkeypatch):
     runs.without_pictures(monkeypatch)
 
 
-@pytest.fixture(scope="session")
-def data(tmp_path_factory):
-    return runs.data(tmp_path_factory.getbasetemp())
-
-
 @pytest.fixture
 def checkpoint(tmp_path_factory, tmp_path):
     """A copy of a checkpoint in a folder of its own."""
@@ -33,12 +27,6 @@ def checkpoint(tmp_path_factory, tmp_path):
     path = tmp_path / "run/checkpoint.h5"
     shutil.copy(runs.trained(tmp_path_factory.getbasetemp()) / "checkpoint.h5", path)
     return path
-
-
-@pytest.fixture
-def refused(tmp_path, capsys, data):
-    """A function that runs a command, checks all that refusals have in common, and returns the line."""
-    return functools.partial(runs.refused_into, tmp_path / "out", capsys, data)
 
 
 @pytest.fixture

@@ -1,69 +1,14 @@
 """The convolution of the networks, against scipy and finite differences, on every engine."""
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
 import pytest
 from pytensor.gradient import verify_grad
-from scipy.signal import convolve2d
 
 from dpm.backend import Engine
 from dpm.conv import WeightGrad, same_conv
 from tests.conftest import installed_engines
-
-SHAPES = [  # n, height, width, channels, filters, kernel
-    (17, 4, 4, 2, 2, 3),
-    (2, 8, 8, 1, 4, 3),
-    (3, 7, 5, 3, 2, 3),
-    (5, 6, 9, 3, 1, 5),
-    (1, 1, 1, 2, 2, 3),
-    (2, 4, 4, 2, 3, 1),
-]
-
-
-def operands(shape, dtype="float64", seed=0):
-    n, height, width, channels, filters, k = shape
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(n, height, width, channels)).astype(dtype)
-    weights = rng.normal(size=(filters, channels, k, k)).astype(dtype)
-    g = rng.normal(size=(n, height, width, filters)).astype(dtype)
-    return x, weights, g
-
-
-def scipy_same(x, weights):
-    """The sum over channels of scipy's true convolution, one picture and filter at a time."""
-    out = np.zeros((*x.shape[:3], weights.shape[0]))
-    for picture, filter_, channel in np.ndindex(x.shape[0], *weights.shape[:2]):
-        full = convolve2d(x[picture, :, :, channel], weights[filter_, channel], mode="full")
-        p = (weights.shape[-1] - 1) // 2
-        out[picture, :, :, filter_] += full[p : p + x.shape[1], p : p + x.shape[2]]
-    return out
-
-
-def compiled_with_gradients(engine, shape):
-    n, height, width, channels, filters, k = shape
-    with engine:
-        x = pt.tensor("x", dtype=engine.dtype, shape=(n, height, width, channels))
-        weights = pt.tensor("weights", dtype=engine.dtype, shape=(filters, channels, k, k))
-        g = pt.tensor("g", dtype=engine.dtype, shape=(n, height, width, filters))
-        y = same_conv(x, weights)
-        gradients = pytensor.grad((y * g).sum(), [x, weights])
-        return engine.function([x, weights, g], [y, *gradients])
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_both_weight_gradients_of_jax_are_one_function(shape):
-    """The loop over pictures, used on a CPU, and the transpose of XLA's own convolution, used elsewhere."""
-    pytest.importorskip("jax")
-    from dpm import conv_jax
-
-    x, weights, g = operands(shape, "float32")
-    k = shape[-1]
-    np.testing.assert_allclose(conv_jax.conv_by_xla(x, weights), scipy_same(x, weights), rtol=2e-5, atol=2e-4)
-    np.testing.assert_allclose(
-        conv_jax.weight_grad_by_xla(x, g, k), conv_jax.weight_grad_by_patches(x, g, k), rtol=2e-5, atol=2e-4
-    )
-
+from tests.convolutions import SHAPES, compiled_with_gradients, operands, scipy_same
 
 # Numba compiles each function for seconds: colour and an uneven number of pictures are enough there.
 CASES = [(e, s) for e in installed_engines() for s in (SHAPES[:1] + SHAPES[2:3] if e == "numba" else SHAPES)]

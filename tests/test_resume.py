@@ -28,11 +28,6 @@ class Stop:
                 signal.raise_signal(self.number)
 
 
-@pytest.fixture(scope="session")
-def data(tmp_path_factory):
-    return runs.data(tmp_path_factory.getbasetemp())
-
-
 @pytest.fixture
 def train(data, tmp_path, monkeypatch):
     """A function that trains for EPOCHS in a new folder and returns it; stop: an extension."""

@@ -23,11 +23,6 @@ def _shared(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def data(tmp_path_factory):
-    return runs.data(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     return runs.trained(tmp_path_factory.getbasetemp()) / "checkpoint.h5"
 

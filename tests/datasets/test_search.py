@@ -8,9 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from dpm.datasets import NAMES, ImageData, load, write_hdf5
+from dpm.datasets import NAMES, load, write_hdf5
 from dpm.datasets import search as search_module
-from dpm.datasets.images import channel_first
 from dpm.errors import InputError
 
 LABELS = {"features": ("batch", "channel", "height", "width")}
@@ -258,63 +257,12 @@ def test_a_file_without_features_is_refused_with_its_sources(tmp_path, golden):
         load("IMAGENET", golden / "fuel" / "vlen.hdf5")
 
 
-def test_grey_training_and_coloured_test_images_are_refused_with_both_shapes(tmp_path):
-    with pytest.raises(InputError, match=r"\(1, 4, 4\).*\(3, 4, 4\)"):
-        ImageData("MNIST", tmp_path, images(1), images(1, shape=(3, 4, 4)))
-
-
-COUNT = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
-
-
-def test_the_colour_axis_comes_first_wherever_it_was():
-    np.testing.assert_array_equal(channel_first(COUNT, "x"), COUNT)
-    np.testing.assert_array_equal(channel_first(COUNT.transpose(0, 2, 3, 1), "x"), COUNT)
-    np.testing.assert_array_equal(channel_first(COUNT[:, 0], "x"), COUNT[:, :1])
-    np.testing.assert_array_equal(channel_first(COUNT[:, 0, :, :, None], "x"), COUNT[:, :1])
-    assert channel_first(COUNT.transpose(0, 2, 3, 1), "x").flags.c_contiguous
-
-
-def test_axis_labels_decide_where_the_shape_does_not():
-    small = np.arange(2 * 27).reshape(2, 3, 3, 3)
-    labels = ("batch", "height", "width", "channel")
-    np.testing.assert_array_equal(channel_first(small, "x"), small)
-    np.testing.assert_array_equal(channel_first(small, "x", labels), small.transpose(0, 3, 1, 2))
-    turned = COUNT.transpose(3, 2, 1, 0)
-    np.testing.assert_array_equal(channel_first(turned, "x", ("width", "height", "channel", "batch")), COUNT)
-    np.testing.assert_array_equal(
-        channel_first(COUNT[:, 0].transpose(1, 2, 0), "x", ("height", "width", "batch")), COUNT[:, :1]
-    )
-
-
 def test_labels_in_a_file_are_obeyed(tmp_path):
     path = tmp_path / "last.hdf5"
     pixels = np.arange(2 * 27, dtype=np.uint8).reshape(2, 3, 3, 3)
     labels = {"features": ("batch", "height", "width", "channel")}
     write_hdf5(path, {"train": {"features": pixels}, "test": {"features": pixels}}, axis_labels=labels)
     np.testing.assert_array_equal(load("IMAGENET", path).train, pixels.transpose(0, 3, 1, 2))
-
-
-@pytest.mark.parametrize(
-    "shape",
-    [
-        (2, 4, 8, 8),
-        (2, 8, 8, 4),
-        (2, 2, 8, 8),
-        (2, 1, 8, 6),
-        (2, 8, 6),
-        (2, 8, 6, 3),
-        (2, 784),
-        (0, 1, 8, 8),
-        (5,),
-    ],
-    ids=str,
-)
-def test_rgba_other_colours_oblong_flat_and_no_images_are_refused_with_their_shape(shape):
-    with pytest.raises(InputError) as caught:
-        channel_first(np.zeros(shape), "file x")
-    assert str(caught.value).startswith("file x: ")
-    assert str(shape) in str(caught.value)
-    assert "square" in str(caught.value)
 
 
 def test_rgba_in_a_file_is_refused_by_file_and_set(tmp_path):

@@ -1,0 +1,125 @@
+"""What hangs on the main loop: log, pictures, printed lines, checkpoints, and what happens when one of them fails."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dpm import checkpoint, viz
+from dpm.extensions import COLUMNS, LogLikelihood, PlotParameters
+from dpm.optimizers import RMSProp
+from tests import runs
+
+
+def test_the_log_has_one_row_an_epoch(base):
+    folder = runs.trained(base)
+    assert (folder / "log.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
+    log = runs.rows(folder)
+    assert [(row["epoch"], row["step"], row["learning_rate"]) for row in log] == [(1, 3, 1e-3), (2, 6, 1e-3)]
+    # L_null is -(1 + log(2 pi)) / 2 / log(2) bits a pixel.
+    for row in log:
+        for part in ("train", "test"):
+            assert row[f"{part}_K"] - row[f"{part}_K_minus_L_null"] == pytest.approx(-2.0471, abs=1e-4)
+
+
+def test_pictures_are_made_every_n_epochs(base):
+    folder, _, _ = runs.complete(base)
+    names = {path.name for path in folder.iterdir()}
+    for step in ("000003", "000006"):
+        for kind in ("", "_inpaint", "_denoise1"):
+            for t in (10, 8, 6, 4, 2, 0):  # T, each ceil(T / 6) steps, 0
+                assert {f"samples{kind}_t{t:04d}_batch{step}.{suffix}" for suffix in ("png", "npz")} <= names
+        for name in ("trajectory_forward", "trajectory_reverse", "monitors", "internal-Z", "internal-conv"):
+            assert f"{name}_batch{step}.png" in names
+        layer = "mlp_conv_dense-MLP_dense_lower-linear_0.W"
+        for kind in ("params", "grads"):
+            assert {f"{kind}-{layer}_batch{step}_{view}.png" for view in ("raw", "rf")} <= names
+    for name in names:
+        if name.endswith(".png"):
+            with Image.open(folder / name) as image:
+                assert image.size > (40, 40)
+
+
+def test_the_arrays_of_samples_are_in_the_units_of_the_data(base):
+    folder, _, _ = runs.complete(base)
+    known = runs.pixels(runs.TEST, seed=1) / 255
+    with np.load(folder / "samples_true_t0000_batch000006.npz") as file:
+        np.testing.assert_allclose(file["X"], known, atol=1e-6)
+    with np.load(folder / "samples_inpaint_t0000_batch000006.npz") as file:
+        np.testing.assert_allclose(file["X"][..., 4:], known[..., 4:], atol=1e-6)
+        assert np.abs(file["X"][..., :4] - known[..., :4]).max() > 0.1
+    with np.load(folder / "samples_t0010_batch000006.npz") as file:
+        # x_T is unit noise in the model's units.
+        scale = json.loads((folder / "config.json").read_text())["data"]["scale"]
+        assert file["X"].std() * scale == pytest.approx(1, abs=0.06)
+
+
+def test_what_is_printed_names_units_signs_and_the_run(base):
+    """K and K - L_null, bits a pixel, with the error and the units of the data; data, scaling, engine and folder."""
+    folder, out, err = runs.complete(base)
+    for text in (
+        "60 train, 20 test, 1x8x8",
+        "uint8 in [0, 255], 8-bit pixels, dequantised; x * ",
+        "has mean 0 and variance 1",
+        "T = 10",
+        "(float32, PyTensor",
+        "3 steps an epoch, 2 epochs, from step 0; seed 0",
+        f"folder   {folder}",
+    ):
+        assert text in out
+    epochs = [line for line in out.splitlines() if line.startswith("epoch ")]
+    assert [line.split()[1] for line in epochs] == ["1/2", "2/2"]
+    assert all("K - L_null train " in line and line.endswith(" bits/pixel") for line in epochs)
+    (line, _) = [line for line in out.splitlines() if line.startswith("K=")]
+    assert all(text in line for text in ("bits/pix standard error=", "K - L_null=", "(test data, scaled units)"))
+    assert out.splitlines()[-1] == f"finished: {folder / 'checkpoint.h5'} (epoch 2, step 6)"
+    assert err == ""
+
+
+def test_quiet_prints_the_last_line_alone(train, capsys, monkeypatch):
+    runs.without_pictures(monkeypatch, keep=LogLikelihood)
+    folder = train()
+    shown = capsys.readouterr()
+    assert shown.out == f"finished: {folder / 'checkpoint.h5'} (epoch 2, step 6)\n"
+    assert shown.err == ""
+
+
+def test_a_model_that_is_not_finite_never_replaces_a_good_checkpoint(train, monkeypatch):
+    step, count = RMSProp.step, iter(range(100))
+    monkeypatch.setattr(RMSProp, "step", lambda *a: step(*a) * (np.float32(np.nan) if next(count) > 3 else 1))
+    with pytest.warns(UserWarning, match=r"not finite; checkpoint\.h5 stays"):
+        folder = train()
+    meta, arrays = checkpoint.load(folder / "checkpoint.h5")
+    assert meta["state"]["step"] == 3
+    assert all(np.isfinite(a).all() for a in arrays.values())
+
+
+def test_a_picture_that_fails_is_one_warning_of_its_kind_and_changes_nothing(base, train, monkeypatch, capsys):
+    def broken(*arguments):
+        raise RuntimeError("no pen")
+
+    monkeypatch.setattr(viz, "plot_parameter", broken)
+    runs.without_pictures(monkeypatch, keep=PlotParameters)
+    folder = train()
+    expected = [f"warning: {kind} was not saved: no pen" for kind in ("PlotParameters", "PlotGradients")]
+    assert capsys.readouterr().err.splitlines() == expected
+    assert runs.same(folder, runs.trained(base))
+
+
+def test_a_log_that_cannot_be_written_is_a_warning_too(base, train, monkeypatch, capsys):
+    """A full disk at log.csv: each failure is told, the checkpoint is as ever."""
+    replace = Path.write_text
+
+    def full(path, *arguments, **more):
+        if "log.csv" in path.name:
+            raise OSError(28, "No space left on device")
+        return replace(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    folder = train()
+    warnings_shown = capsys.readouterr().err.splitlines()
+    assert set(warnings_shown) == {"warning: log.csv was not saved: [Errno 28] No space left on device"}
+    first, second = runs.parameters(folder), runs.parameters(runs.trained(base))
+    assert all(np.array_equal(first[name], second[name]) for name in second)

@@ -1,0 +1,111 @@
+"""What an epoch is, what each step sees, and what a step that is not finite does."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dpm import checkpoint
+from dpm.main_loop import MainLoop
+from tests import runs
+
+
+class Recorder:
+    """Keeps what the loop does: batches, parameters before and after each step, the state of the loop."""
+
+    def __init__(self, monkeypatch):
+        self.batches, self.thetas, self.loop = [], [], None
+        step = MainLoop.train_batch
+
+        def train_batch(loop, X):
+            self.loop = loop
+            self.batches.append(X.copy())
+            self.thetas.append(loop.theta.copy())
+            step(loop, X)
+
+        monkeypatch.setattr(MainLoop, "train_batch", train_batch)
+
+
+def pictures(batches):
+    """The pictures of all batches, in an order of their own."""
+    return np.array(sorted(map(tuple, np.concatenate(batches).reshape(-1, runs.WIDTH**2))))
+
+
+def test_an_epoch_sees_each_training_picture_once(base, train, monkeypatch):
+    """60 pictures in batches of 25 are 25, 25 and 10, in another order at each epoch; no test picture is among them."""
+    recorder = Recorder(monkeypatch)
+    folder = train()
+    assert [len(X) for X in recorder.batches] == [25, 25, 10] * 2
+    first, second = recorder.batches[:3], recorder.batches[3:]
+    data = json.loads((folder / "config.json").read_text())["data"]
+    expected = runs.pixels(runs.TRAIN).astype(np.float32) / 255 * data["scale"] + data["shift"]
+    for batches in (first, second):
+        np.testing.assert_allclose(pictures(batches), pictures([expected]), atol=1e-5)
+    assert not np.array_equal(np.concatenate(first), np.concatenate(second))
+
+
+def test_a_partial_batch_counts_its_own_pictures_alone(train, monkeypatch):
+    """The cost of the last 10 pictures is the mean over these, whatever fills the batch up."""
+    recorder = Recorder(monkeypatch)
+    train()
+    loop, X = recorder.loop, recorder.batches[2]
+    inputs = loop.inputs(X)
+    assert [len(a) for a in inputs] == [10] * 5
+    cost, _ = loop.objective(X)
+    costs = loop.compiled.costs(runs.TEST)(loop.theta, *inputs[:4])
+    assert costs.shape == (10,)
+    assert cost == pytest.approx(costs.mean(), rel=1e-5)
+
+
+def test_a_batch_larger_than_the_data_is_all_of_them(train, monkeypatch):
+    recorder = Recorder(monkeypatch)
+    folder = train("--batch-size", 1000)
+    assert [len(X) for X in recorder.batches] == [60, 60]
+    assert [row["step"] for row in runs.rows(folder)] == [1, 2]
+
+
+def test_several_times_a_picture(train, monkeypatch):
+    """n_t_per_minibatch=2: each picture comes twice, with times and noise of its own; the epoch stays as long."""
+    recorder = Recorder(monkeypatch)
+    folder = train("--model-args", f"{runs.MODEL},n_t_per_minibatch=2")
+    assert [row["step"] for row in runs.rows(folder)] == [3, 6]
+    assert all(np.isfinite(row["train_K"]) for row in runs.rows(folder))
+    X, t, N, U, weights = recorder.loop.inputs(recorder.batches[0])
+    assert weights.sum() == len(X) == 50
+    np.testing.assert_array_equal(X[:25], X[25:])
+    for noise in (t, N, U):
+        assert not np.array_equal(noise[:25], noise[25:])
+
+
+def test_noise_and_times_advance_with_the_steps(train, monkeypatch):
+    recorder = Recorder(monkeypatch)
+    train()
+    loop, X, seen = recorder.loop, recorder.batches[0], []
+    for loop.state.step in (0, 1, 3, 6):
+        seen.append(loop.inputs(X)[1:4])
+    for i in range(len(seen)):
+        for first, second in zip(seen[i], seen[i - 1], strict=True):
+            assert not np.array_equal(first, second)
+    loop.state.step = 0
+    for first, second in zip(loop.inputs(X)[1:4], seen[0], strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted(train, monkeypatch):
+    """One NaN: the parameters stay for this step, the log counts it, and training goes on to a finite end."""
+    recorder = Recorder(monkeypatch)
+    objective = MainLoop.objective
+
+    def broken(loop, X):
+        cost, gradient = objective(loop, X)
+        return (np.float32(np.nan), gradient * np.nan) if loop.state.step == 2 else (cost, gradient)
+
+    monkeypatch.setattr(MainLoop, "objective", broken)
+    folder = train()
+    moved = [not np.array_equal(a, b) for a, b in zip(recorder.thetas, recorder.thetas[1:], strict=False)]
+    assert moved == [True, True, False, True, True]
+    assert [row["skipped_steps"] for row in runs.rows(folder)] == [1, 1]
+    assert all(np.isfinite(list(row.values())).all() for row in runs.rows(folder))
+    arrays = checkpoint.load(folder / "checkpoint.h5")[1]
+    assert arrays["/optimizer/skipped_steps"] == 1
+    assert all(np.isfinite(a).all() for a in arrays.values())
