@@ -16,7 +16,7 @@ from tqdm import tqdm
 from dpm import noise
 from dpm.networks import GaussianNetwork
 
-EXAMPLES = 40_000  # of each step; 160,000 gave no more
+EXAMPLES = 80_000  # of each step; 160,000 gave no more
 ROUNDS = 2  # of mean, mix and variance in turn, each with fresh noise
 SCORINGS = 2  # times that the information is computed anew, and the steps that are made with each
 STEPS_A_SCORING = 3
