@@ -43,7 +43,7 @@ class Diffusion(Brick):
         return int(np.prod(self.picture_shape)) // self.elements_a_pixel
 
     def reverse(self, X_noisy, t):
-        """p(x_{t-1} | x_t) as a distribution of the kernel, the learned part."""
+        """p(x_{t-1} | x_t) as a distribution of the kernel, the learned part (a factor of Eq. 5)."""
         raise NotImplementedError
 
     # ------------------------------------------------------------------ the forward trajectory
@@ -81,7 +81,7 @@ class Diffusion(Brick):
     # ------------------------------------------------------------------ the bound
 
     def get_negL_bound(self, p, q, X_noiseless):
-        """-(K - L_null) of each example estimated from one time each, bits a pixel: (n,).
+        """-(K - L_null) (Eq. 14 and 50) of each example estimated from one time each, bits a pixel: (n,).
 
         p: the model's p(x_{t-1} | x_t), q: the posterior q(x_{t-1} | x_t, x_0) (Eq. 14), X_noiseless: x_0. The KL
         divergence is weighted by the number of terms in the sum over t = 2..T, so its expectation over t is the sum.
@@ -91,7 +91,7 @@ class Diffusion(Brick):
         return nats / self.log_2 * self.elements_a_pixel
 
     def entropy_gain(self, X_noiseless):
-        """H_q(X_T | X_0) - H_q(X_1 | X_0) of each example (Eq. 14), nats for each element: (n,)."""
+        """H_q(X_T | X_0) - H_q(X_1 | X_0) of each example (Eq. 14, 48 and 49), nats for each element: (n,)."""
         # Not [-1]: PyTensor 3.0 to 3.3 compile that index of a joined constant to a wrong value.
         last, first = (
             self.kernel.entropy_marginal(self.beta_bar_arr[t], X_noiseless) for t in (self.trajectory_length, 1)
@@ -104,7 +104,7 @@ class Diffusion(Brick):
         return self.get_negL_bound(self.reverse(X_noisy, t), q, X_noiseless)
 
     def cost(self, X_noiseless, t, N, U, weights):
-        """The weighted mean over examples of cost_single_t: what training makes small, a scalar in bits a pixel.
+        """The weighted mean over examples of cost_single_t: what training makes small (Eq. 15), bits a pixel, a scalar.
 
         weights: (n,); an example of weight 0 does not count, which fills up the last, partial batch.
         """
@@ -113,7 +113,7 @@ class Diffusion(Brick):
     # ------------------------------------------------------------------ the entropy of the reverse steps
 
     def entropy_bounds(self, X_noiseless, t, N):
-        """Lower and upper bound of H_q(X_{t-1} | X_t) (Eq. 23), nats a pixel, from each example: two of (n,).
+        """Both bounds of H_q(X_{t-1} | X_t) (Eq. 23, 29, 34, 35), nats a pixel, from each example: lower, upper, (n,).
 
         They hold for the mean over data that have the prior's mean and variance. N: noise that makes x_{t-1}, on
         which H_q(X_t | X_{t-1}) depends for some kernels.
@@ -124,6 +124,14 @@ class Diffusion(Brick):
         now, before = (self.kernel.entropy_marginal(b, X_noiseless) for b in (beta_bar, beta_bar_previous))
         bounds = (upper + before - now, upper)
         return [self._mean(nats, X_noiseless) * self.elements_a_pixel for nats in bounds]
+
+    def reverse_entropy(self, X_noisy, t):
+        """Entropy of p(x_{t-1} | x_t) at each x_t, nats a pixel: (n,). Its mean over x_t ~ q is H_p(X_{t-1} | X_t).
+
+        For the best p of either kernel, a Gaussian or independent bits, that mean lies within Eq. 23 too, where the
+        bounds hold. X_noisy: x_t.
+        """
+        return self._mean(self.kernel.entropy(self.reverse(X_noisy, t)), X_noisy) * self.elements_a_pixel
 
     def _mean(self, values, like):
         """The mean over the elements of each example, (n,), of values that broadcast to `like`."""

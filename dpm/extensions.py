@@ -10,7 +10,8 @@ from contextlib import suppress
 import numpy as np
 from tqdm import tqdm
 
-from dpm import checkpoint, likelihood, noise, viz
+from dpm import checkpoint, likelihood, noise, viz, viz_bounds
+from dpm.entropies import spread_times, step_entropies
 from dpm.files import replacing
 from dpm.sampler import (
     Posterior,
@@ -32,6 +33,8 @@ COLUMNS = (
     "skipped_steps",
 )
 PICTURES = 49
+ENTROPY_TIMES = 40
+ENTROPY_PICTURES = 12  # of each time: a network of pictures takes a second for all of them
 
 
 def standard_extensions(folder, config, data, flags):
@@ -42,6 +45,7 @@ def standard_extensions(folder, config, data, flags):
         PlotParameters(folder),
         PlotGradients(folder),
         PlotInternalState(folder, data),
+        PlotEntropies(folder, data["test"], ENTROPY_PICTURES),
     ]
     return [
         Monitoring(data["test"]),
@@ -304,6 +308,26 @@ class PlotInternalState:
         for name, value in zip(self.names, function(loop.theta, engine.asarray(noisy), times), strict=True):
             stem = self.folder / f"internal-{name}_batch{loop.state.step:06d}"
             viz.plot_images(_channels_as_pictures(value[:4]), stem.with_suffix(".png"), title=name)
+
+
+class PlotEntropies:
+    """`entropies_batch######.png`: the entropy of reverse steps and its bounds (Eq. 23), and the arrays as .npz.
+
+    Both in bits a pixel (a vector is one), at about 40 times of 2..T, each the mean over `draws` of the examples X.
+    """
+
+    def __init__(self, folder, X, draws):
+        self.folder, self.X, self.draws = folder, X, draws
+
+    def do(self, loop):
+        compiled = loop.compiled
+        times = spread_times(compiled.model.trajectory_length, ENTROPY_TIMES)
+        _, *nats = step_entropies(compiled, loop.theta, self.X, loop.seed, self.draws, times)
+        lower, upper, entropy, error = (values / np.log(2) for values in nats)
+        stem = self.folder / f"entropies_batch{loop.state.step:06d}"
+        np.savez(stem.with_suffix(".npz"), times=times, lower=lower, upper=upper, entropy=entropy, standard_error=error)
+        path, unit = stem.with_suffix(".png"), compiled.model.unit
+        viz_bounds.plot_entropy_bounds(times, lower, upper, entropy, path, unit)
 
 
 class PlotMonitors:

@@ -104,6 +104,13 @@ TRAIN_FLAGS = (
         "",
         "named run: mnist, cifar10, heartbeat or swissroll; sets data, model, batch size",
     ),
+    Flag(
+        "model",
+        str,
+        "reference-2015",
+        "",
+        "network of pictures: reference-2015 as released, or paper-2015 as in appendix D.2",
+    ),
     Flag("faithful", switch, False, "", "train as released in 2015, without the corrections of docs/from-2015.md"),
     Flag("quiet", switch, False, "", "print nothing but errors and the last line", on_resume=True),
 )
@@ -127,7 +134,8 @@ def resolved(given, experiment, face_epochs):
         values |= {"dataset": experiment.dataset, "batch_size": experiment.batch_size, "lr": experiment.lr}
     values |= given
     if experiment is not None:
-        values["model_args"] = experiment.model_args | values["model_args"]
+        of_network = experiment.network_args.get(values["model"], {})
+        values["model_args"] = experiment.model_args | of_network | values["model_args"]
     return values
 
 

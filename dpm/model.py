@@ -1,4 +1,4 @@
-"""DiffusionModel: the released network, schedule and reverse kernel."""
+"""DiffusionModel: network, schedule and reverse kernel of pictures, as released or with the network of the paper."""
 
 import difflib
 import inspect
@@ -12,8 +12,8 @@ from dpm.bricks import SCHEDULE, Constant
 from dpm.diffusion import Diffusion
 from dpm.errors import InputError
 from dpm.kernels.gaussian import Gaussian, GaussianKernel
+from dpm.paper_network import NETWORKS
 from dpm.regression import MLP_conv_dense
-from dpm.util import logit
 
 SMALLEST = {
     "spatial_width": 1,
@@ -31,6 +31,12 @@ SMALLEST = {
     "n_scales": 1,
 }
 LARGEST = {"step1_beta": 0.5, "uniform_noise": np.inf}
+CHOICES = {
+    "kl_terms": ("T-1", "T"),
+    "dense_lower_depth": ("n_layers_dense_lower", "n_layers_conv"),
+    "constants": ("float64", "float32"),
+    "network": tuple(NETWORKS),
+}
 
 
 class DiffusionModel(Diffusion):
@@ -39,13 +45,15 @@ class DiffusionModel(Diffusion):
     Pictures are (n, n_colors, spatial_width, spatial_width), scaled to mean 0 and variance 1. Times are the
     paper's, t = 1..T with T = trajectory_length, one for each picture, shape (n,).
 
-    The arguments are those of 2015 (meanings and defaults in docs/from-2015.md), and three that name where the
+    The arguments are those of 2015 (meanings and defaults in docs/from-2015.md), and four that name where the
     release differs from the paper:
     kl_terms: "T-1" weights a drawn time by the number of terms of Eq. 14, so that the expectation of the cost is
         exactly -(K - L_null); "T" is the release.
     dense_lower_depth: "n_layers_dense_lower", or "n_layers_conv" as in the release, which ignores the former.
     constants: "float64", or "float32" as in the release, which rounds sqrt(n_hidden_conv), sqrt(
         n_hidden_dense_lower_output) and log(2) to single precision even where all else is double.
+    network: "reference-2015", or "paper-2015" as Appendix D.2 describes it: non-linearities, bumps, and how mean and
+        variance are made of the readout (dpm/paper_network.py).
     Raises InputError for a value that is not accepted.
     """
 
@@ -69,6 +77,7 @@ class DiffusionModel(Diffusion):
     kl_terms: str
     dense_lower_depth: str
     constants: str
+    network: str
 
     def __init__(
         self,
@@ -90,12 +99,14 @@ class DiffusionModel(Diffusion):
         kl_terms="T-1",
         dense_lower_depth="n_layers_dense_lower",
         constants="float64",
+        network="reference-2015",
     ):
         arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self.arguments = checked_arguments(arguments)
         for name, value in self.arguments.items():
             setattr(self, name, value)
         self.log_2 = float(np.dtype(self.constants).type(np.log(2)))
+        self.form = NETWORKS[self.network]
         self.temporal_basis = self.generate_temporal_basis()
         self.mlp = MLP_conv_dense(
             n_layers_conv=self.n_layers_conv,
@@ -110,6 +121,7 @@ class DiffusionModel(Diffusion):
             n_scales=self.n_scales,
             n_output=self.n_colors * 2 * self.n_temporal_basis,
             constants=self.constants,
+            form=self.form.layers,
         )
         picture_shape = (self.n_colors, self.spatial_width, self.spatial_width)
         super().__init__("diffusionmodel", [self.mlp], GaussianKernel(), picture_shape, self.n_colors)
@@ -123,7 +135,7 @@ class DiffusionModel(Diffusion):
 
     def generate_temporal_basis(self):
         """The bumps g_j(t) of Eq. 64: (n_temporal_basis, T)."""
-        return schedule.generate_temporal_basis(self.trajectory_length, self.n_temporal_basis)
+        return self.form.bumps(self.trajectory_length, self.n_temporal_basis)
 
     def generate_beta_arr(self):
         """beta_1..beta_T: (T,)."""
@@ -138,13 +150,13 @@ class DiffusionModel(Diffusion):
     def get_mu_sigma(self, X_noisy, t):
         """p(x_{t-1} | x_t): f_mu and the root of f_Sigma of Table C.1, as a Gaussian.
 
-        Released form: the mean is the forward kernel's plus mu_coeff sqrt(beta_t); the variance is
-        sigmoid(beta_coeff / sqrt(T) + logit(beta_t)), near Eq. 65 (the paper's own mean is Eq. 66).
+        As released, the mean is the forward kernel's plus mu_coeff sqrt(beta_t) and the variance
+        sigmoid(beta_coeff / sqrt(T) + logit(beta_t)); the paper's are Eq. 66 and 65 (dpm/paper_network.py).
         """
         mu_coeff, beta_coeff = self.temporal_readout(self.mlp.apply(X_noisy), t)
         beta_forward = self.get_beta_forward(t)
-        beta_reverse = pt.sigmoid(beta_coeff / self.trajectory_length**0.5 + logit(beta_forward))
-        mu = X_noisy * pt.sqrt(1 - beta_forward) + mu_coeff * pt.sqrt(beta_forward)
+        beta_reverse = self.form.variance(beta_coeff, beta_forward, self.trajectory_length)
+        mu = self.form.mean(X_noisy, mu_coeff, beta_forward, beta_reverse)
         return Gaussian(mu, pt.sqrt(beta_reverse))
 
     def temporal_readout(self, Z, t):
@@ -182,12 +194,7 @@ def checked_arguments(arguments):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < largest:
             raise InputError(f"{name}: {value!r} is not accepted; it is a number from 0 to below {largest}")
         checked[name] = float(value)
-    choices = {
-        "kl_terms": ("T-1", "T"),
-        "dense_lower_depth": ("n_layers_dense_lower", "n_layers_conv"),
-        "constants": ("float64", "float32"),
-    }
-    for name, accepted in choices.items():
+    for name, accepted in CHOICES.items():
         if arguments[name] not in accepted:
             raise InputError(f"{name}: {arguments[name]!r} is not accepted; take {' or '.join(accepted)}")
     return checked

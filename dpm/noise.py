@@ -12,7 +12,7 @@ DRAWS = {
     "uniform": lambda rng, shape: rng.random(shape),
 }
 
-ORDER, TRAINING, EVALUATION, SAMPLING, START, LIKELIHOOD, DROPOUT, REFIT = range(8)
+ORDER, TRAINING, EVALUATION, SAMPLING, START, LIKELIHOOD, DROPOUT, REFIT, ENTROPY = range(9)
 
 
 def generator(seed, purpose, *position):

@@ -22,6 +22,7 @@ from dpm.errors import InputError
 from dpm.schedule import signal_shares
 
 WAYS = ("constant", "linear", "alpha_bar", "end", "predicted")
+FARTHEST = 4.5  # nats an element from a step to its product with a prediction's r
 
 
 def exponents(way, beta):
@@ -166,7 +167,14 @@ class Twist:
         kernel = self.model.kernel
         if hasattr(self.log_r, "multiply") and not self.predicted:
             return self.log_r.multiply(kernel, p, self.model.by_example(c))
-        return kernel.perturb(p, lambda x: self._unscaled(x, t), c)
+        product = kernel.perturb(p, lambda x: self._unscaled(x, t), c)
+        if not self.predicted:
+            return product
+        # Where a prediction is steep the perturbation is no small one and would overshoot; Gaussian shifts end at 3
+        # deviations. Any other product than p r_t is as exact a proposal.
+        moved = kernel.kl(product, p).mean(axis=tuple(range(1, p[0].ndim)))
+        share = pt.sqrt(FARTHEST / pt.maximum(moved, FARTHEST))
+        return kernel.perturb(p, lambda x: self._unscaled(x, t), c * share)
 
 
 # ------------------------------------------------------------------ particles

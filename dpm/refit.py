@@ -25,7 +25,7 @@ RIDGE, SCORING_RIDGE = 1e-9, 1e-6  # shares of the mean square of the features
 
 
 def refit(compiled, theta, X, seed, quiet=False, before_step=lambda: None):
-    """theta with the readouts of every step t = 2..T solved for, all else as it is: a new vector.
+    """theta with the readouts of every step t = 2..T solved for (Eq. 15), all else as it is: a new vector.
 
     compiled: a CompiledModel of a VectorDiffusion whose GaussianNetwork has a readout a step; X: scaled examples
     (n, d). The examples and their noise depend on (seed, round, t) alone. before_step: called before each t.

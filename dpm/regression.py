@@ -1,7 +1,10 @@
-"""The released network of Appendix D.2: multi-scale convolutions beside a dense path, then a dense layer a pixel.
+"""The network of Appendix D.2: multi-scale convolutions beside a dense path, then a dense layer a pixel.
 
-Names are those of the 2015 repository. Where it differs from the paper's text, see docs/from-2015.md.
+Names are those of the 2015 repository, and so is what is done unless other Layers are given. Where it differs from
+the paper's text, see docs/paper-and-release.md.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import pytensor.tensor as pt
@@ -22,6 +25,24 @@ class LeakyRelu(Brick):
 
     def apply(self, x):
         return pt.switch(x > 0, x, self.slope * x)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What differs between the layers of the release, the defaults, and those of D.2's text.
+
+    scale_activation: class of the brick behind each scale's convolution; sum_activation: behind the sum over the
+    scales; sum_divided: whether that sum is divided by their number; dense_activation: behind each dense layer, the
+    readout excepted.
+    """
+
+    scale_activation: type[Brick] = LeakyRelu
+    sum_activation: type[Brick] = Identity
+    sum_divided: bool = True
+    dense_activation: type[Brick] = LeakyRelu
+
+
+RELEASED_LAYERS = Layers()
 
 
 def downsample(x, scale):
@@ -49,12 +70,13 @@ class MultiScaleConvolution(Brick):
     scales; the paper's text applies one softplus after the sum.
     """
 
-    def __init__(self, layer, num_channels, num_filters, spatial_width, num_scales):
+    def __init__(self, layer, num_channels, num_filters, spatial_width, num_scales, form=RELEASED_LAYERS):
         self.num_scales = num_scales
+        self.divisor = num_scales if form.sum_divided else 1
         self.layers = [
             ConvolutionalActivation(
                 f"layer{layer}_scale{scale}",
-                LeakyRelu(),
+                form.scale_activation(),
                 filter_size=FILTER_SIZE,
                 num_filters=num_filters,
                 num_channels=num_channels,
@@ -62,24 +84,26 @@ class MultiScaleConvolution(Brick):
             )
             for scale in range(num_scales)
         ]
-        super().__init__("multiscaleconvolution", self.layers)
+        self.sum_activation = form.sum_activation()
+        super().__init__("multiscaleconvolution", [*self.layers, self.sum_activation])
 
     def apply(self, x):
         """x: (n, width, width, channels); returns (n, width, width, filters)."""
-        total = None
-        for scale in reversed(range(self.num_scales)):
+        coarsest = self.num_scales - 1
+        total = self.layers[coarsest].apply(downsample(x, coarsest))
+        for scale in reversed(range(coarsest)):
             part = self.layers[scale].apply(downsample(x, scale))
-            total = part if total is None else upsample(total) + part
-        return total / self.num_scales
+            total = upsample(total) + part
+        return self.sum_activation.apply(total / self.divisor)
 
 
 class MultiLayerConvolution(Brick):
     """Multi-scale convolutions one after the other."""
 
-    def __init__(self, n_layers, n_hidden, spatial_width, n_colors, n_scales):
+    def __init__(self, n_layers, n_hidden, spatial_width, n_colors, n_scales, form=RELEASED_LAYERS):
         channels = [n_colors] + [n_hidden] * n_layers
         self.layers = [
-            MultiScaleConvolution(i, channels[i], n_hidden, spatial_width, n_scales) for i in range(n_layers)
+            MultiScaleConvolution(i, channels[i], n_hidden, spatial_width, n_scales, form) for i in range(n_layers)
         ]
         super().__init__("multilayerconvolution", self.layers)
 
@@ -109,6 +133,7 @@ class MLP_conv_dense(Brick):
         n_scales,
         n_output,
         constants="float64",
+        form=RELEASED_LAYERS,
     ):
         if spatial_width % 2 ** (n_scales - 1):
             blocks = 2 ** (n_scales - 1) if n_scales <= 64 else f"2^{n_scales - 1}"  # few digits in the message
@@ -124,13 +149,13 @@ class MLP_conv_dense(Brick):
         self.mlp_conv: MultiLayerConvolution | None = None
         self.mlp_dense_lower: MLP | None = None
         if n_hidden_conv > 0 and n_layers_conv > 0:
-            self.mlp_conv = MultiLayerConvolution(n_layers_conv, n_hidden_conv, spatial_width, n_colors, n_scales)
+            self.mlp_conv = MultiLayerConvolution(n_layers_conv, n_hidden_conv, spatial_width, n_colors, n_scales, form)
         if n_hidden_dense_lower > 0 and n_layers_dense_lower > 0:
             pixels = spatial_width**2
             hidden = [n_hidden_dense_lower] * (n_layers_dense_lower - 1)
             dims = [n_colors * pixels, *hidden, pixels * n_hidden_dense_lower_output]
-            relus = [LeakyRelu() for _ in range(n_layers_dense_lower)]
-            self.mlp_dense_lower = MLP("MLP dense lower", relus, dims)
+            activations = [form.dense_activation() for _ in range(n_layers_dense_lower)]
+            self.mlp_dense_lower = MLP("MLP dense lower", activations, dims)
         features = (n_hidden_conv if self.mlp_conv else 0) + (
             n_hidden_dense_lower_output if self.mlp_dense_lower else 0
         )
@@ -141,7 +166,7 @@ class MLP_conv_dense(Brick):
                 "the dense path is left; one needs units and layers > 0"
             )
         dims = [features, *[n_hidden_dense_upper] * (n_layers_dense_upper - 1), n_output]
-        activations = [LeakyRelu() for _ in range(n_layers_dense_upper - 1)] + [Identity()]
+        activations = [form.dense_activation() for _ in range(n_layers_dense_upper - 1)] + [Identity()]
         self.mlp_dense_upper = MLP("MLP dense upper", activations, dims)
         paths = [path for path in (self.mlp_conv, self.mlp_dense_lower) if path]
         super().__init__("mlp_conv_dense", [*paths, self.mlp_dense_upper])

@@ -77,7 +77,7 @@ def particles(options, compiled, theta, loaded):
         print(
             f"log Z = {r.log_Z:.4f} +- {r.log_Z_error:.4f} nats; effective sample size {r.effective[-1]:.0f} of "
             f"{options.particles} at the end, at least {r.effective[least]:.0f} (after {least} steps), "
-            f"resampled {r.resamplings} times"
+            f"resamplings: {r.resamplings}"
         )
     X = loaded.scaling.inverse(r.samples.astype(np.float64))
     return X, {"log_Z": r.log_Z, "log_Z_error": r.log_Z_error, "effective": r.effective}

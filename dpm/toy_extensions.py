@@ -6,7 +6,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dpm import likelihood, viz_toys
-from dpm.extensions import Checkpoint, EveryN, Monitoring, PlotMonitors, Printing, WriteLog
+from dpm.extensions import Checkpoint, EveryN, Monitoring, PlotEntropies, PlotMonitors, Printing, WriteLog
 from dpm.files import replacing
 from dpm.noise import PictureNoise
 from dpm.refit import refit
@@ -15,6 +15,7 @@ from dpm.toys import TOYS
 
 EVALUATIONS = 4_000_000  # of single terms of K for a reported bound
 SAMPLES = 2000
+ENTROPY_EXAMPLES = 20_000  # of each time: rare flips decide the entropy of bits at small t
 STATES_SHOWN = 6
 
 
@@ -30,6 +31,7 @@ def toy_extensions(folder, config, data, flags):
         WriteLog(folder),
         Checkpoint(folder, config),
         EveryN(PlotTrajectories(folder, data, flags["experiment"]), every, flags["plot_before_training"]),
+        EveryN(PlotEntropies(folder, data["test"], ENTROPY_EXAMPLES), every),
         EveryN(PlotMonitors(folder), every),
         EveryN(Bound(folder, known, data["test"], flags["quiet"]), every),
     ]

@@ -26,8 +26,8 @@ class Toy:
     make(arguments, rng, n): n examples, (n, size); build(arguments): the VectorDiffusion; truth(arguments) and
     ceiling(arguments, model's beta): bits an example. arguments: what --model-args may change, with its defaults;
     forms: named sets of other defaults, the first none. choices: the accepted values of those that are names; only:
-    those that have a meaning only where another has a certain value. units: what is printed of the data. batch_size,
-    lr, epochs, n_train, n_test: of training.
+    those that have a meaning only where another has a certain value; most: what some numbers must be below. units: what
+    is printed of the data. batch_size, lr, epochs, n_train, n_test: of training.
     """
 
     make: Any
@@ -38,6 +38,7 @@ class Toy:
     forms: dict
     choices: dict
     only: dict
+    most: dict
     units: str
     batch_size: int = 4000
     lr: float = 3e-3
@@ -48,7 +49,7 @@ class Toy:
     def checked(self, given):
         """All arguments with a value; raises InputError for an unknown name or a value that is not accepted."""
         form = given.get("form", next(iter(self.forms)))
-        if form not in self.forms:
+        if not isinstance(form, str) or form not in self.forms:
             raise InputError(f"--model-args form={form!r}: accepted: {', '.join(self.forms)}")
         defaults = {"form": form} | self.arguments | self.forms[form]
         checked = defaults | known_names(given, defaults)
@@ -65,15 +66,20 @@ class Toy:
     def _checked(self, name, value):
         default = self.arguments[name]
         if name in self.choices:
-            if value not in self.choices[name]:
+            if not isinstance(value, str) or value not in self.choices[name]:
                 raise InputError(f"--model-args {name}={value!r}: accepted: {', '.join(self.choices[name])}")
             return value
         if type(default) is int:
             # K is a sum over t = 2..T (Eq. 14).
             return whole_number(name, value, 2 if name == "trajectory_length" else 1)
-        if isinstance(value, bool) != isinstance(default, bool) or not isinstance(value, (int, float)):
-            raise InputError(f"--model-args {name}={value!r}: accepted: a {type(default).__name__}")
-        return value
+        if type(default) is bool:
+            if not isinstance(value, bool):
+                raise InputError(f"--model-args {name}={value!r}: accepted: True or False")
+            return value
+        most = self.most.get(name, np.inf)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < most:
+            raise InputError(f"--model-args {name}={value!r}: accepted: a number above 0 and below {most:g}")
+        return float(value)
 
     def model(self, given):
         """The VectorDiffusion of --model-args, with all its arguments in `arguments`, as DiffusionModel has them."""
@@ -110,6 +116,11 @@ def swiss_roll_schedule(a):
         return np.concatenate([[beta_1], schedules.released(T)[1:]])
     if a["schedule"] == "even_log_snr":
         return truth.even_log_snr_schedule(T, beta_1, FINAL_SNR)
+    if T > truth.GRID + 1:
+        raise InputError(
+            f"--model-args trajectory_length={T} is too long for schedule='best'; take up to {truth.GRID + 1}, or "
+            "another schedule"
+        )
     return truth.best_schedule(a["noise"], T, np.random.default_rng(0), beta_1, a["covariance"])
 
 
@@ -153,6 +164,7 @@ TOYS = {
         },
         choices={"network": tuple(BIT_NETWORKS), "activation": ("tanh", "sigmoid")},
         only={},
+        most={},
         units="bits; diffused as they are",
     ),
     "swissroll": Toy(
@@ -192,6 +204,7 @@ TOYS = {
             "schedule": ("best", "even_log_snr", "released"),
         },
         only={"layers": ("hidden_kind", "mlp"), "spread": ("hidden_kind", "mlp")},
+        most={"noise": 1, "beta_1_share": 1},
         units="each dimension has mean 0 and variance 1",
         lr=1e-5,
         epochs=10,

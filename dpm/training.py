@@ -24,6 +24,7 @@ from dpm.main_loop import MainLoop
 from dpm.model import DiffusionModel, known_names
 from dpm.objective import CompiledModel
 from dpm.optimizers import Adam, RMSProp
+from dpm.paper_network import NETWORKS
 from dpm.toy_extensions import toy_extensions
 from dpm.toys import TOYS, decay_to_zero, toy_data
 from dpm.util import create_log_dir
@@ -80,6 +81,7 @@ def new_flags(given):
         return toy_flags(TOYS[name], given), EXACT
     face = RELEASED if given.get("faithful") else EXACT
     flags = resolved(given, EXPERIMENTS.get(name), face.epochs)
+    check_network(flags, face)
     for key in set(known_names(flags["model_args"])) & set(face.model_arguments):
         raise InputError(
             f"--model-args {key}={flags['model_args'][key]!r} contradicts --faithful, which sets "
@@ -88,9 +90,23 @@ def new_flags(given):
     return flags, face
 
 
+def check_network(flags, face):
+    """Raise InputError for a --model that is unknown, contradicts --faithful, or is named in --model-args instead."""
+    name = flags["model"]
+    if name not in NETWORKS:
+        raise InputError(f"--model: {name!r} is unknown; accepted: {', '.join(NETWORKS)}")
+    if face.model_arguments.get("network", name) != name:
+        raise InputError(
+            f"--model {name} contradicts --faithful, which trains {face.model_arguments['network']} as released; "
+            "leave one out"
+        )
+    if "network" in flags["model_args"]:
+        raise InputError("--model-args network: the network is named by --model; give it there")
+
+
 def toy_flags(toy, given):
     """All flags of a toy problem. Raises InputError for one that has no meaning there."""
-    for key in ("dataset", "data_path", "faithful", "dropout_rate"):
+    for key in ("dataset", "model", "data_path", "faithful", "dropout_rate"):
         if given.get(key):
             raise InputError(
                 f"--{key.replace('_', '-')} {given[key]} contradicts --experiment {given['experiment']}, which makes "
@@ -105,7 +121,8 @@ def toy_flags(toy, given):
 
 def resumed_flags(given, config):
     """(all flags, face) of a run that goes on: the saved ones, and those that may change as given."""
-    flags = dict(config["flags"])
+    # A run from before a flag was there has its default.
+    flags = {flag.key: flag.default for flag in TRAIN_FLAGS} | config["flags"]
     for flag in TRAIN_FLAGS:
         if flag.key not in given or flag.key == "resume_file":
             continue
@@ -188,7 +205,8 @@ def build_model(flags, face, data):
             raise InputError(
                 f"--model-args {key}={flags['model_args'][key]!r} contradicts the data, whose {key} is {arguments[key]}"
             )
-    return DiffusionModel(**(arguments | face.model_arguments | known_names(flags["model_args"])))
+    arguments |= {"network": flags["model"]} | face.model_arguments
+    return DiffusionModel(**(arguments | known_names(flags["model_args"])))
 
 
 def grey_level(face, data):
@@ -275,7 +293,8 @@ def summary(loop, data, engine, seconds, folder):
     lines = [
         f"data     {data['name']} from {data['path']}: {len(data['train'])} train, {len(data['test'])} test, {shape}",
         f"         {data['units']}",
-        f"model    {loop.compiled.layout.size:,} parameters, T = {model.trajectory_length}, "
+        f"model    {model.arguments['network']}: {loop.compiled.layout.size:,} parameters, "
+        f"T = {model.trajectory_length}, "
         f"trained {'as released' if loop.face is RELEASED else 'with the corrections'} (docs/from-2015.md)",
         f"engine   {engine}; compiled in {seconds:.1f} s",
         f"training {loop.epoch_length} steps an epoch, {loop.epochs} epochs, from step {loop.state.step}; "

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 
-from dpm.viz import BLUE, _charts, _rendered, _target, _write
+from dpm.viz import BLUE, _charts, _rendered, _target, _whole_ticks, _write
 
 ROWS = 40
 
@@ -13,7 +13,7 @@ def save_vectors(X, stem, **more):
     """Write `<stem>.npz`, the vectors under the key X beside the arrays `more`, and their picture `<stem>.png`.
 
     X: (n, size) in data units. Two numbers are a point each; others a row each, the first 40, from white at the
-    smallest value to black at the largest, above the mean of all. Returns both paths.
+    smallest value (0 or below) to black at the largest (1 or above), over the means of all. Returns both paths.
     """
     arrays, picture = _target(f"{stem}.npz", ".npz"), _target(f"{stem}.png", ".png")
     buffer = io.BytesIO()
@@ -26,7 +26,10 @@ def save_vectors(X, stem, **more):
 def _points(X):
     figure, axes = _charts(5, 5, 1, 1)
     axes.plot(*X.T, ".", color=BLUE, markersize=2)
-    axes.set(aspect="equal", xlabel="$x_1$", ylabel="$x_2$")
+    low, high = X.min(), X.max()
+    margin = 0.05 * (high - low) + 0.01
+    limits = low - margin, high + margin  # of both axes: a narrow cloud is seen as narrow
+    axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel="$x_1$", ylabel="$x_2$")
     return figure
 
 
@@ -37,4 +40,5 @@ def _sequences(X):
     rows.set(ylabel="samples", yticks=[])
     means.bar(np.arange(X.shape[1]), X.mean(axis=0), color=BLUE)
     means.set(xlabel="element", ylabel="mean", ylim=(low, high))
+    means.xaxis.set_major_locator(_whole_ticks())
     return figure

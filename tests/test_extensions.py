@@ -42,6 +42,19 @@ def test_pictures_are_made_every_n_epochs(base):
                 assert image.size > (40, 40)
 
 
+def test_the_entropies_of_reverse_steps_are_drawn_between_their_bounds(base):
+    """Eq. 23 at every t = 2..T, bits a pixel: the upper bound is log2(2 pi e beta_t) / 2 (T = 10)."""
+    folder, _, _ = runs.complete(base)
+    assert (folder / "entropies_batch000003.png").is_file()
+    with np.load(folder / "entropies_batch000006.npz") as file:
+        found = {name: file[name] for name in file}
+    np.testing.assert_array_equal(found["times"], np.arange(2, 11))
+    beta = 1 / np.linspace(10, 2, 10)[1:]
+    np.testing.assert_allclose(found["upper"], np.log2(2 * np.pi * np.e * beta) / 2, atol=1e-3)
+    assert np.all(found["lower"] < found["upper"])
+    assert all(found[name].shape == (9,) and np.isfinite(found[name]).all() for name in ("entropy", "standard_error"))
+
+
 def test_the_arrays_of_samples_are_in_the_units_of_the_data(base):
     folder, _, _ = runs.complete(base)
     known = runs.pixels(runs.TEST, seed=1) / 255

@@ -93,8 +93,14 @@ def test_the_first_rate_is_a_share_of_the_noise(schedule):
         ("swissroll", {"hidden_kind": "rbf", "spread": 1.0}, "spread=1.0 has no meaning with hidden_kind='rbf'"),
         ("swissroll", {"form": "paper", "layers": 2}, "layers=2 has no meaning with hidden_kind='rbf'"),
         ("swissroll", {"trajectory_length": 1}, "trajectory_length: 1 is too small; accepted: 2 or more"),
-        ("swissroll", {"learn_beta": 1}, "learn_beta=1: accepted: a bool"),
-        ("swissroll", {"noise": "much"}, "noise='much': accepted: a float"),
+        ("swissroll", {"form": ["paper"]}, r"form=\['paper'\]: accepted: further, paper"),
+        ("swissroll", {"learn_beta": 1}, "learn_beta=1: accepted: True or False"),
+        ("swissroll", {"noise": "much"}, "noise='much': accepted: a number above 0 and below 1"),
+        ("swissroll", {"noise": 10**400}, "accepted: a number above 0 and below 1"),
+        ("swissroll", {"noise": 1.0}, "noise=1.0: accepted: a number above 0 and below 1"),
+        ("swissroll", {"spread": float("nan")}, "spread=nan: accepted: a number above 0"),
+        ("swissroll", {"spread": -1.0}, "spread=-1.0: accepted: a number above 0"),
+        ("swissroll", {"beta_1_share": 10.0}, "beta_1_share=10.0: accepted: a number above 0 and below 1"),
         ("heartbeat", {"hidden": 2.5}, "hidden: 2.5 is not a whole number"),
         ("heartbeat", {"network": "mlp"}, "network='mlp': accepted: bits, rates, plain_rates"),
     ],
@@ -102,6 +108,11 @@ def test_the_first_rate_is_a_share_of_the_noise(schedule):
 def test_arguments_that_are_not_accepted_are_named(name, given, message):
     with pytest.raises(InputError, match=message):
         TOYS[name].checked(given)
+
+
+def test_a_chain_too_long_for_the_best_schedule_is_refused():
+    with pytest.raises(InputError, match="trajectory_length=200 is too long for schedule='best'; take up to 161"):
+        model("swissroll", trajectory_length=200)
 
 
 def test_the_learning_rate_stays_for_half_of_training_and_falls_to_0():

@@ -45,12 +45,12 @@ class BinomialKernel:
             raise InputError(f"{name}: {X[wrong][0]} among the values; accepted: 0 and 1")
 
     def forward_step(self, x_previous, beta):
-        """q(x_t | x_{t-1}): a bit stays with probability 1 - beta and is drawn anew otherwise (Table C.1)."""
+        """q(x_t | x_{t-1}): a bit stays with probability 1 - beta and is drawn anew otherwise (Eq. 2)."""
         one, zero = self._rates(x_previous, beta)
         return Bernoulli(_log(one) - _log(zero))
 
     def forward_marginal(self, x_0, beta_bar):
-        """q(x_t | x_0): t forward steps at once, one step of rate beta_bar."""
+        """q(x_t | x_0): t forward steps at once, one step of rate beta_bar (Eq. 3 with those between summed out)."""
         return self.forward_step(x_0, beta_bar)
 
     def posterior(self, x_0, x_t, beta, beta_bar, beta_bar_previous):
@@ -113,6 +113,11 @@ class BinomialKernel:
         """
         return self.entropy_marginal(beta, x_previous)
 
+    def entropy(self, p):
+        """Entropy of p, nats for each element: of a reverse step, what Eq. 23 bounds on average."""
+        # No difference of large terms, as softplus(logit) - logit sigmoid(logit) would be.
+        return pt.sigmoid(p.logit) * pt.softplus(-p.logit) + pt.sigmoid(-p.logit) * pt.softplus(p.logit)
+
     def prior(self, like):
         """pi(x_T), Eq. 4: the base rate in the shape of `like`."""
         logit = np.log(self.base_rate) - np.log1p(-self.base_rate)
@@ -120,7 +125,7 @@ class BinomialKernel:
         return Bernoulli(pt.full_like(like, pt.constant(np.asarray(logit, dtype=like.dtype))))
 
     def prior_entropy(self):
-        """H_p(X_T), nats for each element (Eq. 14, B.1); a number."""
+        """H_p(X_T), nats for each element (Eq. 14 and 42); a number."""
         r = self.base_rate
         return float(-(r * np.log(r) + (1 - r) * np.log1p(-r)))
 

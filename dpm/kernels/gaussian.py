@@ -71,12 +71,16 @@ class GaussianKernel:
         """H_q(X_t | X_{t-1}), nats for each element (Eq. 23); the same for every x_{t-1}."""
         return 0.5 * (LOG_2PI_E + pt.log(beta))
 
+    def entropy(self, p):
+        """Entropy of p, nats for each element: of a reverse step, what Eq. 23 bounds on average."""
+        return 0.5 * LOG_2PI_E + pt.log(p.sigma)
+
     def prior(self, like):
         """pi(x_T), Eq. 4: zero mean and unit deviation in the shape of `like`."""
         return Gaussian(pt.zeros_like(like), pt.ones_like(like))
 
     def prior_entropy(self):
-        """H_p(X_T), nats for each element (Eq. 14, B.1); a number."""
+        """H_p(X_T), nats for each element (Eq. 14 and 42); a number."""
         return 0.5 * LOG_2PI_E
 
     def log_prob(self, p, x):

@@ -196,6 +196,7 @@ def test_every_method_and_its_gradient_is_finite_at_the_largest_logits():
             kernel.log_prob(p, x),
             kernel.entropy_marginal(beta_bar, pt.sigmoid(l_p)),
             kernel.entropy_step(beta, pt.sigmoid(l_p)),
+            kernel.entropy(p),
             kernel.posterior(pt.sigmoid(l_p), x, beta, beta_bar, before).logit,
             kernel.mixture(l_p, x, beta, beta_bar, before).logit,
             kernel.multiply(p, x, beta).logit,

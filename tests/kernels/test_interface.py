@@ -105,12 +105,13 @@ def test_kl_is_the_mean_log_ratio(case, q, p):
 @lightly
 @given(x=units, beta=rates)
 def test_entropies_are_mean_negative_logs(case, x, beta):
-    """H_q(X_t|X_0) and H_q(X_t|X_{t-1}) of a given x (Eq. 14 and 23)."""
+    """H_q(X_t|X_0) and H_q(X_t|X_{t-1}) of a given x (Eq. 14 and 23), and the entropy of any distribution."""
     x, beta, kernel = constant(case.x(x)), constant(beta), case.kernel
     log_q = case.log_table(kernel.forward_marginal(x, beta))
     expected = -case.sum(np.exp(log_q) * log_q)
     assert float(value(kernel.entropy_marginal(beta, x))) == pytest.approx(expected, abs=1e-12)
     assert float(value(kernel.entropy_step(beta, x))) == pytest.approx(expected, abs=1e-12)
+    assert float(value(kernel.entropy(kernel.forward_marginal(x, beta)))) == pytest.approx(expected, abs=1e-12)
 
 
 @each
@@ -231,6 +232,7 @@ def test_every_method_keeps_float32_and_is_finite_at_both_ends(case):
             kernel.kl(marginal, prior),
             kernel.entropy_marginal(beta_bar, x_0),
             kernel.entropy_step(beta, x),
+            kernel.entropy(marginal),
             kernel.log_prob(marginal, x),
             kernel.log_normaliser(q, x_0, before),
             kernel.sample(q, N),

@@ -23,8 +23,8 @@ FOLDER = Path(dpm.__file__).parent
 COMPILED = {"gaussian": compiled_vectors, "binomial": compiled_bits}
 
 
-USERS = ["diffusion", "vectors", "sampler", "likelihood", "posterior", "objective", "main_loop"]
-KERNELS = r"\b(?:\w*Kernel|Gaussian|FullGaussian|Bernoulli|isinstance|hasattr|binary)\b"
+USERS = ["diffusion", "vectors", "sampler", "likelihood", "posterior", "objective", "entropies", "main_loop"]
+KERNELS = r"\b(?:\w*Kernel|Gaussian|FullGaussian|Bernoulli|isinstance|binary)\b|hasattr \( [\w .]*kernel"
 
 
 def code(module):
