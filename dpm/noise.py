@@ -6,6 +6,8 @@ sees the same draws. Values are drawn in double precision and rounded by the cal
 
 import numpy as np
 
+DRAWN_AHEAD = 4_000_000  # numbers, 32 MB
+
 # What the noise of a kernel is drawn by: functions of a Generator and a shape.
 DRAWS = {
     "normal": lambda rng, shape: rng.standard_normal(shape),
@@ -61,13 +63,24 @@ def picture_noise(seed, purpose, indices, shape, kind, draw=0):
 class PictureNoise:
     """A stream of the kernel's noise for each picture of a sample, by its number; kind: a key of DRAWS.
 
-    Picture i gets the same noise however many others are drawn with it.
+    Picture i gets the same noise however many others are drawn with it. All draws have one shape.
     """
 
     def __init__(self, seed, first, n, kind="normal"):
         self._draw = DRAWS[kind]
         self._generators = [generator(seed, SAMPLING, i) for i in range(first, first + n)]
+        self._ahead = iter(())
 
     def __call__(self, shape):
         """The next draw of shape (n, c, h, w)."""
-        return np.stack([self._draw(rng, shape[1:]) for rng in self._generators])
+        draw = next(self._ahead, None)
+        if draw is None:
+            # Many at once, the same numbers as one after the other: a call for each picture and step would take longer
+            # than a step of a small model.
+            count = max(1, DRAWN_AHEAD // int(np.prod(shape)))
+            parts = [self._draw(rng, (count, *shape[1:])) for rng in self._generators]
+            self._ahead = iter(np.stack(parts, axis=1))
+            draw = next(self._ahead)
+        if draw.shape != tuple(shape):
+            raise ValueError(f"shape: {tuple(shape)}, but the draws before were {draw.shape}; they must be alike")
+        return draw

@@ -56,3 +56,17 @@ def test_sample_noise_advances_and_does_not_depend_on_the_number():
         draw, single = many((4, 1, 2, 2)), few((1, 1, 2, 2))
         np.testing.assert_array_equal(draw[2:3], single)
     assert not np.array_equal(draw, many((4, 1, 2, 2)))
+
+
+@pytest.mark.parametrize("kind", noise.DRAWS)
+def test_drawing_ahead_gives_the_numbers_of_one_draw_after_the_other(monkeypatch, kind):
+    """A seed's samples stay what they were, however many steps are drawn at once."""
+    draws = []
+    for ahead in (1, 30, 4_000_000):
+        monkeypatch.setattr(noise, "DRAWN_AHEAD", ahead)
+        source = noise.PictureNoise(5, 0, 2, kind)
+        draws.append([source((2, 3)) for _ in range(12)])
+    np.testing.assert_array_equal(draws[0], draws[1])
+    np.testing.assert_array_equal(draws[0], draws[2])
+    with pytest.raises(ValueError, match="must be alike"):
+        source((2, 4))
