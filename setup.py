@@ -12,6 +12,7 @@ setup(
     install_requires=[
         "pytensor>=3.0,<4",
         "numpy",
+        "scipy",
         "h5py",
         "tqdm",
         "matplotlib",
@@ -19,7 +20,7 @@ setup(
     ],
     extras_require={
         "jax": ["jax"],
-        "test": ["pytest", "hypothesis", "ruff", "mypy", "scipy"],
+        "test": ["pytest", "hypothesis", "ruff", "mypy"],
         "embed": ["mlxtend"],
     },
 )
