@@ -1,0 +1,166 @@
+"""SFO: passes on the golden problems, noise, one parameter, and what happens to bad steps."""
+
+import numpy as np
+import pytest
+
+from dpm.optimizers import LBFGS, SFO
+from tests.optimizers.problems import (
+    golden_autoencoder,
+    golden_quadratics,
+    logistic_regression,
+    passes_to_reach,
+    quadratics,
+)
+
+
+def sfo(problem, seed, **more):
+    return SFO(problem.f_df, problem.start, problem.references, rng=np.random.default_rng(seed), **more)
+
+
+def median_passes(problem, tolerances, most, seeds=5, **more):
+    return np.median(
+        [passes_to_reach(sfo(problem, s, **more), problem, tolerances, most) for s in range(seeds)], axis=0
+    )
+
+
+def test_golden_quadratics():
+    """The 2014 code needs 1-2, 7-7.5 and 9.6-10.6 passes."""
+    assert (median_passes(golden_quadratics(), (1e-2, 1e-4, 1e-6), 12) <= [2, 8, 11]).all()
+
+
+def test_golden_autoencoder():
+    """The 2014 code needs 1-2 passes; 230 parameters in a subspace of 93 dimensions."""
+    assert median_passes(golden_autoencoder(), (1e-2,), 3) <= 2
+
+
+def test_logistic_regression_needs_fewer_passes_than_lbfgs():
+    problem = logistic_regression()
+    lbfgs = LBFGS(problem.f_df, problem.start, problem.references)
+    theirs = passes_to_reach(lbfgs, problem, (1e-6,), 60)[0]
+    for seed in range(3):
+        assert passes_to_reach(sfo(problem, seed), problem, (1e-6,), 30)[0] < theirs / 2
+
+
+@pytest.mark.parametrize(("deviation", "bar"), [(0.1, 0.03), (1.0, 0.46)])
+def test_noise_in_the_gradients(deviation, bar):
+    """Ten quadratics of six parameters after 30 passes, above the minimum; never NaN on the way."""
+    for seed in range(4):
+        problem, rng = quadratics(seed=seed), np.random.default_rng(100 + seed)
+
+        def f_df(x, i, problem=problem, rng=rng):
+            f, gradient = problem.f_df(x, i)
+            return f, gradient + deviation * rng.standard_normal(len(x))
+
+        optimizer = SFO(f_df, problem.start, problem.references, rng=np.random.default_rng(seed))
+        for _ in range(300):
+            optimizer.step()
+            assert np.isfinite(optimizer.theta).all()
+        assert problem.total(optimizer.theta) - problem.least <= bar
+
+
+@pytest.mark.parametrize("start", [0.0, 0.5, 3.0])
+def test_one_parameter_and_five_quadratics(start):
+    """The 2014 code fails in two of nine such runs."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        a, c = rng.uniform(0.1, 3, 5), rng.standard_normal(5)
+
+        def f_df(x, i, a=a, c=c):
+            return 0.5 * a[i] * (x - c[i]) ** 2, a[i] * (x - c[i])
+
+        theta = SFO(f_df, start, range(5), rng=np.random.default_rng(seed)).optimize(num_passes=12)
+        assert theta == pytest.approx(a @ c / a.sum(), abs=1e-6)
+
+
+def test_the_active_set_grows_from_init_subf_to_all():
+    problem = golden_quadratics()
+    optimizer = sfo(problem, 0, init_subf=3)
+    grown = [optimizer.active]
+    for _ in range(300):
+        optimizer.step()
+        assert (optimizer.quadratics.counts[optimizer.active :] == 0).all()
+        grown.append(optimizer.active)
+    assert grown[0] == 3
+    assert set(np.diff(grown)) == {0, 1}
+    assert grown[-1] == 40
+
+
+@pytest.mark.parametrize("start", [0.1, -3.0, 20.0])
+def test_a_step_that_rises_is_taken_back_and_its_subfunction_looked_at_again(start):
+    """f = x^4 / 4 - x: flat at 0.1, so that its quadratic leads far too far, again and again."""
+    points = []
+
+    def f_df(x, i):
+        points.append(x)
+        return x**4 / 4 - x, x**3 - 1
+
+    optimizer = SFO(f_df, start, [0], rng=np.random.default_rng(0))
+    taken_back = 0
+    for _ in range(60):
+        optimizer.step()
+        if optimizer.rejected > taken_back:
+            taken_back = optimizer.rejected
+            assert optimizer.theta != points[-1]
+            optimizer.step()
+            assert points[-1] == optimizer.theta
+    assert taken_back > 0
+    assert optimizer.theta == pytest.approx(1, abs=1e-6)
+
+
+def test_the_longest_step_is_limited():
+    """By the mean of the last steps taken, from the fourth on: some steps reach the limit and none passes it."""
+    problem = quadratics(number=12, seed=3)
+    optimizer = sfo(problem, 0, max_step_length_ratio=0.5)
+    reached = 0
+    for _ in range(60):
+        optimizer.step()
+        if len(optimizer.lengths) >= 4:
+            length = np.linalg.norm(optimizer.proposal - optimizer.at)
+            limit = 0.5 * optimizer.lengths.mean()
+            assert length <= limit * (1 + 1e-12)
+            reached += length > 0.99 * limit
+    assert reached > 5
+
+
+def test_a_subfunction_that_stays_not_finite_does_not_hold_up_the_others():
+    problem = quadratics()
+    calls = 0
+
+    def f_df(x, i):
+        nonlocal calls
+        calls += 1
+        f, gradient = problem.f_df(x, i)
+        return (np.nan, gradient) if i == 4 and calls > 60 else (f, gradient)
+
+    optimizer = SFO(f_df, problem.start, problem.references, rng=np.random.default_rng(0))
+    theta = optimizer.optimize(num_passes=60)
+    assert np.isfinite(theta).all()
+    assert optimizer.skipped_steps > 0
+    assert problem.total(theta) - problem.least < 1e-3 * (problem.total(problem.start) - problem.least)
+
+
+@pytest.mark.parametrize("selection", ["distance both", "distance single", "distance total", "random"])
+def test_every_way_to_choose_converges(selection):
+    problem = quadratics()
+    theta = sfo(problem, 0, subfunction_selection=selection).optimize(num_passes=25)
+    np.testing.assert_allclose(theta, problem.best, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "accepted"),
+    [
+        ("max_history_terms", 0, "a whole number above 0"),
+        ("max_history_terms", 2.5, "a whole number above 0"),
+        ("hess_max_dev", 0.5, "a number of at least 1"),
+        ("hessian_init", -1.0, "a number above 0"),
+        ("init_subf", 0, "a whole number above 0"),
+        ("max_gradient_noise", 0, "a number above 0"),
+        ("max_step_length_ratio", np.inf, "a number above 0"),
+        ("minimum_step_length", "1", "a number above 0"),
+        ("subfunction_selection", "nearest", "distance both, distance single, distance total, random"),
+        ("max_subspace", 3, "a whole number of at least 22"),
+    ],
+)
+def test_arguments_that_are_not_usable_are_refused(name, value, accepted):
+    with pytest.raises(ValueError, match=rf"{name}=.*; accepted: {accepted}"):
+        SFO(lambda x, i: (x, x), 1.0, [0], **{name: value})
