@@ -61,7 +61,6 @@ class MainLoop:
         decay=None,
         extensions=(),
     ):
-        compiled.model.kernel.check(X, "training data")
         self.compiled, self.theta, self.rule = compiled, theta, rule
         self.face, self.lr, self.seed, self.epochs = face, lr, seed, epochs
         self.scheme = ShuffledScheme(len(X), batch_size)
@@ -94,6 +93,7 @@ class MainLoop:
 
     def run(self):
         """Train until the epochs are done or a signal stops the loop after a minibatch; True if it finished."""
+        self.compiled.model.kernel.check(self.stream.features, "training data")
         with self._signals():
             self._notify("before_training")
             while self.epoch < self.epochs and not self.stopped:

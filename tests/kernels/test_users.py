@@ -89,7 +89,7 @@ def test_data_that_are_not_the_kernels_are_refused_with_the_value(kernel, wrong,
     for use in (
         lambda: likelihood.K_all_terms(compiled, theta, X, 0, 5, 5),
         lambda: likelihood.picture_costs(compiled, theta, X, 0, 5),
-        lambda: MainLoop(compiled, theta, Adam(theta.size), X, EXACT, batch_size=5, lr=0.1, epochs=1, seed=0),
+        lambda: MainLoop(compiled, theta, Adam(theta.size), X, EXACT, batch_size=5, lr=0.1, epochs=1, seed=0).run(),
     ):
         with pytest.raises(InputError, match=message):
             use()

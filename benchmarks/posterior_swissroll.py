@@ -1,0 +1,73 @@
+"""A trained swiss roll times a Gaussian r, beside the product: docs/results/posterior_swissroll.png.
+
+    python -m benchmarks.posterior_swissroll RUN/checkpoint.h5 [FOLDER]
+
+RUN is a run of `train.py --experiment swissroll`. r is a Gaussian around (0.8, 0.5) of deviation 0.4; the product of
+the data's own density with it lies along the curve, at u with the density r(c(u)), since the noise is far narrower than
+r. Prints the total variation to it on 40 parts of the curve.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from dpm import checkpoint, noise, posterior
+from dpm.backend import Engine
+from dpm.datasets.generators import swiss_roll_curve
+from dpm.objective import CompiledModel
+from dpm.toys import TOYS
+from dpm.viz import BLUE, DARK, ORANGE, _charts, _rendered
+
+N, PARTS = 4096, 40
+MEAN, SIGMA = np.array([0.8, 0.5]), 0.4
+
+
+def load(path):
+    """(compiled, theta, the data's noise) of a run."""
+    meta, arrays = checkpoint.load_run(path)
+    flags = meta["config"]["flags"]
+    with Engine("auto", flags["dtype"]) as engine:
+        model = TOYS["swissroll"].model(flags["model_args"])
+    compiled = CompiledModel(model, engine)
+    return compiled, compiled.layout.flatten(checkpoint.split(arrays)[0], flags["dtype"]), model.arguments["noise"]
+
+
+def along_the_curve(X, curve):
+    """The share of the points X in each part of the curve: (PARTS,)."""
+    nearest = ((X[:, None] - curve) ** 2).sum(axis=2).argmin(axis=1)
+    return np.histogram(nearest, PARTS, (0, len(curve)))[0] / len(X)
+
+
+def main(path, folder="docs/results"):
+    """Draw, print and plot."""
+    compiled, theta, width = load(path)
+    log_r = posterior.gaussian(MEAN, SIGMA)
+    curve, _ = swiss_roll_curve((np.arange(2000) + 0.5) / 2000, width)
+    r = np.exp(-0.5 * (((curve - MEAN) / SIGMA) ** 2).sum(axis=1))
+    r /= r.sum()
+    truth = r.reshape(PARTS, -1).sum(axis=1)
+    source = noise.PictureNoise(0, 0, N)
+    exact = curve[np.random.default_rng(0).choice(len(curve), N, p=r)]
+    drawn = {
+        "the product": exact + width * np.random.default_rng(1).standard_normal(exact.shape),
+        "constant, the paper's chain": posterior.sample_chain(compiled, theta, log_r, N, source, "constant"),
+        f"end, {N:,} particles": posterior.sample_product(compiled, theta, log_r, N, 0, "end", edge=False).samples,
+    }
+    figure, axes = _charts(12, 4.4, 1, 3, sharex=True, sharey=True)
+    axis = np.linspace(-2.2, 2.2, 200)
+    x, y = np.meshgrid(axis, axis)
+    field = np.exp(-0.5 * ((x - MEAN[0]) ** 2 + (y - MEAN[1]) ** 2) / SIGMA**2)
+    colors = (DARK, BLUE, ORANGE)
+    for chart, (name, X), color in zip(axes.flat, drawn.items(), colors, strict=True):
+        distance = 0.5 * np.abs(along_the_curve(np.asarray(X), curve) - truth).sum()
+        print(f"{name}: total variation {distance:.3f}")
+        chart.contour(x, y, field, levels=[0.1, 0.5, 0.9], colors="#999999", linewidths=0.8)
+        chart.plot(*np.asarray(X).T, ".", color=color, markersize=2, alpha=0.3)
+        chart.set(xlim=(-2.2, 2.2), ylim=(-2.2, 2.2), aspect="equal")
+        chart.set_title(f"{name}: {distance:.2f}", fontsize=9)
+    (Path(folder) / "posterior_swissroll.png").write_bytes(_rendered(figure))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
