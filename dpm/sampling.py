@@ -27,7 +27,9 @@ from dpm.viz_vectors import save_vectors
 BATCH = 100
 VECTORS = 1000  # in a batch
 DEFAULT_N = 49
-WAY = "linear"  # of those in dpm/posterior.py
+CHAIN_WAY = "linear"  # of those in dpm/posterior.py
+# The weights of "linear" have heavy tails, so that its log Z is usually too low and its error too small.
+PARTICLES_WAY = "end"
 
 
 class Loaded(NamedTuple):
@@ -71,7 +73,8 @@ def particles(options, compiled, theta, loaded):
     """Samples of p(x_0) r(x_0) by particles: (samples in data units, further arrays of samples.npz)."""
     log_r = chosen_r(options, compiled.model, loaded.scaling)
     n = options.n or options.particles
-    r = sample_product(compiled, theta, log_r, options.particles, options.seed, options.way or WAY, n, edge=False)
+    way = options.way or PARTICLES_WAY
+    r = sample_product(compiled, theta, log_r, options.particles, options.seed, way, n, edge=False)
     if not options.quiet:
         least = r.effective.argmin()
         print(
@@ -207,7 +210,7 @@ def mode(options, compiled, theta, loaded):
         log_r = chosen_r(options, compiled.model, loaded.scaling)
 
         def product(first, n, noise, callback):
-            return sample_chain(compiled, theta, log_r, n, noise, options.way or WAY, callback=callback)
+            return sample_chain(compiled, theta, log_r, n, noise, options.way or CHAIN_WAY, callback=callback)
 
         return product, None, None
     constraint, pictures, drawn = observation(options, compiled.model, loaded.scaling, loaded.pixels)
