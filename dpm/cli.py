@@ -83,7 +83,8 @@ def sample_parser():
         "gaussian(mean=..., sigma=...), bits(known=..., value=..., error=0.001) or linear(weights=...), each a number "
         "or a list with one for each element, in units of the data; None in mean: not observed")  # fmt: skip
     add("--way", choices=WAYS, help="posterior: how r enters at step t: in full (as in the paper), growing in a line "
-        "or with the share of signal, at the end alone, or as r of the predicted x_0 (default: linear; particles: end)")  # fmt: skip
+        "or with the share of signal, at the end alone, or as r of the predicted x_0 (default: linear, and end with "
+        "--particles)")  # fmt: skip
     add("--particles", type=int, metavar="N", help="posterior: weigh N samples with one another, which is exact for "
         "large N, and estimate log Z (default: the multiplied chain alone)")  # fmt: skip
     add("--animate", action="store_true", help="write samples.gif of the reverse trajectory")
