@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dpm import checkpoint, noise, posterior
+from dpm import noise, posterior
 from dpm.backend import Engine
+from dpm.cli import sample_parser
 from dpm.datasets.generators import swiss_roll_curve
 from dpm.objective import CompiledModel
-from dpm.toys import TOYS
+from dpm.sampling import load_model
 from dpm.viz import BLUE, DARK, ORANGE, _charts, _rendered
 
 N, PARTS = 4096, 40
@@ -25,12 +26,11 @@ MEAN, SIGMA = np.array([0.8, 0.5]), 0.4
 
 def load(path):
     """(compiled, theta, the data's noise) of a run."""
-    meta, arrays = checkpoint.load_run(path)
-    flags = meta["config"]["flags"]
-    with Engine("auto", flags["dtype"]) as engine:
-        model = TOYS["swissroll"].model(flags["model_args"])
+    loaded = load_model(sample_parser().parse_args([path]))
+    with Engine("auto", loaded.dtype) as engine:
+        model = loaded.build()
     compiled = CompiledModel(model, engine)
-    return compiled, compiled.layout.flatten(checkpoint.split(arrays)[0], flags["dtype"]), model.arguments["noise"]
+    return compiled, compiled.layout.flatten(loaded.parameters, loaded.dtype), model.arguments["noise"]
 
 
 def along_the_curve(X, curve):

@@ -38,8 +38,7 @@ def step_entropies(compiled, theta, X, seed, draws, times=None):
     rows = []
     for t in times:
         rng = noise.generator(seed, noise.ENTROPY, int(t))
-        examples = X[rng.choice(len(X), draws, replace=draws > len(X))]
-        N, U = noise.DRAWS[model.kernel.noise](rng, examples.shape), rng.random(examples.shape)
+        examples, N, U = noise.drawn_examples(rng, X, draws, model.kernel.noise)
         arrays = [engine.asarray(a) for a in (examples, np.full(draws, t), N, U)]
         parts = [[a[:count] for a in function(theta, *part)] for count, part in turns(arrays, size)]
         lower, upper, entropy = (np.concatenate(a).astype(np.float64) for a in zip(*parts, strict=True))

@@ -62,8 +62,7 @@ def K_all_terms(compiled, theta, X, seed, batch_size, draws):
     costs = np.empty((model.trajectory_length - 1, draws))
     for row, t in zip(costs, range(2, model.trajectory_length + 1), strict=True):
         rng = noise.generator(seed, noise.LIKELIHOOD, t)
-        examples = X[rng.choice(len(X), draws, replace=draws > len(X))]
-        N, U = noise.DRAWS[model.kernel.noise](rng, examples.shape), rng.random(examples.shape)
+        examples, N, U = noise.drawn_examples(rng, X, draws, model.kernel.noise)
         row[:] = function(theta, *(engine.asarray(a) for a in (examples, np.full(draws, t), N, U)))
     error = np.sqrt(np.sum(costs.var(axis=1, ddof=1)) / draws) / len(costs)
     return Estimate(float(-costs.mean()), float(error))

@@ -11,7 +11,7 @@ from pytensor import config
 from dpm.bricks import BIAS, MLP, WEIGHT, Brick, Constant, IsotropicGaussian, Linear
 from dpm.kernels.binomial import Bernoulli
 from dpm.kernels.full_gaussian import FullGaussian
-from dpm.kernels.gaussian import Gaussian
+from dpm.kernels.gaussian import Gaussian, posterior_weights
 from dpm.util import logit
 
 SMALLEST_SHARE = 1e-4  # of signal or noise, in the features of time: their logarithms stay finite
@@ -200,16 +200,11 @@ class PosteriorVariance(GaussianNetwork):
 
     def mean(self, kernel, x_t, rates):
         start = kernel.posterior(pt.sqrt(1 - rates[1]) * x_t, x_t, *rates).mu
-        return start, self._weight_0(rates) * pt.sqrt(rates[1])
+        return start, posterior_weights(*rates)[0] * pt.sqrt(rates[1])
 
     def variance(self, kernel, z, rates):
         q = kernel.posterior(pt.zeros_like(z), pt.zeros_like(z), *rates)
-        return q.sigma**2 + self._weight_0(rates) ** 2 * rates[1] * pt.exp(z)
-
-    def _weight_0(self, rates):
-        """d mu / d x_0 of the posterior."""
-        beta, beta_bar, beta_bar_previous = rates
-        return pt.sqrt(1 - beta_bar_previous) * beta / beta_bar
+        return q.sigma**2 + posterior_weights(*rates)[0] ** 2 * rates[1] * pt.exp(z)
 
 
 class Rates(Network):

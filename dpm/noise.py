@@ -46,6 +46,15 @@ def minibatch_noise(rng, shape, trajectory_length, kind, times=stratified_times)
     return t, DRAWS[kind](rng, shape), rng.random(shape)
 
 
+def drawn_examples(rng, X, n, kind):
+    """n examples of X, each once where there are as many, with the kernel's and uniform noise: three of (n, ...).
+
+    kind: a key of DRAWS.
+    """
+    examples = X[rng.choice(len(X), n, replace=n > len(X))]
+    return examples, DRAWS[kind](rng, examples.shape), rng.random(examples.shape)
+
+
 def picture_noise(seed, purpose, indices, shape, kind, draw=0):
     """The kernel's and uniform noise of single pictures: a picture's draw depends on its index alone.
 

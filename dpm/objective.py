@@ -150,6 +150,11 @@ class CompiledModel:
         """(theta, X_noisy, t) -> mu, sigma; see DiffusionModel.get_mu_sigma."""
         return self.get("mu_sigma", batch_size, "Xt", lambda X, t: list(self.model.get_mu_sigma(X, t)))
 
+    def start(self, rng):
+        """The parameters as their initializations draw them, one flat vector."""
+        values = self.model.initialize(rng)
+        return self.layout.flatten({path: values[path] for path in self.layout.slices}, self.engine.dtype)
+
     def beta(self, theta):
         """beta_1..beta_T as numbers, (T,), for the parameters theta."""
         return self.get("beta_arr", 0, "", lambda: self.model.beta_arr)(theta)

@@ -62,10 +62,9 @@ def fit_step(compiled, theta, X, seed, t):
     fit: dict = {}
     for round_ in range(ROUNDS):
         rng = noise.generator(seed, noise.REFIT, round_, t)
-        chosen = X[rng.choice(len(X), n, replace=False)]
-        drawn = [engine.asarray(a) for a in (rng.standard_normal(chosen.shape), rng.random(chosen.shape))]
+        examples, N, U = (engine.asarray(a) for a in noise.drawn_examples(rng, X, n, model.kernel.noise))
         features, target, slope, q_var = (
-            np.asarray(a, dtype=np.float64) for a in regression(theta, engine.asarray(chosen), times, *drawn)
+            np.asarray(a, dtype=np.float64) for a in regression(theta, examples, times, N, U)
         )
         A = np.column_stack([features, np.ones(n)])
         if not fit:
@@ -123,15 +122,15 @@ def score(A, squares, variance, start, scorings=SCORINGS):
     variance(z) returns Sigma and d log Sigma / dz. The information is kept for several steps, since it costs most. A
     step is made smaller where it would move z by much: far from the optimum the scores are not linear.
     """
-    W = start
-    for _ in range(scorings):
-        information = [factor(A, slope**2 + 1e-9, SCORING_RIDGE) for slope in variance(A @ W)[1].T]
-        for _ in range(STEPS_A_SCORING):
-            sigma, slope = variance(A @ W)
-            scores = A.T @ (slope * (squares / sigma - 1))
-            change = np.column_stack([cho_solve(f, s) for f, s in zip(information, scores.T, strict=True)])
-            moved = np.abs(A @ change).max(axis=0)
-            W = W + change * np.minimum(1, LARGEST_STEP / np.maximum(moved, 1e-12))
+    W, information = start, []
+    for step in range(scorings * STEPS_A_SCORING):
+        sigma, slope = variance(A @ W)
+        if step % STEPS_A_SCORING == 0:
+            information = [factor(A, s**2 + 1e-9, SCORING_RIDGE) for s in slope.T]
+        scores = A.T @ (slope * (squares / sigma - 1))
+        change = np.column_stack([cho_solve(f, s) for f, s in zip(information, scores.T, strict=True)])
+        moved = np.abs(A @ change).max(axis=0)
+        W = W + change * np.minimum(1, LARGEST_STEP / np.maximum(moved, 1e-12))
     return W
 
 

@@ -221,8 +221,7 @@ def build_loop(flags, face, data, compiled):
     """The MainLoop, at its start, without extensions."""
     toy = TOYS.get(flags["experiment"])
     layout = compiled.layout
-    start = compiled.model.initialize(noise.generator(flags["seed"], noise.START, 1))
-    theta = layout.flatten({path: start[path] for path in layout.slices}, flags["dtype"])
+    theta = compiled.start(noise.generator(flags["seed"], noise.START, 1))
     blocks = list(layout.slices.values()) if face.step_by_parameter else None
     rule: RMSProp | Adam = (
         Adam(layout.size, flags["dtype"]) if toy else RMSProp(layout.size, flags["dtype"], blocks=blocks)

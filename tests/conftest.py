@@ -45,11 +45,22 @@ def data(base):
     return runs.data(base)
 
 
+@pytest.fixture(scope="session")
+def trained(base):
+    """The checkpoint of the shared run without pictures; to be read only."""
+    return runs.trained(base) / "checkpoint.h5"
+
+
 @pytest.fixture
-def train(base, tmp_path, monkeypatch):
-    """A function that trains without pictures in a new folder; returns it."""
+def quick_runs(monkeypatch):
+    """Commands share their compiled functions and make no pictures."""
     runs.share_compiled(monkeypatch)
     runs.without_pictures(monkeypatch)
+
+
+@pytest.fixture
+def train(base, tmp_path, quick_runs):
+    """A function that trains without pictures in a new folder; returns it."""
     numbers = itertools.count()
     return lambda *flags: runs.train(tmp_path / f"out{next(numbers)}", runs.data(base), *flags)
 

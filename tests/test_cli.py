@@ -11,19 +11,10 @@ from dpm import sampling, training
 from dpm.cli import sample_main, train_main
 from tests import runs
 
+pytestmark = pytest.mark.usefixtures("quick_runs")
+
 ROOT = Path(__file__).parent.parent
 HEAVY = ("pytensor", "jax", "numba", "matplotlib", "numpy", "h5py")
-
-
-@pytest.fixture(autouse=True)
-def _shared(monkeypatch):
-    runs.share_compiled(monkeypatch)
-    runs.without_pictures(monkeypatch)
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory):
-    return runs.trained(tmp_path_factory.getbasetemp()) / "checkpoint.h5"
 
 
 # ------------------------------------------------------------------ train.py
@@ -79,10 +70,10 @@ def test_an_output_folder_must_be_a_folder_that_exists(refused, tmp_path):
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_an_output_folder_that_the_system_says_is_not_writable_is_refused(refused, monkeypatch, checkpoint):
+def test_an_output_folder_that_the_system_says_is_not_writable_is_refused(refused, monkeypatch, trained):
     monkeypatch.setattr(os, "access", lambda *arguments, **more: False)
     assert "cannot be written" in refused(train_main)
-    assert "cannot be written" in refused(sample_main, checkpoint)
+    assert "cannot be written" in refused(sample_main, trained)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write in every folder")
@@ -164,9 +155,9 @@ def test_flags_that_contradict_each_other_are_refused_with_both_values(refused, 
         (("--quiet", "true"), ("true",)),
     ],
 )
-def test_options_that_a_mode_cannot_use_are_refused_not_ignored(refused, checkpoint, data, given, words):
+def test_options_that_a_mode_cannot_use_are_refused_not_ignored(refused, trained, data, given, words):
     given = [text.format(input=data / "mnist.hdf5") for text in given]
-    line = refused(sample_main, checkpoint, *given)
+    line = refused(sample_main, trained, *given)
     assert all(word in line for word in words)
 
 

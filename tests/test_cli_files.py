@@ -11,21 +11,17 @@ from dpm.cli import sample_main, train_main
 from dpm.datasets import write_hdf5
 from tests import runs
 
+pytestmark = pytest.mark.usefixtures("quick_runs")
+
 BOTH = pytest.mark.parametrize("main", [train_main, sample_main])
 
 
-@pytest.fixture(autouse=True)
-def _shared(monkeypatch):
-    runs.share_compiled(monkeypatch)
-    runs.without_pictures(monkeypatch)
-
-
 @pytest.fixture
-def checkpoint(tmp_path_factory, tmp_path):
+def checkpoint(trained, tmp_path):
     """A copy of a checkpoint in a folder of its own."""
     (tmp_path / "run").mkdir()
     path = tmp_path / "run/checkpoint.h5"
-    shutil.copy(runs.trained(tmp_path_factory.getbasetemp()) / "checkpoint.h5", path)
+    shutil.copy(trained, path)
     return path
 
 

@@ -26,18 +26,13 @@ def build(data_path, *more):
 
 
 @pytest.fixture(scope="module")
-def data_path(tmp_path_factory):
-    return runs.data(tmp_path_factory.getbasetemp())
+def faithful(data):
+    return build(data, "--faithful")
 
 
 @pytest.fixture(scope="module")
-def faithful(data_path):
-    return build(data_path, "--faithful")
-
-
-@pytest.fixture(scope="module")
-def exact(data_path):
-    return build(data_path)
+def exact(data):
+    return build(data)
 
 
 def rate(loop, step):
@@ -60,7 +55,7 @@ def test_an_epoch_is_500_batches_or_one_pass(faithful, exact):
         assert epochs == [0, 0, 1, 2]
 
 
-def test_epochs_by_default(data_path):
+def test_epochs_by_default():
     """100,001 epochs of 500 batches as in 2015; 100 passes otherwise."""
     for more, expected in ((["--faithful"], 100_001), ([], 100)):
         given = vars(train_parser().parse_args(more))
@@ -98,13 +93,13 @@ def test_data_that_are_not_pixels_get_no_noise(tmp_path):
         assert build(tmp_path, *more)[2].compiled.model.uniform_noise == 0
 
 
-def test_scale_and_shift_come_from_one_minibatch_or_all_training_data(faithful, exact, data_path):
+def test_scale_and_shift_come_from_one_minibatch_or_all_training_data(faithful, exact, data):
     unit = (runs.pixels(runs.TRAIN) / np.float64(255)).astype(np.float32)
     assert exact[1]["scaling"] == Scaling.fit(unit)
     scaling = faithful[1]["scaling"]
     assert scaling != exact[1]["scaling"]
     # With a batch of all pictures both are the same.
-    assert build(data_path, "--faithful", "--batch-size", 60)[1]["scaling"].scale == pytest.approx(
+    assert build(data, "--faithful", "--batch-size", 60)[1]["scaling"].scale == pytest.approx(
         exact[1]["scaling"].scale, rel=1e-6
     )
     # 25 pictures, far from all, but of the same kind.

@@ -23,8 +23,7 @@ TEST = swiss_roll(np.random.default_rng(1), 20_000, NOISE)
 def trained(schedule, lr, epochs, seed=0):
     """(compiled, theta, beta) after training from the start of the seed, 100 steps an epoch."""
     compiled = compiled_vectors(T, schedule)
-    start = compiled.model.initialize(noise.generator(seed, noise.START, 1))
-    theta = compiled.layout.flatten({path: start[path] for path in compiled.layout.slices}, "float64")
+    theta = compiled.start(noise.generator(seed, noise.START, 1))
     rule = Adam(theta.size, "float64")
     loop = MainLoop(compiled, theta, rule, X, EXACT, batch_size=64, lr=lr, epochs=epochs, seed=seed)
     assert loop.run()
@@ -37,8 +36,7 @@ def toy_start(name, arguments, seed):
     with Engine("auto", "float32") as engine:
         model = TOYS[name].model(arguments)
     compiled = CompiledModel(model, engine)
-    values = model.initialize(noise.generator(seed, noise.START, 1))
-    return compiled, compiled.layout.flatten({path: values[path] for path in compiled.layout.slices}, "float32")
+    return compiled, compiled.start(noise.generator(seed, noise.START, 1))
 
 
 def free():

@@ -14,17 +14,13 @@ from dpm.extensions import EveryN
 from dpm.toys import TOYS
 from tests import runs
 
+pytestmark = pytest.mark.usefixtures("quick_runs")
+
 GAUSSIAN = "gaussian(mean=[0.5, None], sigma=0.1)"
 MODELS = {
     "heartbeat": "trajectory_length=10,hidden=8",
     "swissroll": "trajectory_length=10,noise=0.3,hidden=8,start='zero',schedule='even_log_snr'",
 }
-
-
-@pytest.fixture(autouse=True)
-def _shared(monkeypatch):
-    runs.share_compiled(monkeypatch)
-    runs.without_pictures(monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -50,11 +46,6 @@ def short_toys(patch):
     patch.setattr(
         training, "toy_extensions", lambda *given: [e for e in everything(*given) if not isinstance(e, EveryN)]
     )
-
-
-@pytest.fixture(scope="session")
-def pictures(tmp_path_factory):
-    return runs.trained(tmp_path_factory.getbasetemp()) / "checkpoint.h5"
 
 
 @pytest.fixture
@@ -134,16 +125,16 @@ def test_what_particles_print_and_write(toys, draw, capsys):
     np.testing.assert_array_equal(arrays["X"], again["X"])
 
 
-def test_pictures_are_multiplied_in_the_units_of_the_data(pictures, draw):
+def test_pictures_are_multiplied_in_the_units_of_the_data(trained, draw):
     """A narrow Gaussian r around a value in [0, 1] draws that value; linear moves the mean to the tilt's side."""
     gaussian = ("--mode", "posterior", "--log-r", "gaussian(mean=0.25, sigma=0.001)")
     for more in (("--n", 3), ("--particles", 4)):
-        X = draw(pictures, *gaussian, *more)["X"]
+        X = draw(trained, *gaussian, *more)["X"]
         np.testing.assert_allclose(X, 0.25, atol=0.01)
-    plain = draw(pictures, "--n", 3)["X"]
-    tilted = draw(pictures, "--n", 3, "--mode", "posterior", "--log-r", "linear(weights=1)")["X"]
+    plain = draw(trained, "--n", 3)["X"]
+    tilted = draw(trained, "--n", 3, "--mode", "posterior", "--log-r", "linear(weights=1)")["X"]
     assert (tilted > plain).all()
-    states = draw(pictures, "--n", 2, *gaussian, "--way", "predicted", "--every", 3)
+    states = draw(trained, "--n", 2, *gaussian, "--way", "predicted", "--every", 3)
     assert list(states["t"]) == [10, 7, 4, 0]
     assert np.isfinite(states["X_t"]).all()
 

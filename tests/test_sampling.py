@@ -22,11 +22,6 @@ def _shared(monkeypatch):
     runs.share_compiled(monkeypatch)
 
 
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory):
-    return runs.trained(tmp_path_factory.getbasetemp()) / "checkpoint.h5"
-
-
 @pytest.fixture
 def draw(trained, tmp_path):
     """A function that runs sample.py and returns the arrays of samples.npz."""

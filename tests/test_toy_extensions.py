@@ -1,6 +1,5 @@
 """Toy runs whole: what they leave behind, truth and ceiling beside the bound, and going on after a stop."""
 
-import csv
 import json
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 
 from dpm import checkpoint, refit, toy_extensions, toys, truth
 from dpm.cli import train_main
+from tests import runs
 from tests.test_resume import Stop
 
 HEARTBEAT = "trajectory_length=12,hidden=6,layers=1"
@@ -47,12 +47,11 @@ def test_a_run_leaves_a_log_a_result_and_its_figure(train, name, arguments):
     assert result["truth"] == pytest.approx(known)
     assert result["K"] < result["ceiling"] + 4 * result["standard_error"]
     assert result["ceiling"] < result["truth"]
-    with (folder / "log.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["1", "2"]
+    rows = runs.rows(folder)
+    assert [row["epoch"] for row in rows] == [1, 2]
     for row in rows:
-        assert float(row["truth"]) == pytest.approx(result["truth"])
-        assert float(row["ceiling"]) == pytest.approx(result["ceiling"])
+        assert row["truth"] == pytest.approx(result["truth"])
+        assert row["ceiling"] == pytest.approx(result["ceiling"])
     assert (folder / "trajectory_batch000008.png").stat().st_size > 10_000
     with np.load(folder / "entropies_batch000008.npz") as file:
         assert (file["lower"] < file["upper"]).all()
@@ -88,8 +87,7 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(train, monkeypatch, name, arg
 
 def test_a_learned_schedule_has_the_ceiling_of_its_own_rates(train):
     folder = train("swissroll", f"{SWISSROLL},learn_beta=True", "--lr", 0.05)
-    with (folder / "log.csv").open(newline="") as file:
-        ceilings = [float(row["ceiling"]) for row in csv.DictReader(file)]
+    ceilings = [row["ceiling"] for row in runs.rows(folder)]
     assert ceilings[0] != ceilings[1]
 
 

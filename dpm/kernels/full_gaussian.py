@@ -10,11 +10,10 @@ log density and the divergence are then sums over elements, as those of the diag
 
 from typing import NamedTuple
 
-import pytensor
 import pytensor.tensor as pt
 from pytensor.tensor.linalg import cholesky, solve_triangular
 
-from dpm.kernels.gaussian import LOG_2PI, Gaussian, GaussianKernel
+from dpm.kernels.gaussian import Gaussian, GaussianKernel, slope
 
 
 class FullGaussian(NamedTuple):
@@ -33,15 +32,13 @@ class FullGaussianKernel(GaussianKernel):
         p = full(p)
         root = _unmix(p)
         q_var = pt.broadcast_to(q.sigma**2, p.mu.shape)
-        var = pt.matmul(root**2, q_var[:, :, None])[:, :, 0]
-        away = pt.matmul(root, (q.mu - p.mu)[:, :, None])[:, :, 0]
+        var, away = _product(root**2, q_var), _product(root, q.mu - p.mu)
         return pt.log(p.sigma) - pt.log(q.sigma) + (var + away**2) / (2 * p.sigma**2) - 0.5
 
     def log_prob(self, p, x):
         """log p(x_i | x_j, j < i), nats for each element."""
         p = full(p)
-        away = pt.matmul(_unmix(p), (x - p.mu)[:, :, None])[:, :, 0]
-        return -0.5 * (away / p.sigma) ** 2 - pt.log(p.sigma) - 0.5 * LOG_2PI
+        return super().log_prob(Gaussian(pt.zeros_like(p.mu), p.sigma), _product(_unmix(p), x - p.mu))
 
     def sample(self, p, noise):
         """A draw from p made of standard normal noise."""
@@ -69,11 +66,7 @@ class FullGaussianKernel(GaussianKernel):
     def perturb(self, p, log_r, exponent=None):
         """p(x) r(x)^exponent for any smooth r (Eq. 21, Table C.1): the mean moves by Sigma d log r / dx at mu."""
         p = full(p)
-        at = p.mu.copy()
-        slope = pytensor.grad(log_r(at).sum(), at, disconnected_inputs="ignore")
-        if exponent is not None:
-            slope = pt.shape_padright(exponent, 1) * slope
-        return FullGaussian(p.mu + _solve(_precision(p), slope), p.sigma, p.mix)
+        return FullGaussian(p.mu + _solve(_precision(p), slope(log_r, p.mu, exponent)), p.sigma, p.mix)
 
     def condition(self, p, known, x):
         """p given that the elements where `known` is 1 are those of x (section 2.5.3)."""
@@ -83,7 +76,7 @@ class FullGaussianKernel(GaussianKernel):
         among_free = precision * free[:, :, None] * free[:, None, :]
         among_free = among_free + (1 - free)[:, :, None] * pt.eye(p.mu.shape[1], dtype=p.mu.dtype)
         given = (1 - free) * (x - p.mu)
-        pull = free * pt.matmul(precision, given[:, :, None])[:, :, 0]
+        pull = free * _product(precision, given)
         rest = _from_precision(p.mu + given - _solve(among_free, pull), among_free)
         return FullGaussian(pt.switch(known, x, rest.mu), free * rest.sigma, rest.mix)
 
@@ -104,6 +97,11 @@ def full(p):
 
 def _unmix(p):
     return pt.eye(p.mu.shape[1], dtype=p.mu.dtype) - p.mix
+
+
+def _product(matrices, vectors):
+    """(n, d, d) times (n, d)."""
+    return pt.matmul(matrices, vectors[:, :, None])[:, :, 0]
 
 
 def _precision(p):

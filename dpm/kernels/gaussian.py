@@ -47,7 +47,7 @@ class GaussianKernel:
 
         Proportional to q(x_t | x_{t-1}) q(x_{t-1} | x_0); with beta_bar_previous = 0, at t = 1, it is x_0 itself.
         """
-        weight_0, weight_t = _posterior_weights(beta, beta_bar, beta_bar_previous)
+        weight_0, weight_t = posterior_weights(beta, beta_bar, beta_bar_previous)
         return Gaussian(weight_0 * x_0 + weight_t * x_t, pt.sqrt(beta * beta_bar_previous / beta_bar))
 
     def predict(self, p, x_t, beta, beta_bar, beta_bar_previous):
@@ -55,7 +55,7 @@ class GaussianKernel:
 
         Where p is the exact reverse kernel it is the exact mean, since the posterior's mean is linear in x_0.
         """
-        weight_0, weight_t = _posterior_weights(beta, beta_bar, beta_bar_previous)
+        weight_0, weight_t = posterior_weights(beta, beta_bar, beta_bar_previous)
         return (p.mu - weight_t * x_t) / weight_0
 
     def kl(self, q, p):
@@ -109,13 +109,7 @@ class GaussianKernel:
 
         log_r: a function of symbolic x of p's shape, (n, ...), that returns nats, (n,); exponent: (n,) or None for 1.
         """
-        at = p.mu.copy()
-        slope: pt.TensorVariable = pytensor.grad(  # type: ignore[assignment]
-            log_r(at).sum(), at, disconnected_inputs="ignore"
-        )
-        if exponent is not None:
-            slope = pt.shape_padright(exponent, p.mu.ndim - 1) * slope
-        return Gaussian(p.mu + p.sigma**2 * slope, p.sigma)
+        return Gaussian(p.mu + p.sigma**2 * slope(log_r, p.mu, exponent), p.sigma)
 
     def condition(self, p, known, x):
         """p(x) times a delta at x where `known` is 1 (section 2.5.3); elsewhere p as it is."""
@@ -130,8 +124,17 @@ class GaussianKernel:
         return p.mu + p.sigma * noise
 
 
-def _posterior_weights(beta, beta_bar, beta_bar_previous):
+def posterior_weights(beta, beta_bar, beta_bar_previous):
     """The weights of x_0 and of x_t in the mean of q(x_{t-1} | x_t, x_0)."""
     weight_0 = pt.sqrt(1 - beta_bar_previous) * beta / beta_bar
     weight_t = pt.sqrt(1 - beta) * beta_bar_previous / beta_bar
     return weight_0, weight_t
+
+
+def slope(log_r, mu, exponent=None):
+    """d log r^exponent / dx at mu, like mu; log_r and exponent as in `perturb`."""
+    at = mu.copy()
+    found: pt.TensorVariable = pytensor.grad(  # type: ignore[assignment]
+        log_r(at).sum(), at, disconnected_inputs="ignore"
+    )
+    return found if exponent is None else pt.shape_padright(exponent, mu.ndim - 1) * found

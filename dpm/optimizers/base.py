@@ -63,6 +63,12 @@ class SumOfFunctions:
         return value, gradient
 
 
+def finite(value, gradient):
+    """Whether the value, and the gradient's square, are finite numbers."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(value + gradient @ gradient))
+
+
 class Optimizer:
     """The face that SFO, LBFGS and Stochastic share.
 

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 from scipy.optimize import minimize
 
-from dpm.optimizers.base import Optimizer, check_state, positive
+from dpm.optimizers.base import Optimizer, check_state, finite, positive
 from dpm.optimizers.nest import real, short
 
 log = logging.getLogger(__name__)
@@ -106,10 +106,8 @@ class LBFGS(Optimizer):
     def _evaluate(self, vector):
         """The sum at the vector, appended to what is known."""
         value, gradient = self.sum.whole(vector)
-        with np.errstate(over="ignore", invalid="ignore"):
-            gradient = gradient.astype(float)
-            finite = np.isfinite(value + gradient @ gradient)
-        if not finite:
+        gradient = gradient.astype(float)
+        if not finite(value, gradient):
             if not self.values:
                 raise ValueError(f"f or its gradient is not finite at theta={short(vector)}; accepted: finite numbers")
             log.warning("f or its gradient is not finite, pass %d", len(self.values) + 1)

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from dpm.optimizers.base import Optimizer, check_state, positive, rng_from_array, rng_to_array
+from dpm.optimizers.base import Optimizer, check_state, finite, positive, rng_from_array, rng_to_array
 from dpm.optimizers.nest import short
 from dpm.optimizers.sfo_quadratics import ARRAYS, Quadratics
 from dpm.optimizers.sfo_subspace import Subspace
@@ -122,9 +122,7 @@ class SFO(Optimizer):
         """Evaluate one subfunction at the proposal; take it over or back; make the next proposal."""
         i = self._choose()
         value, gradient = self.sum(self._theta(self.proposal), int(self.order[i]))
-        with np.errstate(over="ignore", invalid="ignore"):
-            finite = np.isfinite(value + gradient @ gradient)
-        if not finite:
+        if not finite(value, gradient):
             self._not_finite(i)
             return
         if not self.subspace.room():
