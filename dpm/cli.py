@@ -4,8 +4,9 @@ import argparse
 import sys
 
 from dpm.errors import InputError
-from dpm.flags import DTYPES, ENGINES, TRAIN_FLAGS, check_numbers, switch
+from dpm.flags import DTYPES, ENGINES, OPTIMIZERS, TRAIN_FLAGS, check_numbers, switch
 
+CHOICES = {"backend": ENGINES, "dtype": DTYPES, "optimizer": OPTIMIZERS}
 MODES = ("sample", "inpaint", "denoise", "posterior")
 WAYS = ("constant", "linear", "alpha_bar", "end", "predicted")  # those of dpm/posterior.py
 
@@ -39,8 +40,8 @@ def train_parser():
         options: dict = {"dest": flag.key, "help": f"{flag.help} (default: {flag.default})"}
         if flag.kind is switch:
             options |= {"nargs": "?", "const": True, "metavar": "true|false"}
-        elif flag.name in ("backend", "dtype"):
-            options |= {"choices": ENGINES if flag.name == "backend" else DTYPES}
+        elif flag.name in CHOICES:
+            options |= {"choices": CHOICES[flag.name]}
         else:
             options |= {"metavar": flag.kind.__name__.upper() if flag.kind in (int, float) else "TEXT"}
         parser.add_argument(*spellings(flag.name), type=_named(flag.name, flag.kind), **options)

@@ -57,10 +57,11 @@ class Experiment:
     """Data, model and training of one named run; each flag given on the command line must agree or is refused.
 
     dataset: a name of dpm.datasets.NAMES; model_args: arguments of DiffusionModel that are not the default;
-    network_args: further ones by the name of the network.
+    network_args: further ones by the name of the network; optimizer: one of dpm.flags.OPTIMIZERS.
     """
 
     dataset: str
+    optimizer: str = "rmsprop"
     batch_size: int = 512
     lr: float = 1e-3
     model_args: dict = field(default_factory=dict)

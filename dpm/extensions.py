@@ -83,7 +83,7 @@ class Monitoring:
             test.value + null,
             test.value,
             loop.learning_rate,
-            loop.rule.skipped_steps,
+            loop.skipped_steps,
         )
         row = dict(zip(COLUMNS, values, strict=True))
         loop.state.rows.append(row | (self.known(loop) if self.known else {}))
@@ -101,10 +101,14 @@ class Printing:
             total = loop.epochs * loop.epoch_length
             self.bar = tqdm(total=total, initial=loop.state.step, unit="step", dynamic_ncols=True)
 
+    def after_evaluation(self, loop):
+        if self.bar is not None:
+            self.bar.update(loop.state.step - self.bar.n)
+
     def after_batch(self, loop):
         if self.bar is not None:
             self.bar.set_postfix_str(self._text(loop, -loop.state.epoch_cost), refresh=False)
-            self.bar.update()
+            self.after_evaluation(loop)
 
     def after_epoch(self, loop):
         if not (self.quiet or self.terminal):
@@ -123,7 +127,7 @@ class Printing:
 
     def _text(self, loop, train):
         test = f" test {loop.state.rows[-1]['test_K']:.3f}" if loop.state.rows else ""
-        skipped = f" skipped {loop.rule.skipped_steps}" if loop.rule.skipped_steps else ""
+        skipped = f" skipped {loop.skipped_steps}" if loop.skipped_steps else ""
         null = likelihood.L_null(loop.compiled.model)
         return f"epoch {loop.epoch + 1}/{loop.epochs} K {train + null:.3f}{test} {loop.compiled.model.unit}{skipped}"
 
@@ -170,7 +174,7 @@ class Checkpoint:
         state = dict(vars(loop.state))
         if between_epochs:  # the sums are cleared after the extensions have run
             state |= {"cost_sum": 0.0, "weight_sum": 0.0}
-        arrays = {f"/optimizer/{name}": value for name, value in loop.rule.state().items()}
+        arrays = {f"/optimizer/{name}": value for name, value in loop.optimizer_state().items()}
         values = loop.compiled.layout.split(loop.theta)
         arrays |= {f"/parameters{path}": value for path, value in values.items()}
         meta = {"config": self.config, "model": loop.compiled.model.arguments, "state": state}
@@ -279,8 +283,7 @@ class PlotGradients(PlotParameters):
     prefix = "grads"
 
     def values(self, loop):
-        n = min(loop.batch_size, len(loop.stream.features))
-        _, gradient = loop.objective(loop.stream.features[:n])
+        _, gradient = loop.first_gradient()
         return loop.compiled.layout.split(gradient)
 
 

@@ -7,6 +7,8 @@ from dpm.errors import InputError
 
 ENGINES = ("auto", "jax", "numba", "c")
 DTYPES = ("float32", "float64")
+OPTIMIZERS = ("sfo", "lbfgs", "rmsprop", "adam")
+FROZEN = ("sfo", "lbfgs")  # they need a function that does not change: noise is frozen for each part of the data
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,22 @@ TRAIN_FLAGS = (
         "",
         "network of pictures: reference-2015 as released, or paper-2015 as in appendix D.2",
     ),
+    Flag(
+        "optimizer",
+        str,
+        None,
+        "RMSProp",
+        "sfo, lbfgs, rmsprop or adam; default: what --experiment names, else rmsprop",
+    ),
+    Flag(
+        "n-subfunctions",
+        int,
+        None,
+        "",
+        "sfo and lbfgs: parts of the data, each with frozen noise; default sqrt(examples) / 10, and 20 where that "
+        "leaves each 100",
+    ),
+    Flag("refresh-noise", int, 0, "", "sfo and lbfgs: passes after which the frozen noise is drawn anew; 0: never"),
     Flag("faithful", switch, False, "", "train as released in 2015, without the corrections of docs/from-2015.md"),
     Flag("quiet", switch, False, "", "print nothing but errors and the last line", on_resume=True),
 )
@@ -139,11 +157,34 @@ def resolved(given, experiment, face_epochs):
     return values
 
 
+def with_optimizer(flags, given, default):
+    """flags with the optimizer named; raises InputError for a flag given that has no meaning with it.
+
+    default: the optimizer of the experiment.
+    """
+    name = flags["optimizer"] or default
+    if flags["faithful"] and name != "rmsprop":
+        raise InputError(f"--optimizer {name} contradicts --faithful, which trains with rmsprop; leave one out")
+    meaningless = ("batch_size", "lr", "dropout_rate") if name in FROZEN else ("n_subfunctions", "refresh_noise")
+    for key in meaningless:
+        if given.get(key):
+            instead = "sfo and lbfgs" if name not in FROZEN else "rmsprop and adam"
+            raise InputError(
+                f"--{key.replace('_', '-')} {given[key]} has no meaning with --optimizer {name}, but with {instead}; "
+                "leave it out"
+            )
+    return flags | {"optimizer": name}
+
+
 def check_numbers(given):
     """Raise InputError for a number on the command line that no run takes, be it new or resumed."""
     for name in ("batch_size", "ext_every_n", "epochs"):
         if given.get(name, 1) < 1:
             raise InputError(f"--{name.replace('_', '-')}: {given[name]} is not accepted; take 1 or more")
+    if given.get("n_subfunctions", 1) < 1:
+        raise InputError(f"--n-subfunctions: {given['n_subfunctions']} is not accepted; take 1 or more")
+    if given.get("refresh_noise", 0) < 0:
+        raise InputError(f"--refresh-noise: {given['refresh_noise']} is not accepted; take 0, for never, or more")
     if not 0 < given.get("lr", 1) < float("inf"):
         raise InputError(f"--lr: {given['lr']} is not accepted; take a number above 0")
     if not 0 <= given.get("dropout_rate", 0) < 1:

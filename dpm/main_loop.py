@@ -11,6 +11,7 @@ import numpy as np
 from dpm import noise
 from dpm.bricks import draw_masks
 from dpm.datasets import DataStream, ShuffledScheme
+from dpm.errors import InputError
 from dpm.optimizers import decay_learning_rate
 
 LEARNING_RATE_FLOOR = 1e-4
@@ -21,10 +22,14 @@ class TrainingState:
     """Where a run stands: what a checkpoint must keep besides the parameters and the optimizer.
 
     step: minibatches done; cost_sum and weight_sum: over the epoch that is under way; seconds: of training;
-    rows: the log, one dict an epoch.
+    rows: the log, one dict an epoch. Where noise is frozen, refresh: how often it has been drawn anew; refresh_step: at
+    what step; skipped_steps: of the optimizers until then.
     """
 
     step: int = 0
+    refresh: int = 0
+    refresh_step: int = 0
+    skipped_steps: int = 0
     cost_sum: float = 0.0
     weight_sum: float = 0.0
     seconds: float = 0.0
@@ -36,111 +41,91 @@ class TrainingState:
         return self.cost_sum / self.weight_sum if self.weight_sum else float("nan")
 
 
-class MainLoop:
-    """Trains a model on shuffled minibatches with frozen noise of (seed, step).
+class Loop:
+    """What every training shares: epochs, signals, and the extensions that hang on it.
 
-    compiled: a CompiledModel; theta: the flat start; rule: an optimizer with step(theta, gradient, rate);
-    X: all scaled training pictures; batch_size, lr, epochs, seed, dropout_rate: as the flags; face: a Face.
-    decay: the rate as a function of (lr, step, steps in all), or None for the released one.
-    extensions: objects with any of before_training(loop), after_batch(loop), after_epoch(loop),
-    after_training(loop).
+    compiled: a CompiledModel; X: all scaled training examples; face: a Face; batch_size: examples in one evaluation;
+    epochs, seed: as the flags. extensions: objects with any of before_training(loop), after_evaluation(loop),
+    after_batch(loop), after_epoch(loop), after_training(loop).
+    A subclass has the flat parameters `theta`, epoch_length, learning_rate (None where it has none), skipped_steps,
+    and the methods named below. ended_by_itself: why training ended before its last epoch, if it did.
     """
 
-    def __init__(
-        self,
-        compiled,
-        theta,
-        rule,
-        X,
-        face,
-        batch_size,
-        lr,
-        epochs,
-        seed,
-        dropout_rate=0.0,
-        decay=None,
-        extensions=(),
-    ):
-        self.compiled, self.theta, self.rule = compiled, theta, rule
-        self.face, self.lr, self.seed, self.epochs = face, lr, seed, epochs
-        self.scheme = ShuffledScheme(len(X), batch_size)
-        self.stream = DataStream(X, self.scheme)
-        self.batch_size = min(batch_size, len(X))
-        self.dropout_rate, self.decay = dropout_rate, decay
+    ended_by_itself = ""
+
+    def __init__(self, compiled, X, face, batch_size, epochs, seed, extensions=()):
+        self.compiled, self.features, self.face = compiled, X, face
+        self.batch_size, self.epochs, self.seed = min(batch_size, len(X)), epochs, seed
         self.extensions = list(extensions)
         self.state = TrainingState()
         self.stopped = False
 
     @property
     def epoch_length(self):
-        """Minibatches an epoch has: one pass over the data, or 500 as released."""
-        return self.face.epoch_batches or self.scheme.num_batches
+        """Steps an epoch has."""
+        raise NotImplementedError
+
+    @property
+    def learning_rate(self):
+        """The rate of the next step, or None where there is no such thing."""
+        return None
+
+    @property
+    def skipped_steps(self):
+        """Steps that were not made since cost or gradient was not finite."""
+        raise NotImplementedError
 
     @property
     def epoch(self):
         """Epochs completed."""
         return self.state.step // self.epoch_length
 
-    @property
-    def learning_rate(self):
-        """The rate of the next step."""
-        if self.decay:
-            return self.decay(self.lr, self.state.step, self.epochs * self.epoch_length)
-        floor = LEARNING_RATE_FLOOR
-        if not self.face.learning_rate_floor_raises:
-            floor = min(floor, self.lr)
-        return decay_learning_rate(self.lr, self.state.step, floor)
+    def train_epoch(self):
+        """Go on until the epoch, or the pass over the data, ends or the loop is stopped."""
+        raise NotImplementedError
+
+    def first_gradient(self):
+        """Cost and flat gradient of the first minibatch of the data."""
+        raise NotImplementedError
+
+    def optimizer_state(self):
+        """What a checkpoint keeps of the optimizer: dict of name to array."""
+        raise NotImplementedError
+
+    def load(self, theta, optimizer):
+        """Go on from parameters and optimizer_state(). Raises InputError where that is of another model."""
+        raise NotImplementedError
 
     def run(self):
         """Train until the epochs are done or a signal stops the loop after a minibatch; True if it finished."""
-        self.compiled.model.kernel.check(self.stream.features, "training data")
+        self.compiled.model.kernel.check(self.features, "training data")
         with self._signals():
             self._notify("before_training")
-            while self.epoch < self.epochs and not self.stopped:
-                self._pass_over_data()
+            while self.epoch < self.epochs and not self.stopped and not self.ended_by_itself:
+                self.train_epoch()
             self._notify("after_training")
         return not self.stopped
 
-    def _pass_over_data(self):
-        number, done = divmod(self.state.step, self.scheme.num_batches)
-        order = noise.generator(self.seed, noise.ORDER, number)
-        for X in self.stream.get_epoch_iterator(order, start=done):
-            start = time.perf_counter()
-            self.train_batch(X)
-            self.state.seconds += time.perf_counter() - start
-            self._notify("after_batch")
-            if self.state.step % self.epoch_length == 0:
-                self._notify("after_epoch")
-                self.state.cost_sum = self.state.weight_sum = 0.0
-            if self.stopped or self.epoch >= self.epochs:
-                return
-
-    def train_batch(self, X):
-        """One step of the optimizer on the scaled pictures X, with the noise of this step."""
-        cost, gradient = self.objective(X)
-        self.theta = self.rule.step(self.theta, gradient, self.learning_rate)
+    def count(self, cost, n):
+        """One more step done: a finite cost of n examples goes into the epoch's mean."""
         if np.isfinite(cost):
-            self.state.cost_sum += float(cost) * len(X)
-            self.state.weight_sum += len(X)
+            self.state.cost_sum += float(cost) * n
+            self.state.weight_sum += n
         self.state.step += 1
 
-    def objective(self, X):
-        """Cost and flat gradient on the scaled pictures X, with the noise of this step."""
-        size = self.batch_size * self.compiled.model.n_t_per_minibatch
-        inputs = self.inputs(X)
-        if not self.dropout_rate:
-            return self.compiled.objective(size)(self.theta, *inputs)
-        function, shapes = self.compiled.objective_with_dropout(size)
-        rng = noise.generator(self.seed, noise.DROPOUT, self.state.step)
-        shapes = [(len(inputs[0]), *shape) for shape in shapes]
-        masks = [self.compiled.engine.asarray(m) for m in draw_masks(rng, shapes, self.dropout_rate)]
-        return function(self.theta, *inputs, *masks)
+    def end_of_step(self):
+        """Tell the extensions what has ended."""
+        self._notify("after_batch")
+        if self.state.step % self.epoch_length == 0:
+            self._notify("after_epoch")
+            self.state.cost_sum = self.state.weight_sum = 0.0
 
-    def inputs(self, X):
-        """(X, t, N, U, weights) for the objective: the pictures n_t_per_minibatch times over."""
+    def draw(self, rng, X, times):
+        """(X, t, N, U, weights) for the objective: the examples n_t_per_minibatch times over.
+
+        times: a function (rng, n, T) that draws the times.
+        """
         engine, model = self.compiled.engine, self.compiled.model
-        rng = noise.generator(self.seed, noise.TRAINING, self.state.step)
-        times = noise.single_time if self.face.single_time else noise.stratified_times
         n_t = model.n_t_per_minibatch
         T, kind = model.trajectory_length, model.kernel.noise
         draws = [noise.minibatch_noise(rng, X.shape, T, kind, times) for _ in range(n_t)]
@@ -172,3 +157,98 @@ class MainLoop:
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
+
+
+class MainLoop(Loop):
+    """Trains a model on shuffled minibatches with frozen noise of (seed, step).
+
+    theta: the flat start; rule: an optimizer with step(theta, gradient, rate); batch_size, lr, dropout_rate: as the
+    flags; all others: see Loop. decay: the rate as a function of (lr, step, steps in all), or None for that of 2015.
+    """
+
+    def __init__(
+        self,
+        compiled,
+        theta,
+        rule,
+        X,
+        face,
+        batch_size,
+        lr,
+        epochs,
+        seed,
+        dropout_rate=0.0,
+        decay=None,
+        extensions=(),
+    ):
+        super().__init__(compiled, X, face, batch_size, epochs, seed, extensions)
+        self.theta, self.rule, self.lr = theta, rule, lr
+        self.scheme = ShuffledScheme(len(X), batch_size)
+        self.stream = DataStream(X, self.scheme)
+        self.dropout_rate, self.decay = dropout_rate, decay
+
+    @property
+    def epoch_length(self):
+        """Minibatches an epoch has: one pass over the data, or 500 as released."""
+        return self.face.epoch_batches or self.scheme.num_batches
+
+    @property
+    def learning_rate(self):
+        """The rate of the next step."""
+        if self.decay:
+            return self.decay(self.lr, self.state.step, self.epochs * self.epoch_length)
+        floor = LEARNING_RATE_FLOOR
+        if not self.face.learning_rate_floor_raises:
+            floor = min(floor, self.lr)
+        return decay_learning_rate(self.lr, self.state.step, floor)
+
+    @property
+    def skipped_steps(self):
+        return self.rule.skipped_steps
+
+    def train_epoch(self):
+        number, done = divmod(self.state.step, self.scheme.num_batches)
+        order = noise.generator(self.seed, noise.ORDER, number)
+        for X in self.stream.get_epoch_iterator(order, start=done):
+            start = time.perf_counter()
+            self.train_batch(X)
+            self.state.seconds += time.perf_counter() - start
+            self.end_of_step()
+            if self.stopped or self.epoch >= self.epochs:
+                return
+
+    def train_batch(self, X):
+        """One step of the optimizer on the scaled pictures X, with the noise of this step."""
+        cost, gradient = self.objective(X)
+        self.theta = self.rule.step(self.theta, gradient, self.learning_rate)
+        self.count(cost, len(X))
+
+    def first_gradient(self):
+        return self.objective(self.features[: self.batch_size])
+
+    def optimizer_state(self):
+        return self.rule.state()
+
+    def load(self, theta, optimizer):
+        expected = self.rule.state()
+        if {k: v.shape for k, v in optimizer.items()} != {k: v.shape for k, v in expected.items()}:
+            raise InputError("checkpoint: the optimizer's state is not of this model")
+        self.theta = theta
+        self.rule.load_state(optimizer)
+
+    def objective(self, X):
+        """Cost and flat gradient on the scaled pictures X, with the noise of this step."""
+        size = self.batch_size * self.compiled.model.n_t_per_minibatch
+        inputs = self.inputs(X)
+        if not self.dropout_rate:
+            return self.compiled.objective(size)(self.theta, *inputs)
+        function, shapes = self.compiled.objective_with_dropout(size)
+        rng = noise.generator(self.seed, noise.DROPOUT, self.state.step)
+        shapes = [(len(inputs[0]), *shape) for shape in shapes]
+        masks = [self.compiled.engine.asarray(m) for m in draw_masks(rng, shapes, self.dropout_rate)]
+        return function(self.theta, *inputs, *masks)
+
+    def inputs(self, X):
+        """(X, t, N, U, weights) for the objective, with the noise of this step."""
+        times = noise.single_time if self.face.single_time else noise.stratified_times
+        return self.draw(noise.generator(self.seed, noise.TRAINING, self.state.step), X, times)

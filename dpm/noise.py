@@ -14,7 +14,7 @@ DRAWS = {
     "uniform": lambda rng, shape: rng.random(shape),
 }
 
-ORDER, TRAINING, EVALUATION, SAMPLING, START, LIKELIHOOD, DROPOUT, REFIT, ENTROPY = range(9)
+ORDER, TRAINING, EVALUATION, SAMPLING, START, LIKELIHOOD, DROPOUT, REFIT, ENTROPY, SUBFUNCTION, OPTIMIZER = range(11)
 
 
 def generator(seed, purpose, *position):

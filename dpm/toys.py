@@ -27,7 +27,7 @@ class Toy:
     ceiling(arguments, model's beta): bits an example. arguments: what --model-args may change, with its defaults;
     forms: named sets of other defaults, the first none. choices: the accepted values of those that are names; only:
     those that have a meaning only where another has a certain value; most: what some numbers must be below. units: what
-    is printed of the data. batch_size, lr, epochs, n_train, n_test: of training.
+    is printed of the data. optimizer, batch_size, lr, epochs, n_train, n_test: of training.
     """
 
     make: Any
@@ -40,6 +40,7 @@ class Toy:
     only: dict
     most: dict
     units: str
+    optimizer: str = "adam"
     batch_size: int = 4000
     lr: float = 3e-3
     epochs: int = 60

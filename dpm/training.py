@@ -18,13 +18,14 @@ from dpm.errors import InputError
 from dpm.experiments import EXACT, EXPERIMENTS, FACES, RELEASED
 from dpm.extensions import standard_extensions
 from dpm.files import replacing
-from dpm.flags import TRAIN_FLAGS, resolved
+from dpm.flags import FROZEN, TRAIN_FLAGS, resolved, with_optimizer
 from dpm.likelihood import picture_costs
 from dpm.main_loop import MainLoop
 from dpm.model import DiffusionModel, known_names
 from dpm.objective import CompiledModel
-from dpm.optimizers import Adam, RMSProp
+from dpm.optimizers import LBFGS, SFO, Adam, RMSProp
 from dpm.paper_network import NETWORKS
+from dpm.subfunctions import SubfunctionLoop, default_number
 from dpm.toy_extensions import toy_extensions
 from dpm.toys import TOYS, decay_to_zero, toy_data
 from dpm.util import create_log_dir
@@ -64,10 +65,12 @@ def train(given):
     config = run_config(flags, face, data, model)
     write_json(folder / "config.json", config)
     if not flags["quiet"]:
-        print(summary(loop, data, engine, seconds, folder), flush=True)
+        print(summary(loop, data, engine, seconds, folder, flags["optimizer"]), flush=True)
     loop.extensions = (toy_extensions if toy else standard_extensions)(folder, config, data, flags)
     finished = loop.run()
     state = "finished" if finished else "stopped; --resume-file goes on with it"
+    if loop.ended_by_itself:
+        state += f", as {loop.ended_by_itself}"
     print(f"{state}: {folder / 'checkpoint.h5'} (epoch {loop.epoch}, step {loop.state.step})")
     return 0
 
@@ -81,6 +84,7 @@ def new_flags(given):
         return toy_flags(TOYS[name], given), EXACT
     face = RELEASED if given.get("faithful") else EXACT
     flags = resolved(given, EXPERIMENTS.get(name), face.epochs)
+    flags = with_optimizer(flags, given, EXPERIMENTS[name].optimizer if name else "rmsprop")
     check_network(flags, face)
     for key in set(known_names(flags["model_args"])) & set(face.model_arguments):
         raise InputError(
@@ -116,7 +120,7 @@ def toy_flags(toy, given):
     for key in ("batch_size", "lr"):
         flags[key] = given.get(key, getattr(toy, key))
     toy.checked(flags["model_args"])
-    return flags
+    return with_optimizer(flags, given, toy.optimizer)
 
 
 def resumed_flags(given, config):
@@ -218,19 +222,21 @@ def grey_level(face, data):
 
 
 def build_loop(flags, face, data, compiled):
-    """The MainLoop, at its start, without extensions."""
+    """The Loop, at its start, without extensions."""
     toy = TOYS.get(flags["experiment"])
-    layout = compiled.layout
+    layout, X, dtype = compiled.layout, data["train"], flags["dtype"]
     theta = compiled.start(noise.generator(flags["seed"], noise.START, 1))
+    if flags["optimizer"] in FROZEN:
+        return frozen_loop(flags, face, compiled, theta, X)
     blocks = list(layout.slices.values()) if face.step_by_parameter else None
     rule: RMSProp | Adam = (
-        Adam(layout.size, flags["dtype"]) if toy else RMSProp(layout.size, flags["dtype"], blocks=blocks)
+        Adam(layout.size, dtype) if flags["optimizer"] == "adam" else RMSProp(layout.size, dtype, blocks=blocks)
     )
     return MainLoop(
         compiled,
         theta,
         rule,
-        data["train"],
+        X,
         face,
         batch_size=flags["batch_size"],
         lr=flags["lr"],
@@ -241,26 +247,41 @@ def build_loop(flags, face, data, compiled):
     )
 
 
+def frozen_loop(flags, face, compiled, theta, X):
+    """The SubfunctionLoop of SFO or L-BFGS. Raises InputError where a checkpoint could not hold what it remembers."""
+    number = flags["n_subfunctions"] or default_number(len(X))
+    if number > len(X):
+        raise InputError(f"--n-subfunctions: {number} is more than the {len(X)} training examples; take fewer")
+    sfo, size = flags["optimizer"] == "sfo", compiled.layout.size
+    passes = min(flags["refresh_noise"] or flags["epochs"], flags["epochs"])
+    most = checkpoint.LARGEST_ARRAY / (size * (theta.itemsize if sfo else 8))
+    rows = max(3 * number, 2 * number + 2, 22) if sfo else passes
+    if rows > most:
+        advice = f"--n-subfunctions up to {int(most / 3)}" if sfo else f"--refresh-noise or --epochs up to {int(most)}"
+        raise InputError(
+            f"--optimizer {flags['optimizer']}: would remember {rows} vectors of {size:,} parameters, more than a "
+            f"checkpoint holds; take {advice}, or another optimizer"
+        )
+    kind, names = SFO if sfo else LBFGS, ("epochs", "seed", "refresh_noise")
+    return SubfunctionLoop(compiled, theta, kind, X, face, number, **{name: flags[name] for name in names})
+
+
 def compile_functions(loop, test):
     """Compile what each epoch needs; returns the seconds. The engines compile some of it at the first call."""
     start = time.perf_counter()
-    loop.objective(loop.stream.features[: loop.batch_size])
+    loop.first_gradient()
     size = min(loop.batch_size, len(test))
     picture_costs(loop.compiled, loop.theta, test[:size], loop.seed, size)
     return time.perf_counter() - start
 
 
 def restore(loop, meta, arrays):
-    """Put a loop where the checkpoint was; everything is checked before anything is set."""
+    """Put a loop where the checkpoint was. Raises InputError where that is of another model."""
     parameters, optimizer = checkpoint.split(arrays)
     theta = loop.compiled.layout.flatten(parameters, loop.theta.dtype)
-    expected = loop.rule.state()
-    if {k: v.shape for k, v in optimizer.items()} != {k: v.shape for k, v in expected.items()}:
-        raise InputError("checkpoint: the optimizer's state is not of this model")
-    loop.theta = theta
-    loop.rule.load_state(optimizer)
     for name, value in meta["state"].items():
         setattr(loop.state, name, value)
+    loop.load(theta, optimizer)
 
 
 def run_config(flags, face, data, model):
@@ -285,8 +306,9 @@ def write_json(path, value):
         temporary.write_text(json.dumps(value, indent=2) + "\n")
 
 
-def summary(loop, data, engine, seconds, folder):
+def summary(loop, data, engine, seconds, folder, optimizer):
     """The block printed before training."""
+    steps = "subfunctions" if optimizer in FROZEN else "steps"
     model = loop.compiled.model
     shape = "x".join(map(str, model.picture_shape))
     lines = [
@@ -296,8 +318,8 @@ def summary(loop, data, engine, seconds, folder):
         f"T = {model.trajectory_length}, "
         f"trained {'as released' if loop.face is RELEASED else 'with the corrections'} (docs/from-2015.md)",
         f"engine   {engine}; compiled in {seconds:.1f} s",
-        f"training {loop.epoch_length} steps an epoch, {loop.epochs} epochs, from step {loop.state.step}; "
-        f"seed {loop.seed}",
+        f"training {optimizer}, {loop.epoch_length} {steps} an epoch, {loop.epochs} epochs, "
+        f"from step {loop.state.step}; seed {loop.seed}",
         f"folder   {folder}",
     ]
     return "\n".join(([data["note"]] if data["note"] else []) + lines)

@@ -60,6 +60,7 @@ SAMPLES = {
     float: "0.5",
     str: "x",
     "backend": "c",
+    "optimizer": "sfo",
     "dtype": "float64",
     "model-args": "n_scales=2",
 }

@@ -14,7 +14,11 @@ log = logging.getLogger(__name__)
 
 SELECTIONS = ("distance both", "distance single", "distance total", "random")
 COUNTERS = ("active", "since", "pending", "retries", "rejected", "skipped_steps")
-NUMBERS = ("shrink", "drop")
+NUMBERS = ("shrink", "drop", "radius")
+#: A quadratic holds where it misses by less than a tenth of the larger of the change it told and the true one; it
+#: does not where it misses by more than half. Where gradients are noisy it never does: the radius falls no faster than
+#: by a factor of eight while each active subfunction is evaluated once.
+HOLDS, FAILS, SHRINK = 0.1, 0.5, 8.0
 #: So many steps may be of any length, before their mean limits the next.
 FIRST_STEPS = 4
 VECTORS = ("order", "at", "proposal", "failed", "lengths", "origin")
@@ -30,6 +34,10 @@ class SFO(Optimizer):
     one whose quadratic was made farthest away ("Choosing a target subfunction"); the set of active ones starts small
     and grows ("Growing the number of active subfunctions"); a proposal at which a subfunction rose more than the
     model allows is taken back ("Detecting bad updates").
+    One thing is not in the paper: a radius, which grows to twice the distance at which a quadratic was seen to hold,
+    and falls to half of one at which it did not. A step ends where the root mean square distance from the positions
+    of all quadratics reaches it. Without that limit the sum of quadratics sends networks with saturating units to
+    where no gradient leads back.
     It needs subfunctions that always give the same value for the same theta: freeze their noise.
 
     f_df(theta, reference, *args): (f, gradient) of one subfunction, gradient in theta's form.
@@ -97,7 +105,7 @@ class SFO(Optimizer):
         self.pending = -1
         self.at = np.zeros(self.subspace.capacity)
         self.proposal = self.at
-        self.shrink, self.drop = 1.0, 0.0
+        self.shrink, self.drop, self.radius = 1.0, 0.0, np.inf
         self.failed = np.zeros(N, bool)
         self.lengths = np.zeros(0)
 
@@ -129,6 +137,8 @@ class SFO(Optimizer):
             self._collapse()
         gradient = self.subspace.gradient(i, gradient, self.quadratics.gradients[i])
         rose = self._rose(i, value)
+        if self.pending < 0 and self.quadratics.counts[i]:
+            self._trust(i, value)
         self.quadratics.record(i, self.proposal, value, gradient, self._least_step())
         if self.sum.evaluations % len(self.sum) == 0:
             self.quadratics.refresh()
@@ -174,6 +184,19 @@ class SFO(Optimizer):
         if (self.pending >= 0 and not self.retries) or not quadratics.counts[i] or value <= quadratics.values[i]:
             return False
         return value - quadratics.value(i, self.proposal) > self.drop
+
+    def _trust(self, i, value):
+        """Set the radius by how far from where it was made the quadratic of f_i still holds."""
+        quadratics, eps = self.quadratics, float(np.finfo(self.sum.nest.dtype).eps)
+        before, told = quadratics.values[i], quadratics.value(i, self.proposal)
+        distance = float(np.linalg.norm(self.proposal - quadratics.positions[i]))
+        change = max(abs(told - before), abs(value - before))
+        rounding = 100 * eps * max(abs(value), abs(before))
+        if abs(value - told) > max(FAILS * change, rounding):
+            slowest = self.radius * SHRINK ** (-1 / self.active) if np.isfinite(self.radius) else 0.0
+            self.radius = max(min(self.radius, distance / 2), slowest)
+        elif abs(value - told) < max(HOLDS * change, rounding):
+            self.radius = max(self.radius, 2 * distance)
 
     def _not_finite(self, i):
         """Come back half way and try again; at the very start there is no way back."""
@@ -242,12 +265,21 @@ class SFO(Optimizer):
             limit = min(length, self.max_step_length_ratio * float(self.lengths.mean()))
         else:
             limit = length
+        if length > 0 and np.isfinite(self.radius):
+            limit = min(limit, self._within_radius(step / length))
         # A step too short to tell anything would be made again and again where the quadratics are wrong.
         limit = max(limit * self.shrink, 2 * self._least_step())
         if length > 0:
             step *= limit / length
         self.drop = -float(gradient @ step + 0.5 * step @ (H @ step))
         self.proposal = self.at + step
+
+    def _within_radius(self, direction):
+        """How far to go in a direction until the mean square distance from the quadratics' positions is radius^2."""
+        away = self.at - self.quadratics.positions[self.quadratics.counts > 0]
+        ahead = float((away @ direction).mean())
+        room = self.radius**2 - float(np.einsum("nk,nk->", away, away)) / len(away)
+        return float(np.sqrt(ahead**2 + room)) - ahead if room > 0 else 0.0
 
     def _grow(self, solve):
         """One more active subfunction when noise hides the mean gradient, or after a pass over the active."""

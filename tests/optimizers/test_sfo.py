@@ -1,9 +1,12 @@
 """SFO: passes on the golden problems, noise, one parameter, and what happens to bad steps."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from scipy.special import expit
 
-from dpm.optimizers import LBFGS, SFO
+from dpm.optimizers import LBFGS, SFO, Stochastic
 from tests.optimizers.problems import (
     golden_autoencoder,
     golden_quadratics,
@@ -120,6 +123,77 @@ def test_the_longest_step_is_limited():
             assert length <= limit * (1 + 1e-12)
             reached += length > 0.99 * limit
     assert reached > 5
+
+
+def deep_network(units, layers, scale, parts=16, examples=60, size=6):
+    """A tanh network with log loss on a product of signs: a sum that is nothing like a quadratic."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((parts, examples, size))
+    y = np.sign(X[..., 0] * X[..., 1])
+    sizes = [size] + [units] * layers + [1]
+    start = [scale * rng.standard_normal((a, b)) / a**0.5 for a, b in pairwise(sizes)]
+
+    def f_df(W, i):
+        h = [X[i]]
+        for w in W[:-1]:
+            h.append(np.tanh(h[-1] @ w))
+        z = (h[-1] @ W[-1])[:, 0] * y[i]
+        back = (-y[i] * expit(-z) / examples)[:, None]
+        gradients = []
+        for k in reversed(range(len(W))):
+            gradients.append(h[k].T @ back)
+            back = (back @ W[k].T) * (1 - h[k] ** 2)
+        return np.logaddexp(0, -z).mean(), gradients[::-1]
+
+    return f_df, start, list(range(parts))
+
+
+def test_the_radius_follows_how_far_quadratics_hold():
+    """Each evaluation by the rule, from outside: twice and half the distance; a tenth, a half, and an eighth a pass."""
+    f_df, start, references = deep_network(20, 2, 1)
+    optimizer = SFO(f_df, start, references, rng=np.random.default_rng(0))
+    model, expected, halved, doubled = optimizer.quadratics, np.inf, 0, 0
+    for _ in range(200):
+        looking_again = optimizer.pending >= 0
+        counts, values, active = model.counts.copy(), model.values.copy(), optimizer.active
+        told = {k: model.value(k, optimizer.proposal) for k in np.flatnonzero(counts)}
+        away = np.linalg.norm(optimizer.proposal - model.positions, axis=1)
+        optimizer.step()
+        i = int(np.flatnonzero(model.counts != counts)[0])
+        if counts[i] and not looking_again:
+            miss = abs(model.values[i] - told[i]) / max(abs(told[i] - values[i]), abs(model.values[i] - values[i]))
+            if miss > 0.5 and away[i] / 2 < expected:
+                slowest = expected / 8 ** (1 / active) if np.isfinite(expected) else 0
+                expected, halved = max(away[i] / 2, slowest), halved + 1
+            elif miss < 0.1 and 2 * away[i] > expected:
+                expected, doubled = 2 * away[i], doubled + 1
+        assert optimizer.radius == pytest.approx(expected)
+        if np.isfinite(expected) and optimizer.pending < 0:
+            known = model.counts > 0
+            there, here = (
+                np.sqrt(((z - model.positions[known]) ** 2).sum(axis=1).mean())
+                for z in (optimizer.proposal, optimizer.at)
+            )
+            assert there <= max(expected, here + 2 * optimizer._least_step()) * (1 + 1e-9)
+    assert halved > 5
+    assert doubled > 5
+
+
+@pytest.mark.parametrize(("units", "layers", "scale"), [(20, 2, 1), (20, 3, 1), (40, 3, 1), (20, 3, 3), (20, 2, 3)])
+def test_deep_networks_are_fitted_better_than_by_the_best_of_adam(units, layers, scale):
+    """Where the quadratics mislead most: without the radius the sum ends above its start, many times for three."""
+    f_df, start, references = deep_network(units, layers, scale)
+
+    def after(optimizer):
+        theta = optimizer.optimize(num_passes=25)
+        return np.mean([f_df(theta, i)[0] for i in references])
+
+    adam = [
+        after(Stochastic(f_df, start, references, learning_rate=rate, rng=np.random.default_rng(0)))
+        for rate in (3e-3, 1e-2, 3e-2, 1e-1)
+    ]
+    ours = [after(SFO(f_df, start, references, rng=np.random.default_rng(seed))) for seed in range(3)]
+    assert np.median(ours) < 0.9 * min(adam)
 
 
 def test_a_subfunction_that_stays_not_finite_does_not_hold_up_the_others():

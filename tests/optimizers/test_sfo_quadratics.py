@@ -59,12 +59,13 @@ def test_eigenvalues_are_limited_and_negative_curvature_left_out():
 def test_every_step_against_dense_algebra(problem):
     """More parameters than dimensions, so that the subspace collapses several times on the way.
 
-    The f_i, gradients and Hessians are put together in the large space; SFO's step must be their minimum there.
+    The f_i, gradients and Hessians are put together in the large space; SFO's step must lead to their minimum there,
+    as far as the radius and the mean of the steps before allow.
     """
     N = len(problem.references)
     optimizer = SFO(problem.f_df, problem.start, problem.references, rng=np.random.default_rng(0), max_subspace=24)
     model, space = optimizer.quadratics, optimizer.subspace
-    collapses = checked = 0
+    collapses = checked = whole = 0
     for _ in range(25 * N):
         pairs, dim = model.counts.copy(), space.dim
         optimizer.step()
@@ -88,7 +89,7 @@ def test_every_step_against_dense_algebra(problem):
         if long_enough and floor[0] > 2 * floor[-1] / optimizer.quadratics.hess_max_dev:
             np.testing.assert_allclose(model.hessian(i) @ s, y, atol=1e-8 * np.linalg.norm(y))
             checked += 1
-        if optimizer.pending < 0 and len(optimizer.lengths) < 10:
+        if optimizer.pending < 0 and optimizer.sum.evaluations < 12 * N:
             known = np.flatnonzero(model.counts)
             H = sum(P.T @ model.hessian(j)[:k, :k] @ P for j in known)
             at = optimizer.at[:k] @ P
@@ -96,11 +97,21 @@ def test_every_step_against_dense_algebra(problem):
                 P.T @ (model.gradients[j, :k] + model.hessian(j)[:k, :k] @ (P @ at - model.positions[j, :k]))
                 for j in known
             )
-            expected = at - np.linalg.pinv(H, rcond=1e-12) @ slope
-            size = np.linalg.norm(expected - at)
+            step = -np.linalg.pinv(H, rcond=1e-12) @ slope
+            size = np.linalg.norm(step)
+            taken = np.linalg.norm(optimizer.proposal - optimizer.at) / size
+            reached = model.positions[known] @ np.eye(model.capacity)[:, :k] @ P - at
+            spread = np.sqrt(((taken * step - reached) ** 2).sum(axis=1).mean())
+            whole += taken > 0.99
+            limits = [spread / optimizer.radius, size * taken / (10 * optimizer.lengths.mean())]
+            limited = max(limits[: 1 + (len(optimizer.lengths) > 3)]) == pytest.approx(1)
+            least = size * taken == pytest.approx(2 * optimizer._least_step())
+            assert limited or least or taken > 1 - 1e-4
+            expected = at + step * min(1, taken)
             np.testing.assert_allclose(optimizer.proposal[:k] @ P, expected, atol=1e-8 * size)
     assert collapses > 2
     assert checked > 5 * N
+    assert whole > 10
 
 
 def test_the_sum_kept_up_to_date_equals_the_sum_of_all():
