@@ -5,8 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from dpm.cli import sample_main, train_main
-from dpm.toys import HEARTBEAT
+from dpm.backend import Engine
+from dpm.cli import sample_main, sample_parser, train_main
+from dpm.likelihood import K_all_terms
+from dpm.objective import CompiledModel
+from dpm.sampling import load_model
+from dpm.toys import HEARTBEAT, TOYS, toy_data
 
 pytestmark = pytest.mark.slow
 
@@ -20,6 +24,19 @@ def trained(folder, experiment, seed, *flags):
     assert train_main(arguments) == 0
     (run,) = folder.iterdir()
     return run, json.loads((run / "result.json").read_text())
+
+
+def heartbeat_bound(run, draws):
+    """K - L_null of the run's test sequences as the sum over all t, so many draws of each term."""
+    options = sample_parser().parse_args([str(run / "checkpoint.h5")])
+    loaded, flags = load_model(options), json.loads((run / "config.json").read_text())["flags"]
+    engine = Engine("auto", loaded.dtype)
+    with engine:
+        model = loaded.build()
+    compiled = CompiledModel(model, engine)
+    test = toy_data(TOYS["heartbeat"], "heartbeat", flags)["test"]
+    theta = compiled.layout.flatten(loaded.parameters, loaded.dtype)
+    return K_all_terms(compiled, theta, test, flags["seed"], draws, draws)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -48,8 +65,10 @@ def test_heartbeat_reaches_the_papers_bound_and_draws_heartbeats(tmp_path, seed)
     """Table 1: K -2.414 bits; of 10,000 samples 97 % are one of the five sequences, each phase a fifth of them."""
     run, result = trained(tmp_path, "heartbeat", seed)
     assert result["K"] - 2 * result["standard_error"] > PAPER["heartbeat"]
-    assert result["K"] > -2.380
-    assert result["K"] < result["ceiling"] + 4 * result["standard_error"]
+    # The program's own error, 0.0026, is as large as what is left to the bar of the default configuration.
+    bound = heartbeat_bound(run, draws=20_000)
+    assert bound.value + L_NULL["heartbeat"] > -2.380
+    assert bound.value + L_NULL["heartbeat"] < result["ceiling"] + 4 * bound.standard_error
     assert sample_main([str(run / "checkpoint.h5"), "--n", "10000", "--output-dir", str(tmp_path), "--quiet"]) == 0
     with np.load(tmp_path / "samples.npz") as file:
         samples = file["X"]
