@@ -24,6 +24,7 @@ from dpm.main_loop import MainLoop
 from dpm.model import DiffusionModel, known_names
 from dpm.objective import CompiledModel
 from dpm.optimizers import LBFGS, SFO, Adam, RMSProp
+from dpm.optimizers.sfo import default_subspace
 from dpm.paper_network import NETWORKS
 from dpm.subfunctions import SubfunctionLoop, default_number
 from dpm.toy_extensions import toy_extensions
@@ -255,7 +256,7 @@ def frozen_loop(flags, face, compiled, theta, X):
     sfo, size = flags["optimizer"] == "sfo", compiled.layout.size
     passes = min(flags["refresh_noise"] or flags["epochs"], flags["epochs"])
     most = checkpoint.LARGEST_ARRAY / (size * (theta.itemsize if sfo else 8))
-    rows = max(3 * number, 2 * number + 2, 22) if sfo else passes
+    rows = default_subspace(number) if sfo else passes
     if rows > most:
         advice = f"--n-subfunctions up to {int(most / 3)}" if sfo else f"--refresh-noise or --epochs up to {int(most)}"
         raise InputError(

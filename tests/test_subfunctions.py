@@ -10,6 +10,7 @@ from dpm import checkpoint, training
 from dpm.backend import Engine
 from dpm.cli import train_main
 from dpm.experiments import EXACT
+from dpm.flags import FROZEN
 from dpm.model import DiffusionModel
 from dpm.objective import CompiledModel
 from dpm.optimizers import SFO
@@ -17,7 +18,6 @@ from dpm.subfunctions import SubfunctionLoop, default_number
 from tests import runs
 from tests.test_resume import Stop, assert_same
 
-FROZEN = ("sfo", "lbfgs")
 N = 4  # subfunctions of 15 pictures
 
 

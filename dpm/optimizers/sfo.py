@@ -24,6 +24,16 @@ FIRST_STEPS = 4
 VECTORS = ("order", "at", "proposal", "failed", "lengths", "origin")
 
 
+def least_subspace(N, terms):
+    """The fewest dimensions that hold N gradients and positions, or a whole history."""
+    return max(2 * N + 2, 2 * terms + 2)
+
+
+def default_subspace(N, terms=10):
+    """How many dimensions SFO gives to the subspace of N subfunctions: each a vector of theta's size to remember."""
+    return max(3 * N, least_subspace(N, terms))
+
+
 class SFO(Optimizer):
     """Minimise a sum of functions with one quadratic for each (Sohl-Dickstein, Poole, Ganguli, ICML 2014).
 
@@ -82,9 +92,8 @@ class SFO(Optimizer):
         N, terms = len(self.sum), positive("max_history_terms", max_history_terms, whole=True)
         if subfunction_selection not in SELECTIONS:
             raise ValueError(f"subfunction_selection={subfunction_selection!r}; accepted: {', '.join(SELECTIONS)}")
-        least = max(2 * N + 2, 2 * terms + 2)
-        capacity = max(3 * N, least) if max_subspace is None else max_subspace
-        positive("max_subspace", capacity, whole=True, least=least)
+        capacity = default_subspace(N, terms) if max_subspace is None else max_subspace
+        positive("max_subspace", capacity, whole=True, least=least_subspace(N, terms))
         self.max_gradient_noise = positive("max_gradient_noise", max_gradient_noise)
         self.max_step_length_ratio = positive("max_step_length_ratio", max_step_length_ratio)
         self.minimum_step_length = positive("minimum_step_length", minimum_step_length)
@@ -136,9 +145,10 @@ class SFO(Optimizer):
         if not self.subspace.room():
             self._collapse()
         gradient = self.subspace.gradient(i, gradient, self.quadratics.gradients[i])
-        rose = self._rose(i, value)
+        told = self.quadratics.value(i, self.proposal) if self.quadratics.counts[i] else np.inf
+        rose = self._rose(i, value, told)
         if self.pending < 0 and self.quadratics.counts[i]:
-            self._trust(i, value)
+            self._trust(i, value, told)
         self.quadratics.record(i, self.proposal, value, gradient, self._least_step())
         if self.sum.evaluations % len(self.sum) == 0:
             self.quadratics.refresh()
@@ -178,17 +188,17 @@ class SFO(Optimizer):
             distances = np.einsum("nk,nk->n", D, HD)[choice]
         return int(self.rng.choice(choice[distances >= distances.max() * (1 - 1e-12)]))
 
-    def _rose(self, i, value):
+    def _rose(self, i, value, told):
         """Whether the subfunction rose by more than the sum was to fall ("Detecting bad updates")."""
         quadratics = self.quadratics
         if (self.pending >= 0 and not self.retries) or not quadratics.counts[i] or value <= quadratics.values[i]:
             return False
-        return value - quadratics.value(i, self.proposal) > self.drop
+        return value - told > self.drop
 
-    def _trust(self, i, value):
+    def _trust(self, i, value, told):
         """Set the radius by how far from where it was made the quadratic of f_i still holds."""
         quadratics, eps = self.quadratics, float(np.finfo(self.sum.nest.dtype).eps)
-        before, told = quadratics.values[i], quadratics.value(i, self.proposal)
+        before = quadratics.values[i]
         distance = float(np.linalg.norm(self.proposal - quadratics.positions[i]))
         change = max(abs(told - before), abs(value - before))
         rounding = 100 * eps * max(abs(value), abs(before))
