@@ -1,6 +1,7 @@
 """Data sets, found, read, scaled and cut into minibatches with numpy and h5py alone; no word of models."""
 
-from dpm.datasets.hdf5 import H5PYDataset, write_hdf5
+from dpm.datasets.hdf5 import H5PYDataset
+from dpm.datasets.hdf5_writing import write_hdf5
 from dpm.datasets.images import ImageData
 from dpm.datasets.preprocess import Scaling, to_unit_range
 from dpm.datasets.search import NAMES, load

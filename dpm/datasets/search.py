@@ -4,6 +4,7 @@ import difflib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,9 +13,10 @@ from dpm.datasets import cifar10
 from dpm.datasets.hdf5 import H5PYDataset
 from dpm.datasets.idx import read_idx
 from dpm.datasets.images import ImageData, channel_first
+from dpm.datasets.stored import StoredImages
 from dpm.errors import InputError
 
-NAMES = ("MNIST", "FASHION_MNIST", "CIFAR10", "IMAGENET")
+NAMES = ("MNIST", "FASHION_MNIST", "CIFAR10", "IMAGENET", "BARK", "BARK_LIKE", "DEAD_LEAVES")
 ENVIRONMENT = "FUEL_DATA_PATH"
 OWN_FOLDER = Path(dpm.__file__).parent.parent / "datasets"
 EMBEDDED = "mnist5k.hdf5"
@@ -34,19 +36,43 @@ WANTED = {
     "FASHION_MNIST": f"fashion_mnist.hdf5, or {IDX_TEXT} in fashion-mnist/ or FashionMNIST/raw/",
     "CIFAR10": ", ".join(("cifar10.hdf5", *cifar10.ARCHIVES, *(f"{folder}/" for folder in cifar10.FOLDERS))),
     "IMAGENET": "imagenet.hdf5",
+    "BARK": "bark.hdf5",
+    "BARK_LIKE": "bark_like.hdf5",
+    "DEAD_LEAVES": "dead_leaves.hdf5",
 }
+COMMAND = "python -m dpm.datasets"
 ORIGIN = {
-    "MNIST": "download the .gz files from https://storage.googleapis.com/cvdf-datasets/mnist/",
-    "FASHION_MNIST": "download the .gz files from https://github.com/zalandoresearch/fashion-mnist",
-    "CIFAR10": "download an archive from https://www.cs.toronto.edu/~kriz/cifar.html",
-    "IMAGENET": "write your resized images with dpm.datasets.write_hdf5 (train and test, source 'features')",
+    "MNIST": f"{COMMAND} fetch MNIST, or download the .gz files from "
+    "https://storage.googleapis.com/cvdf-datasets/mnist/,",
+    "FASHION_MNIST": f"{COMMAND} fetch FASHION_MNIST, or download the .gz files from "
+    "https://github.com/zalandoresearch/fashion-mnist,",
+    "CIFAR10": f"{COMMAND} fetch CIFAR10, or download an archive from https://www.cs.toronto.edu/~kriz/cifar.html,",
+    "IMAGENET": f"{COMMAND} convert pictures --input FOLDER --size 64 --output imagenet.hdf5",
+    "BARK": f"unpack T01 to T04 of the texture database of Lazebnik et al., {COMMAND} convert BARK --input FOLDER,",
+    "BARK_LIKE": f"{COMMAND} make BARK_LIKE",
+    "DEAD_LEAVES": f"{COMMAND} make DEAD_LEAVES",
 }
+#: Images of more bytes than this share of the machine's memory, as float32, stay on the disk unless told otherwise.
+MEMORY_SHARE = 0.25
 
-Images = tuple[np.ndarray, np.ndarray]
-Found = tuple[Path, Callable[[Path], Images]]
+
+class Wish(NamedTuple):
+    """How images are wanted. in_memory: None where their size decides; large: they need not be square."""
+
+    in_memory: bool | None = None
+    large: bool = False
 
 
-def load(name: str, data_path: str | os.PathLike[str] | None = None) -> ImageData:
+Images = tuple[Any, Any]
+Found = tuple[Path, Callable[[Path, Wish], Images]]
+
+
+def load(
+    name: str,
+    data_path: str | os.PathLike[str] | None = None,
+    in_memory: bool | None = None,
+    large: bool = False,
+) -> ImageData:
     """The data set `name`, from the first place that has it.
 
     Places: `data_path` alone if it is given; else the folders of the environment variable FUEL_DATA_PATH,
@@ -54,22 +80,28 @@ def load(name: str, data_path: str | os.PathLike[str] | None = None) -> ImageDat
     5,000 digits, which `note` says. A file that is found but damaged is an error, never skipped.
 
     Args:
-        name: one of NAMES; case, hyphens and underscores do not matter.
+        name: one of NAMES, case, hyphens and underscores do not matter; or the path of a .hdf5 file.
         data_path: a folder, several joined by os.pathsep, or a file.
+        in_memory: False: training images stay in their .hdf5 file and are read in batches; None: so they do where
+            they would take more than a quarter of the machine's memory.
+        large: whether images need not be square, as where training cuts pieces of them.
 
     Raises InputError if the name is unknown, if no place has the data (what was searched, the file names, how
     to get them), and if the data are unreadable, have no test set or are not square images of 1 or 3 colours.
     """
-    name = canonical_name(name)
+    name, wish = canonical_name(name), Wish(in_memory, large)
+    if is_file_name(name):
+        path = Path(os.path.expanduser(name))
+        return ImageData(path.stem, path, *_read_hdf5(path, wish))
     places = default_places() if data_path is None else given_places(data_path)
     explicit = data_path is not None
     found = next((found for place in places for found in _candidates(name, place, explicit)), None)
     if found:
         path, read = found
-        return ImageData(name, path, *read(path))
+        return ImageData(name, path, *read(path, wish))
     embedded = OWN_FOLDER / EMBEDDED
     if name == "MNIST" and not explicit and embedded.is_file():
-        train, test = _read_hdf5(embedded)
+        train, test = _read_hdf5(embedded, wish)
         note = (
             f"MNIST: no full data set in {', '.join(map(str, places))}; taking the embedded {len(train):,} + "
             f"{len(test):,} digits (--data-path FOLDER names another)"
@@ -78,15 +110,22 @@ def load(name: str, data_path: str | os.PathLike[str] | None = None) -> ImageDat
     raise _not_found(name, places, data_path)
 
 
+def is_file_name(name: str) -> bool:
+    """Whether a data set is named by its file."""
+    return name.lower().endswith((".hdf5", ".h5"))
+
+
 def canonical_name(name: str) -> str:
-    """The entry of NAMES that is meant; InputError, with the nearest one, if there is none."""
+    """The entry of NAMES that is meant, or the name of a file; InputError, with the nearest, if there is none."""
+    if is_file_name(name):
+        return name
     plain = {known.replace("_", ""): known for known in NAMES}
     key = str(name).upper().replace("-", "").replace("_", "")
     if key in plain:
         return plain[key]
     near = difflib.get_close_matches(key, plain, n=1)
     hint = f"did you mean {plain[near[0]]}? " if near else ""
-    raise InputError(f"data set {name!r} is not known; {hint}accepted are {', '.join(NAMES)}")
+    raise InputError(f"data set {name!r} is not known; {hint}accepted are {', '.join(NAMES)}, or a file FILE.hdf5")
 
 
 def given_places(data_path: str | os.PathLike[str]) -> list[Path]:
@@ -107,7 +146,7 @@ def _not_found(name: str, places: list[Path], data_path: str | os.PathLike[str] 
     given = f"data_path {os.fspath(data_path)!r}: " if data_path is not None else ""
     return InputError(
         f"{given}no {name} found; searched, in order: {', '.join(searched) or 'nothing, the path is empty'}; "
-        f"looked for {WANTED[name]}; {ORIGIN[name]} and name their folder with --data-path or {ENVIRONMENT}"
+        f"looked for {WANTED[name]}; {ORIGIN[name]} and name the folder with --data-path or {ENVIRONMENT}"
     )
 
 
@@ -121,9 +160,9 @@ def _candidates(name: str, place: Path, explicit: bool) -> Iterator[Found]:
     if name == "CIFAR10":
         for path in [place / known for known in (*cifar10.ARCHIVES, *cifar10.FOLDERS)]:
             if os.path.exists(path):
-                yield path, cifar10.read_cifar10
+                yield path, _read_cifar10
         if cifar10.is_cifar10_folder(place):
-            yield place, cifar10.read_cifar10
+            yield place, _read_cifar10
     for folder in [place / known for known in IDX_FOLDERS.get(name, ())]:
         if any(_idx_file(folder, part) for part in IDX_FILES) and _may_hold(name, folder, explicit):
             yield folder, _read_idx_pair
@@ -133,7 +172,7 @@ def _file(name: str, path: Path) -> Found:
     if name in IDX_FOLDERS and any(path.name in files for files in IDX_FILES.values()):
         return path.parent, _read_idx_pair
     if name == "CIFAR10" and {".tar", ".tgz"} & set(path.suffixes):
-        return path, cifar10.read_cifar10
+        return path, _read_cifar10
     return path, _read_hdf5
 
 
@@ -150,9 +189,23 @@ def _idx_file(folder: Path, part: str) -> Path | None:
     return next((folder / name for name in IDX_FILES[part] if os.path.isfile(folder / name)), None)
 
 
-def _read_idx_pair(folder: Path) -> Images:
+def _read_cifar10(path: Path, wish: Wish) -> Images:
+    _check_memory(path, wish)
+    return cifar10.read_cifar10(path)
+
+
+def _read_idx_pair(folder: Path, wish: Wish) -> Images:
+    _check_memory(folder, wish)
     train, test = (_read_idx_part(folder, part) for part in IDX_FILES)
     return train, test
+
+
+def _check_memory(path: Path, wish: Wish) -> None:
+    if wish.in_memory is False:
+        raise InputError(
+            f"{path}: only .hdf5 files are read in batches from the disk; make one with {COMMAND} convert, or leave "
+            "--in-memory out"
+        )
 
 
 def _read_idx_part(folder: Path, part: str) -> np.ndarray:
@@ -162,12 +215,17 @@ def _read_idx_part(folder: Path, part: str) -> np.ndarray:
     return channel_first(read_idx(path), str(path))
 
 
-def _read_hdf5(path: Path) -> Images:
-    train, test = (_read_hdf5_set(path, which) for which in ("train", "test"))
-    return train, test
+def _read_hdf5(path: Path, wish: Wish) -> Images:
+    stored = [
+        StoredImages(H5PYDataset(path, (which,), sources=("features",)), wish.large) for which in ("train", "test")
+    ]
+    in_memory = wish.in_memory
+    if in_memory is None:
+        in_memory = sum(4 * images.size for images in stored) <= MEMORY_SHARE * memory_bytes()
+    train, test = stored
+    return (train[:] if in_memory else train), test[:]
 
 
-def _read_hdf5_set(path: Path, which: str) -> np.ndarray:
-    dataset = H5PYDataset(path, (which,), load_in_memory=True, sources=("features",))
-    (features,) = dataset.get_data(slice(None))
-    return channel_first(features, f"{path}, {which}", dataset.axis_labels["features"])
+def memory_bytes() -> int:
+    """The machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

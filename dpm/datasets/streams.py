@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,36 @@ class ShuffledScheme(SequentialScheme):
 
 
 @dataclass(frozen=True)
+class WindowScheme(SequentialScheme):
+    """As ShuffledScheme for examples that lie on a disk, whose neighbours are read together.
+
+    The file is cut into blocks of `block` examples; a window is `blocks` of them, drawn at random, and its examples
+    come in random order. So every example comes once an epoch, but a block's stay within one window.
+    """
+
+    block: int = 64
+    blocks: int = 64
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("block", "blocks"):
+            object.__setattr__(self, name, _whole(getattr(self, name), name, least=1))
+
+    @property
+    def window(self) -> int:
+        """Examples that lie in memory together."""
+        return self.block * self.blocks
+
+    def order(self, rng: np.random.Generator) -> np.ndarray:
+        starts = self.block * rng.permutation(-(-self.n // self.block))
+        order = (starts[:, None] + np.arange(self.block)).ravel()
+        order = order[order < self.n]
+        for begin in range(0, self.n, self.window):
+            rng.shuffle(order[begin : begin + self.window])
+        return order
+
+
+@dataclass(frozen=True)
 class DataStream:
     """Minibatches of `features` (n, ...) as `scheme` orders them.
 
@@ -75,6 +106,42 @@ class DataStream:
             raise InputError(f"start: {start}; an epoch has {self.scheme.num_batches} batches")
         requests = list(self.scheme.get_request_iterator(rng))[start:]
         return (self.features[request] for request in requests)
+
+
+@dataclass(frozen=True)
+class WindowStream:
+    """Minibatches of examples on a disk: as DataStream with a WindowScheme, read ahead a window at a time by a thread.
+
+    stored: has a length, and stored[increasing rows] reads examples; prepare: what makes a minibatch of them.
+    Two windows lie in memory at most, and one more minibatch.
+    """
+
+    stored: Any
+    scheme: WindowScheme
+    prepare: Any
+
+    def get_epoch_iterator(self, rng: np.random.Generator, start: int = 0) -> Iterator[np.ndarray]:
+        """The batches of one epoch without the first `start`, see DataStream."""
+        order, size, window = self.scheme.order(rng), self.scheme.batch_size, self.scheme.window
+        position = size * start
+        rest: list[np.ndarray] = []
+        with ThreadPoolExecutor(1) as reader:
+            begin = position // window * window
+            coming = reader.submit(self._read, order[begin : begin + window])
+            while begin < len(order):
+                examples = coming.result()[max(0, position - begin) :]
+                begin += window
+                if begin < len(order):
+                    coming = reader.submit(self._read, order[begin : begin + window])
+                examples = np.concatenate([*rest, examples]) if rest else examples
+                whole = len(examples) if begin >= len(order) else len(examples) // size * size
+                for first in range(0, whole, size):
+                    yield self.prepare(examples[first : first + size])
+                rest = [examples[whole:].copy()] if whole < len(examples) else []
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
+        increasing = np.sort(rows)
+        return self.stored[increasing][np.searchsorted(increasing, rows)]
 
 
 def _whole(value: Any, name: str, least: int) -> int:

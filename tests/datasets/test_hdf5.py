@@ -10,8 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from dpm.datasets import H5PYDataset, write_hdf5
-from dpm.datasets import hdf5 as hdf5_module
+from dpm.datasets import H5PYDataset, hdf5_writing, write_hdf5
 from dpm.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -117,9 +116,40 @@ def test_sources_come_in_the_order_asked_for(fuel):
     dataset.close()
 
 
-def test_variable_length_sources_are_refused_by_name(fuel):
-    with pytest.raises(InputError, match="'image_features' is of variable length"):
-        H5PYDataset(fuel / "vlen.hdf5")
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("which", ["train", "test"])
+def test_examples_of_variable_shape_come_as_an_object_array_of_arrays_as_in_fuel(fuel, which, in_memory):
+    dataset = H5PYDataset(fuel / "vlen.hdf5", (which,), load_in_memory=in_memory)
+    with h5py.File(fuel / "vlen.hdf5") as file:
+        first = {"train": 0, "test": 4}[which]
+        shapes = file["image_features_shapes"][...]
+        flat = [file["image_features"][row] for row in range(6)]
+    request = [*range(dataset.num_examples - 1, -1, -1), 1]
+    (images,) = dataset.get_data(request)
+    assert images.dtype == object
+    for image, row in zip(images, request, strict=True):
+        assert image.dtype == np.uint8
+        assert image.shape == tuple(shapes[first + row])
+        np.testing.assert_array_equal(image.ravel(), flat[first + row])
+    assert dataset.axis_labels == {"image_features": ("batch", "channel", "height", "width")}
+    assert dataset.shapes == {"image_features": None}
+    dataset.close()
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_subset_is_taken_of_the_sets_in_increasing_order(fuel, in_memory):
+    expected = np.load(fuel / "mnist_expected.npz")["train"]
+    for subset, rows in ((slice(3, 9), range(3, 9)), ([7, 2, 11], [2, 7, 11])):
+        dataset = H5PYDataset(fuel / "mnist.hdf5", ("train",), subset, in_memory)
+        assert dataset.num_examples == len(rows)
+        np.testing.assert_array_equal(dataset.get_data([1, 0])[0][:, 0], expected[[rows[1], rows[0]]])
+        dataset.close()
+
+
+@pytest.mark.parametrize("bad", [slice(0, 9, 2), slice(5, 5), [], [20], [-1], 3, "all"], ids=repr)
+def test_a_subset_that_is_none_is_refused(fuel, bad):
+    with pytest.raises(InputError, match="subset"):
+        H5PYDataset(fuel / "mnist.hdf5", ("train",), bad)
 
 
 def test_an_unknown_set_is_answered_with_the_known_ones(fuel):
@@ -281,7 +311,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, set
     def stop(*_):
         raise error("stopped")
 
-    monkeypatch.setattr(hdf5_module, "_split_array", stop)
+    monkeypatch.setattr(hdf5_writing, "_split_array", stop)
     with pytest.raises(InputError if error is OSError else error):
         write_hdf5(path, sets)
     assert [entry.name for entry in tmp_path.iterdir()] == ["set.hdf5"]

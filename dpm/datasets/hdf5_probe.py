@@ -1,0 +1,186 @@
+"""Looking HDF5 files from strangers through, in a process of its own.
+
+A damaged file can crash the HDF5 library, keep it busy for ever or make it ask for all memory, and a made one can
+point to other files. So a child process reads a file first, within limits of time and memory; this one opens what the
+child read to the end. The child stays, so that the next file costs a few milliseconds.
+"""
+
+import atexit
+import hashlib
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import h5py
+
+from dpm.errors import InputError
+
+#: Bytes that the child reads of a file's data; of more, only what each array says of itself and its ends.
+READ_WHOLE = 256 << 20
+PIECE = 4 << 20
+MEMORY = 384 << 20  # that the child may take beyond what it has at its start
+CPU_SECONDS, CPU_BYTES_A_SECOND = 1.5, 50 << 20
+#: Only for a disk that does not answer; the limit that matters is one of processor time.
+WALL_SECONDS = 300
+OBJECTS = 10_000
+FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
+KINDS = "biufSVOU"
+DIGEST = "sha256"  # attribute of an array that dpm wrote: of its bytes, row after row
+
+_child: subprocess.Popen | None = None
+_owner = 0
+_passed: set[tuple] = set()
+
+
+def check(path: Path) -> None:
+    """Raise InputError where the file at `path` cannot be read to the end, or needs what lies outside of it.
+
+    A file that passed is not read again until it changes. Paths that are no file are left to the caller.
+    """
+    if not os.path.exists(path):
+        return
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: is no file; give the path of a file in Fuel's HDF5 layout")
+    facts = os.stat(path)
+    key = facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
+    if key in _passed:
+        return
+    answer = _ask(os.path.abspath(path))
+    if answer != "ok":
+        raise InputError(
+            f"{path}: cannot be read as HDF5 ({answer}); it is damaged, half written or of another kind: "
+            "delete it and fetch or convert it again"
+        )
+    _passed.add(key)
+
+
+def _ask(path: str) -> str:
+    """What the child says of the file; a child that dies of it, or finds no end, has said enough."""
+    global _child
+    child = _running()
+    assert child.stdin is not None
+    assert child.stdout is not None
+    answer = ""
+    with suppress(BrokenPipeError):
+        child.stdin.write(os.fsencode(path).hex() + "\n")
+        child.stdin.flush()
+        if select.select([child.stdout], [], [], WALL_SECONDS)[0]:
+            answer = child.stdout.readline().strip()
+    if not answer:
+        child.kill()
+        child.wait()
+        child.stdin.close()
+        child.stdout.close()
+        _child = None
+        answer = "reading it takes too long" if child.returncode == -signal.SIGPROF else "reading it crashes HDF5"
+    return answer
+
+
+def _running() -> subprocess.Popen:
+    """The child of this process, started when there is none."""
+    global _child, _owner
+    if _child is None or _owner != os.getpid() or _child.poll() is not None:
+        command = [sys.executable, "-m", "dpm.datasets.hdf5_probe"]
+        root = str(Path(__file__).parents[2])
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": root}
+        _child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env=environment,
+        )  # fmt: skip
+        _owner = os.getpid()
+    return _child
+
+
+@atexit.register
+def _end() -> None:
+    if _child is not None and _owner == os.getpid():
+        _child.kill()
+        _child.communicate()
+
+
+def look_through(path: str) -> None:
+    """Read the file as far as the limits say; raises what h5py raises, or ValueError with the reason."""
+    with h5py.File(path, "r") as file:
+        list(file.attrs.items())
+        count, groups = 0, [file]
+        while groups:
+            group = groups.pop()
+            for name in group:
+                count += 1
+                if count > OBJECTS:
+                    raise ValueError(f"it has more than {OBJECTS} objects")
+                if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                    raise ValueError(f"{name!r} is a link to another place")
+                item = group[name]
+                if isinstance(item, h5py.Group):
+                    groups.append(item)
+                elif isinstance(item, h5py.Dataset):
+                    _look_at(item, name)
+
+
+def _look_at(dataset: h5py.Dataset, name: str) -> None:
+    if dataset.external or dataset.is_virtual:
+        raise ValueError(f"{name!r} lies in other files")
+    plist = dataset.id.get_create_plist()
+    filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
+    if not filters <= FILTERS:
+        raise ValueError(f"{name!r} is packed by a filter other than gzip, lzf, shuffle and fletcher32")
+    if dataset.dtype.kind not in KINDS:
+        raise ValueError(f"{name!r} holds {dataset.dtype}")
+    list(dataset.attrs.items())
+    for dimension in dataset.dims:
+        list(dimension)
+    if dataset.size == 0 or dataset.ndim == 0 or dataset.id.get_storage_size() == 0:
+        return
+    chunks = 1
+    if dataset.chunks is not None:
+        for length, step in zip(dataset.shape, dataset.chunks, strict=True):
+            chunks *= -(-length // step)
+        if dataset.id.get_num_chunks() < chunks:
+            raise ValueError(f"{name!r} was written in part only")
+    row = max(1, dataset.nbytes // len(dataset))
+    if row > READ_WHOLE:
+        raise ValueError(f"{name!r} has examples of {row} bytes")
+    step = max(1, PIECE // row)
+    last = len(dataset) - step
+    if dataset.nbytes > READ_WHOLE:
+        dataset[:step], dataset[max(0, last) :]
+        return
+    digest = hashlib.sha256()
+    for start in range(0, len(dataset), step):
+        piece = dataset[start : start + step]
+        if DIGEST in dataset.attrs:
+            digest.update(piece.tobytes())
+    if dataset.attrs.get(DIGEST, digest.hexdigest()) != digest.hexdigest():
+        raise ValueError(f"the numbers of {name!r} are not those that were written")
+
+
+def _limit_memory() -> None:
+    with suppress(OSError, ValueError):  # only Linux tells what is in use
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def serve() -> None:
+    """The child: a path, in hexadecimal, from stdin; "ok" or what is wrong to stdout; a line each."""
+    _limit_memory()
+    for line in sys.stdin:
+        path = os.fsdecode(bytes.fromhex(line))
+        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS + min(os.path.getsize(path), READ_WHOLE) / CPU_BYTES_A_SECOND)
+        try:
+            look_through(path)
+            answer = "ok"
+        except Exception as error:  # whatever it is, the file is not to be opened
+            answer = " ".join(str(error).split()) or type(error).__name__
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        print(answer, flush=True)
+
+
+if __name__ == "__main__":
+    serve()
