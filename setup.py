@@ -17,6 +17,7 @@ setup(
         "tqdm",
         "matplotlib",
         "Pillow",
+        "pooch",
     ],
     extras_require={
         "jax": ["jax"],
