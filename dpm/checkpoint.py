@@ -90,8 +90,14 @@ def split(arrays):
 def array_hash(array):
     """SHA-256 over type, shape and bytes."""
     array = np.ascontiguousarray(array)
-    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    digest.update(array.data if array.size else b"")
+    return rows_hash(array.dtype, array.shape, [array] if array.size else [])
+
+
+def rows_hash(dtype, shape, parts):
+    """array_hash of an array that comes in parts, arrays whose rows follow one another."""
+    digest = hashlib.sha256(f"{dtype.str}{tuple(shape)}".encode())
+    for part in parts:
+        digest.update(part.data)
     return digest.hexdigest()
 
 

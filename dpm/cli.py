@@ -6,7 +6,7 @@ import sys
 from dpm.errors import InputError
 from dpm.flags import DTYPES, ENGINES, OPTIMIZERS, TRAIN_FLAGS, check_numbers, switch
 
-CHOICES = {"backend": ENGINES, "dtype": DTYPES, "optimizer": OPTIMIZERS}
+CHOICES = {"backend": ENGINES, "dtype": DTYPES, "optimizer": OPTIMIZERS, "in-memory": ("auto", "yes", "no")}
 MODES = ("sample", "inpaint", "denoise", "posterior")
 WAYS = ("constant", "linear", "alpha_bar", "end", "predicted")  # those of dpm/posterior.py
 
@@ -72,7 +72,9 @@ def sample_parser():
         help="pictures to in-paint or denoise: .npz, .png, or FILE.hdf5[:SPLIT[:A-B]]",
     )
     add("--mask", help="inpaint: what is drawn anew: left, right, top, bottom, center, or a FILE, "
-        "not 0 where to draw (default: left, as in 2015)")  # fmt: skip
+        "not 0 where to draw, or center:SIDE (default: left, as in 2015)")  # fmt: skip
+    add("--size", type=int, help="height and width of the samples, where the model can draw others than it was trained "
+        "on (docs/data.md)")  # fmt: skip
     add("--sigma", type=float,
         help="denoise: deviation of the noise in --input, in those of the training data (default: 1)")  # fmt: skip
     add(

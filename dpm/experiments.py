@@ -1,6 +1,6 @@
 """Named choices: the two faces of the program, and one entry for each experiment."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -56,21 +56,36 @@ FACES = {face.name: face for face in (EXACT, RELEASED)}
 class Experiment:
     """Data, model and training of one named run; each flag given on the command line must agree or is refused.
 
-    dataset: a name of dpm.datasets.NAMES; model_args: arguments of DiffusionModel that are not the default;
-    network_args: further ones by the name of the network; optimizer: one of dpm.flags.OPTIMIZERS.
+    dataset: a name of dpm.datasets.NAMES; crop: side of the pieces that are trained on, or None for whole pictures;
+    model_args: arguments of DiffusionModel that are not the default; network_args: further ones by the name of the
+    network; optimizer: one of dpm.flags.OPTIMIZERS. first: how many training and test pictures are taken, or None for
+    all. small: what is otherwise with --small, a dict of these fields; model_args are added to those above.
     """
 
     dataset: str
     optimizer: str = "rmsprop"
     batch_size: int = 512
     lr: float = 1e-3
+    epochs: int | None = None
+    crop: int | None = None
+    first: tuple[int, int] | None = None
     model_args: dict = field(default_factory=dict)
     network_args: dict = field(default_factory=dict)
+    small: dict = field(default_factory=dict)
+
+    def chosen(self, small):
+        """Itself, or its small variant."""
+        if not small:
+            return self
+        return replace(self, **(self.small | {"model_args": self.model_args | self.small.get("model_args", {})}))
 
 
+DIGITS = {"batch_size": 64, "lr": 5e-4, "epochs": 6, "first": (4000, 1000)}
+# "For MNIST, the dense pathway was used to the exclusion of the multi-scale convolutional pathway" (Figure D.1).
+DENSE_ALONE = {"paper-2015": {"n_hidden_conv": 0}}
 EXPERIMENTS = {
-    # "For MNIST, the dense pathway was used to the exclusion of the multi-scale convolutional pathway" (Figure D.1).
-    "mnist": Experiment(dataset="MNIST", network_args={"paper-2015": {"n_hidden_conv": 0}}),
+    "mnist": Experiment(dataset="MNIST", network_args=DENSE_ALONE, small=DIGITS),
+    "fashion": Experiment(dataset="FASHION_MNIST", network_args=DENSE_ALONE, small=DIGITS),
     "cifar10": Experiment(
         dataset="CIFAR10",
         batch_size=200,
@@ -82,6 +97,53 @@ EXPERIMENTS = {
             "n_layers_dense_lower": 6,
             "n_layers_dense_upper": 4,
             "n_hidden_dense_upper": 100,
+        },
+        small={
+            "batch_size": 50,
+            "lr": 5e-4,
+            "epochs": 4,
+            "first": (2000, 500),
+            "model_args": {
+                "n_hidden_dense_lower": 0,
+                "n_hidden_conv": 20,
+                "n_layers_conv": 4,
+                "n_layers_dense_lower": 0,
+                "n_layers_dense_upper": 2,
+            },
+        },
+    ),
+    # The paper gives no sizes for the next two, but T (D.2.2).
+    "deadleaves": Experiment(
+        dataset="DEAD_LEAVES",
+        batch_size=200,
+        model_args={"n_hidden_dense_lower": 0, "n_hidden_conv": 50, "n_layers_conv": 5, "n_scales": 3},
+        small={
+            "batch_size": 50,
+            "lr": 5e-4,
+            "epochs": 4,
+            "first": (2000, 500),
+            "model_args": {"n_hidden_conv": 20, "n_layers_conv": 3},
+        },
+    ),
+    "bark": Experiment(
+        dataset="BARK",
+        batch_size=32,
+        crop=64,
+        model_args={
+            "trajectory_length": 500,
+            "n_hidden_dense_lower": 0,
+            "n_hidden_conv": 50,
+            "n_layers_conv": 5,
+            "n_scales": 4,
+            "conv_biases": "shared",
+        },
+        epochs=2000,
+        small={
+            "crop": 32,
+            "epochs": 300,
+            "lr": 5e-4,
+            "first": (64, 8),
+            "model_args": {"n_hidden_conv": 20, "n_layers_conv": 3, "n_scales": 3},
         },
     ),
 }

@@ -85,7 +85,13 @@ TRAIN_FLAGS = (
         'arguments of DiffusionModel, as "n_hidden_conv=100,n_scales=3"',
     ),
     Flag("dropout-rate", float, 0.0, "0", "share of the inputs of every layer set to 0 in training"),
-    Flag("dataset", str, "MNIST", "MNIST", "MNIST, FASHION_MNIST, CIFAR10 or IMAGENET"),
+    Flag(
+        "dataset",
+        str,
+        "MNIST",
+        "MNIST",
+        "MNIST, FASHION_MNIST, CIFAR10, IMAGENET, BARK, BARK_LIKE, DEAD_LEAVES, or a file FILE.hdf5",
+    ),
     Flag("plot-before-training", switch, False, "False", "true: make all pictures once before training"),
     Flag("seed", int, 0, "", "of all random numbers: start, order, noise, pictures"),
     Flag(
@@ -104,7 +110,16 @@ TRAIN_FLAGS = (
         str,
         None,
         "",
-        "named run: mnist, cifar10, heartbeat or swissroll; sets data, model, batch size",
+        "named run: mnist, fashion, cifar10, deadleaves, bark, heartbeat or swissroll; sets data, model, batch size",
+    ),
+    Flag("small", switch, False, "", "a small variant of the experiment, which ends in minutes on two cores"),
+    Flag("crop", int, None, "", "train on random squares of this side, cut out of larger pictures"),
+    Flag(
+        "in-memory",
+        str,
+        "auto",
+        "",
+        "yes: read all training pictures at once; no: in batches from their .hdf5 file; auto: by their size",
     ),
     Flag(
         "model",
@@ -149,7 +164,9 @@ def resolved(given, experiment, face_epochs):
                 f"--dataset {given['dataset']} contradicts --experiment {given['experiment']}, which is about "
                 f"{experiment.dataset}; leave one out"
             )
-        values |= {"dataset": experiment.dataset, "batch_size": experiment.batch_size, "lr": experiment.lr}
+        for key in ("dataset", "batch_size", "lr", "crop"):
+            values[key] = getattr(experiment, key)
+        values["epochs"] = experiment.epochs or face_epochs
     values |= given
     if experiment is not None:
         of_network = experiment.network_args.get(values["model"], {})
@@ -178,13 +195,15 @@ def with_optimizer(flags, given, default):
 
 def check_numbers(given):
     """Raise InputError for a number on the command line that no run takes, be it new or resumed."""
-    for name in ("batch_size", "ext_every_n", "epochs"):
+    for name in ("batch_size", "ext_every_n", "epochs", "crop"):
         if given.get(name, 1) < 1:
             raise InputError(f"--{name.replace('_', '-')}: {given[name]} is not accepted; take 1 or more")
     if given.get("n_subfunctions", 1) < 1:
         raise InputError(f"--n-subfunctions: {given['n_subfunctions']} is not accepted; take 1 or more")
     if given.get("refresh_noise", 0) < 0:
         raise InputError(f"--refresh-noise: {given['refresh_noise']} is not accepted; take 0, for never, or more")
+    if given.get("small") and not given.get("experiment") and not given.get("resume_file"):
+        raise InputError("--small: is a variant of an experiment; name one with --experiment")
     if not 0 < given.get("lr", 1) < float("inf"):
         raise InputError(f"--lr: {given['lr']} is not accepted; take a number above 0")
     if not 0 <= given.get("dropout_rate", 0) < 1:

@@ -10,7 +10,7 @@ import numpy as np
 
 from dpm import noise
 from dpm.bricks import draw_masks
-from dpm.datasets import DataStream, ShuffledScheme
+from dpm.datasets.streams import minibatches
 from dpm.errors import InputError
 from dpm.optimizers import decay_learning_rate
 
@@ -44,9 +44,9 @@ class TrainingState:
 class Loop:
     """What every training shares: epochs, signals, and the extensions that hang on it.
 
-    compiled: a CompiledModel; X: all scaled training examples; face: a Face; batch_size: examples in one evaluation;
-    epochs, seed: as the flags. extensions: objects with any of before_training(loop), after_evaluation(loop),
-    after_batch(loop), after_epoch(loop), after_training(loop).
+    compiled: a CompiledModel; X: all scaled training examples, an array, PreparedImages or a FuelStream; face: a Face;
+    batch_size: examples in one evaluation; epochs, seed: as the flags. extensions: objects with any of
+    before_training(loop), after_evaluation(loop), after_batch(loop), after_epoch(loop), after_training(loop).
     A subclass has the flat parameters `theta`, epoch_length, learning_rate (None where it has none), skipped_steps,
     and the methods named below. ended_by_itself: why training ended before its last epoch, if it did.
     """
@@ -98,7 +98,8 @@ class Loop:
 
     def run(self):
         """Train until the epochs are done or a signal stops the loop after a minibatch; True if it finished."""
-        self.compiled.model.kernel.check(self.features, "training data")
+        if isinstance(self.features, np.ndarray):  # others are checked where they are read
+            self.compiled.model.kernel.check(self.features, "training data")
         with self._signals():
             self._notify("before_training")
             while self.epoch < self.epochs and not self.stopped and not self.ended_by_itself:
@@ -123,10 +124,13 @@ class Loop:
     def draw(self, rng, X, times):
         """(X, t, N, U, weights) for the objective: the examples n_t_per_minibatch times over.
 
+        Of pictures larger than the model's a piece of each is drawn first.
         times: a function (rng, n, T) that draws the times.
         """
         engine, model = self.compiled.engine, self.compiled.model
         n_t = model.n_t_per_minibatch
+        if X.shape[1:] != model.picture_shape:
+            X = noise.drawn_crops(rng, X, model.picture_shape[-1])
         T, kind = model.trajectory_length, model.kernel.noise
         draws = [noise.minibatch_noise(rng, X.shape, T, kind, times) for _ in range(n_t)]
         t, N, U = (np.concatenate(parts) for parts in zip(*draws, strict=True))
@@ -183,14 +187,13 @@ class MainLoop(Loop):
     ):
         super().__init__(compiled, X, face, batch_size, epochs, seed, extensions)
         self.theta, self.rule, self.lr = theta, rule, lr
-        self.scheme = ShuffledScheme(len(X), batch_size)
-        self.stream = DataStream(X, self.scheme)
+        self.stream = minibatches(X, batch_size)
         self.dropout_rate, self.decay = dropout_rate, decay
 
     @property
     def epoch_length(self):
         """Minibatches an epoch has: one pass over the data, or 500 as released."""
-        return self.face.epoch_batches or self.scheme.num_batches
+        return self.face.epoch_batches or self.stream.num_batches
 
     @property
     def learning_rate(self):
@@ -207,7 +210,7 @@ class MainLoop(Loop):
         return self.rule.skipped_steps
 
     def train_epoch(self):
-        number, done = divmod(self.state.step, self.scheme.num_batches)
+        number, done = divmod(self.state.step, self.stream.num_batches)
         order = noise.generator(self.seed, noise.ORDER, number)
         for X in self.stream.get_epoch_iterator(order, start=done):
             start = time.perf_counter()

@@ -36,6 +36,7 @@ CHOICES = {
     "dense_lower_depth": ("n_layers_dense_lower", "n_layers_conv"),
     "constants": ("float64", "float32"),
     "network": tuple(NETWORKS),
+    "conv_biases": ("untied", "shared"),
 }
 
 
@@ -45,8 +46,8 @@ class DiffusionModel(Diffusion):
     Pictures are (n, n_colors, spatial_width, spatial_width), scaled to mean 0 and variance 1. Times are the
     paper's, t = 1..T with T = trajectory_length, one for each picture, shape (n,).
 
-    The arguments are those of 2015 (meanings and defaults in docs/from-2015.md), and four that name where the
-    release differs from the paper:
+    The arguments are those of 2015 (meanings and defaults in docs/from-2015.md), four that name where the release
+    differs from the paper, and one more:
     kl_terms: "T-1" weights a drawn time by the number of terms of Eq. 14, so that the expectation of the cost is
         exactly -(K - L_null); "T" is the release.
     dense_lower_depth: "n_layers_dense_lower", or "n_layers_conv" as in the release, which ignores the former.
@@ -54,6 +55,8 @@ class DiffusionModel(Diffusion):
         n_hidden_dense_lower_output) and log(2) to single precision even where all else is double.
     network: "reference-2015", or "paper-2015" as Appendix D.2 describes it: non-linearities, bumps, and how mean and
         variance are made of the readout (dpm/paper_network.py).
+    conv_biases: "untied", as released: one for each filter and place; or "shared", one for each filter, with which a
+        model without a dense path (n_hidden_dense_lower=0) serves pictures of any size.
     Raises InputError for a value that is not accepted.
     """
 
@@ -78,6 +81,7 @@ class DiffusionModel(Diffusion):
     dense_lower_depth: str
     constants: str
     network: str
+    conv_biases: str
 
     def __init__(
         self,
@@ -100,6 +104,7 @@ class DiffusionModel(Diffusion):
         dense_lower_depth="n_layers_dense_lower",
         constants="float64",
         network="reference-2015",
+        conv_biases="untied",
     ):
         arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self.arguments = checked_arguments(arguments)
@@ -122,6 +127,7 @@ class DiffusionModel(Diffusion):
             n_output=self.n_colors * 2 * self.n_temporal_basis,
             constants=self.constants,
             form=self.form.layers,
+            shared_bias=self.conv_biases == "shared",
         )
         picture_shape = (self.n_colors, self.spatial_width, self.spatial_width)
         super().__init__("diffusionmodel", [self.mlp], GaussianKernel(), picture_shape, self.n_colors)

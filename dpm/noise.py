@@ -55,6 +55,12 @@ def drawn_examples(rng, X, n, kind):
     return examples, DRAWS[kind](rng, examples.shape), rng.random(examples.shape)
 
 
+def drawn_crops(rng, X, side):
+    """A square piece of each picture, (n, c, side, side), at a place drawn evenly. X: (n, c, h, w), h and w >= side."""
+    rows, columns = (rng.integers(0, length - side + 1, len(X)) for length in X.shape[2:])
+    return np.stack([x[:, i : i + side, j : j + side] for x, i, j in zip(X, rows, columns, strict=True)])
+
+
 def picture_noise(seed, purpose, indices, shape, kind, draw=0):
     """The kernel's and uniform noise of single pictures: a picture's draw depends on its index alone.
 

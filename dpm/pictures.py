@@ -8,10 +8,12 @@ import numpy as np
 from PIL import Image
 
 from dpm.datasets import H5PYDataset, to_unit_range
+from dpm.datasets.arrays import read_arrays
 from dpm.datasets.images import channel_first
 from dpm.errors import InputError
 
 MASKS = ("left", "right", "top", "bottom", "center")
+CENTER = re.compile(r"center:(?P<side>[0-9]{1,5})")
 HDF5_NAME = re.compile(r"(?P<path>.*\.hdf5)(:(?P<split>[^:]*)(:(?P<rows>.*))?)?", re.DOTALL)
 
 
@@ -49,7 +51,8 @@ def read_pictures(name, picture_shape, pixels=True):
 def read_mask(name, picture_shape):
     """True where a pixel is to be drawn anew, (c, h, w) bool.
 
-    name: one of MASKS, or a PNG or npz file whose values are not 0 there; a grey mask counts for all colours.
+    name: one of MASKS, center:SIDE for the middle square of so many pixels, or a PNG or npz file whose values are not 0
+    there; a grey mask counts for all colours.
     """
     _, height, width = picture_shape
     drawn = np.zeros(picture_shape, dtype=bool)
@@ -65,9 +68,18 @@ def read_mask(name, picture_shape):
         }
         drawn[regions[name]] = True
         return drawn
+    if middle := CENTER.fullmatch(str(name)):
+        side = int(middle["side"])
+        if not 0 < side <= min(height, width):
+            raise InputError(
+                f"--mask {name}: the pictures have {height} x {width}; accepted: 1 to {min(height, width)}"
+            )
+        top, left = (height - side) // 2, (width - side) // 2
+        drawn[:, top : top + side, left : left + side] = True
+        return drawn
     suffix = Path(name).suffix.lower()
     if suffix not in (".png", ".npz"):
-        raise InputError(f"--mask {name}: accepted are {', '.join(MASKS)}, or a .png or .npz file")
+        raise InputError(f"--mask {name}: accepted are {', '.join(MASKS)}, center:SIDE, or a .png or .npz file")
     mask = (_read_png if suffix == ".png" else _read_npz)(_existing(name, "--mask"))
     if mask.ndim == 4 and len(mask) == 1:
         mask = mask[0]
@@ -86,18 +98,11 @@ def _existing(name, flag="--input"):
 
 
 def _read_npz(path):
-    try:
-        with open(path, "rb") as stream, np.lib.npyio.NpzFile(stream, allow_pickle=False) as file:
-            names = file.files
-            chosen = "X" if "X" in names else names[0] if len(names) == 1 else None
-            array = None if chosen is None else np.asarray(file[chosen])
-    except Exception as error:  # zipfile, zlib and numpy raise many types for a damaged file
-        raise InputError(f"{path}: cannot be read as npz ({' '.join(str(error).split())})") from None
-    if array is None:
-        raise InputError(f"{path}: holds the arrays {', '.join(names) or '(none)'}; name the pictures X")
-    if array.dtype.kind not in "fiub":
-        raise InputError(f"{path}: its array is of type {array.dtype}; accepted are numbers")
-    return array
+    found = read_arrays(path)
+    chosen = "X" if "X" in found else next(iter(found)) if len(found) == 1 else None
+    if chosen is None:
+        raise InputError(f"{path}: holds the arrays {', '.join(found) or '(none)'}; name the pictures X")
+    return found[chosen]
 
 
 def _read_png(path):

@@ -70,7 +70,9 @@ class MultiScaleConvolution(Brick):
     scales; the paper's text applies one softplus after the sum.
     """
 
-    def __init__(self, layer, num_channels, num_filters, spatial_width, num_scales, form=RELEASED_LAYERS):
+    def __init__(
+        self, layer, num_channels, num_filters, spatial_width, num_scales, form=RELEASED_LAYERS, shared_bias=False
+    ):
         self.num_scales = num_scales
         self.divisor = num_scales if form.sum_divided else 1
         self.layers = [
@@ -81,6 +83,7 @@ class MultiScaleConvolution(Brick):
                 num_filters=num_filters,
                 num_channels=num_channels,
                 image_size=(spatial_width // 2**scale,) * 2,
+                shared_bias=shared_bias,
             )
             for scale in range(num_scales)
         ]
@@ -100,10 +103,11 @@ class MultiScaleConvolution(Brick):
 class MultiLayerConvolution(Brick):
     """Multi-scale convolutions one after the other."""
 
-    def __init__(self, n_layers, n_hidden, spatial_width, n_colors, n_scales, form=RELEASED_LAYERS):
+    def __init__(self, n_layers, n_hidden, spatial_width, n_colors, n_scales, form=RELEASED_LAYERS, shared_bias=False):
         channels = [n_colors] + [n_hidden] * n_layers
         self.layers = [
-            MultiScaleConvolution(i, channels[i], n_hidden, spatial_width, n_scales, form) for i in range(n_layers)
+            MultiScaleConvolution(i, channels[i], n_hidden, spatial_width, n_scales, form, shared_bias)
+            for i in range(n_layers)
         ]
         super().__init__("multilayerconvolution", self.layers)
 
@@ -134,6 +138,7 @@ class MLP_conv_dense(Brick):
         n_output,
         constants="float64",
         form=RELEASED_LAYERS,
+        shared_bias=False,
     ):
         if spatial_width % 2 ** (n_scales - 1):
             blocks = 2 ** (n_scales - 1) if n_scales <= 64 else f"2^{n_scales - 1}"  # few digits in the message
@@ -149,7 +154,9 @@ class MLP_conv_dense(Brick):
         self.mlp_conv: MultiLayerConvolution | None = None
         self.mlp_dense_lower: MLP | None = None
         if n_hidden_conv > 0 and n_layers_conv > 0:
-            self.mlp_conv = MultiLayerConvolution(n_layers_conv, n_hidden_conv, spatial_width, n_colors, n_scales, form)
+            self.mlp_conv = MultiLayerConvolution(
+                n_layers_conv, n_hidden_conv, spatial_width, n_colors, n_scales, form, shared_bias
+            )
         if n_hidden_dense_lower > 0 and n_layers_dense_lower > 0:
             pixels = spatial_width**2
             hidden = [n_hidden_dense_lower] * (n_layers_dense_lower - 1)

@@ -105,7 +105,7 @@ def trajectories(options, compiled, theta, loaded):
 
 def check_options(options):
     """Raise InputError for a number that is not accepted and for an option that the mode would ignore."""
-    for name in ("n", "every"):
+    for name in ("n", "every", "size"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise InputError(f"--{name}: {value} is not accepted; take 1 or more")
@@ -160,6 +160,8 @@ def check_model(options, loaded):
         raise InputError(f"--mode {options.mode} is for pictures; this model draws vectors: take --mode posterior")
     if options.animate:
         raise InputError("--animate is for pictures; this model draws vectors: take --every")
+    if options.size:
+        raise InputError("--size is for pictures; this model draws vectors: leave it out")
 
 
 def load_model(options):
@@ -176,13 +178,31 @@ def load_model(options):
     data, flags = meta["config"]["data"], meta["config"]["flags"]
     toy = TOYS.get(flags["experiment"])
     # As training builds it: a toy's complete arguments may hold one that has no meaning beside the others.
-    build = partial(toy.model, flags["model_args"]) if toy else partial(DiffusionModel, **known_names(meta["model"]))
+    build = partial(toy.model, flags["model_args"]) if toy else partial(DiffusionModel, **sized(options, meta["model"]))
     scaling = Scaling(data["scale"], data["shift"])
     return Loaded(build, parameters, scaling, flags["dtype"], data["quantised"], toy is not None)
 
 
+def sized(options, arguments):
+    """The saved arguments of DiffusionModel, for pictures of --size. Raises InputError where they fit one size only."""
+    arguments = known_names(arguments)
+    if options.size is None or options.size == arguments["spatial_width"]:
+        return arguments
+    dense = arguments["n_hidden_dense_lower"] > 0 and arguments["n_layers_dense_lower"] > 0
+    if dense or arguments.get("conv_biases") != "shared":
+        raise InputError(
+            f"--size {options.size}: the model draws {arguments['spatial_width']} x {arguments['spatial_width']} only; "
+            "one trained with --model-args \"n_hidden_dense_lower=0,conv_biases='shared'\" draws any size"
+        )
+    return arguments | {"spatial_width": options.size}
+
+
 def load_2015(options, path):
     """A model.pkl, with --model-args, --scale and --shift: a Loaded."""
+    if options.size is not None:
+        raise InputError(
+            f"--size {options.size}: a model.pkl of 2015 draws pictures of its own size only; leave it out"
+        )
     arrays = read_blocks_checkpoint(path)
     for name in set(known_names(options.model_args)) & set(RELEASED.model_arguments):
         raise InputError(f"--model-args {name}: a model.pkl has {RELEASED.model_arguments[name]!r}; leave it out")

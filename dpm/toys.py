@@ -46,6 +46,7 @@ class Toy:
     epochs: int = 60
     n_train: int = 400_000
     n_test: int = 20_000
+    small: tuple[int, int] = (40_000, 2_000)  # of training and test examples, with --small
 
     def checked(self, given):
         """All arguments with a value; raises InputError for an unknown name or a value that is not accepted."""
@@ -216,9 +217,10 @@ TOYS = {
 def toy_data(toy, name, flags):
     """Training and test examples of the seed, in the layout of dpm.training.prepared_data."""
     arguments = toy.checked(flags["model_args"])
+    n_train, n_test = toy.small if flags["small"] else (toy.n_train, toy.n_test)
     parts = {
         part: toy.make(arguments, noise.generator(flags["seed"], noise.START, number), n)
-        for part, number, n in (("train", 2, toy.n_train), ("test", 3, toy.n_test))
+        for part, number, n in (("train", 2, n_train), ("test", 3, n_test))
     }
     train, test = (parts[part].astype(flags["dtype"]) for part in ("train", "test"))
     return {
@@ -230,6 +232,7 @@ def toy_data(toy, name, flags):
         "range": [float(train.min()), float(train.max())],
         "units": toy.units,
         "quantised": False,
+        "in_memory": True,
         "scaling": Scaling(1.0, 0.0),
         "train": train,
         "test": test,

@@ -12,7 +12,6 @@ from pathlib import Path
 import dpm
 from dpm import checkpoint, noise
 from dpm.backend import Engine
-from dpm.datasets import Scaling, load, to_unit_range
 from dpm.datasets.search import canonical_name
 from dpm.errors import InputError
 from dpm.experiments import EXACT, EXPERIMENTS, FACES, RELEASED
@@ -29,6 +28,7 @@ from dpm.paper_network import NETWORKS
 from dpm.subfunctions import SubfunctionLoop, default_number
 from dpm.toy_extensions import toy_extensions
 from dpm.toys import TOYS, decay_to_zero, toy_data
+from dpm.training_data import prepared_data
 from dpm.util import create_log_dir
 
 
@@ -84,8 +84,9 @@ def new_flags(given):
     if name in TOYS:
         return toy_flags(TOYS[name], given), EXACT
     face = RELEASED if given.get("faithful") else EXACT
-    flags = resolved(given, EXPERIMENTS.get(name), face.epochs)
-    flags = with_optimizer(flags, given, EXPERIMENTS[name].optimizer if name else "rmsprop")
+    experiment = EXPERIMENTS[name].chosen(given.get("small")) if name else None
+    flags = resolved(given, experiment, face.epochs)
+    flags = with_optimizer(flags, given, experiment.optimizer if experiment else "rmsprop")
     check_network(flags, face)
     for key in set(known_names(flags["model_args"])) & set(face.model_arguments):
         raise InputError(
@@ -111,7 +112,7 @@ def check_network(flags, face):
 
 def toy_flags(toy, given):
     """All flags of a toy problem. Raises InputError for one that has no meaning there."""
-    for key in ("dataset", "model", "data_path", "faithful", "dropout_rate"):
+    for key in ("dataset", "model", "data_path", "faithful", "dropout_rate", "crop", "in_memory"):
         if given.get(key):
             raise InputError(
                 f"--{key.replace('_', '-')} {given[key]} contradicts --experiment {given['experiment']}, which makes "
@@ -156,54 +157,9 @@ def checked_output(flags):
     return folder if flags["resume_file"] is not None else None
 
 
-def prepared_data(flags, face, saved):
-    """Scaled training and test pictures and what is known of them: a dict.
-
-    saved: the entry "data" of a run that goes on, or None; its scaling is taken and its data must be the same.
-    """
-    found = load(flags["dataset"], flags["data_path"])
-    sets = {"train": found.train, "test": found.test}
-    digest = "-".join(checkpoint.array_hash(a)[:16] for a in sets.values())
-    if saved and digest != saved["hash"]:
-        raise InputError(
-            f"the data at {found.path} are not those of the run, which were read from {saved['path']}; give "
-            "--data-path the place where those are now"
-        )
-    unit, quantised = {}, {}
-    for part, pictures in sets.items():
-        unit[part], quantised[part] = to_unit_range(pictures, f"{found.path} ({part})", "float32")
-    if quantised["train"] != quantised["test"]:
-        raise InputError(f"{found.path}: one of train and test is 8-bit pixels, the other is not; make them alike")
-    train = unit["train"]
-    if saved:
-        scaling = Scaling(saved["scale"], saved["shift"])
-    elif face.scaling_from_minibatch:
-        rng = noise.generator(flags["seed"], noise.START, 0)
-        n = min(flags["batch_size"], len(train))
-        scaling = Scaling.fit(train[rng.choice(len(train), n, replace=False)], "one minibatch of the data")
-    else:
-        scaling = Scaling.fit(train, f"{found.path} (train)")
-    low, high = float(found.train.min()), float(found.train.max())
-    kind = "8-bit pixels, dequantised" if quantised["train"] else "continuous"
-    return {
-        "name": found.name,
-        "path": str(found.path),
-        "note": found.note,
-        "hash": digest,
-        "dtype": str(found.train.dtype),
-        "range": [low, high],
-        "units": f"{found.train.dtype} in [{low:g}, {high:g}], {kind}; x * {scaling.scale:.5g} + {scaling.shift:.5g} "
-        "has mean 0 and variance 1",
-        "quantised": bool(quantised["train"]),
-        "scaling": scaling,
-        "train": scaling.forward(train).astype(flags["dtype"]),
-        "test": scaling.forward(unit["test"]).astype(flags["dtype"]),
-    }
-
-
 def build_model(flags, face, data):
     """The DiffusionModel of the flags for the data."""
-    _, n_colors, width, _ = data["train"].shape
+    _, n_colors, width, _ = data["test"].shape
     arguments = {"spatial_width": width, "n_colors": n_colors, "uniform_noise": grey_level(face, data)}
     for key in ("spatial_width", "n_colors"):
         if flags["model_args"].get(key, arguments[key]) != arguments[key]:
@@ -287,7 +243,7 @@ def restore(loop, meta, arrays):
 
 def run_config(flags, face, data, model):
     """All that is needed to run again, as JSON can hold it."""
-    described = {key: data[key] for key in ("name", "path", "hash", "dtype", "range", "quantised")}
+    described = {key: data[key] for key in ("name", "path", "hash", "dtype", "range", "quantised", "in_memory")}
     described |= dataclasses.asdict(data["scaling"])
     packages = ("pytensor", "numpy", "h5py")
     return {

@@ -44,7 +44,7 @@ def test_numbers_out_of_range_are_named(refused, flag, value):
         (("--dataset", "a\nb"), ("data set",)),
         (("--dtype", "float16"), ("float16", "float32")),
         (("--backend", "theano"), ("theano", "jax")),
-        (("--experiment", "imagenet"), ("imagenet", "mnist, cifar10")),
+        (("--experiment", "imagenet"), ("imagenet", "mnist, fashion, cifar10")),
         (("--suffix", "a/b"), ("a/b",)),
         (("--suffix", "x" * 300), ("too long",)),
         (("--data-path", "/nowhere"), ("/nowhere (does not exist)", "mnist.hdf5")),

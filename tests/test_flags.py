@@ -68,7 +68,7 @@ def test_a_switch_is_what_its_text_says():
 
 
 def test_both_spellings_of_each_flag_are_accepted():
-    texts = {"model_args": "n_scales=3", "backend": "numba", "dtype": "float64", "optimizer": "sfo"}
+    texts = {"model_args": "n_scales=3", "backend": "numba", "dtype": "float64", "optimizer": "sfo", "in_memory": "no"}
     for flag in TRAIN_FLAGS:
         text = texts.get(flag.key, "1")
         for name in (flag.name, flag.key):

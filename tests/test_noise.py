@@ -70,3 +70,16 @@ def test_drawing_ahead_gives_the_numbers_of_one_draw_after_the_other(monkeypatch
     np.testing.assert_array_equal(draws[0], draws[2])
     with pytest.raises(ValueError, match="must be alike"):
         source((2, 4))
+
+
+def test_crops_are_pieces_of_their_pictures_at_places_drawn_evenly():
+    X = np.arange(6 * 8, dtype=float).reshape(1, 1, 6, 8).repeat(3000, 0)
+    crops = noise.drawn_crops(np.random.default_rng(0), X, 4)
+    assert crops.shape == (3000, 1, 4, 4)
+    rows, columns = np.divmod(crops[:, 0, 0, 0].astype(int), 8)
+    for crop, i, j in zip(crops[:50], rows, columns, strict=False):
+        np.testing.assert_array_equal(crop[0], X[0, 0, i : i + 4, j : j + 4])
+    for places, n in ((rows, 3), (columns, 5)):
+        counts = np.bincount(places, minlength=n)
+        assert len(counts) == n
+        assert abs(counts - 3000 / n).max() < 4 * (3000 / n) ** 0.5

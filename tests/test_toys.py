@@ -8,7 +8,7 @@ from dpm.backend import Engine
 from dpm.errors import InputError
 from dpm.toys import HEARTBEAT, TOYS, decay_to_zero, swiss_roll_schedule, toy_data
 
-FLAGS = {"seed": 0, "dtype": "float32", "model_args": {}}
+FLAGS = {"seed": 0, "small": False, "dtype": "float32", "model_args": {}}
 
 
 def model(name, **given):

@@ -5,16 +5,26 @@ from dpm.datasets.hdf5_writing import write_hdf5
 from dpm.datasets.images import ImageData
 from dpm.datasets.preprocess import Scaling, to_unit_range
 from dpm.datasets.search import NAMES, load
-from dpm.datasets.streams import DataStream, SequentialScheme, ShuffledScheme
+from dpm.datasets.streams import (
+    DataStream,
+    FuelStream,
+    SequentialScheme,
+    ShuffledScheme,
+    WindowScheme,
+    WindowStream,
+)
 
 __all__ = [
     "NAMES",
     "DataStream",
+    "FuelStream",
     "H5PYDataset",
     "ImageData",
     "Scaling",
     "SequentialScheme",
     "ShuffledScheme",
+    "WindowScheme",
+    "WindowStream",
     "load",
     "to_unit_range",
     "write_hdf5",

@@ -142,6 +142,15 @@ class H5PYDataset:
         return self.__dict__ | {"_file": None}
 
 
+def set_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """The names of the sets in a file, in its order. Raises InputError as H5PYDataset does."""
+    path = Path(path)
+    with _reading(path):
+        hdf5_probe.check(path)
+        with h5py.File(path, "r") as file:
+            return tuple(dict.fromkeys(name for name, _ in hdf5_layout.split_table(file, path)))
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     try:

@@ -96,6 +96,16 @@ class Scaling:
             raise InputError(f"{what}: its standard deviation is {deviation:g}; rescale the data")
         return cls(1 / deviation, float(-mean / deviation))
 
+    @classmethod
+    def fit_levels(cls, counts: np.ndarray, units: np.ndarray, what: str = "training data") -> "Scaling":
+        """As `fit`, for data of few values: counts[k] of them are units[k]."""
+        units = units.astype(np.float64)
+        mean = counts @ units / counts.sum()
+        deviation = float(np.sqrt(counts @ (units - mean) ** 2 / counts.sum()))
+        if not deviation > 0:
+            raise InputError(f"{what}: every value is {mean:g}; accepted are data that vary")
+        return cls(1 / deviation, float(-mean / deviation))
+
     def forward(self, x: Any) -> Any:
         """Data units to model units, elementwise."""
         return x * self.scale + self.shift

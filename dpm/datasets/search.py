@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import dpm
-from dpm.datasets import cifar10
+from dpm.datasets import cifar10, make
 from dpm.datasets.hdf5 import H5PYDataset
 from dpm.datasets.idx import read_idx
 from dpm.datasets.images import ImageData, channel_first
@@ -52,15 +52,18 @@ ORIGIN = {
     "BARK_LIKE": f"{COMMAND} make BARK_LIKE",
     "DEAD_LEAVES": f"{COMMAND} make DEAD_LEAVES",
 }
+#: What is made in the place of files that are not found.
+STAND_INS = {"BARK": "BARK_LIKE", "BARK_LIKE": "BARK_LIKE", "DEAD_LEAVES": "DEAD_LEAVES"}
 #: Images of more bytes than this share of the machine's memory, as float32, stay on the disk unless told otherwise.
 MEMORY_SHARE = 0.25
 
 
 class Wish(NamedTuple):
-    """How images are wanted. in_memory: None where their size decides; large: they need not be square."""
+    """How images are wanted: see the arguments of `load`."""
 
     in_memory: bool | None = None
     large: bool = False
+    first: tuple[int, int] | None = None
 
 
 Images = tuple[Any, Any]
@@ -72,6 +75,7 @@ def load(
     data_path: str | os.PathLike[str] | None = None,
     in_memory: bool | None = None,
     large: bool = False,
+    first: tuple[int, int] | None = None,
 ) -> ImageData:
     """The data set `name`, from the first place that has it.
 
@@ -85,29 +89,62 @@ def load(
         in_memory: False: training images stay in their .hdf5 file and are read in batches; None: so they do where
             they would take more than a quarter of the machine's memory.
         large: whether images need not be square, as where training cuts pieces of them.
+        first: how many training and test images to take at most, the first ones, which are then read into memory.
 
     Raises InputError if the name is unknown, if no place has the data (what was searched, the file names, how
     to get them), and if the data are unreadable, have no test set or are not square images of 1 or 3 colours.
     """
-    name, wish = canonical_name(name), Wish(in_memory, large)
+    name, wish = canonical_name(name), Wish(in_memory, large, first)
     if is_file_name(name):
         path = Path(os.path.expanduser(name))
-        return ImageData(path.stem, path, *_read_hdf5(path, wish))
+        return _image_data(path.stem, path, _read_hdf5(path, wish), wish)
     places = default_places() if data_path is None else given_places(data_path)
     explicit = data_path is not None
-    found = next((found for place in places for found in _candidates(name, place, explicit)), None)
-    if found:
+    if found := _first(name, places, explicit):
         path, read = found
-        return ImageData(name, path, *read(path, wish))
+        return _image_data(name, path, read(path, wish), wish)
     embedded = OWN_FOLDER / EMBEDDED
     if name == "MNIST" and not explicit and embedded.is_file():
-        train, test = _read_hdf5(embedded, wish)
+        images = _read_hdf5(embedded, wish)
         note = (
-            f"MNIST: no full data set in {', '.join(map(str, places))}; taking the embedded {len(train):,} + "
-            f"{len(test):,} digits (--data-path FOLDER names another)"
+            f"MNIST: no full data set in {', '.join(map(str, places))}; taking the embedded {len(images[0]):,} + "
+            f"{len(images[1]):,} digits (--data-path FOLDER names another)"
         )
-        return ImageData(name, embedded, train, test, note)
+        return _image_data(name, embedded, images, wish, note)
+    if name in STAND_INS and not explicit:
+        return _made(name, places, wish)
     raise _not_found(name, places, data_path)
+
+
+def located(name: str) -> Path | None:
+    """Where `load` would read the data set of this entry of NAMES; None where it is not found."""
+    found = _first(name, default_places(), explicit=False)
+    embedded = OWN_FOLDER / EMBEDDED
+    return found[0] if found else embedded if name == "MNIST" and embedded.is_file() else None
+
+
+def _first(name: str, places: list[Path], explicit: bool) -> Found | None:
+    return next((found for place in places for found in _candidates(name, place, explicit)), None)
+
+
+def _image_data(name: str, path: Path, images: Images, wish: Wish, note: str = "") -> ImageData:
+    if wish.first is not None:
+        images = images[0][: wish.first[0]], images[1][: wish.first[1]]
+    return ImageData(name, path, *images, note)
+
+
+def _made(name: str, places: list[Path], wish: Wish) -> ImageData:
+    """Made images in the place of a file that is nowhere, which `note` says."""
+    stand_in = STAND_INS[name]
+    made = make.RECIPES[stand_in]
+    counts = wish.first or (made.n_train, made.n_test)
+    images = [sets["features"] for sets in make.image_sets(stand_in, *counts, made.size, seed=0).values()]
+    what = "the procedural bark-like texture, which is no bark" if name == "BARK" else "images made now"
+    note = (
+        f"{name}: no {WANTED[name]} in {', '.join(map(str, places))}; taking {counts[0]:,} + {counts[1]:,} of {what} "
+        f"({ORIGIN[name]} for a file)"
+    )
+    return _image_data(stand_in, Path(f"dpm.datasets.make {stand_in}"), (images[0], images[1]), wish, note)
 
 
 def is_file_name(name: str) -> bool:
@@ -221,7 +258,7 @@ def _read_hdf5(path: Path, wish: Wish) -> Images:
     ]
     in_memory = wish.in_memory
     if in_memory is None:
-        in_memory = sum(4 * images.size for images in stored) <= MEMORY_SHARE * memory_bytes()
+        in_memory = wish.first is not None or sum(4 * images.size for images in stored) <= MEMORY_SHARE * memory_bytes()
     train, test = stored
     return (train[:] if in_memory else train), test[:]
 

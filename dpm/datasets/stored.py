@@ -52,7 +52,8 @@ class PreparedImages:
 
     def __init__(self, images: Any, factor: int | None, scaling: Scaling, dtype: DTypeLike):
         self.images, self.factor, self.scaling, self.dtype = images, factor, scaling, np.dtype(dtype)
-        self.shape = images.shape
+        self.shape, self.ndim, self.size = images.shape, images.ndim, images.size
+        self._table = self._prepared(np.arange(256, dtype=np.uint8)) if images.dtype == np.uint8 else None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -62,4 +63,7 @@ class PreparedImages:
 
     def prepare(self, images: np.ndarray) -> np.ndarray:
         """Images as the file has them in the model's units."""
+        return self._prepared(images) if self._table is None else self._table[images]
+
+    def _prepared(self, images: np.ndarray) -> np.ndarray:
         return self.scaling.forward(unit_values(images, self.factor, "float32")).astype(self.dtype, copy=False)

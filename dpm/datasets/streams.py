@@ -1,5 +1,6 @@
 """Minibatches in an order that a generator passed in decides, so that a run can be repeated and resumed."""
 
+import itertools
 import operator
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from dpm.datasets.stored import PreparedImages
 from dpm.errors import InputError
+
+#: Of what lies on a disk: bytes that are read together, and how many times as many are shuffled together.
+BLOCK_BYTES, BLOCKS = 1 << 20, 32
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,11 @@ class DataStream:
         requests = list(self.scheme.get_request_iterator(rng))[start:]
         return (self.features[request] for request in requests)
 
+    @property
+    def num_batches(self) -> int:
+        """Batches in one epoch."""
+        return self.scheme.num_batches
+
 
 @dataclass(frozen=True)
 class WindowStream:
@@ -139,9 +149,76 @@ class WindowStream:
                     yield self.prepare(examples[first : first + size])
                 rest = [examples[whole:].copy()] if whole < len(examples) else []
 
+    @property
+    def num_batches(self) -> int:
+        """Batches in one epoch."""
+        return self.scheme.num_batches
+
     def _read(self, rows: np.ndarray) -> np.ndarray:
         increasing = np.sort(rows)
         return self.stored[increasing][np.searchsorted(increasing, rows)]
+
+
+class FuelStream:
+    """Minibatches of any object with get_epoch_iterator, such as a stream of Fuel, in the order that it chooses.
+
+    stream: its batches are arrays, or tuples of one for each name in its `sources`; source: the name that is taken;
+    prepare: what makes a minibatch in the model's units of such an array. One epoch is read at once, to count. A
+    resumed epoch leaves out as many batches as were done: it is the same only where the stream gives the same again.
+
+    Raises InputError where the object is no such stream, or has no such source.
+    """
+
+    def __init__(self, stream: Any, source: str = "features", prepare: Any = np.asarray):
+        self.stream, self.source, self.prepare = stream, source, prepare
+        if not hasattr(stream, "get_epoch_iterator"):
+            raise InputError(f"stream: {type(stream).__name__} has no get_epoch_iterator; give a stream as Fuel's are")
+        if getattr(stream, "produces_examples", False):
+            raise InputError("stream: gives single examples; give one of batches, as with an iteration scheme of Fuel")
+        # Fuel's transformers have one iterator at a time: another one would take the batches of the first.
+        self._first = np.empty(0)
+        sizes: list[int] = []
+        for batch in self._batches():
+            self._first = self._first if sizes else batch.copy()
+            sizes.append(len(batch))
+        if not sizes:
+            raise InputError("stream: an epoch has no batches; give one with examples")
+        self.num_batches, self._length = len(sizes), sum(sizes)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, request: slice) -> np.ndarray:
+        """The first examples of the epoch that was counted; `request` stays within its first batch."""
+        return self._first[request]
+
+    def get_epoch_iterator(self, rng: np.random.Generator, start: int = 0) -> Iterator[np.ndarray]:
+        """The batches of one epoch without the first `start`; `rng` has no part in their order."""
+        return itertools.islice(self._batches(), start, None)
+
+    def _batches(self) -> Iterator[np.ndarray]:
+        sources = tuple(getattr(self.stream, "sources", ()) or ())
+        for batch in self.stream.get_epoch_iterator():
+            if isinstance(batch, tuple | list):
+                if self.source not in sources:
+                    raise InputError(f"stream: has no source {self.source!r}; its sources: {', '.join(sources)}")
+                batch = batch[sources.index(self.source)]
+            array = np.asarray(batch)
+            if array.dtype.kind not in "biuf":
+                raise InputError(f"stream: its batches are {array.dtype}; accepted: numbers, all examples of one shape")
+            yield self.prepare(array)
+
+
+def minibatches(features: Any, batch_size: int) -> Any:
+    """The stream over examples in the model's units: an array, images on a disk, or a stream that is one already."""
+    if hasattr(features, "get_epoch_iterator"):
+        return features
+    if not isinstance(features, PreparedImages):
+        return DataStream(features, ShuffledScheme(len(features), batch_size))
+    images = features.images
+    example = max(1, images.size // len(images) * images.dtype.itemsize)
+    scheme = WindowScheme(len(images), batch_size, block=max(1, BLOCK_BYTES // example), blocks=BLOCKS)
+    return WindowStream(images, scheme, features.prepare)
 
 
 def _whole(value: Any, name: str, least: int) -> int:

@@ -214,7 +214,7 @@ def test_the_first_run_takes_the_embedded_digits_and_says_so(tmp_path, monkeypat
         )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["MNIST", "FASHION_MNIST", "CIFAR10", "IMAGENET"])
 def test_data_that_are_nowhere_are_answered_with_places_names_and_a_source(tmp_path, monkeypatch, bare, name):
     places = [tmp_path / "a", tmp_path / "b"]
     places[1].mkdir()

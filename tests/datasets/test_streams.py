@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpm.datasets import DataStream, SequentialScheme, ShuffledScheme
+from dpm.datasets import (
+    DataStream,
+    FuelStream,
+    Scaling,
+    SequentialScheme,
+    ShuffledScheme,
+    WindowScheme,
+    WindowStream,
+)
+from dpm.datasets.stored import PreparedImages
+from dpm.datasets.streams import minibatches
 from dpm.errors import InputError
 
 SIZES = st.integers(1, 60)
@@ -105,3 +115,109 @@ def test_a_start_outside_the_epoch_is_refused(start):
 def test_a_scheme_for_another_number_of_examples_is_refused():
     with pytest.raises(InputError, match=r"^scheme: orders 5 examples, .* 4;"):
         DataStream(np.arange(4), SequentialScheme(5, 2))
+
+
+@settings(deadline=None)
+@given(SIZES, SIZES, st.integers(1, 9), st.integers(1, 5))
+def test_a_window_has_whole_blocks_and_every_example_comes_once(n, batch_size, block, blocks):
+    scheme = WindowScheme(n, batch_size, block=block, blocks=blocks)
+    order = scheme.order(np.random.default_rng(0))
+    assert sorted(order) == list(range(n))
+    # All windows but the last two are full; the short block of the file's end shifts what follows it.
+    for begin in range(0, n - scheme.window, scheme.window):
+        window = order[begin : begin + scheme.window]
+        runs = np.flatnonzero(np.diff(np.sort(window)) != 1).size + 1
+        assert runs <= blocks + 1
+
+
+@settings(deadline=None)
+@given(SIZES, SIZES, st.integers(1, 9), st.integers(1, 5), st.data())
+def test_a_stream_by_windows_gives_its_schemes_order_and_resumes_within_an_epoch(n, batch_size, block, blocks, draw):
+    scheme = WindowScheme(n, batch_size, block=block, blocks=blocks)
+    stream = WindowStream(np.arange(n) * 10, scheme, lambda examples: examples + 1)
+    order = scheme.order(np.random.default_rng(3))
+    expected = [(order[i : i + batch_size] * 10 + 1).tolist() for i in range(0, n, batch_size)]
+    start = draw.draw(st.integers(0, scheme.num_batches))
+    batches = [b.tolist() for b in stream.get_epoch_iterator(np.random.default_rng(3), start)]
+    assert batches == expected[start:]
+    assert stream.num_batches == len(expected)
+
+
+def test_a_file_on_the_disk_is_read_in_increasing_rows_a_window_at_a_time():
+    class Rows:
+        def __init__(self):
+            self.asked = []
+
+        def __getitem__(self, rows):
+            self.asked.append(rows)
+            return rows
+
+    stored = Rows()
+    stream = WindowStream(stored, WindowScheme(100, 7, block=5, blocks=4), np.asarray)
+    batches = stream.get_epoch_iterator(np.random.default_rng(0))
+    next(batches)
+    assert len(stored.asked) <= 2, "no more than the window in use and the one that is read ahead"
+    assert sum(map(len, batches)) == 93
+    assert [len(rows) for rows in stored.asked] == [20] * 5
+    assert all((np.diff(rows) > 0).all() for rows in stored.asked)
+
+
+def test_an_error_of_the_reading_thread_is_raised_where_the_batch_is_taken():
+    class Broken:
+        def __getitem__(self, rows):
+            raise InputError("x.hdf5: became unreadable")
+
+    stream = WindowStream(Broken(), WindowScheme(10, 5), np.asarray)
+    with pytest.raises(InputError, match="became unreadable"):
+        next(stream.get_epoch_iterator(np.random.default_rng(0)))
+
+
+class Epochs:
+    """Batches as a stream of Fuel gives them: tuples by source, or arrays alone."""
+
+    def __init__(self, batches, sources=("features", "targets")):
+        self.batches, self.sources, self.running = batches, sources, 0
+
+    def get_epoch_iterator(self):
+        self.running += 1
+        return iter(self.batches)
+
+
+def test_any_object_with_an_epoch_iterator_is_a_stream():
+    features = [np.arange(4), np.arange(4, 6)]
+    tuples = Epochs([(batch, -batch) for batch in features])
+    plain = Epochs(features, sources=())
+    for source in (tuples, plain):
+        stream = FuelStream(source, prepare=lambda batch: batch + 100)
+        assert (len(stream), stream.num_batches) == (6, 2)
+        assert stream[:3].tolist() == [100, 101, 102]
+        assert source.running == 1, "the first examples are kept: a second iterator would disturb the first"
+        batches = [b.tolist() for b in stream.get_epoch_iterator(np.random.default_rng(0))]
+        assert batches == [[100, 101, 102, 103], [104, 105]]
+        (rest,) = stream.get_epoch_iterator(np.random.default_rng(0), start=1)
+        assert rest.tolist() == [104, 105]
+
+
+@pytest.mark.parametrize(
+    ("stream", "words"),
+    [
+        (Epochs([]), "no batches"),
+        (Epochs([(np.arange(3),)], sources=("pixels",)), "no source 'features'; its sources: pixels"),
+        (Epochs([np.array([[1], [1, 2]], dtype=object)], sources=()), "object"),
+        (7, "int has no get_epoch_iterator"),
+    ],
+)
+def test_what_is_no_stream_of_images_is_refused(stream, words):
+    with pytest.raises(InputError, match=words):
+        FuelStream(stream)
+
+
+def test_minibatches_of_what_lies_on_a_disk_come_by_windows(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (30, 1, 4, 4), np.uint8)
+    prepared = PreparedImages(images, 1, Scaling(2.0, 0.5), "float32")
+    stream = minibatches(prepared, 8)
+    assert isinstance(stream, WindowStream)
+    found = np.concatenate(list(stream.get_epoch_iterator(np.random.default_rng(0))))
+    order = stream.scheme.order(np.random.default_rng(0))
+    np.testing.assert_array_equal(found, prepared[:][order])
+    assert isinstance(minibatches(prepared[:], 8), DataStream)
