@@ -3,7 +3,7 @@
 import logging
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from dpm.optimizers.base import Optimizer, check_state, finite, positive, rng_from_array, rng_to_array
 from dpm.optimizers.nest import short
@@ -97,7 +97,7 @@ class SFO(Optimizer):
         self.max_gradient_noise = positive("max_gradient_noise", max_gradient_noise)
         self.max_step_length_ratio = positive("max_step_length_ratio", max_step_length_ratio)
         self.minimum_step_length = positive("minimum_step_length", minimum_step_length)
-        self.selection = subfunction_selection
+        self.selection, self.eps = subfunction_selection, float(np.finfo(self.sum.nest.dtype).eps)
         self.origin, self.origin_length = self.sum.start, float(np.linalg.norm(self.sum.start))
         self.subspace = Subspace(self.sum.nest.size, capacity, self.sum.nest.dtype, N)
         self.quadratics = Quadratics(
@@ -184,8 +184,7 @@ class SFO(Optimizer):
             D = self.proposal - quadratics.positions[choice]
             distances = np.einsum("nk,nk->n", D, D @ quadratics.total)
         else:
-            D, HD = quadratics.changes(self.proposal)
-            distances = np.einsum("nk,nk->n", D, HD)[choice]
+            distances = quadratics.distances(self.proposal)[choice]
         return int(self.rng.choice(choice[distances >= distances.max() * (1 - 1e-12)]))
 
     def _rose(self, i, value, told):
@@ -197,11 +196,11 @@ class SFO(Optimizer):
 
     def _trust(self, i, value, told):
         """Set the radius by how far from where it was made the quadratic of f_i still holds."""
-        quadratics, eps = self.quadratics, float(np.finfo(self.sum.nest.dtype).eps)
+        quadratics = self.quadratics
         before = quadratics.values[i]
         distance = float(np.linalg.norm(self.proposal - quadratics.positions[i]))
         change = max(abs(told - before), abs(value - before))
-        rounding = 100 * eps * max(abs(value), abs(before))
+        rounding = 100 * self.eps * max(abs(value), abs(before))
         if abs(value - told) > max(FAILS * change, rounding):
             slowest = self.radius * SHRINK ** (-1 / self.active) if np.isfinite(self.radius) else 0.0
             self.radius = max(min(self.radius, distance / 2), slowest)
@@ -233,7 +232,7 @@ class SFO(Optimizer):
         space = self.subspace
         most = max(2 * len(self.sum), 2 * space.capacity // 3)
         kept = self.quadratics.span(space.dim, most, np.stack([self.at, self.proposal]))
-        space.collapse(kept)
+        kept = space.collapse(kept)
         self.quadratics.collapse(kept)
         dim, k = kept.shape
         moved = []
@@ -251,8 +250,7 @@ class SFO(Optimizer):
 
     def _least_step(self):
         """Steps shorter than this are rounding: they tell nothing about curvature."""
-        eps = float(np.finfo(self.sum.nest.dtype).eps)
-        return max(self.minimum_step_length, 100 * eps * self._scale())
+        return max(self.minimum_step_length, 100 * self.eps * self._scale())
 
     def _scale(self):
         """About the length of theta."""
@@ -269,7 +267,7 @@ class SFO(Optimizer):
         if not self.quadratics.own.any():
             # Nothing is known of the curvature: a step that is sure to be short, and to be more than rounding.
             scale = max(1.0, self._scale())
-            shortest = max(2 * self.minimum_step_length, float(np.finfo(self.sum.nest.dtype).eps) ** 0.5 * scale)
+            shortest = max(2 * self.minimum_step_length, self.eps**0.5 * scale)
             limit = min(max(length, shortest), 0.01 * scale)
         elif len(self.lengths) >= FIRST_STEPS:
             limit = min(length, self.max_step_length_ratio * float(self.lengths.mean()))
@@ -345,11 +343,10 @@ class SFO(Optimizer):
 
 def solver(H):
     """A function that solves H x = b for a symmetric H; directions without curvature get no step."""
-    try:
-        factor = cho_factor(H, lower=True, check_finite=False)
-        return lambda b: cho_solve(factor, b, check_finite=False)
-    except LinAlgError:
-        values, vectors = np.linalg.eigh(H)
-        good = values > 1e-14 * abs(values).max()
-        inverse = (vectors[:, good] / values[good]) @ vectors[:, good].T
-        return lambda b: inverse @ b
+    factor, failed = dpotrf(H.T, lower=True, clean=False)
+    if not failed:
+        return lambda b: dpotrs(factor, b, lower=True)[0]
+    values, vectors = np.linalg.eigh(H)
+    good = values > 1e-14 * abs(values).max()
+    inverse = (vectors[:, good] / values[good]) @ vectors[:, good].T
+    return lambda b: inverse @ b

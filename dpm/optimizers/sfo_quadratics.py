@@ -1,6 +1,10 @@
 """One quadratic for each subfunction, in coordinates of the shared subspace, and their sum."""
 
+from math import sqrt
+
 import numpy as np
+from scipy.linalg.blas import dgemm, dsymv, dsyr
+from scipy.linalg.lapack import dgeqrf, dgesdd, dorgqr, dsyevd
 
 ARRAYS = ("positions", "gradients", "values", "counts", "pairs", "S", "Y", "base", "vectors", "weights", "own", "total")
 
@@ -22,13 +26,16 @@ def hessian_from_pairs(S, Y, hess_max_dev):
     Returns (base, vectors, weights): H = base * I + vectors' diag(weights) vectors, vectors (r, K) orthonormal,
     r <= 2n; or None where no pair has any curvature.
     """
-    lengths = np.sqrt(np.einsum("nk,nk->n", S, S))[:, None]
-    S, Y = S / lengths, Y / lengths
-    span = np.linalg.qr(np.concatenate([S, Y]).T)[0]
-    s, y = S @ span, Y @ span
-    left, lengths, _ = np.linalg.svd(s, full_matrices=False)
+    # BLAS and LAPACK by name: with so few rows the checks of numpy.linalg take longer than the work.
+    n, lengths = len(S), np.sqrt(np.einsum("nk,nk->n", S, S))[:, None]
+    pairs = np.concatenate([S / lengths, Y / lengths])
+    packed, scales, _, _ = dgeqrf(pairs.T)
+    span = dorgqr(packed[:, : len(scales)], scales)[0]
+    inside = pairs @ span
+    s, y = inside[:n], inside[n:]
+    left, lengths, _, _ = dgesdd(s, full_matrices=False)
     seen = lengths > 1e-6 * lengths[0]
-    curvatures = np.linalg.svd((left[:, seen] / lengths[seen]).T @ y, compute_uv=False)
+    curvatures = dgesdd((left[:, seen] / lengths[seen]).T @ y, compute_uv=False)[1]
     largest = curvatures[0]
     if not (np.isfinite(largest) and largest > 0):
         return None
@@ -36,13 +43,16 @@ def hessian_from_pairs(S, Y, hess_max_dev):
     inner = s @ y.T
     if np.linalg.norm(inner - inner.T) < SAME_QUADRATIC * np.linalg.norm(inner + inner.T):
         s, y = conjugate(s, y)
-    H = base * np.eye(len(span.T))
+    H = np.asfortranarray(base * np.eye(len(scales)))
     for a, b in zip(s, y, strict=True):
         curvature = a @ b
-        if curvature > 1e-10 * np.sqrt((a @ a) * (b @ b)):
-            Ha = H @ a
-            H += np.outer(b, b / curvature) - np.outer(Ha, Ha / (a @ Ha))
-    values, turn = np.linalg.eigh(H)
+        if curvature > 1e-10 * sqrt((a @ a) * (b @ b)):
+            Ha = dsymv(1, H, a)
+            before = a @ Ha
+            if before > 0:  # always, but for rounding
+                dsyr(-1 / before, Ha, a=H, overwrite_a=True)
+            dsyr(1 / curvature, b, a=H, overwrite_a=True)
+    values, turn, _ = dsyevd(H)
     values = np.maximum(values, values[-1] / hess_max_dev)
     return base, (span @ turn).T, values - base
 
@@ -53,16 +63,17 @@ def conjugate(s, y):
     Combinations of pairs are pairs of the same quadratic, and BFGS updates with conjugate ones do not spoil each
     other. The newest stays as it is. A pair that nearly repeats newer ones is left out.
     """
-    kept_s, kept_y, curvatures = np.empty_like(s), np.empty_like(y), np.empty(len(s))
-    n = 0
-    for a, b in zip(s[::-1], y[::-1], strict=True):
-        parts = (kept_y[:n] @ a) / curvatures[:n]
-        a, b = a - parts @ kept_s[:n], b - parts @ kept_y[:n]
+    K = s.shape[1]
+    kept, curvatures, n = np.empty((len(s), 2 * K)), np.empty(len(s)), 0
+    for pair in np.concatenate([s, y], axis=1)[::-1]:
+        pair = pair - (kept[:n, K:] @ pair[:K] / curvatures[:n]) @ kept[:n]
+        a, b = pair[:K], pair[K:]
         curvature, square = a @ b, a @ a
-        if square > 1e-4 and curvature > 1e-6 * np.sqrt(square * (b @ b)):
-            kept_s[n], kept_y[n], curvatures[n] = a, b, curvature
+        if square > 1e-4 and curvature > 1e-6 * sqrt(square * (b @ b)):
+            kept[n], curvatures[n] = pair, curvature
             n += 1
-    return kept_s[:n][::-1], kept_y[:n][::-1]
+    kept = kept[:n][::-1]
+    return kept[:, :K], kept[:, K:]
 
 
 class Quadratics:
@@ -120,7 +131,9 @@ class Quadratics:
 
     def _add(self, i, sign):
         V = self.vectors[i]
-        self.total += (V.T * (sign * self.weights[i])) @ V
+        # In place: of a symmetric matrix the transpose is the same.
+        total = dgemm(sign, V.T * self.weights[i], V.T, 1, self.total.T, trans_b=True, overwrite_c=True)
+        self.total = total.T
         self.total.flat[:: self.capacity + 1] += sign * self.base[i]
 
     def refresh(self):
@@ -141,17 +154,18 @@ class Quadratics:
             return self.average()
         return self.base[i] * np.eye(self.capacity) + (self.vectors[i].T * self.weights[i]) @ self.vectors[i]
 
-    def changes(self, z):
-        """(D, HD): z - z_i and H_i (z - z_i), each (N, K); 0 for subfunctions that were never evaluated."""
-        D = (z - self.positions) * (self.counts > 0)[:, None]
-        HD = self.base[:, None] * D
-        inside = np.matmul(self.vectors, D[:, :, None])
-        inside *= self.weights[:, :, None]
-        HD += np.matmul(inside.transpose(0, 2, 1), self.vectors)[:, 0]
-        new = (self.counts > 0) & ~self.own
+    def _inside(self, D):
+        """D (N, K), one change for each subfunction, along the vectors of its Hessian: (N, 2 * terms)."""
+        return np.matmul(self.vectors, D[:, :, None])[:, :, 0]
+
+    def distances(self, z):
+        """(z - z_i)' H_i (z - z_i) of all subfunctions (N,)."""
+        D = z - self.positions
+        squares = self.base * np.einsum("nk,nk->n", D, D) + np.einsum("nh,nh->n", self.weights, self._inside(D) ** 2)
+        new = ~self.own
         if new.any():
-            HD[new] = D[new] @ self.average()
-        return D, HD
+            squares[new] = np.einsum("nk,nk->n", D[new], D[new] @ self.average())
+        return squares
 
     def value(self, i, z):
         """g_i(z)."""
@@ -164,10 +178,15 @@ class Quadratics:
 
     def summed(self, z):
         """(gradient, Hessian) of the sum of g_i over the subfunctions evaluated: (K,), (K, K)."""
-        _, HD = self.changes(z)
-        gradient = (self.gradients + HD).sum(0)
-        evaluated, own = (self.counts > 0).sum(), self.own.sum()
-        return gradient, self.total * (evaluated / own) if own else evaluated * self.average()
+        D = z - self.positions
+        inside = self.weights * self._inside(D)
+        gradient = self.gradients.sum(0) + self.base @ D + inside.ravel() @ self.vectors.reshape(-1, self.capacity)
+        evaluated = self.counts > 0
+        new = evaluated & ~self.own
+        if new.any():
+            gradient += D[new].sum(0) @ self.average()
+        number, own = evaluated.sum(), self.own.sum()
+        return gradient, self.total * (number / own) if own else number * self.average()
 
     def span(self, dim, most, last):
         """Orthonormal columns (dim, k) that hold what must not be lost when the subspace is full.

@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy.linalg import solve_triangular
+from scipy.linalg.blas import dtrsv
 
 
 class Subspace:
@@ -53,15 +54,14 @@ class Subspace:
         """Coordinates (capacity,) of the vector, in float64; the basis grows where the vector sticks out of it."""
         if self.full:
             return vector.astype(float)
-        coordinates = np.zeros(self.capacity)
         norm = float(np.linalg.norm(vector))
         if norm == 0:
-            return coordinates
+            return np.zeros(self.capacity)
         k = self.dim
         c = self._inside(vector) / norm
         rest, overlap, row, length = 1 - c @ c, c, vector, norm
         if rest < self.near:
-            row = vector - self._combine(c * norm)
+            row = vector - self.combine(c * norm)
             length = float(np.linalg.norm(row))
             if length**2 <= self.within * norm**2:
                 rest = 0.0
@@ -69,42 +69,49 @@ class Subspace:
                 overlap = self._inside(row) / length
                 c = c + overlap * (length / norm)
                 rest = (length / norm) ** 2 * (1 - overlap @ overlap)
-        coordinates[:k] = c
         if rest > 0:
             np.multiply(row, self.dtype.type(1 / length), out=self.rows[k])
-            self.factor[k, :k], self.factor[k, k] = overlap, np.sqrt(1 - overlap @ overlap)
-            coordinates[k] = np.sqrt(rest)
+            self.factor[k, :k], self.factor[k, k] = overlap[:k], np.sqrt(1 - overlap @ overlap)
+            c[k] = np.sqrt(rest)
             self.dim += 1
-        return coordinates * norm
+        return c * norm
 
     def _inside(self, vector):
-        k = self.dim
-        return solve_triangular(self.factor[:k, :k], self.rows[:k] @ vector, lower=True, check_finite=False)
-
-    def _combine(self, c):
-        k = self.dim
-        weights = solve_triangular(self.factor[:k, :k], c, lower=True, trans=1, check_finite=False)
-        return weights.astype(self.dtype) @ self.rows[:k]
+        """Coordinates (capacity,) of the part of the vector that lies in the span."""
+        products = np.zeros(self.capacity)
+        products[: self.dim] = self.rows[: self.dim] @ vector
+        # Beyond the dimensions in use the factor is the identity: the whole of it needs no copy.
+        return dtrsv(self.factor.T, products, trans=True)
 
     def combine(self, coordinates):
         """The vector (size,) that has these coordinates."""
         if self.full:
             return coordinates.astype(self.dtype)
-        return self._combine(coordinates[: self.dim])
+        weights = dtrsv(self.factor.T, coordinates)[: self.dim]
+        return weights.astype(self.dtype) @ self.rows[: self.dim]
 
     def room(self):
         """Whether one more direction fits in."""
         return self.full or self.dim < self.capacity
 
     def collapse(self, kept):
-        """Turn the basis to the columns of `kept` (dim, k), orthonormal, and forget what is outside of them."""
+        """Turn the basis to the columns of `kept` (dim, k), orthonormal, and forget what is outside of them.
+
+        Returns (dim, k): old coordinates times this are the new ones. It is `kept` but for the rounding that has piled
+        up in the basis, which ends here: each collapse would multiply it.
+        """
         k, new = self.dim, kept.shape[1]
         weights = solve_triangular(self.factor[:k, :k], kept, lower=True, trans=1, check_finite=False)
         weights = np.ascontiguousarray(weights.T.astype(self.dtype))
+        products = np.zeros((new, new))
         # In place, a stretch of the parameters at a time: a second basis would double the memory.
         stretch = 1 << 16
         for begin in range(0, self.size, stretch):
             columns = slice(begin, begin + stretch)
-            self.rows[:new, columns] = weights @ self.rows[:k, columns]
+            turned = weights @ self.rows[:k, columns]
+            self.rows[:new, columns] = turned
+            products += turned @ turned.T
         self.factor[:] = np.eye(self.capacity)
+        self.factor[:new, :new] = np.linalg.cholesky(products)
         self.dim = new
+        return kept @ self.factor[:new, :new]

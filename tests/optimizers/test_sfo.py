@@ -8,6 +8,7 @@ from scipy.special import expit
 
 from dpm.optimizers import LBFGS, SFO, Stochastic
 from tests.optimizers.problems import (
+    basis,
     golden_autoencoder,
     golden_quadratics,
     logistic_regression,
@@ -42,6 +43,25 @@ def test_logistic_regression_needs_fewer_passes_than_lbfgs():
     theirs = passes_to_reach(lbfgs, problem, (1e-6,), 60)[0]
     for seed in range(3):
         assert passes_to_reach(sfo(problem, seed), problem, (1e-6,), 30)[0] < theirs / 2
+
+
+@pytest.mark.parametrize(("dtype", "bar"), [("float64", 1e-6), ("float32", 1e-3)])
+def test_the_minimum_is_not_left_once_it_is_found(dtype, bar):
+    """Gradients change by little more than rounding there, and the basis turns many times: it stays orthonormal."""
+    rng = np.random.default_rng(0)
+    scale, center = rng.uniform(0.1, 3, (20, 300)), rng.standard_normal((20, 300))
+
+    def f_df(x, i):
+        away = x - center[i].astype(dtype)
+        gradient = scale[i].astype(dtype) * away
+        return 0.5 * away @ gradient, gradient
+
+    best = (scale * center).sum(0) / scale.sum(0)
+    optimizer = SFO(f_df, np.zeros(300, dtype), range(20), rng=np.random.default_rng(1))
+    optimizer.optimize(num_steps=600)
+    assert np.linalg.norm(optimizer.theta - best) < bar
+    P = basis(optimizer.subspace).astype(float)
+    np.testing.assert_allclose(P @ P.T, np.eye(len(P)), atol=bar)
 
 
 @pytest.mark.parametrize(("deviation", "bar"), [(0.1, 0.03), (1.0, 0.46)])
