@@ -215,7 +215,7 @@ TOYS = {
 
 
 def toy_data(toy, name, flags):
-    """Training and test examples of the seed, in the layout of dpm.training.prepared_data."""
+    """Training and test examples of the seed, in the layout of dpm.training_data.prepared_data."""
     arguments = toy.checked(flags["model_args"])
     n_train, n_test = toy.small if flags["small"] else (toy.n_train, toy.n_test)
     parts = {

@@ -12,7 +12,7 @@ from dpm.flags import TRAIN_FLAGS
 from dpm.model import DiffusionModel
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("index.md", "equations.md", "from-2015.md", "compare.md", "architecture.md")
+PAGES = ("index.md", "equations.md", "from-2015.md", "compare.md", "architecture.md", "data.md")
 
 
 def page(name):
@@ -62,6 +62,7 @@ SAMPLES = {
     "backend": "c",
     "optimizer": "sfo",
     "dtype": "float64",
+    "in-memory": "no",
     "model-args": "n_scales=2",
 }
 

@@ -8,12 +8,18 @@ import pytest
 
 from dpm import compare
 from dpm.cli import sample_parser, train_parser
+from dpm.datasets.__main__ import parser as datasets_parser
 from dpm.flags import resolved
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-PARSERS = {"train.py": train_parser, "sample.py": sample_parser, "-m dpm.compare": compare.parser}
-COMMANDS = re.findall(r"^python (train\.py|sample\.py|-m dpm\.compare) (.*)$", README, re.MULTILINE)
+PARSERS = {
+    "train.py": train_parser,
+    "sample.py": sample_parser,
+    "-m dpm.compare": compare.parser,
+    "-m dpm.datasets": datasets_parser,
+}
+COMMANDS = re.findall(r"^python (train\.py|sample\.py|-m dpm\.(?:compare|datasets)) (.*)$", README, re.MULTILINE)
 
 
 def test_the_readme_shows_each_command():

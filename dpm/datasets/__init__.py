@@ -1,4 +1,4 @@
-"""Data sets, found, read, scaled and cut into minibatches with numpy and h5py alone; no word of models."""
+"""Data sets: found, made, read, scaled and cut into minibatches; no word of models."""
 
 from dpm.datasets.hdf5 import H5PYDataset
 from dpm.datasets.hdf5_writing import write_hdf5

@@ -99,14 +99,17 @@ def rows_of(file: h5py.File, row: Row, source: h5py.Dataset) -> np.ndarray:
 
 def take(source: h5py.Dataset, rows: np.ndarray) -> np.ndarray:
     """The rows of the source in the order given, repeats included; of variable shape: an object array of arrays."""
+    if len(rows) == 0:
+        return source[:0]
     # HDF5 itself reads increasing rows only, each once; runs of neighbours are read at once.
-    wanted, place = np.unique(rows, return_inverse=True)
-    runs = np.split(wanted, np.flatnonzero(np.diff(wanted) != 1) + 1) if len(wanted) else []
-    parts = [source[run[0] : run[-1] + 1] for run in runs]
-    found = np.concatenate(parts) if len(parts) > 1 else parts[0] if parts else source[:0]
-    if is_variable(source):
-        found = _shaped(found, take(source.dims[0]["shapes"], wanted))
-    return found if np.array_equal(wanted, rows) else found[place]
+    order = np.argsort(rows, kind="stable")
+    increasing = rows[order]
+    found = np.empty((len(rows), *source.shape[1:]), source.dtype)
+    begins = np.flatnonzero(np.diff(increasing, prepend=-2) > 1)
+    for begin, end in zip(begins, [*begins[1:], len(rows)], strict=True):
+        first, last = increasing[begin], increasing[end - 1]
+        found[order[begin:end]] = source[first : last + 1][increasing[begin:end] - first]
+    return _shaped(found, take(source.dims[0]["shapes"], rows)) if is_variable(source) else found
 
 
 def _shaped(examples: np.ndarray, shapes: np.ndarray) -> np.ndarray:

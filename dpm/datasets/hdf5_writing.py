@@ -17,6 +17,7 @@ from dpm.errors import InputError
 INTERFACE_VERSION = "0.3"
 # A chunk is a whole number of examples, so that a random minibatch unpacks few bytes in vain.
 CHUNK_BYTES = 1 << 16
+PACKED_BYTES = 1 << 28
 RESERVED = ("split", "h5py_interface_version", "fuel_convert_version", "fuel_convert_command")
 
 
@@ -26,7 +27,10 @@ def write_hdf5(
     axis_labels: Mapping[str, Sequence[str]] | None = None,
     attributes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a data set in Fuel's layout, gzip-compressed; `path` holds all of it or stays what it was.
+    """Write a data set in Fuel's layout; `path` holds all of it or stays what it was.
+
+    Sources of up to PACKED_BYTES are gzip-compressed; larger ones are not, as they are read in batches, and unpacking
+    would take longer than reading.
 
     Args:
         path: the file to write or replace.
@@ -96,8 +100,7 @@ def _write_sources(
             (total, *first.shape[1:]),
             first.dtype,
             chunks=(rows, *first.shape[1:]),
-            compression="gzip",
-            compression_opts=9,
+            **({"compression": "gzip", "compression_opts": 9} if total * first[0].nbytes <= PACKED_BYTES else {}),
         )
         start, digest = 0, hashlib.sha256()
         for name, part in parts.items():

@@ -10,6 +10,9 @@ from dpm.datasets.images import channel_order, reordered
 from dpm.datasets.preprocess import Scaling, unit_values
 from dpm.errors import InputError
 
+#: Values that a table is looked up for at once: so few that they stay in a processor's cache.
+TAKEN_AT_ONCE = 1 << 17
+
 
 class StoredImages:
     """The images of one source, read when they are indexed: what training needs of an array (n, c, h, w).
@@ -63,7 +66,14 @@ class PreparedImages:
 
     def prepare(self, images: np.ndarray) -> np.ndarray:
         """Images as the file has them in the model's units."""
-        return self._prepared(images) if self._table is None else self._table[images]
+        if self._table is None:
+            return self._prepared(images)
+        prepared = np.empty(images.shape, self.dtype)
+        step = max(1, TAKEN_AT_ONCE // max(1, images[:1].size))
+        for start in range(0, len(images), step):
+            part = slice(start, start + step)
+            np.take(self._table, images[part], mode="clip", out=prepared[part])
+        return prepared
 
     def _prepared(self, images: np.ndarray) -> np.ndarray:
         return self.scaling.forward(unit_values(images, self.factor, "float32")).astype(self.dtype, copy=False)

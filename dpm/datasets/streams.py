@@ -13,7 +13,7 @@ from dpm.datasets.stored import PreparedImages
 from dpm.errors import InputError
 
 #: Of what lies on a disk: bytes that are read together, and how many times as many are shuffled together.
-BLOCK_BYTES, BLOCKS = 1 << 20, 32
+BLOCK_BYTES, BLOCKS = 1 << 20, 12
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class DataStream:
 class WindowStream:
     """Minibatches of examples on a disk: as DataStream with a WindowScheme, read ahead a window at a time by a thread.
 
-    stored: has a length, and stored[increasing rows] reads examples; prepare: what makes a minibatch of them.
+    stored: has a length, and stored[rows] reads examples; prepare: what makes a minibatch of them.
     Two windows lie in memory at most, and one more minibatch.
     """
 
@@ -137,12 +137,12 @@ class WindowStream:
         rest: list[np.ndarray] = []
         with ThreadPoolExecutor(1) as reader:
             begin = position // window * window
-            coming = reader.submit(self._read, order[begin : begin + window])
+            coming = reader.submit(self.stored.__getitem__, order[begin : begin + window])
             while begin < len(order):
                 examples = coming.result()[max(0, position - begin) :]
                 begin += window
                 if begin < len(order):
-                    coming = reader.submit(self._read, order[begin : begin + window])
+                    coming = reader.submit(self.stored.__getitem__, order[begin : begin + window])
                 examples = np.concatenate([*rest, examples]) if rest else examples
                 whole = len(examples) if begin >= len(order) else len(examples) // size * size
                 for first in range(0, whole, size):
@@ -153,10 +153,6 @@ class WindowStream:
     def num_batches(self) -> int:
         """Batches in one epoch."""
         return self.scheme.num_batches
-
-    def _read(self, rows: np.ndarray) -> np.ndarray:
-        increasing = np.sort(rows)
-        return self.stored[increasing][np.searchsorted(increasing, rows)]
 
 
 class FuelStream:

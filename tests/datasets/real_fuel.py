@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dpm.datasets import H5PYDataset, write_hdf5
+from dpm.backend import Engine
+from dpm.datasets import DataStream, FuelStream, H5PYDataset, Scaling, SequentialScheme, write_hdf5
+from dpm.datasets.stored import PreparedImages
+from dpm.experiments import EXACT
+from dpm.main_loop import MainLoop
+from dpm.model import DiffusionModel
+from dpm.objective import CompiledModel
+from dpm.optimizers import RMSProp
 
 # Fuel, of 2016, looks for the first two where they used to be; the rest it imports, but nothing here uses it.
 collections.Iterable = collections.abc.Iterable
@@ -26,6 +33,7 @@ LABELS = {
     "scores": ("batch", "feature"),
     "targets": ("batch", "index"),
 }
+LABELS_8 = {"features": LABELS["features"], "targets": LABELS["targets"]}
 IN_MEMORY = pytest.mark.parametrize("in_memory", [True, False])
 
 
@@ -181,3 +189,32 @@ def test_a_stream_of_single_examples_says_so(path, sets):
     epoch = list(stream.get_epoch_iterator())
     assert len(epoch) == 5
     assert_same(epoch[2], [sets["test"][source][2] for source in LABELS])
+
+
+@pytest.mark.parametrize("name", ["as it is", "Cast"])
+def test_fuels_stream_trains_a_model_as_the_same_batches_from_an_array_do(tmp_path, name):
+    """In Fuel's order, a sequential one here: costs and parameters are those of an array in the same order."""
+    features = np.random.default_rng(0).integers(0, 256, (10, 1, 8, 8), np.uint8)
+    write_hdf5(tmp_path / "x.hdf5", {"train": {"features": features, "targets": np.arange(10)[:, None]}}, LABELS_8)
+    scaling = Scaling.fit(features / 255)
+    prepare = PreparedImages(features, 1, scaling, "float32").prepare
+    fuels = datasets.H5PYDataset(str(tmp_path / "x.hdf5"), ("train",))
+    plain = streams.DataStream(fuels, iteration_scheme=schemes.SequentialScheme(10, 4))
+    fuel_stream = TRANSFORMED[name][0](plain)
+    theirs = FuelStream(fuel_stream, prepare=lambda batch: prepare(batch.astype(np.uint8)))
+    assert (len(theirs), theirs.num_batches) == (10, 3)
+    ours = DataStream(prepare(features), SequentialScheme(10, 4))
+    engine = Engine("auto", "float32")
+    with engine:
+        model = DiffusionModel(8, 1, trajectory_length=8, n_hidden_dense_lower=4, n_hidden_conv=2, n_layers_conv=1)
+    compiled = CompiledModel(model, engine)
+    ends = []
+    for stream in (theirs, ours):
+        theta = compiled.start(np.random.default_rng(0))
+        X = theirs if stream is theirs else prepare(features)
+        loop = MainLoop(compiled, theta, RMSProp(theta.size, "float32"), X, EXACT, 4, 1e-3, 2, 0)
+        loop.stream = stream
+        loop.run()
+        assert (loop.epoch, loop.state.step) == (2, 6)
+        ends.append(loop.theta)
+    np.testing.assert_array_equal(*ends)

@@ -1,0 +1,135 @@
+"""Speed and memory of reading shuffled minibatches of 512 from a large file, table and JSON on stdout.
+
+python benchmarks/reading.py [--gigabytes 2] [--compression none|gzip] [--folder FOLDER] [--train]
+
+Makes a file of 64 x 64 colour images (dead leaves, shifted and permuted so that no two are equal), drops it from the
+system's cache where that is allowed, and reads one epoch of it as training does: blocks in random order, shuffled
+within a window, read ahead by a thread, made float32 in the model's units. MB/s are those of the pixels in the file.
+--train: the seconds of a training step of the default model for such images, to compare with those of a batch.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+SHAPE = (3, 64, 64)
+BATCH = 512
+
+
+def make_file(path, gigabytes, compression):
+    """A data set in Fuel's layout of about so many bytes of pixels."""
+    from dpm.datasets import hdf5_writing
+    from dpm.datasets.dead_leaves import dead_leaves
+
+    rng = np.random.default_rng(0)
+    grey = np.rint(255 * dead_leaves(rng, 300, 64, r_max=32.0)[:, 0]).astype(np.uint8)
+    n = int(gigabytes * 1e9) // int(np.prod(SHAPE))
+    chunk = max(1, hdf5_writing.CHUNK_BYTES // int(np.prod(SHAPE)))
+    with h5py.File(path, "w") as file:
+        features = file.create_dataset(
+            "features", (n, *SHAPE), np.uint8, chunks=(chunk, *SHAPE), compression=compression
+        )
+        for start in range(0, n, 1000):
+            count = min(1000, n - start)
+            images = grey[rng.integers(0, len(grey), (count, 3))]
+            features[start : start + count] = np.roll(images, rng.integers(64), axis=-1)
+        bounds = {("train", "features"): (0, n)}
+        file.attrs["split"] = hdf5_writing._split_array(["train"], bounds)
+    return n
+
+
+def forget(path):
+    """Ask the system to drop the file from its cache."""
+    with open(path, "rb") as stream, contextlib.suppress(OSError, AttributeError):
+        os.fsync(stream.fileno())
+        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def measure(path):
+    """One epoch: dict of seconds, MB/s and MiB."""
+    from dpm.datasets import H5PYDataset, Scaling
+    from dpm.datasets.stored import PreparedImages, StoredImages
+    from dpm.datasets.streams import minibatches
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    stored = StoredImages(H5PYDataset(path, sources=("features",)))
+    stream = minibatches(PreparedImages(stored, 1, Scaling(3.5, -1.7), "float32"), BATCH)
+    start, images, waits = time.perf_counter(), 0, []
+    last = start
+    for batch in stream.get_epoch_iterator(np.random.default_rng(0)):
+        images += len(batch)
+        now = time.perf_counter()
+        waits.append(now - last)
+        last = now
+    seconds = time.perf_counter() - start
+    assert images == len(stored)
+    return {
+        "images": images,
+        "seconds": round(seconds, 2),
+        "MB/s": round(images * np.prod(SHAPE) / seconds / 1e6),
+        "ms a batch": round(1e3 * seconds / len(waits), 1),
+        "longest wait ms": round(1e3 * max(waits)),
+        "peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "of it before": before // 1024,
+    }
+
+
+def step_seconds():
+    """A training step of the default model at this size and batch."""
+    from dpm import noise
+    from dpm.backend import Engine
+    from dpm.model import DiffusionModel
+    from dpm.objective import CompiledModel
+
+    engine = Engine("auto", "float32")
+    with engine:
+        compiled = CompiledModel(DiffusionModel(SHAPE[1], SHAPE[0]), engine)
+    theta, rng = compiled.start(np.random.default_rng(0)), np.random.default_rng(1)
+    X = rng.standard_normal((BATCH, *SHAPE)).astype(np.float32)
+    t, N, U = noise.minibatch_noise(rng, X.shape, 1000, "normal")
+    inputs = [engine.asarray(a) for a in (X, t, N, U, np.ones(BATCH))]
+    objective, seconds = compiled.objective(BATCH), []
+    for _ in range(4):
+        start = time.perf_counter()
+        objective(theta, *inputs)
+        seconds.append(time.perf_counter() - start)
+    return round(float(np.median(seconds[1:])), 3)
+
+
+def main(arguments=None):
+    """Make the file, read it, print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--gigabytes", type=float, default=2.0)
+    parser.add_argument("--compression", choices=("none", "gzip"), default="none")
+    parser.add_argument("--folder", default=None)
+    parser.add_argument("--train", action="store_true")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        path = Path(folder) / "large.hdf5"
+        compression = None if options.compression == "none" else options.compression
+        if not (pid := os.fork()):  # the memory of making the file is not that of reading it
+            make_file(path, options.gigabytes, compression)
+            os._exit(0)
+        if os.waitpid(pid, 0)[1]:
+            sys.exit("the file could not be made")
+        size = path.stat().st_size
+        forget(path)
+        result = {"file GB": round(size / 1e9, 2), "compression": options.compression} | measure(path)
+    if options.train:
+        result["step s"] = step_seconds()
+    print("| " + " | ".join(result) + " |\n|" + "---|" * len(result))
+    print("| " + " | ".join(map(str, result.values())) + " |")
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
