@@ -20,7 +20,7 @@ from typing import IO, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
-from dpm.datasets.files import read_up_to
+from dpm.datasets.files import MAX_RATIO, SMALL_BYTES, native, read_up_to
 from dpm.errors import InputError
 
 # What numpy calls a single array that is given no name.
@@ -31,11 +31,10 @@ ONLY = ("features", "x", "images", "data", "arr0")
 LISTED = 20
 
 MAX_BYTES = 4 << 30
-# An archive may unpack to so many times its own size, and small ones to more: sparse images pack well, bombs better.
-MAX_RATIO = 200
-SMALL_BYTES = 256 << 20
 # Arrays of numbers have headers of about 100 bytes; a longer one would only keep numpy's parser busy.
 MAX_HEADER = 4096
+# Reading an array, however small, takes some 0.2 ms.
+MAX_ARRAYS = 5000
 # zipfile takes the whole directory of an archive in one read, about 60 bytes an array.
 MAX_READ = 4 << 20
 ENCRYPTED = 1
@@ -147,6 +146,8 @@ class _File(io.FileIO):
 def _archived(archive: zipfile.ZipFile, size: int, path: Path) -> dict[str, _Member]:
     entries = archive.infolist()
     limit = min(MAX_BYTES, max(SMALL_BYTES, MAX_RATIO * size))
+    if len(entries) > MAX_ARRAYS:
+        raise InputError(f"{path}: holds {len(entries)} arrays, accepted are {MAX_ARRAYS}; save images as one array")
     unpacked = sum(entry.file_size for entry in entries)
     if unpacked > limit:
         raise InputError(
@@ -181,8 +182,8 @@ def _read(member: _Member, what: str) -> np.ndarray:
     array = np.frombuffer(data, dtype, offset=start)
     if dtype.kind == "b":
         # Other bytes than 0 and 1 would be booleans on which numpy miscounts.
-        array = array.view(np.uint8) != 0
-    return array.reshape(shape, order=order).astype(dtype.newbyteorder("="), copy=False)  # type: ignore[call-overload]
+        np.not_equal(array.view(np.uint8), 0, out=array)
+    return native(array).reshape(shape, order=order)  # type: ignore[call-overload]
 
 
 def _header(data: bytes, what: str) -> _Header:

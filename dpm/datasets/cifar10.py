@@ -4,23 +4,26 @@ Archives are read in memory, members by their exact names; nothing is extracted,
 version are read without unpickling.
 """
 
-import io
+import gzip
 import os
 import tarfile
+import zlib
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from dpm.datasets.files import open_plain_or_gzip, read_up_to
+from dpm.datasets.files import CHUNK, open_plain_or_gzip, read_up_to
 from dpm.datasets.pickled import read_plain_pickle
 from dpm.errors import InputError
 
 PIXELS = 3 * 32 * 32
-# The unpacked archives have 184 MB, a batch 31 MB.
-MAX_ARCHIVE_BYTES = 256 << 20
-MAX_BATCH_BYTES = 64 << 20
+# The unpacked archives have 186 MB, a batch 31 MB.
+MAX_ARCHIVE_BYTES = 192 << 20
+MAX_BATCH_BYTES = 32 << 20
+# What tarfile itself may read of an archive: the headers, 512 bytes or somewhat more a member.
+MAX_HEADER_BYTES = 1 << 20
 
 ARCHIVES = ("cifar-10-binary.tar.gz", "cifar-10-python.tar.gz")
 
@@ -86,15 +89,8 @@ def read_cifar10(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     if os.path.isdir(path):
         return _images(path, lambda _, file: file, _batches_in(path), lambda name: _read_file(path / name))
     with open_plain_or_gzip(path) as stream:
-        data = read_up_to(stream, MAX_ARCHIVE_BYTES + 1)
-    if len(data) > MAX_ARCHIVE_BYTES:
-        raise InputError(f"{path}: unpacks to more than {MAX_ARCHIVE_BYTES} bytes; fetch it again")
-    try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
-            members = {member.name: member for member in archive if member.isreg()}
-            return _images(path, "{}/{}".format, members, lambda name: _read_member(archive, members[name], path))
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise InputError(f"{path}: no readable CIFAR-10 archive ({error}); fetch it again") from error
+        batches = _archived(stream, path)
+    return _images(path, "{}/{}".format, batches, batches.pop)
 
 
 def _images(
@@ -121,16 +117,59 @@ def _images(
 def _read_file(path: Path) -> bytes:
     with open_plain_or_gzip(path) as stream:
         data = read_up_to(stream, MAX_BATCH_BYTES + 1)
-    return _limited(data, len(data), str(path))
+    _check_size(len(data), str(path))
+    return bytes(data)
 
 
-def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> bytes:
-    content = archive.extractfile(member)
-    assert content is not None
-    return _limited(content.read(MAX_BATCH_BYTES + 1), member.size, f"{path}: {member.name}")
+class _Headers:
+    """An archive as tarfile may see it: forwards only, as damaged sizes lead back, and in so far as limits allow."""
+
+    def __init__(self, stream: BinaryIO, path: Path):
+        self.stream, self.path, self.tell, self.left = stream, path, stream.tell, MAX_HEADER_BYTES
+
+    def check(self, position: int) -> None:
+        if position > MAX_ARCHIVE_BYTES:
+            raise InputError(f"{self.path}: unpacks to more than {MAX_ARCHIVE_BYTES} bytes; fetch it again")
+        if position < self.tell():
+            raise tarfile.ReadError("a member of negative size")
+
+    def seek(self, position: int) -> int:
+        self.check(position)
+        return self.stream.seek(position)
+
+    def read(self, size: int) -> bytes:
+        self.left -= size
+        if self.left < 0:
+            raise tarfile.ReadError(f"more than {MAX_HEADER_BYTES} bytes of headers")
+        return self.stream.read(size)
 
 
-def _limited(data: bytes | bytearray, size: int, what: str) -> bytes:
+def _archived(stream: BinaryIO, path: Path) -> dict[str, bytes]:
+    """The batches of an archive by the names of its members."""
+    batches = {}
+    wanted = {f"{layout.folder}/{file}" for layout in LAYOUTS for file in (*layout.train, layout.test)}
+    try:
+        headers = _Headers(stream, path)
+        with tarfile.open(fileobj=headers, mode="r:") as archive:  # type: ignore[call-overload]
+            for member in archive:
+                headers.seek(member.offset_data)
+                headers.check(member.offset_data + member.size)
+                if member.name in wanted and member.isreg() and not member.issparse():
+                    what = f"{path}: {member.name}"
+                    if member.name in batches:
+                        raise InputError(f"{what}: is there more than once; fetch it again")
+                    _check_size(member.size, what)
+                    batches[member.name] = bytes(read_up_to(stream, member.size))
+        # To the end, where gzip keeps its checksum.
+        while stream.read(CHUNK):
+            headers.check(stream.tell())
+    except (InputError, gzip.BadGzipFile, EOFError, zlib.error):
+        raise
+    except Exception as error:  # tarfile raises many types for a damaged archive
+        raise InputError(f"{path}: no readable CIFAR-10 archive ({str(error)[:200]}); fetch it again") from error
+    return batches
+
+
+def _check_size(size: int, what: str) -> None:
     if size > MAX_BATCH_BYTES:
         raise InputError(f"{what}: {size} bytes, accepted are {MAX_BATCH_BYTES}; fetch it again")
-    return bytes(data)

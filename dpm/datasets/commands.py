@@ -192,7 +192,8 @@ def describe(path: Path) -> None:
             low, high, digest = _facts(array)
             own = getattr(array, "each", ()) is None
             each = "own shapes" if own else " x ".join(map(str, array.shape[1:])) or "1"
-            rows.append((part, source, f"{len(array):,}", each, str(array.dtype), f"{low:g}..{high:g}", digest[:16]))
+            span = f"{low:g}..{high:g}" if low < math.inf else "none"
+            rows.append((part, source, f"{len(array):,}", each, str(array.dtype), span, digest[:16]))
     print(f"{path}: {sum_bytes(path):,} bytes")
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -209,7 +210,8 @@ def sum_bytes(path: Path) -> int:
 def _facts(array: Any) -> tuple[float, float, str]:
     low, high, digest = math.inf, -math.inf, hashlib.sha256()
     for part in _parts(array):
-        low, high = min(low, float(part.min())), max(high, float(part.max()))
+        if part.size and part.dtype.kind in "biuf":
+            low, high = min(low, float(part.min())), max(high, float(part.max()))
         digest.update(np.ascontiguousarray(part).data)
     return low, high, digest.hexdigest()
 
@@ -251,7 +253,7 @@ def opened(path: Path) -> Mapping[str, Mapping[str, Any]]:
             sets[part] = {source: Source(H5PYDataset(path, (part,), sources=(source,))) for source in sources}
         return sets
     if path.suffix in (".npz", ".npy"):
-        return {path.stem: arrays.read_arrays(path)}
+        return {path.stem: {name: np.atleast_1d(array) for name, array in arrays.read_arrays(path).items()}}
     if path.is_dir() or {".tar", ".tgz"} & set(path.suffixes):
         train, test = cifar10.read_cifar10(path)
         return {"train": {"features": train}, "test": {"features": test}}

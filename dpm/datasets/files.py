@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from dpm import files
 from dpm.errors import InputError
 
@@ -15,6 +17,9 @@ CHUNK = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 # Deflate spends at least 2 bits on a copy of at most 258 bytes.
 DEFLATE_MOST = 1032
+# A packed file may hold so many times its own size, and small ones more: sparse images pack well, bombs better.
+MAX_RATIO = 200
+SMALL_BYTES = 256 << 20
 
 
 def is_gzip(path: Path) -> bool:
@@ -31,6 +36,8 @@ def open_plain_or_gzip(path: Path) -> Iterator[BinaryIO]:
     Raises InputError, also for what goes wrong while the stream is read.
     """
     try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise InputError(f"{path}: is no file; give the path of a readable file")
         if is_gzip(path):
             with gzip.open(path, "rb") as stream:
                 yield stream  # type: ignore[misc]
@@ -54,6 +61,13 @@ def read_up_to(stream: BinaryIO, limit: int) -> bytearray:
     while piece := stream.read(min(CHUNK, limit - len(data))):
         data += piece
     return data
+
+
+def native(array: np.ndarray) -> np.ndarray:
+    """The array in native byte order; its own bytes are turned, as a second copy may not fit into memory."""
+    if not array.dtype.isnative:
+        array.byteswap(inplace=True)
+    return array.view(array.dtype.newbyteorder("="))
 
 
 @contextmanager

@@ -60,6 +60,8 @@ def source_array(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     source = file[name]
     if not isinstance(source, h5py.Dataset) or source.ndim == 0:
         raise InputError(f"{path}: source {name!r} is not an array of examples; convert the file again")
+    if source.dtype.kind == "O" and not is_variable(source):
+        raise InputError(f"{path}: source {name!r} holds texts; accepted are numbers and byte strings of one length")
     if source.size and source.id.get_storage_size() == 0:
         raise InputError(
             f"{path}: source {name!r} was never written, its conversion was interrupted; delete it and convert again"
@@ -82,7 +84,7 @@ def axis_labels(source: h5py.Dataset) -> tuple[str, ...]:
 
 def is_variable(source: h5py.Dataset) -> bool:
     """Whether the examples are stored flat, each with a shape of its own."""
-    return source.dtype.kind == "O" and h5py.check_vlen_dtype(source.dtype) is not None
+    return h5py.check_vlen_dtype(source.dtype) is not None and h5py.check_string_dtype(source.dtype) is None
 
 
 def rows_of(file: h5py.File, row: Row, source: h5py.Dataset) -> np.ndarray:

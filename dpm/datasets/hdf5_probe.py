@@ -18,6 +18,7 @@ from pathlib import Path
 
 import h5py
 
+from dpm.datasets.files import MAX_RATIO, SMALL_BYTES
 from dpm.errors import InputError
 
 #: Bytes that the child reads of a file's data; of more, only what each array says of itself and its ends.
@@ -120,10 +121,10 @@ def look_through(path: str) -> None:
                 if isinstance(item, h5py.Group):
                     groups.append(item)
                 elif isinstance(item, h5py.Dataset):
-                    _look_at(item, name)
+                    _look_at(item, name, max(SMALL_BYTES, MAX_RATIO * os.path.getsize(path)))
 
 
-def _look_at(dataset: h5py.Dataset, name: str) -> None:
+def _look_at(dataset: h5py.Dataset, name: str, most: int) -> None:
     if dataset.external or dataset.is_virtual:
         raise ValueError(f"{name!r} lies in other files")
     plist = dataset.id.get_create_plist()
@@ -143,6 +144,8 @@ def _look_at(dataset: h5py.Dataset, name: str) -> None:
             chunks *= -(-length // step)
         if dataset.id.get_num_chunks() < chunks:
             raise ValueError(f"{name!r} was written in part only")
+    if dataset.nbytes > most:
+        raise ValueError(f"{name!r} says that it unpacks to {dataset.nbytes} bytes, accepted are {most}")
     row = max(1, dataset.nbytes // len(dataset))
     if row > READ_WHOLE:
         raise ValueError(f"{name!r} has examples of {row} bytes")

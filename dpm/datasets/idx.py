@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from dpm.datasets.files import most_bytes, open_plain_or_gzip, read_up_to
+from dpm.datasets.files import MAX_RATIO, SMALL_BYTES, most_bytes, native, open_plain_or_gzip, read_up_to
 from dpm.errors import InputError
 
 # The third byte of the magic number.
@@ -26,7 +26,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     with open_plain_or_gzip(path) as stream:
         dtype, shape = _header(stream, path)
         size = dtype.itemsize * math.prod(shape)
-        limit = min(MAX_BYTES, most_bytes(path))
+        limit = min(MAX_BYTES, most_bytes(path), max(SMALL_BYTES, MAX_RATIO * path.stat().st_size))
         if size > limit:
             raise InputError(
                 f"{path}: its header says {shape}, {size} bytes, but at most {limit} can be in it; fetch it again"
@@ -35,8 +35,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     if len(data) != size:
         found = f"only {len(data)}" if len(data) < size else "more"
         raise InputError(f"{path}: its header says {shape}, {size} bytes, but {found} follow; fetch it again")
-    array = np.frombuffer(data, dtype).reshape(shape)
-    return array.astype(dtype.newbyteorder("="), copy=False)
+    return native(np.frombuffer(data, dtype)).reshape(shape)
 
 
 def _header(stream: BinaryIO, path: Path) -> tuple[np.dtype, tuple[int, ...]]:

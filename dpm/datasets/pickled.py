@@ -7,6 +7,7 @@ recognised by their names, and everything else is refused.
 
 import enum
 import pickletools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,10 @@ BYTES = {"SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"}
 # Byte strings of Python 2, which the tokeniser gives as latin-1 text.
 OLD_BYTES = {"STRING", "BINSTRING", "SHORT_BINSTRING"}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+# A batch of CIFAR-10 has up to 50,000; a byte is enough for one, and each costs some microseconds.
+MAX_OPCODES = 100_000
+# Numbers up to here have hashes of their own: others can be chosen such that a dict takes hours.
+MAX_KEY = 1 << 32
 
 
 class Known(enum.Enum):
@@ -54,8 +59,13 @@ def read_plain_pickle(data: bytes, what: str) -> Any:
     """
     builder = _Builder()
     try:
-        for opcode, argument, _ in pickletools.genops(data):
-            builder.follow(opcode.name, argument)
+        with warnings.catch_warnings():
+            # Of odd escapes in damaged strings.
+            warnings.simplefilter("ignore")
+            for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+                if count == MAX_OPCODES:
+                    raise ValueError(f"more than {MAX_OPCODES} opcodes")
+                builder.follow(opcode.name, argument)
         (value,) = builder.stack
     except _Refused as error:
         raise InputError(
@@ -63,7 +73,7 @@ def read_plain_pickle(data: bytes, what: str) -> Any:
             "fetch the file from its source again"
         ) from None
     except (ValueError, TypeError, LookupError, OverflowError) as error:
-        raise InputError(f"{what}: damaged, not a whole pickle ({error}); fetch it again") from error
+        raise InputError(f"{what}: damaged, not a whole pickle ({str(error)[:200]}); fetch it again") from error
     return value
 
 
@@ -110,6 +120,8 @@ class _Builder:
         self.stack = []
 
     def do_put(self, key: int) -> None:
+        if not 0 <= key < MAX_KEY:
+            raise ValueError("a number of the memo is out of range")
         self.memo[key] = self.stack[-1]
 
     do_binput = do_long_binput = do_put
@@ -161,8 +173,8 @@ class _Builder:
     def set_items(self, values: list[Any]) -> None:
         keys = values[::2]
         # Hashing a deeply nested tuple would overflow the C stack.
-        if not isinstance(self.stack[-1], dict) or not all(isinstance(key, str | bytes | int) for key in keys):
-            raise TypeError("an item is set in what is no dict, or under a key that is no string or number")
+        if not isinstance(self.stack[-1], dict) or not all(map(_is_key, keys)):
+            raise TypeError("an item is set in what is no dict, or under a key that is no string or small number")
         self.stack[-1].update(zip(keys, values[1::2], strict=True))
 
     def do_global(self, name: str) -> None:
@@ -170,11 +182,13 @@ class _Builder:
 
     def do_stack_global(self, _: None) -> None:
         module, name = self.pop(2)
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise TypeError("a name is no string")
         self.name("STACK_GLOBAL", f"{module} {name}")
 
     def name(self, opcode: str, name: str) -> None:
         if name not in GLOBALS:
-            raise _Refused(f"{opcode} asks for {name.replace(' ', '.')!r}")
+            raise _Refused(f"{opcode} asks for {name[:200].replace(' ', '.')!r}")
         self.stack.append(GLOBALS[name])
 
     def do_reduce(self, _: None) -> None:
@@ -204,6 +218,10 @@ class _Builder:
                 self.stack.append(_array(raw, shape, "F" if fortran else "C"))
             case _:
                 raise _Refused("BUILD fills what is no uint8 array")
+
+
+def _is_key(key: Any) -> bool:
+    return isinstance(key, str | bytes) or (isinstance(key, int) and -MAX_KEY < key < MAX_KEY)
 
 
 def _array(raw: bytes | bytearray, shape: Any, order: Any) -> np.ndarray:

@@ -138,7 +138,7 @@ children = []
 for child in range(2):
     pid = os.fork()
     if pid == 0:
-        pairs = [[i % 20, 0] for i in range(100)]
+        pairs = [[i % 20, 0] for i in range(1000)]
         good = all(np.array_equal(dataset.get_data(pair)[0], expected[pair]) for pair in pairs)
         own = dataset._file is not mine
         os._exit(0 if good and own else 1)

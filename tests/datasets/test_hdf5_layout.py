@@ -95,3 +95,13 @@ def test_a_split_beyond_the_data_is_refused(tmp_path, sets):
         file.attrs["split"] = split
     with pytest.raises(InputError, match=r"rows 50\.\.57 of 57"):
         H5PYDataset(path, ("test",))
+
+
+def test_texts_of_any_length_are_refused_by_name(tmp_path):
+    path = tmp_path / "x.hdf5"
+    write_hdf5(path, {"train": {"features": np.zeros((3, 1, 4, 4))}})
+    with h5py.File(path, "a") as file:
+        del file["features"]
+        file["features"] = ["one", "two", "three"]
+    with pytest.raises(InputError, match="source 'features' holds texts"):
+        H5PYDataset(path)

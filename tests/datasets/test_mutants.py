@@ -1,0 +1,211 @@
+"""No data file, however damaged or hostile, crashes the program, keeps it busy or takes its memory.
+
+Each file ends in one line that names it or in data, within 2 s of processor time and 500 MB, and nothing is written.
+"""
+
+import json
+import os
+import pickle
+import select
+import subprocess
+import sys
+from collections import defaultdict
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.datasets import hostile, mutants
+from tests.datasets.hostile import HANDMADE
+from tests.datasets.mutants import PIXELS, idx
+
+ROOT = Path(__file__).parents[2]
+SECONDS, MEGABYTES = 2, 500
+SHARE, ALL = 25, 500
+#: Wall time after which a process that does not answer is taken for hung; the machine may be busy.
+PATIENCE = 120
+KINDS = (
+    "idx", "idx.gz", "cifar.bin", "cifar.py", "cifar.bin.tar.gz", "cifar.py.tar.gz", "hdf5", "hdf5.ours", "npz", "npy",
+    "png", "jpeg",
+)  # fmt: skip
+
+
+class Scratch:
+    """A tree in which all happens, the process that reads, and what it has said."""
+
+    def __init__(self, root):
+        self.root, self.place = root, root / "in"
+        for name in ("home", "tmp", "cwd", "own", "in"):
+            (root / name).mkdir()
+        self.environment = os.environ | {
+            "HOME": str(root / "home"), "TMPDIR": str(root / "tmp"), "PYTHONPATH": str(ROOT), "FUEL_DATA_PATH": "",
+            "OPENBLAS_NUM_THREADS": "1",
+        }  # fmt: skip
+        self.process, self.table = None, defaultdict(list)
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "tests.datasets.mutants", str(self.root / "own")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.environment, cwd=self.root / "cwd",
+        )  # fmt: skip
+        assert self.process.stdout.readline() == "\n", "the process that reads could not start"
+
+    def end(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+        self.process = None
+
+    def listing(self):
+        """All but the mutant itself and the reader's own files: what nobody may write to."""
+        own = (self.place, self.root / "own")
+        return {
+            str(path.relative_to(self.root)): (facts.st_size, facts.st_mtime_ns if path.is_file() else 0)
+            for path in sorted(self.root.rglob("*"))
+            if not any(path.is_relative_to(one) for one in own) and (facts := path.lstat())
+        }
+
+    def empty(self):
+        for path in sorted(self.place.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    def read(self, kind, path, route=0, exact=False):
+        """The answer for one file, having checked all that holds for each."""
+        if self.process is None:
+            self.start()
+        contents = sorted(self.place.rglob("*"))
+        request = {"kind": kind, "path": str(path), "route": route, "exact": bool(exact)}
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        ready = select.select([self.process.stdout], [], [], PATIENCE)[0]
+        line = self.process.stdout.readline() if ready else ""
+        if not line:
+            self.end()
+            return {"problem": "the process died" if ready else "the process hangs"}
+        answer = json.loads(line)
+        message = answer["message"]
+        problems = [
+            answer["outcome"] not in ("read", "refused") and f"{answer['outcome']}: {message}",
+            answer["outcome"] == "refused"
+            and (len(message.splitlines()) != 1 or len(message) > 1000 or path.name not in message)
+            and f"not one short line that names the file: {message[:2000]!r}",
+            answer["seconds"] > SECONDS and f"took {answer['seconds']:.2f} s",
+            answer["megabytes"] > MEGABYTES and f"took {answer['megabytes']:.0f} MB",
+            sorted(self.place.rglob("*")) != contents and "wrote beside the file",
+        ]
+        return answer | {"problem": "; ".join(filter(None, problems))}
+
+    def mutants(self, kind, contents, seeds):
+        """The problems of the mutants of a kind."""
+        before, problems = self.listing(), []
+        for seed in seeds:
+            self.empty()
+            path, exact = mutants.mutant(kind, seed, self.place, contents)
+            answer = self.read(kind, path, seed // 7, exact)
+            if answer["problem"]:
+                problems.append(f"{kind} {seed}: {answer['problem']}")
+            else:
+                self.table[kind].append(answer)
+        if self.listing() != before:
+            problems.append(f"{kind}: something was written to {set(self.listing().items()) ^ set(before.items())}")
+        return problems
+
+    def print_table(self):
+        print(f"\n{'kind':18} {'mutants':>7} {'refused':>7} {'read':>7} {'worst s':>8} {'worst MB':>8}")
+        for kind, answers in self.table.items():
+            refused = sum(a["outcome"] == "refused" for a in answers)
+            worst = [max(a[what] for a in answers) for what in ("seconds", "megabytes")]
+            print(f"{kind:18} {len(answers):7} {refused:7} {len(answers) - refused:7} {worst[0]:8.2f} {worst[1]:8.0f}")
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory):
+    scratch = Scratch(tmp_path_factory.mktemp("mutants"))
+    yield scratch
+    scratch.end()
+    scratch.print_table()
+
+
+@pytest.fixture(scope="module")
+def contents(scratch):
+    return mutants.originals(scratch.root / "own")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_mutants_are_refused_in_one_line_or_read(scratch, contents, kind):
+    problems = scratch.mutants(kind, contents, range(SHARE))
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_mutants_are_refused_in_one_line_or_read(scratch, contents, kind):
+    problems = scratch.mutants(kind, contents, range(SHARE, ALL))
+    assert not problems, "\n".join(problems)
+
+
+def test_the_hostile_pickles_leave_a_trace_where_they_are_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in (*(f"system{protocol}" for protocol in range(6)), "inst", "obj"):
+        with suppress(Exception):
+            pickle.loads(hostile.pickles()[name])
+        (tmp_path / "ran").unlink()
+
+
+def read_handmade(scratch, kind, chosen):
+    """The problems of the files of a kind, each read by those readers that `chosen`, of its place and theirs, says."""
+    before, problems = scratch.listing(), []
+    written = [(name, write) for (of, name), write in HANDMADE.items() if of == kind]
+    for place, (name, write) in enumerate(written):
+        scratch.empty()
+        path = write(scratch.place)
+        for route in chosen(place, len(mutants.routes(kind))):
+            answer = scratch.read(kind, path, route)
+            if answer["problem"]:
+                problems.append(f"{kind}, {name}, route {route}: {answer['problem']}")
+            else:
+                scratch.table[f"{kind} by hand"].append(answer)
+    if scratch.listing() != before:
+        problems.append(f"{kind}: something was written to {set(scratch.listing().items()) ^ set(before.items())}")
+    return problems
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_made_by_hand_are_refused_in_one_line_or_read(scratch, kind):
+    problems = read_handmade(scratch, kind, lambda place, n: [place % n])
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_made_by_hand_are_refused_by_every_reader(scratch, kind):
+    problems = read_handmade(scratch, kind, lambda place, n: range(n))
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize(
+    "kind", [kind if kind == "hdf5.ours" else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
+)
+def test_the_commands_say_one_line_and_leave_nothing(scratch, contents, kind):
+    scratch.empty()
+    for seed in range(ALL):
+        scratch.empty()
+        path, _ = mutants.mutant(kind, seed, scratch.place, contents)
+        if kind.startswith("idx"):
+            path = path.rename(path.with_name("train-images-idx3-ubyte" + kind[3:]))
+            path.with_name("t10k-images-idx3-ubyte").write_bytes(idx(PIXELS, 8))
+        if scratch.read(kind, path)["outcome"] == "refused":
+            break
+    name, *size = {"npz": ["ARRAYS"], "npy": ["ARRAYS"], "png": ["PICTURES", "--size", "8"],
+        "jpeg": ["PICTURES", "--size", "8"]}.get(kind, ["CIFAR10" if "cifar" in kind else "MNIST"])  # fmt: skip
+    given, before, inside = str(path.parent if size else path), scratch.listing(), sorted(scratch.place.rglob("*"))
+    convert = ["convert", name, *size, "--input", given, "--output", str(scratch.root / "cwd" / "out.hdf5")]
+    for arguments in (["info", str(path)], convert):
+        done = subprocess.run(
+            [sys.executable, "-m", "dpm.datasets", *arguments],
+            capture_output=True, text=True, env=scratch.environment, cwd=scratch.root / "cwd",
+        )  # fmt: skip
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+        assert path.name in done.stderr
+        assert scratch.listing() == before
+        assert sorted(scratch.place.rglob("*")) == inside
