@@ -4,15 +4,15 @@ import csv
 import io
 import json
 import sys
-import warnings
-from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from dpm import checkpoint, likelihood, noise, viz, viz_bounds
+from dpm import checkpoint, likelihood, noise, run_folder, viz, viz_bounds
 from dpm.entropies import spread_times, step_entropies
 from dpm.files import replacing
+from dpm.run_folder import warned
 from dpm.sampler import (
     Posterior,
     capture_times,
@@ -51,7 +51,7 @@ def standard_extensions(folder, config, data, flags):
         Monitoring(data["test"]),
         Printing(flags["quiet"]),
         WriteLog(folder),
-        Checkpoint(folder, config),
+        Checkpoint(folder, config, flags["keep"]),
         *[EveryN(plot, every, flags["plot_before_training"]) for plot in plots],
         EveryN(PlotMonitors(folder), every),
         EveryN(LogLikelihood(data["test"], flags["quiet"]), every),
@@ -146,21 +146,31 @@ class WriteLog:
         writer = csv.DictWriter(text, list(loop.state.rows[0]) if loop.state.rows else COLUMNS)
         writer.writeheader()
         writer.writerows(loop.state.rows)
-        with _warned("log.csv"), replacing(self.path) as temporary:
+        with warned("log.csv", loop, mended=True), replacing(self.path) as temporary:
             temporary.write_text(text.getvalue(), newline="")
 
 
 class Checkpoint:
-    """checkpoint.h5 after each epoch and when training ends or is stopped."""
+    """checkpoint.h5 after each epoch and when training ends or is stopped; the last `keep` of them, and the best.
 
-    def __init__(self, folder, config):
-        self.path, self.config = folder / "checkpoint.h5", config
+    checkpoint_best.h5 is that of the epoch with the highest test K.
+    """
+
+    def __init__(self, folder, config, keep=1):
+        self.folder, self.config, self.keep = folder, config, keep
 
     def before_training(self, loop):
         self.saved = None
+        # The step of the checkpoint that lies there: the one that a run goes on with.
+        resumed = self.config["flags"]["resume_file"]
+        self.there = loop.state.step if resumed and Path(resumed).name == run_folder.NEWEST else None
 
     def after_epoch(self, loop):
         self.save(loop, between_epochs=True)
+        known = [row["test_K"] for row in loop.state.rows]
+        if self.saved == loop.state.step and all(known[-1] >= K for K in known if np.isfinite(K)):
+            with warned(run_folder.BEST, loop, mended=True):
+                run_folder.mark_best(self.folder)
 
     def after_training(self, loop):
         if self.saved != loop.state.step:
@@ -168,19 +178,20 @@ class Checkpoint:
 
     def save(self, loop, between_epochs=False):
         """Write the checkpoint, unless the model is not finite: a good file is never replaced by a bad one."""
-        if not np.isfinite(loop.theta).all():
-            warnings.warn("parameters are not finite; checkpoint.h5 stays as it was", stacklevel=2)
-            return
         state = dict(vars(loop.state))
         if between_epochs:  # the sums are cleared after the extensions have run
             state |= {"cost_sum": 0.0, "weight_sum": 0.0}
         arrays = {f"/optimizer/{name}": value for name, value in loop.optimizer_state().items()}
-        values = loop.compiled.layout.split(loop.theta)
-        arrays |= {f"/parameters{path}": value for path, value in values.items()}
+        theta = loop.theta
+        arrays |= {f"/parameters{path}": value for path, value in loop.compiled.layout.split(theta).items()}
         meta = {"config": self.config, "model": loop.compiled.model.arguments, "state": state}
-        with _warned("checkpoint.h5"):
-            checkpoint.save(self.path, json.loads(json.dumps(meta)), arrays)
-            self.saved = loop.state.step
+        with warned(run_folder.NEWEST, loop, mended=True):
+            if not np.isfinite(theta).all():
+                raise ValueError("parameters are not finite; the file stays as it was")
+            if self.there != loop.state.step:
+                run_folder.keep_earlier(self.folder, self.there, self.keep - 1)
+            checkpoint.save(self.folder / run_folder.NEWEST, json.loads(json.dumps(meta)), arrays)
+            self.saved = self.there = loop.state.step
 
 
 class EveryN:
@@ -207,7 +218,7 @@ class EveryN:
 
     def run(self, loop):
         self.done = loop.state.step
-        with _warned(type(self.extension).__name__):
+        with warned(type(self.extension).__name__, loop):
             self.extension.do(loop)
 
 
@@ -377,16 +388,3 @@ def _channels_as_pictures(value):
     n, channels, height, width = value.shape
     stretched = (value - low) / (high - low) if high > low else np.zeros_like(value)
     return stretched.reshape(n * channels, 1, height, width)
-
-
-class _warned(suppress):
-    """Turns a failure to write or plot into one warning line on stderr that says what was not saved."""
-
-    def __init__(self, what):
-        super().__init__(Exception)
-        self.what = what
-
-    def __exit__(self, kind, error, trace):
-        if error is not None and isinstance(error, Exception):
-            tqdm.write(f"warning: {self.what} was not saved: {error}", file=sys.stderr)
-        return super().__exit__(kind, error, trace)

@@ -73,7 +73,13 @@ TRAIN_FLAGS = (
         "1e-3",
         "first learning rate; times 10^(-1/1000) every 500 minibatches, not below 1e-4",
     ),
-    Flag("resume-file", str, None, "none", "checkpoint.h5 of a run to go on with, in its own folder"),
+    Flag(
+        "resume-file",
+        str,
+        None,
+        "none",
+        "checkpoint.h5 of a run to go on with, in its own folder; auto: the newest in the output folder's runs",
+    ),
     Flag("suffix", str, "", "''", "text behind the run folder's name"),
     Flag("output-dir", str, "./", "./", "folder, which must exist, in which the run folder is made"),
     Flag("ext-every-n", int, 25, "25", "epochs between pictures and reported likelihoods", on_resume=True),
@@ -102,6 +108,15 @@ TRAIN_FLAGS = (
         "passes over the data; default 100. With --faithful 500 minibatches each, default 100,001",
         on_resume=True,
     ),
+    Flag(
+        "keep",
+        int,
+        1,
+        "",
+        "how many of the last epochs' checkpoints to keep; that of the best test K is kept besides",
+        on_resume=True,
+    ),
+    Flag("max-skipped", int, 100, "", "steps skipped in a row after which training ends", on_resume=True),
     Flag("data-path", str, None, "", "folder(s) or file to look for the data in", on_resume=True),
     Flag("backend", str, "auto", "", "engine: jax, numba, c, or auto (jax where installed)", on_resume=True),
     Flag("dtype", str, "float32", "", "float type: float32 or float64"),
@@ -195,7 +210,7 @@ def with_optimizer(flags, given, default):
 
 def check_numbers(given):
     """Raise InputError for a number on the command line that no run takes, be it new or resumed."""
-    for name in ("batch_size", "ext_every_n", "epochs", "crop"):
+    for name in ("batch_size", "ext_every_n", "epochs", "crop", "keep", "max_skipped"):
         if given.get(name, 1) < 1:
             raise InputError(f"--{name.replace('_', '-')}: {given[name]} is not accepted; take 1 or more")
     if given.get("n_subfunctions", 1) < 1:

@@ -23,13 +23,14 @@ class TrainingState:
 
     step: minibatches done; cost_sum and weight_sum: over the epoch that is under way; seconds: of training;
     rows: the log, one dict an epoch. Where noise is frozen, refresh: how often it has been drawn anew; refresh_step: at
-    what step; skipped_steps: of the optimizers until then.
+    what step; skipped_steps: of the optimizers until then. skipped_in_a_row: the steps before this one.
     """
 
     step: int = 0
     refresh: int = 0
     refresh_step: int = 0
     skipped_steps: int = 0
+    skipped_in_a_row: int = 0
     cost_sum: float = 0.0
     weight_sum: float = 0.0
     seconds: float = 0.0
@@ -49,9 +50,11 @@ class Loop:
     before_training(loop), after_evaluation(loop), after_batch(loop), after_epoch(loop), after_training(loop).
     A subclass has the flat parameters `theta`, epoch_length, learning_rate (None where it has none), skipped_steps,
     and the methods named below. ended_by_itself: why training ended before its last epoch, if it did.
+    max_skipped: after so many skipped steps in a row training ends. unsaved: what could not be written.
     """
 
     ended_by_itself = ""
+    max_skipped = 100
 
     def __init__(self, compiled, X, face, batch_size, epochs, seed, extensions=()):
         self.compiled, self.features, self.face = compiled, X, face
@@ -59,6 +62,7 @@ class Loop:
         self.extensions = list(extensions)
         self.state = TrainingState()
         self.stopped = False
+        self.unsaved: set[str] = set()
 
     @property
     def epoch_length(self):
@@ -79,6 +83,16 @@ class Loop:
     def epoch(self):
         """Epochs completed."""
         return self.state.step // self.epoch_length
+
+    @property
+    def diverged(self):
+        """Whether so many steps in a row were skipped that further ones make no sense."""
+        return self.state.skipped_in_a_row >= self.max_skipped
+
+    @property
+    def going(self):
+        """Whether there is a next step."""
+        return not (self.stopped or self.ended_by_itself or self.diverged) and self.epoch < self.epochs
 
     def train_epoch(self):
         """Go on until the epoch, or the pass over the data, ends or the loop is stopped."""
@@ -102,7 +116,8 @@ class Loop:
             self.compiled.model.kernel.check(self.features, "training data")
         with self._signals():
             self._notify("before_training")
-            while self.epoch < self.epochs and not self.stopped and not self.ended_by_itself:
+            self._skipped_before = self.skipped_steps
+            while self.going:
                 self.train_epoch()
             self._notify("after_training")
         return not self.stopped
@@ -116,6 +131,8 @@ class Loop:
 
     def end_of_step(self):
         """Tell the extensions what has ended."""
+        skipped, self._skipped_before = self.skipped_steps - self._skipped_before, self.skipped_steps
+        self.state.skipped_in_a_row = self.state.skipped_in_a_row + 1 if skipped else 0
         self._notify("after_batch")
         if self.state.step % self.epoch_length == 0:
             self._notify("after_epoch")
@@ -145,7 +162,7 @@ class Loop:
 
     @contextmanager
     def _signals(self):
-        """SIGINT and SIGTERM end the loop after the minibatch; a second SIGINT ends the program at once."""
+        """SIGINT, SIGTERM and SIGHUP end the loop after the minibatch; a second SIGINT ends the program at once."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -155,7 +172,10 @@ class Loop:
                 raise KeyboardInterrupt
             self.stopped = True
 
-        old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        # Who started the program with nohup wants it to go on when the terminal closes.
+        heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+        old = {number: signal.signal(number, stop) for number in heard}
         try:
             yield
         finally:
@@ -217,7 +237,7 @@ class MainLoop(Loop):
             self.train_batch(X)
             self.state.seconds += time.perf_counter() - start
             self.end_of_step()
-            if self.stopped or self.epoch >= self.epochs:
+            if not self.going:
                 return
 
     def train_batch(self, X):

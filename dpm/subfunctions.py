@@ -76,7 +76,7 @@ class SubfunctionLoop(Loop):
 
     def train_epoch(self):
         last = (self.epoch + 1) * self.epoch_length
-        while self.state.step < last and not self.stopped and not self.ended_by_itself:
+        while self.state.step < last and self.going:
             start, before = time.perf_counter(), self.state.step
             self._step()
             self.state.seconds += time.perf_counter() - start

@@ -29,7 +29,7 @@ def toy_extensions(folder, config, data, flags):
         Monitoring(data["test"], known),
         Printing(flags["quiet"]),
         WriteLog(folder),
-        Checkpoint(folder, config),
+        Checkpoint(folder, config, flags["keep"]),
         EveryN(PlotTrajectories(folder, data, flags["experiment"]), every, flags["plot_before_training"]),
         EveryN(PlotEntropies(folder, data["test"], ENTROPY_EXAMPLES), every),
         EveryN(PlotMonitors(folder), every),

@@ -6,11 +6,14 @@ import os
 import platform
 import sys
 import time
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+
 import dpm
-from dpm import checkpoint, noise
+from dpm import checkpoint, noise, run_folder
 from dpm.backend import Engine
 from dpm.datasets.search import canonical_name
 from dpm.errors import InputError
@@ -34,46 +37,86 @@ from dpm.util import create_log_dir
 
 def train(given):
     """Run train.py with the flags given (dict of key to value); returns the exit status."""
-    saved = None
     if "dataset" in given:
         given = given | {"dataset": canonical_name(given["dataset"])}
-    if given.get("resume_file") is not None:
-        if given["resume_file"].endswith(".pkl"):
-            raise InputError(
-                f"--resume-file {given['resume_file']}: a model.pkl of 2015 can be sampled from, not gone on with, "
-                "since its pickle is never opened; give a checkpoint.h5"
-            )
-        saved = checkpoint.load_run(given["resume_file"])
-        flags, face = resumed_flags(given, saved[0]["config"])
+    with ExitStack() as stack:
+        resume = given.get("resume_file") is not None
+        flags, face, folder, saved = (opened_run if resume else new_run)(given, stack)
+        toy = TOYS.get(flags["experiment"])
+        if toy:
+            data = toy_data(toy, flags["experiment"], flags)
+        else:
+            data = prepared_data(flags, face, saved and saved[0]["config"]["data"])
+        engine = Engine(flags["backend"], flags["dtype"])
+        with engine:
+            model = toy.model(flags["model_args"]) if toy else build_model(flags, face, data)
+        loop = build_loop(flags, face, data, CompiledModel(model, engine))
+        loop.max_skipped = flags["max_skipped"]
+        if saved:
+            restore(loop, *saved)
+        if not flags["quiet"]:
+            print(f"compiling with {engine.name} ...", flush=True)
+        seconds = compile_functions(loop, data["test"])
+        if folder is None:
+            folder = create_log_dir(flags["output_dir"], f"DiffusionModel_{data['name']}{flags['suffix']}")
+            stack.enter_context(run_folder.locked(folder))
+        config = run_config(flags, face, data, model)
+        write_json(folder / "config.json", config)
+        if not flags["quiet"]:
+            print(summary(loop, data, engine, seconds, folder, flags["optimizer"]), flush=True)
+        loop.extensions = (toy_extensions if toy else standard_extensions)(folder, config, data, flags)
+        return ended(loop, loop.run(), folder)
+
+
+def new_run(given, stack):
+    """(flags, face, None, None): the folder is made when all that can be wrong has been looked at."""
+    flags, face = new_flags(given)
+    checked_output(flags)
+    return flags, face, None, None
+
+
+def opened_run(given, stack):
+    """(flags, face, folder, what its checkpoint holds) of the run that goes on; its folder is locked until the end."""
+    name, quiet = given["resume_file"], given.get("quiet")
+    if name.endswith(".pkl"):
+        raise InputError(
+            f"--resume-file {name}: a model.pkl of 2015 can be sampled from, not gone on with, since its pickle is "
+            "never opened; give a checkpoint.h5"
+        )
+    messages: list[str] = []
+    if name == "auto":
+        path, saved, messages = run_folder.newest_run(given.get("output_dir", "."))
+        given = {k: v for k, v in given.items() if k != "output_dir"} | {"resume_file": str(path)}
     else:
-        flags, face = new_flags(given)
+        saved = checkpoint.load_run(name)
+    flags, face = resumed_flags(given, saved[0]["config"])
     folder = checked_output(flags)
-    toy = TOYS.get(flags["experiment"])
-    if toy:
-        data = toy_data(toy, flags["experiment"], flags)
-    else:
-        data = prepared_data(flags, face, saved and saved[0]["config"]["data"])
-    engine = Engine(flags["backend"], flags["dtype"])
-    with engine:
-        model = toy.model(flags["model_args"]) if toy else build_model(flags, face, data)
-    loop = build_loop(flags, face, data, CompiledModel(model, engine))
-    if saved:
-        restore(loop, *saved)
-    if not flags["quiet"]:
-        print(f"compiling with {engine.name} ...", flush=True)
-    seconds = compile_functions(loop, data["test"])
-    folder = folder or create_log_dir(flags["output_dir"], f"DiffusionModel_{data['name']}{flags['suffix']}")
-    config = run_config(flags, face, data, model)
-    write_json(folder / "config.json", config)
-    if not flags["quiet"]:
-        print(summary(loop, data, engine, seconds, folder, flags["optimizer"]), flush=True)
-    loop.extensions = (toy_extensions if toy else standard_extensions)(folder, config, data, flags)
-    finished = loop.run()
+    if left := stack.enter_context(run_folder.locked(folder)):
+        messages.append(f"the run's last user ended without an end: {left}")
+    for message in [] if quiet else messages:
+        print(message)
+    return flags, face, folder, saved
+
+
+def ended(loop, finished, folder):
+    """Say how training ended; the exit status: 0, 1 where something was not saved, and an InputError's 2."""
+    place = f"{folder / run_folder.NEWEST} (epoch {loop.epoch}, step {loop.state.step})"
+    if loop.diverged:
+        if any(np.isfinite(row["train_K"]) for row in loop.state.rows) or loop.state.weight_sum:
+            advice = "take a smaller --lr" if loop.learning_rate else "take another --optimizer"
+        else:
+            advice = "no step was ever finite: look at the data's range, at --model-args and --lr"
+        raise InputError(
+            f"training diverged: {loop.state.skipped_in_a_row} steps in a row were skipped, as the cost or its "
+            f"gradient was not finite (--max-skipped); {advice}. The parameters before them are in {place}"
+        )
     state = "finished" if finished else "stopped; --resume-file goes on with it"
     if loop.ended_by_itself:
         state += f", as {loop.ended_by_itself}"
-    print(f"{state}: {folder / 'checkpoint.h5'} (epoch {loop.epoch}, step {loop.state.step})")
-    return 0
+    print(f"{state}: {place}")
+    if loop.unsaved:
+        print(f"not saved: {', '.join(sorted(loop.unsaved))}; the warnings above say why", file=sys.stderr)
+    return 1 if loop.unsaved else 0
 
 
 def new_flags(given):
@@ -268,6 +311,7 @@ def summary(loop, data, engine, seconds, folder, optimizer):
     steps = "subfunctions" if optimizer in FROZEN else "steps"
     model = loop.compiled.model
     shape = "x".join(map(str, model.picture_shape))
+    resumed = f"resumed at epoch {loop.epoch}, step {loop.state.step}; " if loop.state.step else ""
     lines = [
         f"data     {data['name']} from {data['path']}: {len(data['train'])} train, {len(data['test'])} test, {shape}",
         f"         {data['units']}",
@@ -275,8 +319,7 @@ def summary(loop, data, engine, seconds, folder, optimizer):
         f"T = {model.trajectory_length}, "
         f"trained {'as released' if loop.face is RELEASED else 'with the corrections'} (docs/from-2015.md)",
         f"engine   {engine}; compiled in {seconds:.1f} s",
-        f"training {optimizer}, {loop.epoch_length} {steps} an epoch, {loop.epochs} epochs, "
-        f"from step {loop.state.step}; seed {loop.seed}",
+        f"training {optimizer}, {loop.epoch_length} {steps} an epoch, {loop.epochs} epochs, {resumed}seed {loop.seed}",
         f"folder   {folder}",
     ]
     return "\n".join(([data["note"]] if data["note"] else []) + lines)

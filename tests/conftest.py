@@ -62,7 +62,7 @@ def quick_runs(monkeypatch):
 def train(base, tmp_path, quick_runs):
     """A function that trains without pictures in a new folder; returns it."""
     numbers = itertools.count()
-    return lambda *flags: runs.train(tmp_path / f"out{next(numbers)}", runs.data(base), *flags)
+    return lambda *flags, status=0: runs.train(tmp_path / f"out{next(numbers)}", runs.data(base), *flags, status=status)
 
 
 @pytest.fixture

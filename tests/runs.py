@@ -69,10 +69,10 @@ def arguments(out, data_path, *more):
     return [str(a) for a in (*flags, "--epochs", 2, "--quiet", *more)]
 
 
-def train(out, data_path, *more):
-    """Train in the new or empty folder `out`; returns the run's folder."""
+def train(out, data_path, *more, status=0):
+    """Train in the new or empty folder `out`, to end with `status`; returns the run's folder."""
     out.mkdir(exist_ok=True)
-    assert train_main(arguments(out, data_path, *more)) == 0
+    assert train_main(arguments(out, data_path, *more)) == status
     (folder,) = out.iterdir()
     return folder
 

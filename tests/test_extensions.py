@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dpm import checkpoint, viz
+from dpm import checkpoint, likelihood, viz
 from dpm.extensions import COLUMNS, LogLikelihood, PlotParameters
 from dpm.optimizers import RMSProp
 from tests import runs
@@ -78,7 +78,7 @@ def test_what_is_printed_names_units_signs_and_the_run(base):
         "has mean 0 and variance 1",
         "T = 10",
         "(float32, PyTensor",
-        "3 steps an epoch, 2 epochs, from step 0; seed 0",
+        "3 steps an epoch, 2 epochs, seed 0",
         f"folder   {folder}",
     ):
         assert text in out
@@ -99,11 +99,11 @@ def test_quiet_prints_the_last_line_alone(train, capsys, monkeypatch):
     assert shown.err == ""
 
 
-def test_a_model_that_is_not_finite_never_replaces_a_good_checkpoint(train, monkeypatch):
+def test_a_model_that_is_not_finite_never_replaces_a_good_checkpoint(train, monkeypatch, capsys):
     step, count = RMSProp.step, iter(range(100))
     monkeypatch.setattr(RMSProp, "step", lambda *a: step(*a) * (np.float32(np.nan) if next(count) > 3 else 1))
-    with pytest.warns(UserWarning, match=r"not finite; checkpoint\.h5 stays"):
-        folder = train()
+    folder = train(status=1)
+    assert "warning: checkpoint.h5 was not saved: parameters are not finite" in capsys.readouterr().err
     meta, arrays = checkpoint.load(folder / "checkpoint.h5")
     assert meta["state"]["step"] == 3
     assert all(np.isfinite(a).all() for a in arrays.values())
@@ -115,8 +115,9 @@ def test_a_picture_that_fails_is_one_warning_of_its_kind_and_changes_nothing(bas
 
     monkeypatch.setattr(viz, "plot_parameter", broken)
     runs.without_pictures(monkeypatch, keep=PlotParameters)
-    folder = train()
+    folder = train(status=1)
     expected = [f"warning: {kind} was not saved: no pen" for kind in ("PlotParameters", "PlotGradients")]
+    expected.append("not saved: PlotGradients, PlotParameters; the warnings above say why")
     assert capsys.readouterr().err.splitlines() == expected
     assert runs.same(folder, runs.trained(base))
 
@@ -131,8 +132,44 @@ def test_a_log_that_cannot_be_written_is_a_warning_too(base, train, monkeypatch,
         return replace(path, *arguments, **more)
 
     monkeypatch.setattr(Path, "write_text", full)
-    folder = train()
-    warnings_shown = capsys.readouterr().err.splitlines()
+    folder = train(status=1)
+    *warnings_shown, last = capsys.readouterr().err.splitlines()
     assert set(warnings_shown) == {"warning: log.csv was not saved: [Errno 28] No space left on device"}
+    assert last == "not saved: log.csv; the warnings above say why"
     first, second = runs.parameters(folder), runs.parameters(runs.trained(base))
     assert all(np.array_equal(first[name], second[name]) for name in second)
+
+
+def test_what_is_written_after_all_counts_as_saved(train, monkeypatch, capsys):
+    """A disk that is full for one epoch: log and checkpoint hold all epochs in the end."""
+    save, count = checkpoint.save, iter(range(10))
+
+    def full_once(*arguments):
+        if next(count) == 0:
+            raise OSError(28, "No space left on device")
+        save(*arguments)
+
+    monkeypatch.setattr(checkpoint, "save", full_once)
+    folder = train()
+    assert capsys.readouterr().err == "warning: checkpoint.h5 was not saved: [Errno 28] No space left on device\n"
+    assert checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] == 6
+
+
+def checkpoints(folder):
+    """{name: step} of the checkpoints of a run."""
+    return {path.name: checkpoint.load(path)[0]["state"]["step"] for path in folder.glob("*.h5")}
+
+
+def test_the_last_checkpoints_are_kept_and_the_best(train, monkeypatch):
+    """Test K of five epochs: the best is the third; of equal ones the later."""
+    values = iter([-3.0, -2.0, -1.0, float("nan"), -1.5] * 2)
+
+    def estimate(*arguments, **more):
+        return likelihood.Estimate(next(values), 0.1)
+
+    monkeypatch.setattr(likelihood, "K_minus_L_null", estimate)
+    folder = train("--epochs", 5, "--keep", 3)
+    steps = {"checkpoint.h5": 15, "checkpoint_step00000012.h5": 12, "checkpoint_step00000009.h5": 9}
+    assert checkpoints(folder) == steps | {"checkpoint_best.h5": 9}
+    folder = train("--epochs", 5)
+    assert checkpoints(folder) == {"checkpoint.h5": 15, "checkpoint_best.h5": 9}

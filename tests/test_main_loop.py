@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dpm import checkpoint
+from dpm.cli import train_main
 from dpm.main_loop import MainLoop
 from tests import runs
 
@@ -109,3 +110,48 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(train, monkeypatch):
     arrays = checkpoint.load(folder / "checkpoint.h5")[1]
     assert arrays["/optimizer/skipped_steps"] == 1
     assert all(np.isfinite(a).all() for a in arrays.values())
+
+
+def not_finite(monkeypatch, when):
+    """From now on the gradient of step k is NaN where when(k)."""
+    objective = MainLoop.objective
+
+    def broken(loop, X):
+        cost, gradient = objective(loop, X)
+        bad = np.float32(np.nan) if when(loop.state.step) else 1
+        return cost * bad, gradient * bad
+
+    monkeypatch.setattr(MainLoop, "objective", broken)
+
+
+def test_steps_skipped_in_a_row_end_training_with_the_advice_that_fits(train, monkeypatch, capsys):
+    """After a finite start the rate was too large; the checkpoint holds the parameters before the skipped steps."""
+    not_finite(monkeypatch, lambda step: step >= 4)
+    folder = train("--epochs", 9, "--max-skipped", 7, status=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "training diverged: 7 steps in a row were skipped" in line
+    assert "take a smaller --lr" in line
+    assert f"{folder / 'checkpoint.h5'} (epoch 3, step 11)" in line
+    meta, arrays = checkpoint.load(folder / "checkpoint.h5")
+    assert (meta["state"]["step"], meta["state"]["skipped_in_a_row"]) == (11, 7)
+    assert all(np.isfinite(a).all() for a in arrays.values())
+
+
+def test_data_that_never_gave_a_finite_step_are_named(train, monkeypatch, capsys):
+    not_finite(monkeypatch, lambda step: True)
+    train("--max-skipped", 2, status=2)
+    assert "no step was ever finite: look at the data's range" in capsys.readouterr().err
+
+
+def test_steps_that_are_skipped_now_and_then_end_nothing(train, monkeypatch):
+    not_finite(monkeypatch, lambda step: step % 3 != 2)
+    folder = train("--epochs", 4, "--max-skipped", 3)
+    assert [row["skipped_steps"] for row in runs.rows(folder)] == [2, 4, 6, 8]
+
+
+def test_skipped_steps_are_counted_over_an_interruption(train, monkeypatch, capsys):
+    not_finite(monkeypatch, lambda step: step >= 3)
+    folder = train("--epochs", 2, "--max-skipped", 5)
+    assert train_main(["--resume-file", str(folder / "checkpoint.h5"), "--epochs", "9"]) == 2
+    assert "5 steps in a row" in capsys.readouterr().err
+    assert checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] == 8

@@ -71,7 +71,7 @@ def assert_same(folder, expected):
 
 
 @pytest.mark.parametrize("step", [1, 3, 4, 8])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_run_goes_on_as_if_never_stopped(train, resume, capsys, step, number):
     """After the first batch, at the end of an epoch (3), and in the midst of the second and third."""
     expected = train()
