@@ -67,6 +67,7 @@ class Experiment:
     batch_size: int = 512
     lr: float = 1e-3
     epochs: int | None = None
+    ext_every_n: int = 25
     crop: int | None = None
     first: tuple[int, int] | None = None
     model_args: dict = field(default_factory=dict)
@@ -138,9 +139,11 @@ EXPERIMENTS = {
             "conv_biases": "shared",
         },
         epochs=2000,
+        ext_every_n=200,
         small={
             "crop": 32,
             "epochs": 300,
+            "ext_every_n": 100,
             "lr": 5e-4,
             "first": (64, 8),
             "model_args": {"n_hidden_conv": 20, "n_layers_conv": 3, "n_scales": 3},

@@ -179,7 +179,7 @@ def resolved(given, experiment, face_epochs):
                 f"--dataset {given['dataset']} contradicts --experiment {given['experiment']}, which is about "
                 f"{experiment.dataset}; leave one out"
             )
-        for key in ("dataset", "batch_size", "lr", "crop"):
+        for key in ("dataset", "batch_size", "lr", "crop", "ext_every_n"):
             values[key] = getattr(experiment, key)
         values["epochs"] = experiment.epochs or face_epochs
     values |= given
