@@ -98,6 +98,30 @@ class Diffusion(Brick):
         )
         return self._mean(last - first, X_noiseless)
 
+    def kl_single_t(self, X_noiseless, t, N, U):
+        """The term of Eq. 14 for each example and its time, from one draw of x_t: nats an example, (n,)."""
+        X_noisy, q = self.generate_forward_diffusion_sample(X_noiseless, t, N, U)
+        return self._sum(self.kernel.kl(q, self.reverse(X_noisy, t)), X_noiseless)
+
+    def entropies(self, X_noiseless):
+        """H_q(X_T | X_0), H_q(X_1 | X_0) and H_p(X_T) of Eq. 14, nats an example: three of (n,)."""
+        last, first = (
+            self.kernel.entropy_marginal(self.beta_bar_arr[t], X_noiseless) for t in (self.trajectory_length, 1)
+        )
+        return [self._sum(nats, X_noiseless) for nats in (last, first, self.kernel.prior_entropy())]
+
+    def log_ratio(self, X_previous, t, N):
+        """x_t ~ q(x_t | x_{t-1}) and log p(x_{t-1} | x_t) - log q(x_t | x_{t-1}), a factor of Eq. 9: (n, ...), (n,).
+
+        At t = 1 p is the forward kernel (Eq. 43), whose factor is pi(x_0) / pi(x_1).
+        """
+        q = self.kernel.forward_step(X_previous, self.get_beta_forward(t))
+        X = self.kernel.sample(q, N)
+        learned = self.kernel.log_prob(self.reverse(X, t), X_previous) - self.kernel.log_prob(q, X)
+        pi = self.kernel.prior(X)
+        edge = self.kernel.log_prob(pi, X_previous) - self.kernel.log_prob(pi, X)
+        return [X, pt.switch(pt.gt(t, 1), *(self._sum(nats, X) for nats in (learned, edge)))]
+
     def cost_single_t(self, X_noiseless, t, N, U):
         """-(K - L_null) of each example at its time, bits a pixel: (n,). Shapes as in the methods called."""
         X_noisy, q = self.generate_forward_diffusion_sample(X_noiseless, t, N, U)
@@ -136,6 +160,10 @@ class Diffusion(Brick):
     def _mean(self, values, like):
         """The mean over the elements of each example, (n,), of values that broadcast to `like`."""
         return (values + pt.zeros_like(like)).mean(axis=tuple(range(1, like.ndim)))
+
+    def _sum(self, values, like):
+        """The sum over the elements of each example, (n,), of values that broadcast to `like`."""
+        return (values + pt.zeros_like(like)).sum(axis=tuple(range(1, like.ndim)))
 
     def by_example(self, values):
         """(n,) to broadcast over the elements of examples."""

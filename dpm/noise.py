@@ -14,7 +14,21 @@ DRAWS = {
     "uniform": lambda rng, shape: rng.random(shape),
 }
 
-ORDER, TRAINING, EVALUATION, SAMPLING, START, LIKELIHOOD, DROPOUT, REFIT, ENTROPY, SUBFUNCTION, OPTIMIZER = range(11)
+(
+    ORDER,
+    TRAINING,
+    EVALUATION,
+    SAMPLING,
+    START,
+    LIKELIHOOD,
+    DROPOUT,
+    REFIT,
+    ENTROPY,
+    SUBFUNCTION,
+    OPTIMIZER,
+    TERMS,
+    FORWARD,
+) = range(13)
 
 
 def generator(seed, purpose, *position):

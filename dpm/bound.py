@@ -1,0 +1,150 @@
+"""K of single examples, term by term (Eq. 14), and their log likelihood by importance sampling (Eq. 9)."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import logsumexp
+
+from dpm import noise
+from dpm.objective import turns
+
+BLOCK = 200  # examples that share one generator
+BOOTSTRAPS = 200
+
+
+class Terms(NamedTuple):
+    """The parts of K (Eq. 14) of n examples, nats an example.
+
+    times: (n, k), the t at which each example was looked at; kl: (n, k), D_KL(q || p) there, from one draw of x_t;
+    forward_T, forward_1, prior: (n,), H_q(X_T | X_0), H_q(X_1 | X_0) and H_p(X_T). T: trajectory_length.
+    Eq. 14 has H_p in the place of means of -log pi(x_t) (Eq. 42), which is right for the mean over data that have the
+    prior's mean and variance: K is a bound for these together, not for each example.
+    """
+
+    times: np.ndarray
+    kl: np.ndarray
+    forward_T: np.ndarray
+    forward_1: np.ndarray
+    prior: np.ndarray
+    T: int
+
+    @property
+    def K(self):
+        """(n,): -sum over t = 2..T of KL_t + H_q(X_T | X_0) - H_q(X_1 | X_0) - H_p(X_T).
+
+        Where not all t were looked at, the sum is T - 1 times the mean over those that were, one in each of k equal
+        parts of the range: unbiased over the draws.
+        """
+        return -(self.T - 1) * self.kl.mean(axis=1) + self.forward_T - self.forward_1 - self.prior
+
+    @property
+    def L_null(self):
+        """(n,): the log likelihood under pi of data with its mean and variance, -H_p(X_T)."""
+        return -self.prior
+
+    def by_time(self):
+        """(t, mean of KL_t, its standard error, number of draws), each (T - 1,); NaN where there are too few draws."""
+        t = np.arange(2, self.T + 1)
+        index, values = self.times.ravel() - 2, self.kl.ravel().astype(np.float64)
+        count = np.bincount(index, minlength=self.T - 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.bincount(index, values, self.T - 1) / count
+            spread = np.bincount(index, (values - mean[index]) ** 2, self.T - 1) / (count - 1)
+            return t, mean, np.sqrt(spread / count), count
+
+
+def terms(compiled, theta, X, seed, times_per_example=None, progress=None):
+    """Terms of the scaled examples X, (n, ...): every t from 2 to T for each, or times_per_example of them.
+
+    progress: called with the number of draws after each turn. The draws depend on the seed and the place of an example
+    in X alone.
+    """
+    model, engine = compiled.model, compiled.engine
+    model.kernel.check(X, "X")
+    T, n = model.trajectory_length, len(X)
+    k = T - 1 if times_per_example is None else min(times_per_example, T - 1)
+    size = min(BLOCK, n)
+    function = compiled.get("kl", size, "XtNU", model.kl_single_t)
+    times, kl = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
+    for start in range(0, n, BLOCK):
+        part = slice(start, min(start + BLOCK, n))
+        for j in range(k):
+            rng = noise.generator(seed, noise.TERMS, start, j)
+            # The j-th of k equal parts of 2..T: with k = T - 1 it is t = j + 2.
+            shares = (j + rng.random(BLOCK)) / k
+            t = (2 + np.floor(shares * (T - 1)).astype(np.int64))[: part.stop - start]
+            N, U = (draw[: part.stop - start] for draw in _noise(rng, model))
+            arrays = [engine.asarray(a) for a in (X[part], t, N, U)]
+            values = [function(theta, *a)[:count] for count, a in turns(arrays, size)]
+            times[part, j], kl[part, j] = t, np.concatenate(values)
+            if progress:
+                progress(part.stop - start)
+    constants = compiled.get("constants", size, "X", model.entropies)
+    parts = [[a[:count] for a in constants(theta, *x)] for count, x in turns([engine.asarray(X[:])], size)]
+    forward_T, forward_1, prior = (np.concatenate(a).astype(np.float64) for a in zip(*parts, strict=True))
+    return Terms(times, kl, forward_T, forward_1, prior, T)
+
+
+def _noise(rng, model):
+    """The kernel's and uniform noise of a whole block, so that an example's draws do not depend on how many follow."""
+    shape = (BLOCK, *model.picture_shape)
+    return noise.DRAWS[model.kernel.noise](rng, shape), rng.random(shape)
+
+
+class Likelihood(NamedTuple):
+    """An estimate of log p(x_0) by Eq. 9, nats.
+
+    value: log of the mean weight; error: its standard error by bootstrap; effective: effective sample size of the
+    weights, 1..M; bound: mean of the log weights, an estimate of the example's K.
+    """
+
+    value: float
+    error: float
+    effective: float
+    bound: float
+
+
+def log_likelihood(compiled, theta, x, seed, trajectories, block=100, progress=None):
+    """log p(x_0) of one scaled example x, by the mean of p(x_0..x_T) / q(x_1..x_T | x_0) over trajectories (Eq. 9).
+
+    trajectories: M, how many; block: how many at once, which is all that memory holds. The estimate grows with M in the
+    mean and is never above log p(x_0) in the mean; the mean of the log weights is K (Eq. 11).
+    progress: called after each step with the number of trajectories in it. Returns a Likelihood.
+    """
+    model, engine = compiled.model, compiled.engine
+    size, T = min(block, trajectories), model.trajectory_length
+    step = compiled.get("log_ratio", size, "XtN", model.log_ratio)
+    end = compiled.get("prior_log_prob", size, "X", lambda X: [log_prior(model, X)])
+    weights = []
+    for start in range(0, trajectories, size):
+        count = min(size, trajectories - start)
+        X = engine.asarray(np.broadcast_to(x, (size, *x.shape)))
+        if model.uniform_noise:
+            rng = noise.generator(seed, noise.FORWARD, start, 0)
+            X = engine.asarray(X + (rng.random(X.shape) - 0.5) * model.uniform_noise)
+        total = np.zeros(size)
+        for t in range(1, T + 1):
+            rng = noise.generator(seed, noise.FORWARD, start, t)
+            N = engine.asarray(noise.DRAWS[model.kernel.noise](rng, X.shape))
+            X, ratio = step(theta, X, engine.asarray(np.full(size, t)), N)
+            total += ratio
+            if progress:
+                progress(count)
+        (last,) = end(theta, X)
+        weights.append((total + last)[:count])
+    return summary_of(np.concatenate(weights), noise.generator(seed, noise.FORWARD))
+
+
+def log_prior(model, X):
+    """log pi(x_T), nats an example: (n,)."""
+    return model.kernel.log_prob(model.kernel.prior(X), X).sum(axis=tuple(range(1, X.ndim)))
+
+
+def summary_of(log_weights, rng):
+    """The Likelihood of M log weights, (M,), nats."""
+    M = len(log_weights)
+    value = logsumexp(log_weights) - np.log(M)
+    effective = np.exp(2 * logsumexp(log_weights) - logsumexp(2 * log_weights))
+    again = rng.integers(0, M, (BOOTSTRAPS, M))
+    error = np.std(logsumexp(log_weights[again], axis=1) - np.log(M), ddof=1) if M > 1 else np.nan
+    return Likelihood(float(value), float(error), float(effective), float(log_weights.mean()))
