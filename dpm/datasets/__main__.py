@@ -47,6 +47,8 @@ def parser() -> Parser:
     option("--n", type=int, help="training examples (default: the usual number)")
     option("--test", type=int, help="test examples (default: the usual number)")
     option("--size", type=int, help="side of an image, length of a vector")
+    option("--intensities", metavar="FILE", help="DEAD_LEAVES: draw grey values from the pixels of a file of images "
+        "(default: uniform)")  # fmt: skip
     option("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
     option("--output", help="the .hdf5 file (default: NAME.hdf5 in the data folder)")
     option("--quiet", action="store_true", help="print nothing but errors")

@@ -36,6 +36,7 @@ TEST_SHARE = 0.1
 # Textures of 640 x 480 pixels: each gives so many windows.
 BARK = {"size": 256, "crop": "random", "crops": 4, "grey": True}
 SHEET = 49
+GREYS = 1_000_000
 READ_AT_ONCE = 16 << 20
 #: The options of convert that have a meaning for each kind of input.
 MEANINGFUL = {
@@ -150,8 +151,23 @@ def make_set(options: Any) -> None:
     recipe = make.RECIPES[name]
     counts = options.n or recipe.n_train, options.test or recipe.n_test
     size = recipe.size if options.size is None else options.size
-    sets = make.image_sets(name, *counts, size, options.seed, options.quiet)
-    write(options, name.lower(), sets, recipe.labels, f"make {name}, {recipe.what}; size {size}, seed {options.seed}")
+    greys = None if options.intensities is None else grey_values(Path(options.intensities))
+    sets = make.image_sets(name, *counts, size, options.seed, options.quiet, greys)
+    origin = f"make {name}, {recipe.what}; size {size}, seed {options.seed}"
+    if greys is not None:
+        origin += f", greys of {options.intensities}"
+    write(options, name.lower(), sets, recipe.labels, origin)
+
+
+def grey_values(path: Path) -> np.ndarray:
+    """Pixels of the images in a file, in [0, 1], about GREYS at most. Raises InputError where there are none."""
+    array = next((a for members in opened(path).values() for a in members.values() if len(a.shape) >= 3), None)
+    if array is None:
+        raise InputError(f"--intensities: {path} holds no images; give a file of pictures")
+    pixels, quantised = to_unit_range(array[: max(1, GREYS // max(1, array[:1].size))], str(path))
+    if not quantised:
+        raise InputError(f"--intensities: {path} holds no 8-bit pixels; give a file of pictures")
+    return pixels.ravel()
 
 
 def write(options: Any, stem: str, sets: Sets, labels: tuple[str, ...], origin: str) -> None:

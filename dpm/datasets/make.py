@@ -26,7 +26,7 @@ class Recipe:
     """
 
     what: str
-    draw: Callable[[np.random.Generator, int, int], np.ndarray]
+    draw: Callable[..., np.ndarray]
     n_train: int
     n_test: int
     size: int
@@ -34,9 +34,9 @@ class Recipe:
     labels: tuple[str, ...] = ("batch", "channel", "height", "width")
 
 
-def _grey_leaves(rng: np.random.Generator, n: int, size: int) -> np.ndarray:
+def _grey_leaves(rng: np.random.Generator, n: int, size: int, intensities: np.ndarray | None = None) -> np.ndarray:
     """Dead leaves as 8-bit pixels: equal pixels of real numbers would have no density."""
-    return np.rint(255 * dead_leaves(rng, n, size, r_max=max(2.0, size / 2))).astype(np.uint8)
+    return np.rint(255 * dead_leaves(rng, n, size, r_max=max(2.0, size / 2), intensities=intensities)).astype(np.uint8)
 
 
 RECIPES = {
@@ -71,10 +71,17 @@ RECIPES = {
 
 
 def image_sets(
-    name: str, n_train: int, n_test: int, size: int, seed: int, quiet: bool = False
+    name: str,
+    n_train: int,
+    n_test: int,
+    size: int,
+    seed: int,
+    quiet: bool = False,
+    intensities: np.ndarray | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
     """{"train": {"features": (n_train, ...)}, "test": {"features": (n_test, ...)}} of a recipe, as write_hdf5 takes it.
 
+    intensities: of DEAD_LEAVES alone: grey values 0..1 to draw from, (m,); uniform ones where left out.
     Raises InputError for an unknown name, a number below 1 and a size that the recipe does not accept.
     """
     if name not in RECIPES:
@@ -85,6 +92,9 @@ def image_sets(
         raise InputError(f"size={size}: {name} is made in sizes from {low} to {high}")
     for what, n in (("n", n_train), ("test", n_test)):
         check_count(what, n)
+    if intensities is not None and name != "DEAD_LEAVES":
+        raise InputError(f"intensities: have no meaning for {name}; they are the grey values of DEAD_LEAVES")
+    more = {} if intensities is None else {"intensities": intensities}
     sets = {}
     with tqdm(total=n_train + n_test, unit="example", desc=name, disable=quiet or None, delay=1) as bar:
         for number, (part, n) in enumerate((("train", n_train), ("test", n_test))):
@@ -92,7 +102,7 @@ def image_sets(
             for start in range(0, n, BLOCK):
                 count = min(BLOCK, n - start)
                 rng = np.random.default_rng([seed, number, start])
-                blocks.append(recipe.draw(rng, count, size))
+                blocks.append(recipe.draw(rng, count, size, **more))
                 bar.update(count)
             sets[part] = {"features": np.concatenate(blocks)}
     return sets

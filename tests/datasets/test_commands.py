@@ -133,6 +133,15 @@ def test_made_sets_are_written_with_their_origin(run, tmp_path):
     assert images("h.hdf5").sum(1).tolist() == [4] * 5
 
 
+def test_dead_leaves_take_their_greys_from_a_file_of_pictures(run):
+    levels = np.array([10, 20, 250], np.uint8)[RNG.integers(0, 3, (4, 1, 6, 6))]
+    write_hdf5("greys.hdf5", {"train": {"features": levels}})
+    run("make", "dead-leaves", "--n", 3, "--test", 1, "--size", 8, "--intensities", "greys.hdf5", "--output", "d.hdf5")
+    assert set(np.unique(images("d.hdf5"))) == {10, 20, 250}
+    line = run("make", "bark-like", "--n", 1, "--size", 16, "--intensities", "greys.hdf5", status=2)
+    assert "intensities: have no meaning for BARK_LIKE" in line
+
+
 def test_info_says_what_is_there_and_draws_a_sheet(run):
     write_hdf5("a.hdf5", {"train": {"features": COLOURS, "targets": np.arange(12)}, "test": {"features": COLOURS[:2]}})
     shown = run("info", "a.hdf5")
