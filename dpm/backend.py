@@ -28,7 +28,8 @@ class Engine:
 
     name: one of ENGINES; "auto" takes JAX where it is installed and Numba otherwise.
     dtype: "float32" or "float64".
-    Raises InputError for an unknown name or type and for an engine that this machine lacks.
+    Raises InputError for an unknown name or type, and for an engine that this machine lacks or that has no folder to
+    compile in.
     """
 
     def __init__(self, name="auto", dtype="float32"):
@@ -48,7 +49,15 @@ class Engine:
         self._stack = ExitStack()
         if name == "jax":
             _prepare_jax()
-        elif name == "numba":
+            return
+        try:
+            config.compiledir  # noqa: B018  made when first asked for
+        except (OSError, ValueError):
+            raise InputError(
+                f"--backend: {name!r} keeps what it compiled in {config.base_compiledir}, which cannot be written; set "
+                "HOME to a folder that can, or PYTENSOR_FLAGS=base_compiledir=FOLDER"
+            ) from None
+        if name == "numba":
             import dpm.conv_numba  # noqa: F401  registers the convolution
 
     def __enter__(self):

@@ -164,11 +164,18 @@ class Checkpoint:
         # The step of the checkpoint that lies there: the one that a run goes on with.
         resumed = self.config["flags"]["resume_file"]
         self.there = loop.state.step if resumed and Path(resumed).name == run_folder.NEWEST else None
+        if self.there and self.there % loop.epoch_length == 0:
+            self.mark_best(loop)  # the process may have been killed between saving and this
 
     def after_epoch(self, loop):
         self.save(loop, between_epochs=True)
+        if self.saved == loop.state.step:
+            self.mark_best(loop)
+
+    def mark_best(self, loop):
+        """Where the last epoch has the highest test K so far, its checkpoint is the best."""
         known = [row["test_K"] for row in loop.state.rows]
-        if self.saved == loop.state.step and all(known[-1] >= K for K in known if np.isfinite(K)):
+        if all(known[-1] >= K for K in known if np.isfinite(K)):
             with warned(run_folder.BEST, loop, mended=True):
                 run_folder.mark_best(self.folder)
 

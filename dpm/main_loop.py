@@ -112,7 +112,7 @@ class Loop:
 
     def run(self):
         """Train until the epochs are done or a signal stops the loop after a minibatch; True if it finished."""
-        if isinstance(self.features, np.ndarray):  # others are checked where they are read
+        if not getattr(self.features, "checked", False):
             self.compiled.model.kernel.check(self.features, "training data")
         with self._signals():
             self._notify("before_training")

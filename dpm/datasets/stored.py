@@ -51,7 +51,10 @@ class PreparedImages:
     """Images in the model's units, made when they are indexed, as an array made of all of them would be.
 
     images: (n, c, h, w), an array or StoredImages; factor: of preprocess.level_factor; scaling: of the training data.
+    checked: all values are known to be finite, as level_factor looked at them.
     """
+
+    checked = True
 
     def __init__(self, images: Any, factor: int | None, scaling: Scaling, dtype: DTypeLike):
         self.images, self.factor, self.scaling, self.dtype = images, factor, scaling, np.dtype(dtype)

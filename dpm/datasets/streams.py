@@ -161,9 +161,12 @@ class FuelStream:
     stream: its batches are arrays, or tuples of one for each name in its `sources`; source: the name that is taken;
     prepare: what makes a minibatch in the model's units of such an array. One epoch is read at once, to count. A
     resumed epoch leaves out as many batches as were done: it is the same only where the stream gives the same again.
+    checked: what prepare gives is taken as it is.
 
     Raises InputError where the object is no such stream, or has no such source.
     """
+
+    checked = True
 
     def __init__(self, stream: Any, source: str = "features", prepare: Any = np.asarray):
         self.stream, self.source, self.prepare = stream, source, prepare
