@@ -172,9 +172,9 @@ class Loop:
                 raise KeyboardInterrupt
             self.stopped = True
 
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        # Who started the program with nohup wants it to go on when the terminal closes.
-        heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+        heard = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup sets it, to go on when the terminal closes
+            heard.append(signal.SIGHUP)
         old = {number: signal.signal(number, stop) for number in heard}
         try:
             yield

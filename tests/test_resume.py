@@ -28,6 +28,14 @@ class Stop:
                 signal.raise_signal(self.number)
 
 
+@pytest.fixture(autouse=True)
+def attended():
+    """As in a terminal: SIGHUP is not ignored, whatever started the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def train(data, tmp_path, monkeypatch):
     """A function that trains for EPOCHS in a new folder and returns it; stop: an extension."""
@@ -86,6 +94,12 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(train, resume, capsys, step, 
     assert resume(folder) == 0
     assert capsys.readouterr().out == f"finished: {path} (epoch {EPOCHS}, step {EPOCHS * runs.STEPS})\n"
     assert_same(folder, expected)
+
+
+def test_what_nohup_started_goes_on_when_the_terminal_closes(train):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    folder = train(stop=Stop(2, signal.SIGHUP))
+    assert checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] == EPOCHS * runs.STEPS
 
 
 def test_a_run_may_be_stopped_again_and_again(train, resume):

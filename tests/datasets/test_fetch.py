@@ -202,8 +202,13 @@ def test_a_server_without_ranges_that_always_cuts_is_given_up_and_what_came_is_k
 @pytest.mark.parametrize("then", ["ranges", "plain"])
 def test_an_interrupted_download_has_no_final_name_and_the_next_run_finishes_it(mirrors, server, path, then):
     mirrors("stopped")
-    with pytest.raises(KeyboardInterrupt):
-        fetch("MNIST", path.parents[1], quiet=True)
+    # What is started in the background ignores Ctrl-C; here somebody is at the keyboard.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fetch("MNIST", path.parents[1], quiet=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert [entry.name for entry in path.parent.iterdir()] == [server.part.name]
     came = server.part.stat().st_size
     assert CHUNK <= came < len(CONTENT)
