@@ -21,7 +21,7 @@ setup(
     ],
     extras_require={
         "jax": ["jax"],
-        "test": ["pytest", "hypothesis", "ruff", "mypy"],
+        "test": ["pytest", "hypothesis", "ruff", "mypy", "safetensors"],
         "embed": ["mlxtend"],
     },
 )

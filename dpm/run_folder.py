@@ -18,15 +18,13 @@ from dpm.errors import InputError
 NEWEST, BEST = "checkpoint.h5", "checkpoint_best.h5"
 EARLIER = re.compile(r"checkpoint_step([0-9]+)\.h5")
 LOCK = "run.lock"
-HALF_WRITTEN = (".checkpoint*.tmp", ".log.csv.*.tmp")
 
 
 @contextmanager
 def locked(folder):
     """Within the block nobody else trains in the folder; yields who did and never ended it, or "".
 
-    The system gives the lock back when a process ends, however it ends; the file it leaves then tells of it, and what
-    it had half written is removed.
+    The system gives the lock back when a process ends, however it ends; the file it leaves then tells of it.
     Raises InputError, naming the process, where the folder is in use.
     """
     path = Path(folder) / LOCK
@@ -36,9 +34,6 @@ def locked(folder):
         stream.truncate()
         stream.write(f"process {os.getpid()} on {platform.node()} since {datetime.now():%Y-%m-%d %H:%M:%S}\n")
         stream.flush()
-        for pattern in HALF_WRITTEN if left else ():
-            for file in path.parent.glob(pattern):
-                file.unlink(missing_ok=True)
         try:
             yield left
         finally:

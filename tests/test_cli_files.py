@@ -103,12 +103,12 @@ def test_a_file_that_is_no_whole_checkpoint_is_refused(unusable, checkpoint, dat
     elif fault == "later version":
         checkpoint.write_bytes(content[: files.USER_BLOCK].replace(b"dpm", b"DPM") + content[files.USER_BLOCK :])
         with h5py.File(checkpoint, "r+") as file:
-            file.attrs["format_version"] = 2
+            file.attrs["format_version"] = 3
     else:
         content[len(content) // 2] ^= 4
         size = len(content) // 3
         checkpoint.write_bytes({"empty": b"", "cut off": content[:size], "text": b"hello"}.get(fault, content))
-    words = {"other HDF5": "not a checkpoint of dpm", "later version": "format version 2; this program reads 1"}
+    words = {"other HDF5": "not a checkpoint of dpm", "later version": "format version 3; this program reads 1 and 2"}
     line = unusable(main)
     assert f"checkpoint {checkpoint}: " in line
     assert words.get(fault, "damaged or not an HDF5 file") in line

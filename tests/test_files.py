@@ -1,5 +1,9 @@
 """Replacing a file in one step."""
 
+import os
+import subprocess
+import time
+
 import pytest
 
 from dpm.files import replacing
@@ -28,3 +32,46 @@ def test_a_failure_leaves_the_old_content_and_nothing_else(tmp_path):
         fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def leave(path, pid, age=10):
+    """A file as a writer of `path` leaves it that is killed; age: seconds."""
+    left = path.with_name(f".{path.name}.{pid}.0123abcd.tmp")
+    left.write_text("half")
+    moment = time.time() - age
+    os.utime(left, (moment, moment))
+    return left
+
+
+def ended_process():
+    done = subprocess.Popen(["true"])
+    done.wait()
+    return done.pid
+
+
+def replace(path):
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+
+
+def test_what_killed_writers_left_is_removed_by_the_next(tmp_path):
+    """Also that of a process with our own number: in a container each has the same."""
+    for pid in (ended_process(), os.getpid()):
+        leave(tmp_path / "x[1].h5", pid)
+    replace(tmp_path / "x[1].h5")
+    assert list(tmp_path.iterdir()) == [tmp_path / "x[1].h5"]
+
+
+def test_a_writer_at_work_and_other_files_are_left_alone(tmp_path):
+    """A process that lives, a file newer than the one written, and names that are not this file's."""
+    path = tmp_path / "x"
+    kept = {
+        leave(path, os.getppid()),
+        leave(path, ended_process(), age=-100),
+        leave(tmp_path / "y", ended_process()),
+        leave(tmp_path / "x.x", ended_process()),
+        leave(path, "9" * 30),
+        leave(path, "-1"),
+    }
+    replace(path)
+    assert set(tmp_path.iterdir()) == kept | {path}

@@ -7,12 +7,15 @@ child read to the end. The child stays, so that the next file costs a few millis
 
 import atexit
 import hashlib
+import json
+import math
 import os
 import resource
 import select
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -60,15 +63,27 @@ def check(path: Path) -> None:
     _passed.add(key)
 
 
-def _ask(path: str) -> str:
-    """What the child says of the file; a child that dies of it, or finds no end, has said enough."""
+def fault(path: Path, objects: int, total: int) -> str:
+    """What keeps an HDF5 file that is no data set from being read to the end; empty if nothing does.
+
+    objects: how many it may have, each under one name; total: bytes that all its arrays may unpack to.
+    """
+    answer = _ask(os.path.abspath(path), (objects, total))
+    return "" if answer == "ok" else answer
+
+
+def _ask(path: str, limits: tuple[int, int] | None = None) -> str:
+    """What the child says of the file, "ok" or its fault; a child that dies of it, or finds no end, has said enough.
+
+    limits: see fault; None: it is a data set.
+    """
     global _child
     child = _running()
     assert child.stdin is not None
     assert child.stdout is not None
     answer = ""
     with suppress(BrokenPipeError):
-        child.stdin.write(os.fsencode(path).hex() + "\n")
+        child.stdin.write(json.dumps([os.fsencode(path).hex(), limits]) + "\n")
         child.stdin.flush()
         if select.select([child.stdout], [], [], WALL_SECONDS)[0]:
             answer = child.stdout.readline().strip()
@@ -104,8 +119,11 @@ def _end() -> None:
         _child.communicate()
 
 
-def look_through(path: str) -> None:
+def look_through(path: str, limits: Sequence[int] | None = None) -> None:
     """Read the file as far as the limits say; raises what h5py raises, or ValueError with the reason."""
+    size = os.path.getsize(path)
+    objects, total = limits or (OBJECTS, 0)
+    _allow_time(size)
     with h5py.File(path, "r") as file:
         list(file.attrs.items())
         count, groups = 0, [file]
@@ -113,18 +131,24 @@ def look_through(path: str) -> None:
             group = groups.pop()
             for name in group:
                 count += 1
-                if count > OBJECTS:
-                    raise ValueError(f"it has more than {OBJECTS} objects")
+                if count > objects:
+                    raise ValueError(f"it has more than {objects} objects")
                 if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                     raise ValueError(f"{name!r} is a link to another place")
                 item = group[name]
+                if limits:
+                    _allow_time(size)
+                    if h5py.h5o.get_info(item.id).rc > 1:
+                        raise ValueError(f"{name!r} has two names")
                 if isinstance(item, h5py.Group):
                     groups.append(item)
-                elif isinstance(item, h5py.Dataset):
-                    _look_at(item, name, max(SMALL_BYTES, MAX_RATIO * os.path.getsize(path)))
+                elif isinstance(item, h5py.Dataset) and item.shape is not None:
+                    most = total if limits else max(SMALL_BYTES, MAX_RATIO * size)
+                    total -= _look_at(item, name, most, limits is None)
 
 
-def _look_at(dataset: h5py.Dataset, name: str, most: int) -> None:
+def _look_at(dataset: h5py.Dataset, name: str, most: int, data: bool) -> int:
+    """Read an array; returns the bytes that it unpacks to."""
     if dataset.external or dataset.is_virtual:
         raise ValueError(f"{name!r} lies in other files")
     plist = dataset.id.get_create_plist()
@@ -136,31 +160,47 @@ def _look_at(dataset: h5py.Dataset, name: str, most: int) -> None:
     list(dataset.attrs.items())
     for dimension in dataset.dims:
         list(dimension)
-    if dataset.size == 0 or dataset.ndim == 0 or dataset.id.get_storage_size() == 0:
-        return
+    n_bytes = math.prod(dataset.shape) * dataset.dtype.itemsize
+    written = dataset.id.get_storage_size() > 0
     chunks = 1
-    if dataset.chunks is not None:
+    if dataset.chunks is not None and n_bytes and written:
         for length, step in zip(dataset.shape, dataset.chunks, strict=True):
             chunks *= -(-length // step)
         if dataset.id.get_num_chunks() < chunks:
             raise ValueError(f"{name!r} was written in part only")
-    if dataset.nbytes > most:
-        raise ValueError(f"{name!r} says that it unpacks to {dataset.nbytes} bytes, accepted are {most}")
-    row = max(1, dataset.nbytes // len(dataset))
+    if n_bytes > most and (written or not data):
+        raise ValueError(f"{name!r} says that it unpacks to {n_bytes} bytes, accepted are {most}")
+    if n_bytes and written:
+        _read(dataset, name, n_bytes, data)
+    return n_bytes
+
+
+def _read(dataset: h5py.Dataset, name: str, n_bytes: int, data: bool) -> None:
+    if dataset.ndim == 0:
+        dataset[()]
+        return
+    row = max(1, n_bytes // len(dataset))
     if row > READ_WHOLE:
+        if not data and dataset.chunks is None:  # bytes side by side: nothing that could be unpacked
+            return
         raise ValueError(f"{name!r} has examples of {row} bytes")
     step = max(1, PIECE // row)
     last = len(dataset) - step
-    if dataset.nbytes > READ_WHOLE:
+    if n_bytes > READ_WHOLE:
         dataset[:step], dataset[max(0, last) :]
         return
     digest = hashlib.sha256()
     for start in range(0, len(dataset), step):
         piece = dataset[start : start + step]
-        if DIGEST in dataset.attrs:
+        if data and DIGEST in dataset.attrs:
             digest.update(piece.tobytes())
-    if dataset.attrs.get(DIGEST, digest.hexdigest()) != digest.hexdigest():
+    if data and dataset.attrs.get(DIGEST, digest.hexdigest()) != digest.hexdigest():
         raise ValueError(f"the numbers of {name!r} are not those that were written")
+
+
+def _allow_time(size: int) -> None:
+    """From now on the child has so much processor time: for a data set in all, else for each object."""
+    signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS + min(size, READ_WHOLE) / CPU_BYTES_A_SECOND)
 
 
 def _limit_memory() -> None:
@@ -171,13 +211,12 @@ def _limit_memory() -> None:
 
 
 def serve() -> None:
-    """The child: a path, in hexadecimal, from stdin; "ok" or what is wrong to stdout; a line each."""
+    """The child: a path, in hexadecimal, and limits from stdin; "ok" or what is wrong to stdout; a line each."""
     _limit_memory()
     for line in sys.stdin:
-        path = os.fsdecode(bytes.fromhex(line))
-        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS + min(os.path.getsize(path), READ_WHOLE) / CPU_BYTES_A_SECOND)
+        name, limits = json.loads(line)
         try:
-            look_through(path)
+            look_through(os.fsdecode(bytes.fromhex(name)), limits)
             answer = "ok"
         except Exception as error:  # whatever it is, the file is not to be opened
             answer = " ".join(str(error).split()) or type(error).__name__
