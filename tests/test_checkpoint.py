@@ -249,7 +249,7 @@ import numpy as np
 from dpm import checkpoint
 
 path = sys.argv[1]
-for seconds in map(float, sys.argv[2:]):
+for number, seconds in enumerate(map(float, sys.argv[2:])):
     receive, send = os.pipe()
     child = os.fork()
     if not child:
@@ -258,6 +258,11 @@ for seconds in map(float, sys.argv[2:]):
             os.write(send, n.to_bytes(4, "little"))
     done = os.read(receive, 4)  # one file is there
     time.sleep(seconds)
+    if number % 2:  # at an instant of writing, which is the lesser part of a save
+        before = set(os.listdir(os.path.dirname(path)))
+        while set(os.listdir(os.path.dirname(path))) <= before:
+            pass
+        time.sleep(seconds / 100)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.close(send)
