@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from dpm import noise
-from dpm.objective import turns
+from dpm.objective import in_turns
 
 BLOCK = 200  # examples that share one generator
 BOOTSTRAPS = 200
@@ -64,7 +64,7 @@ def terms(compiled, theta, X, seed, times_per_example=None, progress=None):
     T, n = model.trajectory_length, len(X)
     k = T - 1 if times_per_example is None else min(times_per_example, T - 1)
     size = min(BLOCK, n)
-    function = compiled.get("kl", size, "XtNU", model.kl_single_t)
+    function = compiled.get("kl", size, "XtNU", lambda *inputs: [model.kl_single_t(*inputs)])
     times, kl = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
     for start in range(0, n, BLOCK):
         part = slice(start, min(start + BLOCK, n))
@@ -75,13 +75,13 @@ def terms(compiled, theta, X, seed, times_per_example=None, progress=None):
             t = (2 + np.floor(shares * (T - 1)).astype(np.int64))[: part.stop - start]
             N, U = (draw[: part.stop - start] for draw in _noise(rng, model))
             arrays = [engine.asarray(a) for a in (X[part], t, N, U)]
-            values = [function(theta, *a)[:count] for count, a in turns(arrays, size)]
-            times[part, j], kl[part, j] = t, np.concatenate(values)
+            times[part, j] = t
+            (kl[part, j],) = in_turns(function, theta, arrays, size)
             if progress:
                 progress(part.stop - start)
     constants = compiled.get("constants", size, "X", model.entropies)
-    parts = [[a[:count] for a in constants(theta, *x)] for count, x in turns([engine.asarray(X[:])], size)]
-    forward_T, forward_1, prior = (np.concatenate(a).astype(np.float64) for a in zip(*parts, strict=True))
+    entropies = in_turns(constants, theta, [engine.asarray(X[:])], size)
+    forward_T, forward_1, prior = (a.astype(np.float64) for a in entropies)
     return Terms(times, kl, forward_T, forward_1, prior, T)
 
 

@@ -295,8 +295,7 @@ def _check_dataset(where, dataset):
     plain = isinstance(dataset, h5py.Dataset) and dataset.shape is not None
     if not plain or dataset.external or dataset.is_virtual:
         raise ValueError(f"{where} is not a plain array of numbers")
-    plist = dataset.id.get_create_plist()
-    filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
+    filters = hdf5_probe.filters_of(dataset)
     n_bytes = _check_type(where, dataset.dtype, dataset.shape)
     # The child has unpacked no more than READ_WHOLE of an array.
     if not filters <= FILTERS or (filters and n_bytes > hdf5_probe.READ_WHOLE):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dpm import checkpoint
-from dpm.cli import Parser, command, error_line
+from dpm.cli import Parser, command, error_line, print_table
 from dpm.datasets.files import replacing
 from dpm.errors import InputError
 
@@ -218,10 +218,3 @@ def shown(value):
     """A value of meta as one line; of long lists their length."""
     text = value if isinstance(value, str) and value.isprintable() else json.dumps(value)
     return f"a list of {len(value)}" if isinstance(value, list) and len(text) > LONGEST_LIST else text
-
-
-def print_table(rows):
-    """Columns side by side."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

@@ -23,6 +23,13 @@ def error_line(prog, message):
     return f"{prog}: error: {' '.join(str(message).splitlines())}"
 
 
+def print_table(rows):
+    """Texts in columns, side by side; rows: lists of as many."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
 def spellings(name):
     """--with-hyphens and --with_underscores."""
     return sorted({f"--{name}", f"--{name.replace('-', '_')}"})

@@ -92,11 +92,14 @@ class Diffusion(Brick):
 
     def entropy_gain(self, X_noiseless):
         """H_q(X_T | X_0) - H_q(X_1 | X_0) of each example (Eq. 14, 48 and 49), nats for each element: (n,)."""
-        # Not [-1]: PyTensor 3.0 to 3.3 compile that index of a joined constant to a wrong value.
-        last, first = (
-            self.kernel.entropy_marginal(self.beta_bar_arr[t], X_noiseless) for t in (self.trajectory_length, 1)
-        )
+        last, first = self._marginal_entropies(X_noiseless)
         return self._mean(last - first, X_noiseless)
+
+    def _marginal_entropies(self, X_noiseless):
+        """H_q(X_T | X_0) and H_q(X_1 | X_0), nats for each element."""
+        # Not [-1]: PyTensor 3.0 to 3.3 compile that index of a joined constant to a wrong value.
+        times = (self.trajectory_length, 1)
+        return [self.kernel.entropy_marginal(self.beta_bar_arr[t], X_noiseless) for t in times]
 
     def kl_single_t(self, X_noiseless, t, N, U):
         """The term of Eq. 14 for each example and its time, from one draw of x_t: nats an example, (n,)."""
@@ -105,10 +108,8 @@ class Diffusion(Brick):
 
     def entropies(self, X_noiseless):
         """H_q(X_T | X_0), H_q(X_1 | X_0) and H_p(X_T) of Eq. 14, nats an example: three of (n,)."""
-        last, first = (
-            self.kernel.entropy_marginal(self.beta_bar_arr[t], X_noiseless) for t in (self.trajectory_length, 1)
-        )
-        return [self._sum(nats, X_noiseless) for nats in (last, first, self.kernel.prior_entropy())]
+        nats = (*self._marginal_entropies(X_noiseless), self.kernel.prior_entropy())
+        return [self._sum(n, X_noiseless) for n in nats]
 
     def log_ratio(self, X_previous, t, N):
         """x_t ~ q(x_t | x_{t-1}) and log p(x_{t-1} | x_t) - log q(x_t | x_{t-1}), a factor of Eq. 9: (n, ...), (n,).

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dpm import noise
-from dpm.objective import turns
+from dpm.objective import in_turns
 
 BATCH = 2000  # examples at once, at most
 
@@ -40,8 +40,7 @@ def step_entropies(compiled, theta, X, seed, draws, times=None):
         rng = noise.generator(seed, noise.ENTROPY, int(t))
         examples, N, U = noise.drawn_examples(rng, X, draws, model.kernel.noise)
         arrays = [engine.asarray(a) for a in (examples, np.full(draws, t), N, U)]
-        parts = [[a[:count] for a in function(theta, *part)] for count, part in turns(arrays, size)]
-        lower, upper, entropy = (np.concatenate(a).astype(np.float64) for a in zip(*parts, strict=True))
+        lower, upper, entropy = (a.astype(np.float64) for a in in_turns(function, theta, arrays, size))
         rows.append([lower.mean(), upper.mean(), entropy.mean(), entropy.std(ddof=1) / draws**0.5])
     return Entropies(times, *np.transpose(rows))
 

@@ -67,6 +67,12 @@ def turns(arrays, size):
         yield count, parts
 
 
+def in_turns(function, theta, arrays, size):
+    """The outputs of function(theta, *arrays), each an array by picture, computed `size` pictures at a time."""
+    results = [[a[:count] for a in function(theta, *part)] for count, part in turns(arrays, size)]
+    return [np.concatenate(parts) for parts in zip(*results, strict=True)]
+
+
 def sum_of_turns(function, size):
     """The objective of any number of pictures from that of `size` pictures: means weighted by the weights' sums.
 

@@ -4,7 +4,6 @@ import fcntl
 import os
 import platform
 import re
-import secrets
 import sys
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from dpm import checkpoint
 from dpm.errors import InputError
+from dpm.files import replacing
 
 NEWEST, BEST = "checkpoint.h5", "checkpoint_best.h5"
 EARLIER = re.compile(r"checkpoint_step([0-9]+)\.h5")
@@ -106,10 +106,8 @@ def mark_best(folder):
 
 def _link(path, name):
     """A second name for a file, which replaces what had it. No copy: a file is never changed once it is written."""
-    temporary = name.with_name(f".{name.name}.{secrets.token_hex(4)}.tmp")
-    os.link(path, temporary)
-    os.replace(temporary, name)
-    temporary.unlink(missing_ok=True)  # where both were one file, replacing does nothing
+    with replacing(name) as temporary:
+        os.link(path, temporary)
 
 
 class warned(suppress):

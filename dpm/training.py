@@ -40,8 +40,12 @@ def train(given):
     if "dataset" in given:
         given = given | {"dataset": canonical_name(given["dataset"])}
     with ExitStack() as stack:
-        resume = given.get("resume_file") is not None
-        flags, face, folder, saved = (opened_run if resume else new_run)(given, stack)
+        folder = saved = None
+        if given.get("resume_file") is not None:
+            flags, face, folder, saved = opened_run(given, stack)
+        else:
+            flags, face = new_flags(given)
+            checked_output(flags)  # the folder is made when all that can be wrong has been looked at
         toy = TOYS.get(flags["experiment"])
         if toy:
             data = toy_data(toy, flags["experiment"], flags)
@@ -66,13 +70,6 @@ def train(given):
             print(summary(loop, data, engine, seconds, folder, flags["optimizer"]), flush=True)
         loop.extensions = (toy_extensions if toy else standard_extensions)(folder, config, data, flags)
         return ended(loop, loop.run(), folder)
-
-
-def new_run(given, stack):
-    """(flags, face, None, None): the folder is made when all that can be wrong has been looked at."""
-    flags, face = new_flags(given)
-    checked_output(flags)
-    return flags, face, None, None
 
 
 def opened_run(given, stack):

@@ -6,7 +6,7 @@ from tqdm import tqdm
 from dpm import checkpoint, noise
 from dpm.datasets import Scaling, load
 from dpm.datasets.preprocess import level_factor, unit_values
-from dpm.datasets.stored import PreparedImages, StoredImages
+from dpm.datasets.stored import PreparedImages, StoredImages, in_parts
 from dpm.errors import InputError
 from dpm.experiments import EXPERIMENTS
 
@@ -73,33 +73,27 @@ def found_images(flags, saved):
 
 def survey(images, what, quiet):
     """What one has to know of pictures before any is used: hash, range, factor (preprocess.level_factor); of whole
-    numbers 0..255 also how many there are of each, counts. images: an array, or StoredImages read once or twice."""
-    step = max(1, READ_AT_ONCE // max(1, images[:1].nbytes))
+    numbers 0..255 also how many there are of each, counts. images: an array, or StoredImages, of whole numbers 0..255
+    read once."""
     whole = images.dtype.kind in "bu" and images.dtype.itemsize == 1
     counts = np.zeros(256, dtype=np.int64)
-    stored = isinstance(images, StoredImages)
+    low, high = np.inf, -np.inf
+    shown = isinstance(images, StoredImages) and not quiet
 
     def parts():
-        bar = tqdm(total=len(images), unit="picture", desc=f"reading {what}", disable=quiet or not stored or None)
+        nonlocal low, high
+        bar = tqdm(total=len(images), unit="picture", desc=f"reading {what}", disable=None if shown else True)
         with bar:
-            for start in range(0, len(images), step):
-                part = images[start : start + step]
+            for part in in_parts(images, READ_AT_ONCE):
                 if whole:
                     counts[:] += np.bincount(part.ravel().view(np.uint8), minlength=256)
+                low, high = min(low, float(part.min())), max(high, float(part.max()))
                 yield np.ascontiguousarray(part)
                 bar.update(len(part))
 
     digest = checkpoint.rows_hash(images.dtype, images.shape, parts())
-    values = np.flatnonzero(counts).astype(images.dtype) if whole else images
-    factor = level_factor(values, what)
-    low, high = (values.min(), values.max()) if whole or not stored else stored_range(images, step)
-    return {"hash": digest, "factor": factor, "range": [float(low), float(high)], "counts": counts if whole else None}
-
-
-def stored_range(images, step):
-    """Lowest and highest value of pictures that are read in parts."""
-    ends = [(part.min(), part.max()) for part in (images[i : i + step] for i in range(0, len(images), step))]
-    return min(low for low, _ in ends), max(high for _, high in ends)
+    factor = level_factor(np.flatnonzero(counts).astype(images.dtype) if whole else images, what)
+    return {"hash": digest, "factor": factor, "range": [low, high], "counts": counts if whole else None}
 
 
 def fitted(found, train, flags, face):

@@ -7,10 +7,7 @@ time of itself and of the child that looks files through, and their memory.
 import functools
 import hashlib
 import json
-import os
-import resource
 import sys
-import traceback
 import zlib
 from pathlib import Path
 
@@ -19,8 +16,8 @@ import numpy as np
 
 from dpm import checkpoint
 from dpm.datasets import hdf5_probe
-from dpm.errors import InputError
-from tests.datasets.mutants import MEMORY, changed, memory, processor_seconds
+from tests import readers
+from tests.datasets.mutants import changed
 
 META = {"config": {"flags": {"lr": 1e-3}}, "model": {"n_colors": 1}, "state": {"step": 3, "rows": [{"K": -1.5}]}}
 BLOCK = checkpoint.USER_BLOCK
@@ -290,34 +287,11 @@ class Reader:
     def read(self, path):
         """The answer for one file."""
         checkpoint.load(self.good)  # the child is alive: its start is not the work of a file
-        pids = os.getpid(), hdf5_probe._child.pid
-        for pid in pids:
-            Path(f"/proc/{pid}/clear_refs").write_text("5")
-        before = {pid: memory(pid, "VmRSS") for pid in pids}
-        resource.setrlimit(resource.RLIMIT_AS, (memory(os.getpid(), "VmSize") + MEMORY, resource.RLIM_INFINITY))
-        start = processor_seconds(pids[1])
-        answer = {"outcome": "read", "message": ""}
-        try:
-            found = self.loaded(path)
-            if found not in self.known:
-                answer["outcome"] = "wrong"
-        except InputError as error:
-            answer = {"outcome": "refused", "message": str(error)}
-        except BaseException:
-            answer = {"outcome": "traceback", "message": traceback.format_exc()}
-        seconds = processor_seconds(pids[1]) - start
-        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        taken = sum(max(0, memory(pid, "VmHWM") - rss) for pid, rss in before.items())
-        return answer | {"seconds": seconds, "megabytes": taken / (1 << 20)}
-
-
-def serve(scratch):
-    """The process: a path a line from stdin, answers to stdout, a line of JSON each."""
-    reader = Reader(scratch)
-    print(flush=True)
-    for line in sys.stdin:
-        print(json.dumps(reader.read(Path(line.rstrip("\n")))), flush=True)
+        answer, found = readers.measured(hdf5_probe._child.pid, lambda: self.loaded(path))
+        if answer["outcome"] == "read" and found not in self.known:
+            answer["outcome"] = "wrong"
+        return answer
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    readers.serve(Reader(sys.argv[1]).read)

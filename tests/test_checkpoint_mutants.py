@@ -3,69 +3,40 @@
 Each file ends in one line that names it or in what was saved, bit for bit, within 2 s of processor time and 500 MB.
 """
 
-import json
 import os
-import select
-import subprocess
-import sys
-from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dpm import checkpoint
 from tests import checkpoint_mutants as mutants
+from tests.readers import ROOT, ReaderProcess, excesses
 
-ROOT = Path(__file__).parents[1]
-SECONDS, MEGABYTES = 2, 500
 SHARE, ALL = 200, 2000
-#: Wall time after which a process that does not answer is taken for hung; the machine may be busy.
-PATIENCE = 120
 
 
-class Scratch:
-    """A folder for the mutants, the process that loads them, and what it has said."""
+class Scratch(ReaderProcess):
+    """A folder for the mutants, and the process that loads them."""
 
     def __init__(self, place):
-        self.place, self.process, self.table = place, None, defaultdict(list)
+        self.place = place
         (place / "own").mkdir()
         self.contents = mutants.originals(place / "own")
-
-    def start(self):
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "tests.checkpoint_mutants", str(self.place / "own")],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-        assert self.process.stdout.readline() == "\n", "the process that loads could not start"
-
-    def end(self):
-        if self.process is not None:
-            self.process.kill()
-            self.process.communicate()
-        self.process = None
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        super().__init__(["tests.checkpoint_mutants", str(place / "own")], environment, ROOT)
 
     def read(self, kind, path):
         """What is wrong with the answer for one file; empty if nothing is."""
-        if self.process is None:
-            self.start()
-        self.process.stdin.write(f"{path}\n")
-        self.process.stdin.flush()
-        ready = select.select([self.process.stdout], [], [], PATIENCE)[0]
-        line = self.process.stdout.readline() if ready else ""
-        if not line:
-            self.end()
-            return "the process died" if ready else "the process hangs"
-        answer = json.loads(line)
+        answer = self.ask(path=str(path))
+        if "problem" in answer:
+            return answer["problem"]
         self.table[kind].append(answer)
         message = answer["message"]
         plain = message.isprintable() and len(message) < 1000 and message.startswith(f"checkpoint {path}: ")
         problems = [
             answer["outcome"] in ("wrong", "traceback") and f"{answer['outcome']}: {message}",
             answer["outcome"] == "refused" and not plain and f"not one short line: {message[:2000]!r}",
-            answer["seconds"] > SECONDS and f"took {answer['seconds']:.2f} s",
-            answer["megabytes"] > MEGABYTES and f"took {answer['megabytes']:.0f} MB",
+            *excesses(answer),
         ]
         return "; ".join(filter(None, problems))
 

@@ -5,13 +5,14 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from dpm.cli import print_table
 from dpm.datasets import arrays, cifar10, folder, make
 from dpm.datasets.files import replacing
 from dpm.datasets.hdf5 import H5PYDataset, set_names
@@ -29,6 +30,7 @@ from dpm.datasets.search import (
     load,
     located,
 )
+from dpm.datasets.stored import StoredSource, in_parts
 from dpm.errors import InputError
 
 LABELS = ("batch", "channel", "height", "width")
@@ -49,6 +51,7 @@ MEANINGFUL = {
 }
 
 Sets = dict[str, dict[str, np.ndarray]]
+Opened = Mapping[str, Mapping[str, Any]]
 
 
 def data_folder() -> Path:
@@ -177,7 +180,7 @@ def write(options: Any, stem: str, sets: Sets, labels: tuple[str, ...], origin: 
         raise InputError(f"--output: {path} does not end in .hdf5; give such a name")
     write_hdf5(path, sets, {"features": labels}, {"dpm_origin": origin})
     if not options.quiet:
-        describe(path)
+        describe(path, opened(path))
         if len(labels) == len(LABELS):
             print(f"train on it: python train.py --dataset {path}")
 
@@ -185,8 +188,9 @@ def write(options: Any, stem: str, sets: Sets, labels: tuple[str, ...], origin: 
 def info(options: Any) -> None:
     """Print what a file holds, and write a contact sheet of its images."""
     path = Path(options.file)
-    describe(path)
-    images = next((a for members in opened(path).values() for a in members.values() if len(a.shape) == 4), None)
+    sets = opened(path)
+    describe(path, sets)
+    images = next((a for members in sets.values() for a in members.values() if len(a.shape) == 4), None)
     if images is not None and images.shape[1] in (1, 3):
         from dpm import viz
 
@@ -200,10 +204,10 @@ def info(options: Any) -> None:
         print(f"contact sheet: {viz.plot_images(unit, out / f'{path.stem}_sheet.png')}")
 
 
-def describe(path: Path) -> None:
-    """Print the sets and sources of a file: number, shape, type, range and SHA-256 of each."""
+def describe(path: Path, sets: Opened) -> None:
+    """Print the sets and sources of a file, as `opened` gives them: number, shape, type, range and SHA-256 of each."""
     rows = [("set", "source", "examples", "each", "type", "range", "sha256")]
-    for part, members in opened(path).items():
+    for part, members in sets.items():
         for source, array in members.items():
             low, high, digest = _facts(array)
             own = getattr(array, "each", ()) is None
@@ -211,9 +215,7 @@ def describe(path: Path) -> None:
             span = f"{low:g}..{high:g}" if low < math.inf else "none"
             rows.append((part, source, f"{len(array):,}", each, str(array.dtype), span, digest[:16]))
     print(f"{path}: {sum_bytes(path):,} bytes")
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    print_table(rows)
 
 
 def sum_bytes(path: Path) -> int:
@@ -225,37 +227,14 @@ def sum_bytes(path: Path) -> int:
 
 def _facts(array: Any) -> tuple[float, float, str]:
     low, high, digest = math.inf, -math.inf, hashlib.sha256()
-    for part in _parts(array):
+    for part in in_parts(array, READ_AT_ONCE):
         if part.size and part.dtype.kind in "biuf":
             low, high = min(low, float(part.min())), max(high, float(part.max()))
         digest.update(np.ascontiguousarray(part).data)
     return low, high, digest.hexdigest()
 
 
-def _parts(array: Any) -> Iterator[np.ndarray]:
-    step = max(1, READ_AT_ONCE // max(1, array[:1].nbytes))
-    return (array[start : start + step] for start in range(0, len(array), step))
-
-
-class Source:
-    """One source of a set of an HDF5 file, read when it is indexed, in the file's own order of axes."""
-
-    def __init__(self, dataset: H5PYDataset):
-        self.dataset = dataset
-        (name,) = dataset.sources
-        self.dtype = np.dtype(dataset.dtypes[name])
-        self.each = dataset.shapes[name]
-        self.shape = (len(self), *(self.each or ()))
-
-    def __len__(self) -> int:
-        return self.dataset.num_examples
-
-    def __getitem__(self, request: Any) -> np.ndarray:
-        (data,) = self.dataset.get_data(request)
-        return data if self.each is not None else np.concatenate([example.ravel() for example in data])
-
-
-def opened(path: Path) -> Mapping[str, Mapping[str, Any]]:
+def opened(path: Path) -> Opened:
     """What a file or folder of any accepted kind holds: array by set and source.
 
     Raises InputError where it is none of them.
@@ -266,7 +245,7 @@ def opened(path: Path) -> Mapping[str, Mapping[str, Any]]:
         sets = {}
         for part in set_names(path):
             sources = H5PYDataset(path, (part,)).provides_sources
-            sets[part] = {source: Source(H5PYDataset(path, (part,), sources=(source,))) for source in sources}
+            sets[part] = {source: StoredSource(H5PYDataset(path, (part,), sources=(source,))) for source in sources}
         return sets
     if path.suffix in (".npz", ".npy"):
         return {path.stem: {name: np.atleast_1d(array) for name, array in arrays.read_arrays(path).items()}}

@@ -77,7 +77,6 @@ def _ask(path: str, limits: tuple[int, int] | None = None) -> str:
 
     limits: see fault; None: it is a data set.
     """
-    global _child
     child = _running()
     assert child.stdin is not None
     assert child.stdout is not None
@@ -88,11 +87,7 @@ def _ask(path: str, limits: tuple[int, int] | None = None) -> str:
         if select.select([child.stdout], [], [], WALL_SECONDS)[0]:
             answer = child.stdout.readline().strip()
     if not answer:
-        child.kill()
-        child.wait()
-        child.stdin.close()
-        child.stdout.close()
-        _child = None
+        _end()
         answer = "reading it takes too long" if child.returncode == -signal.SIGPROF else "reading it crashes HDF5"
     return answer
 
@@ -114,9 +109,11 @@ def _running() -> subprocess.Popen:
 
 @atexit.register
 def _end() -> None:
+    global _child
     if _child is not None and _owner == os.getpid():
         _child.kill()
         _child.communicate()
+        _child = None
 
 
 def look_through(path: str, limits: Sequence[int] | None = None) -> None:
@@ -151,9 +148,7 @@ def _look_at(dataset: h5py.Dataset, name: str, most: int, data: bool) -> int:
     """Read an array; returns the bytes that it unpacks to."""
     if dataset.external or dataset.is_virtual:
         raise ValueError(f"{name!r} lies in other files")
-    plist = dataset.id.get_create_plist()
-    filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
-    if not filters <= FILTERS:
+    if not filters_of(dataset) <= FILTERS:
         raise ValueError(f"{name!r} is packed by a filter other than gzip, lzf, shuffle and fletcher32")
     if dataset.dtype.kind not in KINDS:
         raise ValueError(f"{name!r} holds {dataset.dtype}")
@@ -173,6 +168,12 @@ def _look_at(dataset: h5py.Dataset, name: str, most: int, data: bool) -> int:
     if n_bytes and written:
         _read(dataset, name, n_bytes, data)
     return n_bytes
+
+
+def filters_of(dataset: h5py.Dataset) -> set[int]:
+    """The numbers of the filters that pack an array."""
+    plist = dataset.id.get_create_plist()
+    return {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
 
 
 def _read(dataset: h5py.Dataset, name: str, n_bytes: int, data: bool) -> None:

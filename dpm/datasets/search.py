@@ -103,8 +103,7 @@ def load(
     if found := _first(name, places, explicit):
         path, read = found
         return _image_data(name, path, read(path, wish), wish)
-    embedded = OWN_FOLDER / EMBEDDED
-    if name == "MNIST" and not explicit and embedded.is_file():
+    if not explicit and (embedded := _embedded(name)):
         images = _read_hdf5(embedded, wish)
         note = (
             f"MNIST: no full data set in {', '.join(map(str, places))}; taking the embedded {len(images[0]):,} + "
@@ -119,8 +118,12 @@ def load(
 def located(name: str) -> Path | None:
     """Where `load` would read the data set of this entry of NAMES; None where it is not found."""
     found = _first(name, default_places(), explicit=False)
-    embedded = OWN_FOLDER / EMBEDDED
-    return found[0] if found else embedded if name == "MNIST" and embedded.is_file() else None
+    return found[0] if found else _embedded(name)
+
+
+def _embedded(name: str) -> Path | None:
+    path = OWN_FOLDER / EMBEDDED
+    return path if name == "MNIST" and path.is_file() else None
 
 
 def _first(name: str, places: list[Path], explicit: bool) -> Found | None:

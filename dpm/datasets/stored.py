@@ -1,5 +1,6 @@
 """Images that stay in their HDF5 file until they are asked for."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,37 +15,55 @@ from dpm.errors import InputError
 TAKEN_AT_ONCE = 1 << 17
 
 
-class StoredImages:
-    """The images of one source, read when they are indexed: what training needs of an array (n, c, h, w).
+def in_parts(array: Any, n_bytes: int) -> Iterator[np.ndarray]:
+    """Parts of about so many bytes of an array, or of what can be sliced as one, along its first axis."""
+    step = max(1, n_bytes // max(1, array[:1].nbytes))
+    return (array[start : start + step] for start in range(0, len(array), step))
 
-    dataset: gives one source; large: whether images need not be square (`channel_order`, whose errors are raised).
-    Slices and arrays of rows are read; others are errors of H5PYDataset.
+
+class StoredSource:
+    """One source of a set, read when it is indexed, in the file's own order of axes.
+
+    dataset: gives one source; each: the shape of an example, None where each has its own: those come flat, one after
+    the other. Slices and arrays of rows are read; others are errors of H5PYDataset.
     """
 
-    def __init__(self, dataset: H5PYDataset, large: bool = False):
-        (name,) = dataset.sources
-        self.dataset = dataset
-        what = f"{dataset.path}, {', '.join(dataset.which_sets)}"
-        each = dataset.shapes[name]
-        if each is None:
-            raise InputError(
-                f"{what}: each image has a shape of its own; make them alike: python -m dpm.datasets export, then "
-                "convert pictures --size"
-            )
-        shape = len(self), *each
-        self.order = channel_order(shape, what, dataset.axis_labels[name], large)
-        colours = () if len(shape) == 4 else (1,)
-        n, *rest = (shape[axis] for axis in self.order)
-        self.shape = (n, *colours, *rest)
-        self.dtype = np.dtype(dataset.dtypes[name])
-        self.ndim, self.size = len(self.shape), int(np.prod(self.shape))
+    def __init__(self, dataset: H5PYDataset):
+        (self.name,) = dataset.sources
+        self.dataset, self.each = dataset, dataset.shapes[self.name]
+        self.dtype = np.dtype(dataset.dtypes[self.name])
+        self.shape: tuple[int, ...] = (len(self), *(self.each or ()))
 
     def __len__(self) -> int:
         return self.dataset.num_examples
 
     def __getitem__(self, request: Any) -> np.ndarray:
-        (images,) = self.dataset.get_data(request)
-        return reordered(images, self.order)
+        (data,) = self.dataset.get_data(request)
+        return data if self.each is not None else np.concatenate([example.ravel() for example in data])
+
+
+class StoredImages(StoredSource):
+    """The images of one source: what training needs of an array (n, c, h, w).
+
+    large: whether images need not be square (`channel_order`, whose errors are raised).
+    """
+
+    def __init__(self, dataset: H5PYDataset, large: bool = False):
+        super().__init__(dataset)
+        what = f"{dataset.path}, {', '.join(dataset.which_sets)}"
+        if self.each is None:
+            raise InputError(
+                f"{what}: each image has a shape of its own; make them alike: python -m dpm.datasets export, then "
+                "convert pictures --size"
+            )
+        self.order = channel_order(self.shape, what, dataset.axis_labels[self.name], large)
+        colours = () if len(self.shape) == 4 else (1,)
+        n, *rest = (self.shape[axis] for axis in self.order)
+        self.shape = (n, *colours, *rest)
+        self.ndim, self.size = len(self.shape), int(np.prod(self.shape))
+
+    def __getitem__(self, request: Any) -> np.ndarray:
+        return reordered(super().__getitem__(request), self.order)
 
 
 class PreparedImages:

@@ -7,14 +7,11 @@ processor time of itself and of the child that looks HDF5 files through, and the
 import contextlib
 import gzip
 import io
-import json
 import os
 import pickle
-import resource
 import struct
 import sys
 import tarfile
-import traceback
 import zipfile
 import zlib
 from pathlib import Path
@@ -23,10 +20,9 @@ import numpy as np
 from PIL import Image
 
 from dpm.datasets import H5PYDataset, arrays, cifar10, commands, folder, hdf5_probe, load, write_hdf5
-from dpm.errors import InputError
+from tests import readers
 from tests.pickles import BATCHES, LABELS, python2_pickle
 
-MEMORY = 500 << 20
 GOLDEN = Path(__file__).parents[1] / "golden" / "fuel"
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (30, 8, 8), np.uint8)
@@ -230,7 +226,7 @@ def routes(kind):
 
     def described(path):
         with contextlib.redirect_stdout(io.StringIO()):
-            commands.describe(path)
+            commands.describe(path, commands.opened(path))
         return []
 
     def opened(path):
@@ -274,24 +270,6 @@ def rows_of(array):
     return [np.ascontiguousarray(row).tobytes() for row in np.atleast_1d(array)]
 
 
-def memory(pid, what):
-    """Bytes that /proc says of a process; 0 if it is gone."""
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith(what):
-                return int(line.split()[1]) << 10
-    return 0
-
-
-def processor_seconds(child):
-    """Of this process, of its children that ended, and of the one that runs."""
-    times = os.times()
-    with contextlib.suppress(OSError):
-        fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
-        return sum(times[:4]) + sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
-    return sum(times[:4])
-
-
 class Reader:
     """Reads one file after another, each within the limit of memory, and says what came of it."""
 
@@ -323,24 +301,10 @@ class Reader:
         """The answer for one file."""
         path, child = Path(path), self.child() if kind.startswith("hdf5") else 0
         read = routes(kind)[route % len(routes(kind))]
-        for pid in filter(None, (os.getpid(), child)):
-            Path(f"/proc/{pid}/clear_refs").write_text("5")
-        before = {pid: memory(pid, "VmRSS") for pid in (os.getpid(), child)}
-        resource.setrlimit(resource.RLIMIT_AS, (memory(os.getpid(), "VmSize") + MEMORY, resource.RLIM_INFINITY))
-        start = processor_seconds(child)
-        answer = {"outcome": "read", "message": ""}
-        try:
-            found = read(path)
-        except InputError as error:
-            answer = {"outcome": "refused", "message": str(error)}
-        except BaseException:
-            answer = {"outcome": "traceback", "message": traceback.format_exc()}
-        seconds = processor_seconds(child) - start
-        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        taken = sum(max(0, memory(pid, "VmHWM") - rss) for pid, rss in before.items())
+        answer, found = readers.measured(child, lambda: read(path))
         if answer["outcome"] == "read" and (wrong := self.wrong(kind, path, found, exact)):
-            answer = {"outcome": "wrong", "message": wrong}
-        return answer | {"seconds": seconds, "megabytes": taken / (1 << 20)}
+            answer |= {"outcome": "wrong", "message": wrong}
+        return answer
 
     def wrong(self, kind, path, found, exact):
         """What cannot be right of the arrays; empty if all can."""
@@ -358,13 +322,5 @@ class Reader:
         return ""
 
 
-def serve(scratch):
-    """The process: requests from stdin, answers to stdout, a line of JSON each."""
-    reader = Reader(scratch)
-    print(flush=True)
-    for line in sys.stdin:
-        print(json.dumps(reader.read(**json.loads(line))), flush=True)
-
-
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    readers.serve(Reader(sys.argv[1]).read)

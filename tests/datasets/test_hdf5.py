@@ -12,26 +12,9 @@ import pytest
 
 from dpm.datasets import H5PYDataset
 from dpm.errors import InputError
+from tests.datasets.conftest import LABELS
 
 ROOT = Path(__file__).parents[2]
-LABELS = {"features": ("batch", "channel", "height", "width"), "targets": ("batch", "index")}
-
-
-@pytest.fixture
-def fuel(golden):
-    return golden / "fuel"
-
-
-@pytest.fixture
-def sets():
-    rng = np.random.default_rng(0)
-    return {
-        name: {
-            "features": rng.integers(0, 256, (n, 3, 8, 8), np.uint8),
-            "targets": rng.integers(0, 10, (n, 1), np.uint8),
-        }
-        for name, n in (("train", 50), ("test", 7))
-    }
 
 
 @pytest.mark.parametrize("in_memory", [True, False])

@@ -8,23 +8,6 @@ from dpm.datasets import H5PYDataset, write_hdf5
 from dpm.errors import InputError
 
 
-@pytest.fixture
-def fuel(golden):
-    return golden / "fuel"
-
-
-@pytest.fixture
-def sets():
-    rng = np.random.default_rng(0)
-    return {
-        name: {
-            "features": rng.integers(0, 256, (n, 3, 8, 8), np.uint8),
-            "targets": rng.integers(0, 10, (n, 1), np.uint8),
-        }
-        for name, n in (("train", 50), ("test", 7))
-    }
-
-
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_a_set_given_by_indices_comes_in_increasing_order_as_in_fuel(fuel, in_memory):
     path = fuel / "custom_indices.hdf5"

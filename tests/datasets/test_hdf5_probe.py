@@ -9,6 +9,7 @@ import pytest
 
 from dpm.datasets import H5PYDataset, hdf5_probe, write_hdf5
 from dpm.errors import InputError
+from tests.datasets.hostile import external_storage, virtual
 
 
 @pytest.fixture
@@ -40,18 +41,6 @@ def external_link(file):
 
 def soft_link(file):
     file["elsewhere"] = h5py.SoftLink("/features")
-
-
-def external_storage(file):
-    del file["features"]
-    file.create_dataset("features", (30, 1, 8, 8), np.uint8, external=[("/etc/passwd", 0, 1920)])
-
-
-def virtual(file):
-    layout = h5py.VirtualLayout((30, 1, 8, 8), np.uint8)
-    layout[:] = h5py.VirtualSource("other.hdf5", "features", (30, 1, 8, 8))
-    del file["features"]
-    file.create_virtual_dataset("features", layout)
 
 
 def half_written(file):

@@ -8,25 +8,7 @@ import pytest
 
 from dpm.datasets import H5PYDataset, hdf5_writing, write_hdf5
 from dpm.errors import InputError
-
-LABELS = {"features": ("batch", "channel", "height", "width"), "targets": ("batch", "index")}
-
-
-@pytest.fixture
-def fuel(golden):
-    return golden / "fuel"
-
-
-@pytest.fixture
-def sets():
-    rng = np.random.default_rng(0)
-    return {
-        name: {
-            "features": rng.integers(0, 256, (n, 3, 8, 8), np.uint8),
-            "targets": rng.integers(0, 10, (n, 1), np.uint8),
-        }
-        for name, n in (("train", 50), ("test", 7))
-    }
+from tests.datasets.conftest import LABELS
 
 
 def test_what_is_written_is_read_back(tmp_path, sets):

@@ -3,58 +3,38 @@
 Each file ends in one line that names it or in data, within 2 s of processor time and 500 MB, and nothing is written.
 """
 
-import json
 import os
 import pickle
-import select
 import subprocess
 import sys
-from collections import defaultdict
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from tests.datasets import hostile, mutants
 from tests.datasets.hostile import HANDMADE
 from tests.datasets.mutants import PIXELS, idx
+from tests.readers import ROOT, ReaderProcess, excesses
 
-ROOT = Path(__file__).parents[2]
-SECONDS, MEGABYTES = 2, 500
 SHARE, ALL = 25, 500
-#: Wall time after which a process that does not answer is taken for hung; the machine may be busy.
-PATIENCE = 120
 KINDS = (
     "idx", "idx.gz", "cifar.bin", "cifar.py", "cifar.bin.tar.gz", "cifar.py.tar.gz", "hdf5", "hdf5.ours", "npz", "npy",
     "png", "jpeg",
 )  # fmt: skip
 
 
-class Scratch:
-    """A tree in which all happens, the process that reads, and what it has said."""
+class Scratch(ReaderProcess):
+    """A tree in which all happens, and the process that reads."""
 
     def __init__(self, root):
         self.root, self.place = root, root / "in"
         for name in ("home", "tmp", "cwd", "own", "in"):
             (root / name).mkdir()
-        self.environment = os.environ | {
+        environment = os.environ | {
             "HOME": str(root / "home"), "TMPDIR": str(root / "tmp"), "PYTHONPATH": str(ROOT), "FUEL_DATA_PATH": "",
             "OPENBLAS_NUM_THREADS": "1",
         }  # fmt: skip
-        self.process, self.table = None, defaultdict(list)
-
-    def start(self):
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "tests.datasets.mutants", str(self.root / "own")],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.environment, cwd=self.root / "cwd",
-        )  # fmt: skip
-        assert self.process.stdout.readline() == "\n", "the process that reads could not start"
-
-    def end(self):
-        if self.process is not None:
-            self.process.kill()
-            self.process.communicate()
-        self.process = None
+        super().__init__(["tests.datasets.mutants", str(root / "own")], environment, root / "cwd")
 
     def listing(self):
         """All but the mutant itself and the reader's own files: what nobody may write to."""
@@ -71,26 +51,17 @@ class Scratch:
 
     def read(self, kind, path, route=0, exact=False):
         """The answer for one file, having checked all that holds for each."""
-        if self.process is None:
-            self.start()
         contents = sorted(self.place.rglob("*"))
-        request = {"kind": kind, "path": str(path), "route": route, "exact": bool(exact)}
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        ready = select.select([self.process.stdout], [], [], PATIENCE)[0]
-        line = self.process.stdout.readline() if ready else ""
-        if not line:
-            self.end()
-            return {"problem": "the process died" if ready else "the process hangs"}
-        answer = json.loads(line)
+        answer = self.ask(kind=kind, path=str(path), route=route, exact=bool(exact))
+        if "problem" in answer:
+            return answer
         message = answer["message"]
         problems = [
             answer["outcome"] not in ("read", "refused") and f"{answer['outcome']}: {message}",
             answer["outcome"] == "refused"
             and (len(message.splitlines()) != 1 or len(message) > 1000 or path.name not in message)
             and f"not one short line that names the file: {message[:2000]!r}",
-            answer["seconds"] > SECONDS and f"took {answer['seconds']:.2f} s",
-            answer["megabytes"] > MEGABYTES and f"took {answer['megabytes']:.0f} MB",
+            *excesses(answer),
             sorted(self.place.rglob("*")) != contents and "wrote beside the file",
         ]
         return answer | {"problem": "; ".join(filter(None, problems))}
