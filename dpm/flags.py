@@ -208,6 +208,25 @@ def with_optimizer(flags, given, default):
     return flags | {"optimizer": name}
 
 
+def check_saved(flags, path):
+    """Raise InputError, naming the checkpoint, unless a command line could have given the flags that it holds."""
+    kinds = {int: int, float: int | float, str: str, switch: bool, literal_arguments: dict}
+    known = {flag.key: flag for flag in TRAIN_FLAGS}
+    for key, value in flags.items():
+        flag = known.get(key)
+        fits = flag is not None and (
+            isinstance(value, kinds[flag.kind]) and (type(value) is bool) == (flag.kind is switch)
+            if value is not None
+            else flag.default is None
+        )
+        if not fits:
+            raise InputError(f"checkpoint {path}: its flag {key!r} is {value!r}, which train.py does not write")
+    try:
+        check_numbers({key: value for key, value in flags.items() if value is not None})
+    except InputError as error:
+        raise InputError(f"checkpoint {path}: {error}") from None
+
+
 def check_numbers(given):
     """Raise InputError for a number on the command line that no run takes, be it new or resumed."""
     for name in ("batch_size", "ext_every_n", "epochs", "crop", "keep", "max_skipped"):

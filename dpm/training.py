@@ -20,9 +20,9 @@ from dpm.errors import InputError
 from dpm.experiments import EXACT, EXPERIMENTS, FACES, RELEASED
 from dpm.extensions import standard_extensions
 from dpm.files import replacing
-from dpm.flags import FROZEN, TRAIN_FLAGS, resolved, with_optimizer
+from dpm.flags import FROZEN, TRAIN_FLAGS, check_saved, resolved, with_optimizer
 from dpm.likelihood import picture_costs
-from dpm.main_loop import MainLoop
+from dpm.main_loop import MainLoop, TrainingState
 from dpm.model import DiffusionModel, known_names
 from dpm.objective import CompiledModel
 from dpm.optimizers import LBFGS, SFO, Adam, RMSProp
@@ -166,7 +166,11 @@ def toy_flags(toy, given):
 
 
 def resumed_flags(given, config):
-    """(all flags, face) of a run that goes on: the saved ones, and those that may change as given."""
+    """(all flags, face) of a run that goes on: the saved ones, and those that may change as given.
+
+    config: of the checkpoint given["resume_file"]. Raises InputError for a contradiction, or where it was made by hand.
+    """
+    check_saved(config["flags"], given["resume_file"])
     # A run from before a flag was there has its default.
     flags = {flag.key: flag.default for flag in TRAIN_FLAGS} | config["flags"]
     for flag in TRAIN_FLAGS:
@@ -179,7 +183,10 @@ def resumed_flags(given, config):
             )
         flags[flag.key] = given[flag.key]
     flags["resume_file"] = given["resume_file"]
-    return flags, FACES[config["face"]]
+    face = config["face"]
+    if not isinstance(face, str) or face not in FACES:
+        raise InputError(f"checkpoint {given['resume_file']}: its face is {face!r}; accepted: {', '.join(FACES)}")
+    return flags, FACES[face]
 
 
 def checked_output(flags):
@@ -276,8 +283,11 @@ def restore(loop, meta, arrays):
     """Put a loop where the checkpoint was. Raises InputError where that is of another model."""
     parameters, optimizer = checkpoint.split(arrays)
     theta = loop.compiled.layout.flatten(parameters, loop.theta.dtype)
+    kinds = {name: type(value) for name, value in vars(TrainingState()).items()}
     for name, value in meta["state"].items():
-        setattr(loop.state, name, value)
+        if not isinstance(value, kinds.get(name, ())):
+            raise InputError(f"checkpoint {meta.path}: its state {name!r} is {value!r}, which train.py does not write")
+    loop.state = TrainingState(**meta["state"])
     loop.load(theta, optimizer)
 
 

@@ -1,11 +1,13 @@
 """The flags: what their texts become, how they go together, and that nothing of them is run."""
 
+import re
+
 import pytest
 
 from dpm.cli import sample_main, sample_parser, train_main, train_parser
 from dpm.errors import InputError
 from dpm.experiments import EXPERIMENTS
-from dpm.flags import TRAIN_FLAGS, literal_arguments, resolved, switch
+from dpm.flags import TRAIN_FLAGS, check_saved, literal_arguments, resolved, switch
 
 EXECUTABLE = (
     "n=__import__('os').system('touch {path}')",
@@ -75,3 +77,26 @@ def test_both_spellings_of_each_flag_are_accepted():
             assert vars(train_parser().parse_args([f"--{name}", text])) == {flag.key: flag.kind(text)}
     for name in ("--output-dir", "--output_dir"):
         assert sample_parser().parse_args(["x", name, "y"]).output_dir == "y"
+
+
+@pytest.mark.parametrize(
+    ("saved", "words"),
+    [
+        ({"lr": "fast"}, "its flag 'lr' is 'fast'"),
+        ({"lr": None}, "its flag 'lr' is None"),
+        ({"seed": True}, "its flag 'seed' is True"),
+        ({"quiet": 1}, "its flag 'quiet' is 1"),
+        ({"model_args": "n_scales=3"}, "its flag 'model_args' is 'n_scales=3'"),
+        ({"__class__": 3}, "its flag '__class__' is 3"),
+        ({"batch_size": 0}, "--batch-size: 0 is not accepted"),
+        ({"lr": float("inf")}, "--lr: inf is not accepted"),
+    ],
+)
+def test_flags_of_a_made_checkpoint_are_looked_at_as_those_of_the_command_line_are(saved, words):
+    with pytest.raises(InputError, match=re.escape("checkpoint x.h5: " + words)):
+        check_saved(saved, "x.h5")
+
+
+@pytest.mark.parametrize("given", [{}, {"experiment": "cifar10"}, {"n_subfunctions": 3, "lr": 1, "crop": 8}])
+def test_flags_of_every_run_are_accepted_when_it_goes_on(given):
+    check_saved(resolved(given, EXPERIMENTS.get(given.get("experiment")), 100), "x.h5")

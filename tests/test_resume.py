@@ -196,3 +196,25 @@ def test_the_state_of_a_stopped_epoch_is_kept(train, resume):
     resume(folder, stop=Stop(6))
     state = checkpoint.load(folder / "checkpoint.h5")[0]["state"]
     assert (state["weight_sum"], state["cost_sum"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "words"),
+    [
+        ("config", "face", "sideways", "its face is 'sideways'; accepted: exact, released"),
+        ("config", "face", ["exact"], "its face is ['exact']; accepted: exact, released"),
+        ("flags", "lr", "fast", "its flag 'lr' is 'fast'"),
+        ("state", "epoch_cost", 1.0, "its state 'epoch_cost' is 1.0"),
+        ("state", "step", 1.5, "its state 'step' is 1.5"),
+    ],
+)
+def test_a_run_whose_checkpoint_was_made_by_hand_is_refused(train, resume, capsys, part, key, value, words):
+    """Its checksums agree, but train.py writes no such thing."""
+    folder = train(stop=Stop(2))
+    meta, arrays = checkpoint.load(folder / "checkpoint.h5")
+    meta = json.loads(json.dumps(meta))
+    {"config": meta["config"], "flags": meta["config"]["flags"], "state": meta["state"]}[part][key] = value
+    checkpoint.save(folder / "checkpoint.h5", meta, arrays)
+    capsys.readouterr()
+    assert resume(folder) == 2
+    assert f"checkpoint {folder / 'checkpoint.h5'}: {words}" in capsys.readouterr().err
