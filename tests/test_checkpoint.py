@@ -1,57 +1,19 @@
 """Checkpoints: exact, checked before they are believed, and never half written."""
 
-import itertools
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import h5py
 import numpy as np
 import pytest
 
 from dpm import checkpoint
-from dpm.backend import Engine
-from dpm.cli import sample_main, train_main
 from dpm.errors import InputError
 from dpm.main_loop import TrainingState
-from dpm.model import DiffusionModel
-from dpm.objective import CompiledModel
-from tests.graphs import TINY
-
-META = {"config": {"flags": {"lr": 1e-3, "text": "µ \n"}, "rows": [1, 2.5, None, True]}, "model": {}, "state": {}}
-
-
-def arrays(seed=0):
-    rng = np.random.default_rng(seed)
-    return {
-        "/optimizer/mean_square": rng.random(50).astype(np.float32),
-        "/optimizer/skipped_steps": np.array(3),
-        "/parameters/diffusionmodel/MLP dense lower/linear_0.W": rng.standard_normal((3, 4)).astype(np.float32),
-        "/parameters/diffusionmodel/MLP dense lower/linear_0.b": np.array([np.nan, np.inf, -0.0, 5e-324]),
-        "/parameters/diffusionmodel/empty": np.empty((0, 2)),
-    }
+from tests.checkpoints import META, arrays, equal, unseal
 
 
 @pytest.fixture
 def path(tmp_path):
     checkpoint.save(tmp_path / "checkpoint.h5", META, arrays())
     return tmp_path / "checkpoint.h5"
-
-
-def equal(loaded, meta, expected):
-    """Whether meta and arrays are the same, bit for bit, in type and in order."""
-    if loaded[0] != meta or list(loaded[1]) != list(expected):
-        return False
-    pairs = [(loaded[1][name], np.asarray(expected[name])) for name in expected]
-    return all((a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes()) for a, b in pairs)
-
-
-def unseal(path):
-    """Take the line away that guards the whole file, so that the checks behind it are seen."""
-    with open(path, "r+b") as stream:
-        stream.write(bytes(checkpoint.USER_BLOCK))
 
 
 def test_round_trip(path):
@@ -215,89 +177,6 @@ def test_what_no_checkpoint_has_is_refused(path, tmp_path, kind, words):
         checkpoint.load(path)
 
 
-# ------------------------------------------------------------------ writing
-
-
-@pytest.mark.parametrize("where", ["fsync", "replace", "write"])
-def test_a_failed_save_leaves_the_old_file_and_nothing_else(path, monkeypatch, where):
-    def full(*arguments, **more):
-        raise OSError(28, "No space left on device")
-
-    if where == "write":
-        monkeypatch.setattr(h5py.Group, "create_dataset", full)
-    else:
-        monkeypatch.setattr(os, where, full)
-    with pytest.raises(OSError, match="No space left"):
-        checkpoint.save(path, {"state": 2}, arrays(seed=1))
-    monkeypatch.undo()
-    assert list(path.parent.iterdir()) == [path]
-    assert equal(checkpoint.load(path), META, arrays())
-
-
-def test_the_file_is_on_the_disk_before_it_takes_the_place(path, monkeypatch):
-    order = []
-    for name in ("fsync", "replace"):
-        real = getattr(os, name)
-        monkeypatch.setattr(os, name, lambda *a, name=name, real=real: (order.append(name), real(*a))[1])
-    checkpoint.save(path, META, arrays())
-    assert order[:2] == ["fsync", "replace"]
-
-
-WRITER = """
-import os, signal, sys, time
-import numpy as np
-from dpm import checkpoint
-
-path = sys.argv[1]
-for number, seconds in enumerate(map(float, sys.argv[2:])):
-    receive, send = os.pipe()
-    child = os.fork()
-    if not child:
-        for n in range(10**9):
-            checkpoint.save(path, {"n": n}, {"/parameters/a": np.full(30_000, n)})
-            os.write(send, n.to_bytes(4, "little"))
-    done = os.read(receive, 4)  # one file is there
-    time.sleep(seconds)
-    if number % 2:  # at an instant of writing, which is the lesser part of a save
-        before = set(os.listdir(os.path.dirname(path)))
-        while set(os.listdir(os.path.dirname(path))) <= before:
-            pass
-        time.sleep(seconds / 100)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    os.close(send)
-    while last := os.read(receive, 4):
-        done = last
-    os.close(receive)
-    meta, arrays = checkpoint.load(path)
-    assert meta["n"] >= int.from_bytes(done, "little"), (meta, done)
-    assert (arrays["/parameters/a"] == meta["n"]).all()
-    left = len(os.listdir(os.path.dirname(path))) - 1
-    assert left <= 1, "what the writer before left was removed"
-    print(left)
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("number", [40, pytest.param(200, marks=pytest.mark.slow)])
-def test_whenever_the_writer_is_killed_the_newest_file_loads(tmp_path, number):
-    """Writers in a tight loop, each killed at another moment: the last file that was told done, or a newer one.
-
-    What a killed writer left half written is gone after the next one has saved.
-    """
-    path = tmp_path / "checkpoint.h5"
-    moments = np.random.default_rng(0).uniform(0, 0.06, number)
-    command = [sys.executable, "-c", WRITER, str(path), *map(str, moments)]
-    root = Path(__file__).parent.parent
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    left = done.stdout.split()
-    assert len(left) == number
-    assert left.count("1") > number / 4, "many were killed while they wrote"
-    checkpoint.save(path, META, arrays())
-    assert list(tmp_path.iterdir()) == [path]
-
-
 # ------------------------------------------------------------------ what is checked
 
 
@@ -388,30 +267,6 @@ def test_as_many_arrays_as_are_accepted_load(tmp_path):
     assert equal(checkpoint.load(tmp_path / "x.h5"), {}, many)
 
 
-@pytest.fixture
-def usual_depth():
-    """A function that sets Python's own limit on recursion, which PyTensor raises, until the test ends."""
-    limit = sys.getrecursionlimit()
-    yield lambda: sys.setrecursionlimit(1000)
-    sys.setrecursionlimit(limit)
-
-
-def test_a_deep_model_is_saved_at_the_usual_depth_of_calls(tmp_path, usual_depth):
-    """60 layers of convolutions; the 2015 code had to raise Python's limit on recursion for its pickles."""
-    engine = Engine("auto", "float32")
-    with engine:
-        model = DiffusionModel(**TINY | {"n_layers_conv": 60, "n_hidden_conv": 2}, trajectory_length=8)
-        layout = CompiledModel(model, engine).layout
-    theta = np.random.default_rng(0).standard_normal(layout.size).astype("float32")
-    saved = {f"/parameters{name}": value for name, value in layout.split(theta).items()}
-    assert len(saved) > 120
-    usual_depth()
-    checkpoint.save(tmp_path / "x.h5", {"model": model.arguments}, saved)
-    meta, found = checkpoint.load(tmp_path / "x.h5")
-    assert meta["model"]["n_layers_conv"] == 60
-    np.testing.assert_array_equal(layout.flatten(checkpoint.split(found)[0], "float32"), theta)
-
-
 @pytest.mark.parametrize(
     ("part", "value", "words"),
     [
@@ -446,99 +301,3 @@ def test_what_a_run_lacks_is_named_when_it_is_asked_for(path):
     with pytest.raises(InputError, match=f"checkpoint {path}: holds no data"):
         meta["config"]["data"]
     assert meta["config"].get("data") is None
-
-
-# ------------------------------------------------------------------ files of old
-
-GOLDEN = Path(__file__).parent / "golden_checkpoint"
-VERSIONS = pytest.mark.parametrize("version", [1, 2])
-TOP = "/parameters/diffusionmodel/mlp_conv_dense/MLP dense upper"
-
-
-@VERSIONS
-def test_a_file_of_old_has_the_numbers_it_was_written_with(version):
-    """Two files of one run of two epochs, each with the program of its format version."""
-    meta, found, facts = checkpoint.load_with_facts(GOLDEN / f"version{version}.h5")
-    assert facts == {"format_version": version, "sealed": True}
-    assert {name: len(meta[name]) for name in meta} == {"config": 6, "model": 20, "state": 9}
-    assert meta["config"]["flags"]["optimizer"] == "rmsprop"
-    assert meta["config"]["data"]["hash"] == "251ea12671d3b8cd-13bc43593b8f21b2"
-    scaling = {name: meta["config"]["data"][name] for name in ("scale", "shift")}
-    assert scaling == {"scale": 3.4010568262049103, "shift": -1.6927621447290429}
-    assert (meta["model"]["trajectory_length"], meta["model"]["uniform_noise"]) == (10, 0.013337477749823178)
-    assert (meta["state"]["step"], meta["state"]["weight_sum"]) == (6, 0.0)
-    assert [row["test_K"] for row in meta["state"]["rows"]] == [-1.914642561398641, -1.9082758172733791]
-    assert {array.dtype.str for array in found.values()} == {"<f4", "<i8"}
-    assert len(found) == 10
-    assert sum(array.size for array in found.values()) == 17139
-    np.testing.assert_array_equal(
-        found[f"{TOP}/linear_1.W"],
-        np.array(
-            [
-                [0.7674441337585449, -0.3768170475959778, 0.06593939661979675, -0.5131707787513733],
-                [-0.3843442499637604, -0.5546051263809204, 0.7184283137321472, -0.037674810737371445],
-                [-0.49795961380004883, -0.38422930240631104, -0.587778627872467, -0.5257517695426941],
-            ],
-            "f4",
-        ),
-    )
-    assert found["/optimizer/skipped_steps"] == 0
-    assert found["/optimizer/mean_square"].sum(dtype=np.float64) == 0.1954455340351493
-
-
-@VERSIONS
-def test_a_run_of_old_goes_on(version, tmp_path, data, quick_runs):
-    """The third epoch is, up to rounding, the one that followed when the file was written."""
-    path = tmp_path / "checkpoint.h5"
-    shutil.copy(GOLDEN / f"version{version}.h5", path)
-    before = checkpoint.load(path)[0]["state"]["rows"]
-    assert train_main(["--resume-file", str(path), "--epochs", "3", "--data-path", str(data)]) == 0
-    meta, _, facts = checkpoint.load_with_facts(path)
-    assert facts["format_version"] == checkpoint.FORMAT_VERSION
-    assert meta["state"]["step"] == 9
-    assert meta["state"]["rows"][:2] == before
-    assert meta["state"]["rows"][2]["test_K"] == pytest.approx(-1.904178334338785, abs=1e-4)
-
-
-@VERSIONS
-def test_a_model_of_old_draws_the_samples_it_drew(version, tmp_path, quick_runs):
-    given = [str(GOLDEN / f"version{version}.h5"), "--n", "3", "--output-dir", str(tmp_path), "--quiet"]
-    assert sample_main(given) == 0
-    X = np.load(tmp_path / "samples.npz")["X"]
-    assert X.shape == (3, 1, 8, 8)
-    np.testing.assert_allclose(X.mean(axis=(1, 2, 3)), [0.48237897, 0.37728858, 0.5180652], atol=1e-3)
-
-
-def test_version_1_without_its_seal_is_refused(tmp_path):
-    """Nothing else in it tells that an array was renamed."""
-    shutil.copy(GOLDEN / "version1.h5", tmp_path / "x.h5")
-    with h5py.File(tmp_path / "x.h5", "r+") as file:
-        file.move("optimizer/mean_square", "optimizer/square")
-    unseal(tmp_path / "x.h5")
-    with pytest.raises(InputError, match="the checksum of all of it, is gone"):
-        checkpoint.load(tmp_path / "x.h5")
-
-
-# ------------------------------------------------------------------ float types
-
-
-def test_parameters_of_one_float_type_load_into_a_model_of_the_other(tmp_path):
-    """float32 to float64 and back is exact; float64 to float32 rounds once."""
-    thetas = {}
-    for dtype in ("float32", "float64"):
-        engine = Engine("auto", dtype)
-        with engine:
-            layout = CompiledModel(DiffusionModel(**TINY, trajectory_length=8), engine).layout
-        start = np.random.default_rng(0).standard_normal(layout.size).astype(dtype)
-        thetas[dtype] = (layout, start)
-    for first, second in itertools.permutations(thetas):
-        layout, theta = thetas[first]
-        saved = {f"/parameters{name}": value for name, value in layout.split(theta).items()}
-        checkpoint.save(tmp_path / "x.h5", {}, saved)
-        values = checkpoint.split(checkpoint.load(tmp_path / "x.h5")[1])[0]
-        assert all(value.dtype == first for value in values.values())
-        other = thetas[second][0].flatten(values, second)
-        assert other.dtype == second
-        np.testing.assert_array_equal(other, theta.astype(second))
-        if first == "float32":
-            np.testing.assert_array_equal(other.astype(first), theta)
