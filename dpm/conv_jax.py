@@ -1,7 +1,7 @@
 """How JAX computes the convolution of dpm.conv; imported when the JAX engine is chosen.
 
 XLA's own convolution is used, but its weight gradient is slow on a CPU (docs/results): there it is a loop over a few
-pictures at a time, whose patches stay in the cache, and each turn is one matrix product.
+pictures at a time, which stay in the cache, and each turn is one matrix product.
 """
 
 import jax
@@ -11,7 +11,7 @@ from pytensor.link.jax.dispatch import jax_funcify
 
 from dpm.conv import SameConv, WeightGrad
 
-PICTURES_A_TURN = 4
+PIXELS_A_TURN = 8 * 28 * 28
 
 
 @jax_funcify.register(SameConv)
@@ -21,7 +21,7 @@ def jax_funcify_same_conv(op, node=None, **kwargs):
 
 @jax_funcify.register(WeightGrad)
 def jax_funcify_weight_grad(op, node=None, **kwargs):
-    function = weight_grad_by_patches if jax.default_backend() == "cpu" else weight_grad_by_xla
+    function = weight_grad_by_taps if jax.default_backend() == "cpu" else weight_grad_by_xla
     return lambda x, g: function(x, g, op.kernel_size)
 
 
@@ -37,30 +37,37 @@ def weight_grad_by_xla(x, g, k):
     return jax.linear_transpose(lambda w: conv_by_xla(x, w), weights)(g)[0]
 
 
-def weight_grad_by_patches(x, g, k):
-    """The gradient of same_conv by its weights, summed over a few pictures at a time."""
-    filters, channels = g.shape[3], x.shape[3]
+def weight_grad_by_taps(x, g, k):
+    """The gradient of same_conv by its weights, summed over a few pictures at a time.
 
-    def add_pictures(total, pictures_and_g):
-        pictures, g_turn = pictures_and_g
-        return total + _patches(pictures, k).T @ g_turn.reshape(-1, filters), None
+    The columns' taps are taken of x and the rows' of g, so that one matrix product of k channels by k filters has all
+    k x k of them, from 2 k copies of pictures where patches take k k.
+    """
+    channels, filters = x.shape[3], g.shape[3]
 
-    zero = jnp.zeros((k * k * channels, filters), dtype=x.dtype)
+    def add_pictures(total, pictures):
+        x_turn, g_turn = pictures
+        columns = _taps(x_turn, k, axis=2).reshape(-1, k * channels)
+        rows = _taps(g_turn, k, axis=1).reshape(-1, k * filters)
+        return total + columns.T @ rows, None
+
+    zero = jnp.zeros((k * channels, k * filters), dtype=x.dtype)
     total, _ = lax.scan(add_pictures, zero, (_turns(x), _turns(g)))
-    return total.reshape(k, k, channels, filters)[::-1, ::-1].transpose(3, 2, 0, 1)
+    # [j, c, i, f]: x was moved by the column tap j, g against it by the row tap i, so i alone runs the other way.
+    return total.reshape(k, channels, k, filters)[::-1].transpose(3, 1, 2, 0)
 
 
 def _turns(x):
     """(n, h, w, c) as (turns, pictures a turn, h, w, c)."""
-    n = x.shape[0]
-    pictures = next(d for d in range(min(PICTURES_A_TURN, n), 0, -1) if n % d == 0)
+    n, height, width, _ = x.shape
+    most = max(1, min(n, PIXELS_A_TURN // (height * width)))
+    pictures = next(d for d in range(most, 0, -1) if n % d == 0)
     return x.reshape(n // pictures, pictures, *x.shape[1:])
 
 
-def _patches(pictures, k):
-    """The k x k neighbourhood of each pixel, with zeros outside: (pixels, k k channels)."""
-    _, height, width, channels = pictures.shape
-    border = (k // 2, k // 2)
-    padded = jnp.pad(pictures, ((0, 0), border, border, (0, 0)))
-    taps = [padded[:, i : i + height, j : j + width, :] for i in range(k) for j in range(k)]
-    return jnp.concatenate(taps, axis=-1).reshape(-1, k * k * channels)
+def _taps(pictures, k, axis):
+    """Each pixel's k neighbours along an axis, with zeros outside: (n, h, w, k channels)."""
+    length = pictures.shape[axis]
+    border = [(k // 2, k // 2) if a == axis else (0, 0) for a in range(4)]
+    padded = jnp.pad(pictures, border)
+    return jnp.concatenate([lax.slice_in_dim(padded, i, i + length, axis=axis) for i in range(k)], axis=-1)

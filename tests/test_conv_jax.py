@@ -17,14 +17,16 @@ def test_both_weight_gradients_of_jax_are_one_function(shape):
     k = shape[-1]
     np.testing.assert_allclose(conv_jax.conv_by_xla(x, weights), scipy_same(x, weights), rtol=2e-5, atol=2e-4)
     np.testing.assert_allclose(
-        conv_jax.weight_grad_by_xla(x, g, k), conv_jax.weight_grad_by_patches(x, g, k), rtol=2e-5, atol=2e-4
+        conv_jax.weight_grad_by_xla(x, g, k), conv_jax.weight_grad_by_taps(x, g, k), rtol=2e-5, atol=2e-4
     )
 
 
-@pytest.mark.parametrize("n", [1, 3, 4, 5, 8, 12])
-def test_the_pictures_of_a_batch_are_cut_into_equal_turns(n):
-    """No turn is partial: the pictures a turn divide their number, four at most."""
-    x = np.arange(n * 6.0).reshape(n, 1, 2, 3)
+@pytest.mark.parametrize(
+    ("n", "side", "most"), [(1, 28, 1), (7, 28, 7), (12, 28, 6), (32, 28, 8), (3, 14, 3), (2, 99, 1)]
+)
+def test_the_pictures_of_a_batch_are_cut_into_equal_turns(n, side, most):
+    """No turn is partial: the pictures a turn divide their number; at most 8 of 28 x 28, or one that is larger."""
+    x = np.arange(n * side * side * 2.0).reshape(n, side, side, 2)
     turns = conv_jax._turns(x)
-    assert turns.shape[1] <= conv_jax.PICTURES_A_TURN
+    assert turns.shape[1] == most
     np.testing.assert_array_equal(turns.reshape(x.shape), x)
