@@ -4,9 +4,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pytensor
+import pytensor.tensor as pt
 
 from dpm.errors import InputError
 from dpm.schedule import signal_shares
+
+STEPS_A_CALL = 50
+NUMBERS_A_CALL = 2_000_000  # of noise, and as many of states: 8 MB each in float32
 
 
 def diffusion_step(model, Xmid, t, noise, known, observed, precision):
@@ -20,6 +25,33 @@ def diffusion_step(model, Xmid, t, noise, known, observed, precision):
     p = model.kernel.multiply(p, observed, model.by_example(precision))
     p = model.kernel.condition(p, known, observed)
     return model.kernel.sample(p, noise)
+
+
+def steps_a_call(steps, numbers):
+    """How many reverse steps to compute in one call: calls are equally long, and as few as hold `numbers` a step."""
+    most = max(1, min(STEPS_A_CALL, NUMBERS_A_CALL // max(1, numbers)))
+    return math.ceil(steps / math.ceil(steps / most))
+
+
+def reverse_steps(compiled, n_samples, steps):
+    """(theta, x_t, known, observed, precision, times, noise) -> the states after each of `steps` reverse steps.
+
+    times: (steps, n); noise and states: (steps, n, c, h, w); the others as in diffusion_step. One compiled loop, so
+    that neither Python nor the parameters' way into the engine is paid for at each step.
+    """
+    model, dtype = compiled.model, compiled.engine.dtype
+    times = pt.tensor("times", dtype=dtype, shape=(steps, n_samples))
+    noise = pt.tensor("noise", dtype=dtype, shape=(steps, n_samples, *model.picture_shape))
+
+    def step(t, N, X, *constraints):
+        return diffusion_step(model, X, t, N, *constraints)
+
+    def loop(X, *constraints):
+        return pytensor.scan(
+            step, sequences=[times, noise], outputs_info=[X], non_sequences=constraints, return_updates=False
+        )
+
+    return compiled.get(f"reverse, {steps} steps", n_samples, "XKOw", loop, [times, noise])
 
 
 def generate_inpaint_mask(n_samples, n_colors, spatial_width):
@@ -83,7 +115,6 @@ def generate_samples(compiled, theta, n_samples, noise, posterior=None, callback
     """
     model, engine = compiled.model, compiled.engine
     shape = (n_samples, *model.picture_shape)
-    step = compiled.get("reverse", n_samples, "XtNKOw", lambda *inputs: diffusion_step(model, *inputs))
     if posterior is None:
         posterior = Posterior(np.zeros(shape))
     constraints = [engine.asarray(a) for a in posterior.constraints(shape)]
@@ -95,11 +126,19 @@ def generate_samples(compiled, theta, n_samples, noise, posterior=None, callback
     X = engine.asarray(posterior.start(draw_prior))
     notify = callback or (lambda t, X: None)
     notify(model.trajectory_length, X)
-    for t in range(model.trajectory_length, 1, -1):
-        times = np.full(n_samples, t, dtype=engine.dtype)
-        X = step(theta, X, times, engine.asarray(noise(shape)), *constraints)
-        if t > 2:
-            notify(t - 1, X)
+    times = np.arange(model.trajectory_length, 1, -1)
+    steps = steps_a_call(len(times), X.size)
+    reverse = reverse_steps(compiled, n_samples, steps)
+    for start in range(0, len(times), steps):
+        t = times[start : start + steps]
+        draws = np.zeros((steps, *shape), engine.dtype)  # the last call may have steps to spare, at t = 2 without noise
+        for draw, _ in zip(draws, t, strict=False):
+            draw[...] = noise(shape)
+        padded = np.pad(t, (0, steps - len(t)), constant_values=2)
+        states = reverse(theta, X, *constraints, engine.asarray(np.repeat(padded[:, None], n_samples, 1)), draws)
+        for time, X in zip(t, map(np.copy, states), strict=False):  # a view would keep all states
+            if time > 2:
+                notify(int(time) - 1, X)
     notify(0, X)
     return X
 
