@@ -37,6 +37,7 @@ class Line(NamedTuple):
     K_minus_L_null: float | None
     unit: str
     note: str
+    published: bool = False
 
     @property
     def L_null(self):
@@ -51,7 +52,7 @@ def compared(runs):
         published = TABLE_1.get(key)
         if published:
             values = published.K, None, published.K_minus_L_null, published.unit
-            lines.append(Line("paper, Table 1", published.name, *values, "as printed; the hold-out set of 2015"))
+            lines.append(Line("paper, Table 1", published.name, *values, "as printed; the hold-out set of 2015", True))
         note = "" if published else MNIST if key == "MNIST" else ABSENT
         lines += [line(run, note) for run, of in zip(runs, keys, strict=True) if of == key]
     return lines
