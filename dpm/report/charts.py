@@ -3,6 +3,7 @@
 import math
 
 from bokeh.embed import json_item
+from bokeh.layouts import column
 from bokeh.models import BoxZoomTool, ColumnDataSource, HoverTool, PanTool, ResetTool, SaveTool, WheelZoomTool, Whisker
 from bokeh.plotting import figure
 
@@ -21,7 +22,7 @@ assert len(COLOURS) == MOST_RUNS
 
 
 def curves(runs, numbers):
-    """[(title, chart as JSON)] of the logs of runs that have one unit: K - L_null, and the learning rate if any.
+    """(title, chart as JSON) of the logs of runs that have one unit: K - L_null, and the learning rate if any.
 
     numbers: of the runs on the page, which are part of the names of their sources: log0, log1, ...
     """
@@ -30,13 +31,15 @@ def curves(runs, numbers):
     rate = _figure("learning rate", "epoch", height=200, x_range=bound.x_range, y_axis_type="log")
     some_rate = False
     for run, number, source in zip(runs, numbers, sources, strict=True):
-        for column, (label, dash) in STYLES.items():
-            if column in BOUND or any(column in row for row in run.rows):
-                _line(bound, source, column, f"{run.name}, {label}", COLOURS[number], dash, len(run.rows))
+        for name, (label, dash) in STYLES.items():
+            if name in BOUND or any(name in row for row in run.rows):
+                _line(bound, source, name, f"{run.name}, {label}", COLOURS[number], dash, len(run.rows))
         some_rate |= any(value and value > 0 for value in source.data["learning_rate"])
         _line(rate, source, "learning_rate", run.name, COLOURS[number], "solid", len(run.rows))
-    charts = [(f"K - L_null, {runs[0].unit}", bound), ("Learning rate", rate)]
-    return [(title, json_item(chart)) for title, chart in charts[: 1 + some_rate]]
+    title = f"K - L_null, {runs[0].unit}"
+    if not some_rate:
+        return title, json_item(bound)
+    return f"{title}, and learning rate", json_item(column([bound, rate], sizing_mode="stretch_width"))
 
 
 def divergence_chart(found, runs, numbers):
@@ -72,11 +75,11 @@ def _figure(ylabel, xlabel, **more):
     return chart
 
 
-def _line(chart, source, column, label, colour, dash, points, x="epoch"):
-    line = chart.line(x, column, source=source, color=colour, line_dash=dash, line_width=2)
+def _line(chart, source, y, label, colour, dash, points, x="epoch"):
+    line = chart.line(x, y, source=source, color=colour, line_dash=dash, line_width=2)
     if points <= MARKED:
-        chart.scatter(x, column, source=source, color=colour, size=4)
-    tips = [("run", _as_text(label)), (x, f"@{x}"), ("value", f"@{column}{{0.00000}}")]
+        chart.scatter(x, y, source=source, color=colour, size=4)
+    tips = [("run", _as_text(label)), (x, f"@{x}"), ("value", f"@{y}{{0.00000}}")]
     chart.add_tools(HoverTool(renderers=[line], tooltips=tips, visible=False, mode="mouse"))
 
 

@@ -72,6 +72,7 @@ def page(runs, found, notes, live=False):
         loader=PackageLoader("dpm.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
+    environment.policies["json.dumps_kwargs"] = {}  # unsorted: in Bokeh's JSON a model comes before its references
     curves, divergences = chart_data(runs, found)
     players = [found[n][1] if n in found else saved_players(run.folder) for n, run in enumerate(runs)]
     players = [[shown(player, run.name) for player in of] for of, run in zip(players, runs, strict=True)]
@@ -88,7 +89,7 @@ def page(runs, found, notes, live=False):
         players=players,
         notes=notes,
         live=live,
-        data={"charts": [item for _, item in curves + divergences], "players": sum(players, []), "live": live},
+        data={"charts": [item for _, item in curves + divergences], "players": [p for of in players for p in of], "live": live},
         nonce=secrets.token_urlsafe(16),
         style=_part("style.css"),
         script=_part("report.js"),
@@ -103,7 +104,7 @@ def chart_data(runs, found):
     curves, divergences = [], []
     for unit in dict.fromkeys(run.unit for run in runs):
         numbers = [number for number, run in enumerate(runs) if run.unit == unit]
-        curves += charts.curves([runs[number] for number in numbers], numbers)
+        curves.append(charts.curves([runs[number] for number in numbers], numbers))
         numbers = [number for number in numbers if number in found]
         if numbers:
             of = [runs[number] for number in numbers]
