@@ -71,7 +71,9 @@ def _figure(ylabel, xlabel, **more):
         x_axis_label=xlabel, y_axis_label=ylabel, output_backend="svg", **more,
     )  # fmt: skip
     chart.toolbar.logo = None
-    chart.xaxis.formatter.use_scientific = False
+    chart.axis.axis_label_text_font_style = "normal"
+    chart.xaxis.minor_tick_line_color = None  # there is nothing between two epochs
+    chart.min_border_left = 75  # so that charts below each other have one time axis
     return chart
 
 

@@ -1,6 +1,6 @@
 "use strict";
 const page = JSON.parse(document.getElementById("data").textContent);
-const STRIP = 5, FRAME = 150, CALM_FRAME = 1000, POLL = 3000;
+const STRIP = 5, FRAME = 150, CALM_FRAME = 1000, POLL = 3000, PAPER = 660;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 // ---------------------------------------------------------------- charts
@@ -8,6 +8,17 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 document.querySelectorAll(".chart").forEach((place, i) => {
   place.id = `chart${i}`;
   Bokeh.embed.embed_item(page.charts[i], place.id);
+});
+
+// Bokeh lays a chart out for the window; paper is narrower, and does not wait for another layout.
+addEventListener("beforeprint", () => {
+  for (const place of document.querySelectorAll(".chart")) {
+    const width = place.clientWidth;
+    Object.assign(place.style, { width: `${width}px`, zoom: Math.min(1, PAPER / width) });
+  }
+});
+addEventListener("afterprint", () => {
+  document.querySelectorAll(".chart").forEach((place) => Object.assign(place.style, { width: "", zoom: "" }));
 });
 
 function sources(name) {
@@ -54,7 +65,8 @@ function player(box) {
   // On paper nothing moves: some of the frames side by side.
   function strip(place) {
     for (const panel of panels) {
-      const count = Math.min(STRIP, panel.frames.length);
+      const count = Math.min(STRIP, panel.frames.length), row = document.createElement("div");
+      place.append(row);
       for (let k = 0; k < count; k++) {
         const i = count > 1 ? Math.round((k * (times.length - 1)) / (count - 1)) : times.length - 1;
         const figure = document.createElement("figure"), image = document.createElement("img");
@@ -62,7 +74,7 @@ function player(box) {
         const caption = document.createElement("figcaption");
         caption.textContent = k ? `t = ${times[i]}` : `${panel.label}${count > 1 ? `; t = ${times[i]}` : ""}`;
         figure.append(image, caption);
-        place.append(figure);
+        row.append(figure);
       }
     }
   }
