@@ -89,7 +89,11 @@ def page(runs, found, notes, live=False):
         players=players,
         notes=notes,
         live=live,
-        data={"charts": [item for _, item in curves + divergences], "players": [p for of in players for p in of], "live": live},
+        data={
+            "charts": [item for _, item in curves + divergences],
+            "players": [p for of in players for p in of],
+            "live": live,
+        },
         nonce=secrets.token_urlsafe(16),
         style=_part("style.css"),
         script=_part("report.js"),

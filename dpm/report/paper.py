@@ -41,7 +41,7 @@ class Line(NamedTuple):
 
     @property
     def L_null(self):
-        return None if self.K is None else self.K - self.K_minus_L_null
+        return None if self.K is None or self.K_minus_L_null is None else self.K - self.K_minus_L_null
 
 
 def compared(runs):

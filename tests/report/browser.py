@@ -30,8 +30,8 @@ class Visit:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(address)
-        self.page.wait_for_function("window.Bokeh && Bokeh.documents.length === page.charts.length")
-        self.page.wait_for_function("Bokeh.documents.every((doc) => doc.is_idle)")
+        self.page.wait_for_function("() => window.Bokeh && Bokeh.documents.length === page.charts.length")
+        self.page.wait_for_function("() => Bokeh.documents.every((doc) => doc.is_idle)")
 
     def curve(self, name, column):
         """A column of a source, in the order of the log."""

@@ -51,7 +51,7 @@ def test_the_page_takes_new_epochs_without_being_loaded_again(served):
         visit.page.evaluate("window.same = true")
         assert visit.curve("log0", "epoch") == [1, 2]
         folders.write_log(folder, 4)
-        visit.page.wait_for_function("sources('log0')[0].data.epoch.length === 4", timeout=15_000)
+        visit.page.wait_for_function("() => sources('log0')[0].data.epoch.length === 4", timeout=15_000)
         assert visit.page.evaluate("window.same")
         assert visit.page.locator(".state").inner_text().startswith("epoch 4")
         assert visit.errors == []
@@ -79,7 +79,7 @@ def test_another_name_for_this_machine_is_not_answered(served):
 def test_only_this_machine_is_listened_to(served):
     port = int(served[1].rpartition(":")[2])
     listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    assert [place for place in listening if place.endswith(f":{port:04X}")][0] == f"0100007F:{port:04X}"
+    assert next(place for place in listening if place.endswith(f":{port:04X}")) == f"0100007F:{port:04X}"
 
 
 def test_a_log_that_cannot_be_read_is_told_and_the_server_goes_on(served):

@@ -28,8 +28,7 @@ def test_a_run_has_a_line_of_its_own_with_its_size(tmp_path, experiment, name, r
     assert (first.source, first.what, first.published) == ("paper, Table 1", row, True)
     assert (second.source, second.published) == ("mine", False)
     assert second.what == f"{experiment or name} --small, T = 10, epoch 3 of 9, 21 steps"
-    assert second.K == pytest.approx(0.3 - 2)
-    assert second.L_null == pytest.approx(-2)
+    assert (second.K, second.L_null) == pytest.approx((0.3 - 2, -2))
 
 
 @pytest.mark.parametrize(("name", "note"), [("MNIST", "refers to Table 2"), ("BARK_LIKE", "no K for these data")])
