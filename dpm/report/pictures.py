@@ -40,12 +40,14 @@ class Player(NamedTuple):
 def shown(player, name):
     """A player as the template and the script want it: a dict, with every frame as a data URI. name: of the run."""
     panels = []
+    frame = _frame_of([state for panel in player.panels for state in panel.states])
     for panel in player.panels:
-        frame = _frame_of(panel.states)
         uris = [uri(frame(state)) for state in panel.states]
         panels.append({"label": panel.label, "alt": f"{panel.label}, of {name}", "frames": uris})
+    pixels = player.panels[0].states[0].ndim == 4
     times = [int(t) for t in player.times]
-    return {"title": player.title, "caption": player.caption, "times": times, "panels": panels, "plays": player.plays}
+    told = {"title": player.title, "caption": player.caption, "plays": player.plays}
+    return told | {"times": times, "panels": panels, "pixels": pixels}
 
 
 def uri(png):

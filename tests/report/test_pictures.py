@@ -47,6 +47,13 @@ def test_vectors_become_points_and_rows_on_one_scale(tmp_path):
         assert dark[2] < dark[0], "points at one place cover less, and 0 is white"
 
 
+def test_panels_of_a_player_have_one_scale():
+    narrow, wide = np.zeros((30, 2)), np.random.default_rng(0).normal(size=(30, 2)) * 5
+    alone = shown(Player("a", "b", [0], [Panel("c", [narrow])]), "v")["panels"][0]["frames"][0]
+    beside = shown(Player("a", "b", [0], [Panel("c", [narrow]), Panel("d", [wide])]), "v")["panels"][0]["frames"][0]
+    assert alone != beside
+
+
 def test_a_folder_without_pictures_has_no_players(tmp_path):
     assert saved_players(folders.make(tmp_path / "a")) == []
 
