@@ -9,6 +9,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["dpm", "dpm.*"]),
+    package_data={"dpm.report": ["templates/*"]},
     install_requires=[
         "pytensor>=3.0,<4",
         "numpy",
@@ -21,7 +22,8 @@ setup(
     ],
     extras_require={
         "jax": ["jax"],
-        "test": ["pytest", "hypothesis", "ruff", "mypy", "safetensors"],
+        "test": ["pytest", "hypothesis", "ruff", "mypy", "safetensors", "bokeh", "jinja2", "playwright"],
+        "report": ["bokeh", "jinja2"],
         "embed": ["mlxtend"],
     },
 )

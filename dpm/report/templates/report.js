@@ -1,0 +1,110 @@
+"use strict";
+const page = JSON.parse(document.getElementById("data").textContent);
+const STRIP = 5, FRAME = 150, CALM_FRAME = 1000, POLL = 3000, PAPER = 660;
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+// ---------------------------------------------------------------- charts
+
+document.querySelectorAll(".chart").forEach((place, i) => {
+  place.id = `chart${i}`;
+  Bokeh.embed.embed_item(page.charts[i], place.id);
+});
+
+// Bokeh lays a chart out for the window; paper is narrower, and does not wait for another layout.
+addEventListener("beforeprint", () => {
+  for (const place of document.querySelectorAll(".chart")) {
+    const width = place.clientWidth;
+    Object.assign(place.style, { width: `${width}px`, zoom: Math.min(1, PAPER / width) });
+  }
+});
+addEventListener("afterprint", () => {
+  document.querySelectorAll(".chart").forEach((place) => Object.assign(place.style, { width: "", zoom: "" }));
+});
+
+function sources(name) {
+  return Bokeh.documents.map((doc) => doc.get_model_by_name(name)).filter((model) => model !== null);
+}
+
+// ---------------------------------------------------------------- players
+
+function player(box) {
+  const { times, panels, plays } = page.players[Number(box.dataset.number)];
+  const images = [...box.querySelectorAll(".panels img")];
+  const [button, slider, shown] = ["button", "input", "output"].map((name) => box.querySelector(name));
+  const frame = (panel, i) => panel.frames[Math.min(i, panel.frames.length - 1)];
+  const alt = (panel, i) => panel.alt + (panel.frames.length > 1 ? `, t = ${times[i]}` : "");
+  let timer = null;
+
+  function show(i) {
+    slider.value = i;
+    slider.setAttribute("aria-valuetext", `t = ${times[i]}`);
+    shown.textContent = times[i];
+    panels.forEach((panel, k) => Object.assign(images[k], { src: frame(panel, i), alt: alt(panel, i) }));
+  }
+  function pause() {
+    clearInterval(timer);
+    timer = null;
+    button.textContent = "Play";
+  }
+  function step() {
+    const next = Number(slider.value) + 1;
+    show(next);
+    if (next === times.length - 1) pause();
+  }
+  function play() {
+    if (Number(slider.value) === times.length - 1) show(0);
+    timer = setInterval(step, calm.matches ? CALM_FRAME : FRAME);
+    button.textContent = "Pause";
+  }
+  button.addEventListener("click", () => (timer === null ? play() : pause()));
+  slider.addEventListener("input", () => { pause(); show(Number(slider.value)); });
+  show(times.length - 1);
+  box.querySelector(".controls").hidden = times.length < 2;
+  strip(box.querySelector(".strip"));
+
+  // On paper nothing moves: some of the frames side by side.
+  function strip(place) {
+    for (const panel of panels) {
+      const count = Math.min(STRIP, panel.frames.length), row = document.createElement("div");
+      place.append(row);
+      for (let k = 0; k < count; k++) {
+        const i = count > 1 ? Math.round((k * (times.length - 1)) / (count - 1)) : times.length - 1;
+        const figure = document.createElement("figure"), image = document.createElement("img");
+        Object.assign(image, { src: frame(panel, i), alt: alt(panel, i) });
+        const caption = document.createElement("figcaption");
+        caption.textContent = k ? `t = ${times[i]}` : `${panel.label}${count > 1 ? `; t = ${times[i]}` : ""}`;
+        figure.append(image, caption);
+        row.append(figure);
+      }
+    }
+  }
+
+  // It plays once, when it is first seen, and not for those who want no motion.
+  if (plays && !calm.matches) {
+    const seen = new IntersectionObserver(([entry]) => {
+      if (!entry.isIntersecting) return;
+      seen.disconnect();
+      if (timer === null) play();
+    }, { threshold: 0.6 });
+    seen.observe(box);
+  }
+}
+document.querySelectorAll(".player").forEach(player);
+
+// ---------------------------------------------------------------- while training goes on
+
+async function poll() {
+  const line = document.getElementById("live");
+  try {
+    const answer = await fetch("curves.json", { cache: "no-store" });
+    if (!answer.ok) throw new Error(await answer.text());
+    const { logs, states } = await answer.json();
+    logs.forEach((data, i) => sources(`log${i}`).forEach((source) => { source.data = data; }));
+    document.querySelectorAll(".state").forEach((place, i) => { place.textContent = states[i]; });
+    line.textContent = `The curves are those of ${new Date().toLocaleTimeString()}; reload for new pictures.`;
+  } catch (error) {
+    line.textContent = `The curves stay as they are: ${error.message}`;
+  }
+  setTimeout(poll, POLL);
+}
+if (page.live) poll();

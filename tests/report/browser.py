@@ -1,0 +1,38 @@
+"""A real browser without a window, where there is one."""
+
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def browser():
+    """Chromium of Debian or of playwright; the test is skipped, with the reason, where neither is at hand."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra test)")
+    with api.sync_playwright() as playwright:
+        path = shutil.which("chromium") or playwright.chromium.executable_path
+        if not Path(path).is_file():
+            pytest.skip("no chromium: apt-get install chromium, or playwright install chromium")
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+class Visit:
+    """A page opened in a window of that width, and all that it complained of or asked for."""
+
+    def __init__(self, chromium, address, width=1280, **more):
+        self.errors, self.requests = [], []
+        self.page = chromium.new_context(viewport={"width": width, "height": 800}, **more).new_page()
+        self.page.on("console", lambda m: self.errors.append(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(address)
+        self.page.wait_for_function("() => window.Bokeh && Bokeh.documents.length === page.charts.length")
+        self.page.wait_for_function("() => Bokeh.documents.every((doc) => doc.is_idle)")
+
+    def curve(self, name, column):
+        """A column of a source, in the order of the log."""
+        return list(self.page.evaluate("([n, c]) => Array.from(sources(n)[0].data[c])", [name, column]))
