@@ -16,11 +16,11 @@ from dpm.files import replacing, writable_folder, write_json
 from dpm.flags import ENGINES
 
 PROG = "python -m dpm.parzen"
-# The protocol of Goodfellow et al. (2014): their number of samples, their grid, the last sixth of the training split
-# (MNIST's last 10,000) for the choice of sigma, of which the first 1,000 are looked at.
+# The protocol of Goodfellow et al. (2014): their number of samples, their grid, and the first 1,000 of the validation
+# part for the choice of sigma.
 N_SAMPLES = 10_000
 SIGMAS = tuple(np.logspace(-1, 0, 10))
-VALID_SHARE, VALID_MOST = 6, 1000
+VALID_MOST = 1000
 SEED = 12345  # that of sample.py
 LARGEST_SIGMA = 1e100
 CHUNK = 1 << 22  # squared distances at once, 32 MB
@@ -267,10 +267,10 @@ def read_samples(options, folder):
 
 def validation_and_test(data):
     """Validation examples of the training split and the test examples, in units of the data: (v, D), (n, D)."""
-    from dpm.training_data import pieces
+    from dpm.training_data import pieces, validation_start
 
     train = data["train"]
-    start = len(train) - max(1, len(train) // VALID_SHARE)
+    start = validation_start(len(train))
     valid = pieces(train[start : start + VALID_MOST], data["crop"])
 
     def unit(scaled):

@@ -93,5 +93,5 @@ def test_a_folder_that_is_none_is_refused_by_the_name_of_the_option(tmp_path):
     assert writable_folder("--output-dir", str(tmp_path)) == tmp_path
     (tmp_path / "file").touch()
     for name in ("file", "none"):
-        with pytest.raises(InputError, match="^--output-dir: .* is not a folder; create it first"):
+        with pytest.raises(InputError, match=r"^--output-dir: .* is not a folder; create it first"):
             writable_folder("--output-dir", tmp_path / name)

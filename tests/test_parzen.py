@@ -128,8 +128,8 @@ def test_sigma_is_the_best_for_the_validation_examples_and_the_value_that_of_the
         for s in sigmas
     ]
     assert found.sigma == sigmas[np.argmax(np.mean(by_sigma, axis=1))] == 2
-    values = stats.multivariate_normal(cov=4).logpdf
-    expected = [logsumexp([values(x - c).sum() for c in centres], b=1 / 200) for x in test[:, :, None]]
+    kernel = stats.multivariate_normal([0, 0], 4)
+    expected = [logsumexp(kernel.logpdf(x - centres), b=1 / 200) for x in test]
     np.testing.assert_allclose(found.value, np.mean(expected), rtol=1e-10)
     np.testing.assert_allclose(found.standard_error, stats.sem(expected), rtol=1e-8)
 
@@ -137,10 +137,10 @@ def test_sigma_is_the_best_for_the_validation_examples_and_the_value_that_of_the
 def test_the_value_approaches_the_entropy_of_the_kernel_s_own_law():
     """Samples of N(0, 1) in one dimension, sigma small: the density is that of N(0, 1 + sigma^2)."""
     rng = np.random.default_rng(0)
-    centres, valid, test = (rng.standard_normal((n, 1)) for n in (100_000, 500, 2000))
+    centres, valid, test = (rng.standard_normal((n, 1)) for n in (20_000, 200, 1000))
     found = parzen(centres, valid, test, [0.1])
     expected = stats.norm(scale=np.sqrt(1.01)).logpdf(test).mean()
-    assert found.value == pytest.approx(expected, abs=2e-3)
+    assert found.value == pytest.approx(expected, abs=5e-3)
 
 
 # ------------------------------------------------------------------ the command
