@@ -26,6 +26,7 @@ COMPONENTS = (2, 5, 10, 20, 50, 100, 200)
 DIRECTIONS = (1, 2, 5, 10, 20, 50, 100, 200, 300, 400, 500, 600, 700, 1000, 1500, 2000)
 STEPS = 50  # of EM
 LARGEST = 4096  # elements of an example whose covariance is computed: 0.13 GB
+LARGEST_COVARIANCES = 10**8  # numbers in those of all components; with their factors 1.6 GB
 
 
 @dataclass(frozen=True)
@@ -141,14 +142,19 @@ def climb(evaluate, axes):
     return best
 
 
-def usable(axes, n, dimension):
-    """The axes without what n examples or the dimension are too few for; raises InputError where nothing is left."""
-    most = {"components": n // 2, "directions": min(n, dimension) - 1}
-    left = {name: tuple(v for v in values if v <= most.get(name, v)) for name, values in axes.items()}
+def usable(kind, n, dimension):
+    """The axes of a kind without what n examples, the dimension or the memory are too few for.
+
+    Raises InputError where nothing is left.
+    """
+    components = min(n // 2, LARGEST_COVARIANCES // dimension**2) if kind.square else n // 2
+    most = {"components": components, "directions": min(n, dimension) - 1}
+    left = {name: tuple(v for v in values if v <= most.get(name, v)) for name, values in kind.axes.items()}
     for name, values in left.items():
         if not values:
             raise InputError(
-                f"--kinds: {n} examples of {dimension} numbers are too few for {name}; leave that kind out"
+                f"--kinds: {n} examples of {dimension} numbers are too few for {name} {kind.axes[name][0]}; leave that "
+                "kind out"
             )
     return left
 
@@ -166,7 +172,7 @@ def chosen_model(kind, train, start, rng, progress):
 
     choice = {}
     if kind.axes:
-        _, choice = climb(evaluate, usable(kind.axes, start, train.shape[1]))
+        _, choice = climb(evaluate, usable(kind, start, train.shape[1]))
     return kind.fit(train, rng, **choice), choice
 
 
@@ -278,8 +284,10 @@ def load_data(options):
         test = test + (U - 0.5) * width
     elements = test[0].size if toy else test.shape[1]
     prior = BinomialKernel(1 / HEARTBEAT["period"]) if flags["experiment"] == "heartbeat" else GaussianKernel()
+    train, test = (a.reshape(len(a), -1).astype(np.float64) for a in (train, test))
     return Data(
-        *(a.reshape(len(a), -1).astype(np.float64) for a in (train, test)),
+        train=train,
+        test=test,
         elements=elements,
         scale=data["scaling"].scale,
         L_null=-elements * prior.prior_entropy() / LOG_2,
