@@ -23,5 +23,6 @@ setup(
         "jax": ["jax"],
         "test": ["pytest", "hypothesis", "ruff", "mypy", "safetensors"],
         "embed": ["mlxtend"],
+        "baselines": ["scikit-learn"],
     },
 )

@@ -1,5 +1,6 @@
 """python -m dpm.baselines: each model beside its closed form, the units, the choice, the command."""
 
+import itertools
 import re
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def table(lines):
     start = next(i for i, line in enumerate(lines) if line.startswith("kind "))
     names = re.split(r"  +", lines[start])
     places = [lines[start].index(name) for name in names] + [None]
-    cells = [[line[a:b].strip() for a, b in zip(places, places[1:], strict=False)] for line in lines[start + 1 :]]
+    cells = [[line[a:b].strip() for a, b in itertools.pairwise(places)] for line in lines[start + 1 :]]
     return {row[0]: dict(zip(names[1:], row[1:], strict=True)) for row in cells}
 
 

@@ -20,10 +20,7 @@ def mixture():
 
 def joint(mixture, x):
     """p(x, k) for each k, factor by factor, from scipy's Bernoulli."""
-    return [
-        w * np.prod([stats.bernoulli(r).pmf(b) for r, b in zip(rates, x, strict=True)])
-        for w, rates in zip(*mixture, strict=True)
-    ]
+    return [w * stats.bernoulli.pmf(x, rates).prod() for w, rates in zip(*mixture, strict=True)]
 
 
 def test_all_states_have_the_probability_1(mixture):

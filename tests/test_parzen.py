@@ -177,14 +177,14 @@ def test_samples_of_a_file_against_the_data(run, result, data, tmp_path):
 def test_samples_of_a_checkpoint_are_those_of_sample_py_and_their_file_gives_the_same(
     run, result, trained, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(sampling, "BATCH", 4)
-    status, out, _ = run(trained, "--n-samples", 6, "--seed", 3)
+    monkeypatch.setattr(sampling, "BATCH", 2)
+    status, out, _ = run(trained, "--n-samples", 4, "--seed", 3)
     assert status == 0
     assert "not clipped" in out
     first = result()
     with np.load(tmp_path / "out/parzen_samples.npz") as file:
         samples = file["X"]
-    assert sample_main([str(trained), "--n", "6", "--seed", "3", "--output-dir", str(tmp_path), "--quiet"]) == 0
+    assert sample_main([str(trained), "--n", "4", "--seed", "3", "--output-dir", str(tmp_path), "--quiet"]) == 0
     with np.load(tmp_path / "samples.npz") as file:
         np.testing.assert_allclose(samples, file["X"], atol=1e-6)
     assert run(tmp_path / "out/parzen_samples.npz", "--data-path", runs.data(tmp_path.parent))[0] == 0
