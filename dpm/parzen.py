@@ -131,9 +131,12 @@ def run(options):
     check_options(options, drawn)
     sigmas = sorted(set(options.sigmas or SIGMAS))
     samples, data, place = (drawn_samples if drawn else read_samples)(options, folder)
+    if wrong := int((~np.isfinite(flat(samples)).all(axis=1)).sum()):
+        raise InputError(
+            f"{options.source}: {wrong:,} of {len(samples):,} samples are not finite; the model is not fit to be "
+            "drawn from, train it further or anew"
+        )
     if options.clip:
-        if not data["quantised"]:
-            raise InputError(f"--clip: is for pixels; {data['name']} is continuous, leave it out")
         samples = samples.clip(0, 1)
     valid, test = validation_and_test(data)
     say = (lambda text: None) if options.quiet else print
@@ -190,6 +193,12 @@ def check_options(options, drawn):
             raise InputError(f"--sigmas: {sigma} is not accepted; take numbers above 0, such as 0.1 0.2 0.5")
 
 
+def check_clip(options, data):
+    """Raise InputError for --clip where numbers have no limits."""
+    if options.clip and not data["quantised"]:
+        raise InputError(f"--clip: is for pixels; {data['name']} is continuous, leave it out")
+
+
 def drawn_samples(options, folder):
     """(samples, data, their file): samples in units of the data, drawn from the checkpoint and written to the folder.
 
@@ -217,6 +226,7 @@ def drawn_samples(options, folder):
     if model.kernel.binary:
         raise InputError(f"{options.source}: a model of bits, which have no density; K is their log likelihood's bound")
     data = toy_data(toy, flags["experiment"], flags) if toy else prepared_data(flags, face, config["data"])
+    check_clip(options, data)  # drawing takes long
     compiled = CompiledModel(model, engine)
     theta = compiled.layout.flatten(loaded.parameters, loaded.dtype)
     batch = sampling.VECTORS if loaded.vectors else sampling.BATCH
@@ -259,6 +269,7 @@ def read_samples(options, folder):
     chosen = {"dataset": options.dataset, "data_path": options.data_path, "quiet": options.quiet or None}
     flags, face = training.new_flags({key: value for key, value in chosen.items() if value is not None})
     data: dict[str, Any] = prepared_data(flags, face, None)
+    check_clip(options, data)
     samples = read_pictures(options.source, data["test"].shape[1:], data["quantised"], "samples")
     if len(samples) < (options.n_samples or 1):
         raise InputError(f"--n-samples: {options.source} holds {len(samples)}; take at most that, or leave it out")

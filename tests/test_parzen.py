@@ -260,6 +260,27 @@ def test_too_few_samples_and_wrong_shapes_are_refused(run, data, tmp_path):
         assert told in err[0]
 
 
+def test_samples_that_are_not_finite_are_counted_and_refused(run, trained, monkeypatch):
+    def broken(compiled, theta, n, *more):
+        X = np.zeros((n, 1, 8, 8))
+        X[2, 0, 3, 3] = np.nan
+        return X
+
+    monkeypatch.setattr("dpm.parzen.draw", broken)
+    status, out, (line,) = run(trained, "--n-samples", 4, "--quiet")
+    assert (status, out) == (2, "")
+    assert "1 of 4 samples are not finite" in line
+
+
+def test_clipping_continuous_data_is_refused_before_anything_is_drawn(run, tmp_path):
+    pixels = [runs.pixels(n, seed=n) / 255 * 2.5 - 1 for n in (12, 4)]
+    runs.write_data(tmp_path, *pixels)
+    np.savez(tmp_path / "samples.npz", X=pixels[1])
+    status, _, (line,) = run(tmp_path / "samples.npz", "--data-path", tmp_path, "--clip")
+    assert status == 2
+    assert "--clip: is for pixels" in line
+
+
 def test_help_imports_nothing_heavy():
     code = (
         "import sys, runpy\nsys.argv = ['dpm.parzen', '--help']\n"
