@@ -113,6 +113,19 @@ def test_memory_is_that_of_the_parts():
     assert peak < 3 * 2**25 + 6 * 8 * (centres.size + X.size)
 
 
+@pytest.mark.slow
+def test_the_protocol_s_own_size_takes_less_than_2_gigabytes():
+    """10,000 x 10,000 examples of 784 numbers, all widths: the whole process, its data included."""
+    code = (
+        "import resource, numpy as np\nfrom dpm.parzen import SIGMAS, log_density\n"
+        "rng = np.random.default_rng(0)\n"
+        "log_density(rng.random((10_000, 784)), rng.random((10_000, 784)), SIGMAS)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) * 1024 < 2e9
+
+
 # ------------------------------------------------------------------ the choice of sigma
 
 
