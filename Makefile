@@ -18,7 +18,7 @@ $(VENV)/train: setup.py
 
 $(VENV)/test: setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet -e ".[jax,test,embed]"
+	$(VENV)/bin/pip install --quiet -e ".[jax,test,embed,baselines]"
 	touch $@
 
 train: $(VENV)/train  ## install, train on the embedded digits, draw samples

@@ -25,5 +25,6 @@ setup(
         "test": ["pytest", "hypothesis", "ruff", "mypy", "safetensors", "bokeh", "jinja2", "playwright"],
         "report": ["bokeh", "jinja2"],
         "embed": ["mlxtend"],
+        "baselines": ["scikit-learn"],
     },
 )

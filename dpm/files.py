@@ -1,10 +1,13 @@
-"""Replacing a file in one step."""
+"""Replacing a file in one step, and folders to write in."""
 
+import json
 import os
 import re
 import secrets
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from dpm.errors import InputError
 
 
 @contextmanager
@@ -26,6 +29,22 @@ def replacing(path):
         _remove_left(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path, value):
+    """value as an indented JSON file, replaced in one step."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def writable_folder(option, name):
+    """The path of a folder that an option names; InputError, naming the option, where it cannot be written in."""
+    folder = Path(name)
+    if not folder.is_dir():
+        raise InputError(f"{option}: {folder} is not a folder; create it first, or give another")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{option}: {folder} cannot be written; give another folder")
+    return folder
 
 
 def _flush_folder(folder):

@@ -28,7 +28,8 @@ DRAWS = {
     OPTIMIZER,
     TERMS,
     FORWARD,
-) = range(13)
+    BASELINE,
+) = range(14)
 
 
 def generator(seed, purpose, *position):

@@ -17,34 +17,35 @@ CENTER = re.compile(r"center:(?P<side>[0-9]{1,5})")
 HDF5_NAME = re.compile(r"(?P<path>.*\.hdf5)(:(?P<split>[^:]*)(:(?P<rows>.*))?)?", re.DOTALL)
 
 
-def read_pictures(name, picture_shape, pixels=True):
+def read_pictures(name, picture_shape, pixels=True, flag="--input"):
     """Pictures in data units, (n, c, h, w) float64.
 
     name: FILE.npz (its array X, or its only array), FILE.png, or FILE.hdf5[:SPLIT[:A-B]] (split test and all
     examples by default). picture_shape: (c, h, w) of the model. pixels: whether the model's data were 8-bit pixels;
-    an array of whole numbers 0..255 then counts as such.
+    an array of whole numbers 0..255 then counts as such. flag: what the option is called in messages.
     Raises InputError where the file is not such or its pictures have another shape.
     """
+    what = f"{flag} {name}"
     hdf5 = HDF5_NAME.fullmatch(str(name))
     suffix = Path(name).suffix.lower()
     if hdf5:
-        pictures = _read_hdf5(name, **hdf5.groupdict())
+        pictures = _read_hdf5(what, _existing(hdf5["path"], flag), hdf5["split"], hdf5["rows"])
     elif suffix == ".npz":
-        pictures = _read_npz(_existing(name))
+        pictures = _read_npz(_existing(name, flag))
     elif suffix == ".png":
-        pictures = _read_png(_existing(name))
+        pictures = _read_png(_existing(name, flag))
     else:
-        raise InputError(f"--input {name}: accepted are .npz, .png and FILE.hdf5[:SPLIT[:A-B]]")
+        raise InputError(f"{what}: accepted are .npz, .png and FILE.hdf5[:SPLIT[:A-B]]")
     if pictures.shape == picture_shape:
         pictures = pictures[None]
     elif pictures.ndim == 3 and picture_shape[0] == 1:
         pictures = pictures[:, None]
     if pictures.shape[1:] != picture_shape or not len(pictures):
-        raise InputError(f"--input {name}: pictures of shape {pictures.shape}; accepted: (n, {_shape(picture_shape)})")
+        raise InputError(f"{what}: pictures of shape {pictures.shape}; accepted: (n, {_shape(picture_shape)})")
     if pictures.dtype.kind == "f" and not np.isfinite(pictures).all():
-        raise InputError(f"--input {name}: not finite at {tuple(map(int, np.argwhere(~np.isfinite(pictures))[0]))}")
+        raise InputError(f"{what}: not finite at {tuple(map(int, np.argwhere(~np.isfinite(pictures))[0]))}")
     if pictures.dtype.kind != "f" or (pixels and pictures.max() > 1 and (pictures == np.rint(pictures)).all()):
-        return to_unit_range(pictures, f"--input {name}")[0]
+        return to_unit_range(pictures, what)[0]
     return pictures.astype(np.float64)
 
 
@@ -120,19 +121,19 @@ def _read_png(path):
     return pixels[None, None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)[None]
 
 
-def _read_hdf5(name, path, split, rows):
+def _read_hdf5(what, path, split, rows):
     """Examples A to B - 1 of a split of a Fuel file, rows being "A-B" or None for all; what kind of numbers they are
     is told by the whole split, as in training."""
-    dataset = H5PYDataset(_existing(path), which_sets=(split or "test",), sources=("features",))
+    dataset = H5PYDataset(path, which_sets=(split or "test",), sources=("features",))
     start, stop = 0, dataset.num_examples
     if rows:
         span = re.fullmatch(r"([0-9]{1,18})-([0-9]{1,18})", rows)
         if not span or not int(span[1]) < int(span[2]) <= stop:
-            raise InputError(f"--input {name}: accepted is A-B with 0 <= A < B <= {stop}")
+            raise InputError(f"{what}: accepted is A-B with 0 <= A < B <= {stop}")
         start, stop = int(span[1]), int(span[2])
     (features,) = dataset.get_data(slice(None))
-    features = channel_first(features, f"--input {name}", dataset.axis_labels["features"])
-    unit, quantised = to_unit_range(features, f"--input {name}", "float32")
+    features = channel_first(features, what, dataset.axis_labels["features"])
+    unit, quantised = to_unit_range(features, what, "float32")
     chosen = unit[start:stop].astype(np.float64)
     return np.rint(255 * chosen) / 255 if quantised else features[start:stop].astype(np.float64)
 

@@ -1,6 +1,5 @@
 """What sample.py does: a checkpoint becomes samples, in-paintings, denoised pictures or samples of a product."""
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from dpm.blocks_checkpoint import PARAMETER_PREFIX, infer_arguments, read_blocks
 from dpm.datasets import Scaling
 from dpm.errors import InputError
 from dpm.experiments import RELEASED
-from dpm.files import replacing
+from dpm.files import replacing, writable_folder
 from dpm.model import DiffusionModel, known_names
 from dpm.noise import PictureNoise
 from dpm.objective import CompiledModel
@@ -49,11 +48,7 @@ class Loaded(NamedTuple):
 
 def sample(options):
     """Run sample.py with parsed options; writes samples.npz and samples.png, returns 0."""
-    folder = Path(options.output_dir)
-    if not folder.is_dir():
-        raise InputError(f"--output-dir: {folder} is not a folder; create it first, or give another")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"--output-dir: {folder} cannot be written; give another folder")
+    folder = writable_folder("--output-dir", options.output_dir)
     check_options(options)
     loaded = load_model(options)
     check_model(options, loaded)

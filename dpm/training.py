@@ -1,8 +1,6 @@
 """What train.py does: data, model and folder from the flags, then the main loop."""
 
 import dataclasses
-import json
-import os
 import platform
 import sys
 import time
@@ -19,7 +17,7 @@ from dpm.datasets.search import canonical_name
 from dpm.errors import InputError
 from dpm.experiments import EXACT, EXPERIMENTS, FACES, RELEASED
 from dpm.extensions import standard_extensions
-from dpm.files import replacing
+from dpm.files import writable_folder, write_json
 from dpm.flags import FROZEN, TRAIN_FLAGS, check_saved, resolved, with_optimizer
 from dpm.likelihood import picture_costs
 from dpm.main_loop import MainLoop, TrainingState
@@ -195,10 +193,7 @@ def checked_output(flags):
         folder = Path(flags["resume_file"]).resolve().parent
     else:
         folder = Path(flags["output_dir"])
-    if not folder.is_dir():
-        raise InputError(f"--output-dir: {folder} is not a folder; create it first, or give another")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"--output-dir: {folder} cannot be written; give another folder")
+    writable_folder("--output-dir", folder)
     if "/" in flags["suffix"] or "\0" in flags["suffix"]:
         raise InputError(f"--suffix: {flags['suffix']!r} would leave the output folder; take a text without slashes")
     return folder if flags["resume_file"] is not None else None
@@ -305,12 +300,6 @@ def run_config(flags, face, data, model):
         "versions": {"dpm": dpm.__version__, "python": platform.python_version()}
         | {name: version(name) for name in packages},
     }
-
-
-def write_json(path, value):
-    """value as an indented JSON file, replaced in one step."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n")
 
 
 def summary(loop, data, engine, seconds, folder, optimizer):

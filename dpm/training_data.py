@@ -12,6 +12,7 @@ from dpm.experiments import EXPERIMENTS
 
 IN_MEMORY = {"auto": None, "yes": True, "no": False}
 READ_AT_ONCE = 4 << 20  # bytes of the file
+VALIDATION_SHARE = 6  # of the training split: the last 10,000 of MNIST, as is usual
 
 
 def prepared_data(flags, face, saved):
@@ -108,6 +109,16 @@ def fitted(found, train, flags, face):
         return Scaling.fit(unit, what)
     levels = np.arange(256).astype(found.train.dtype)
     return Scaling.fit_levels(train["counts"], unit_values(levels, train["factor"], "float32"), what)
+
+
+def validation_start(n):
+    """Where the validation part of n training examples begins, at least 1: it is the last sixth of them.
+
+    Training has no such part: what is compared with a model chooses its own settings there.
+    """
+    if n < 2:
+        raise InputError(f"the training split: {n} example is too few to choose anything with; give at least 2")
+    return n - max(1, n // VALIDATION_SHARE)
 
 
 def pieces(images, side):

@@ -21,6 +21,7 @@ PAGES = (
     "data.md",
     "checkpoints.md",
     "report.md",
+    "baselines.md",
 )
 
 

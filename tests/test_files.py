@@ -1,12 +1,14 @@
 """Replacing a file in one step."""
 
+import json
 import os
 import subprocess
 import time
 
 import pytest
 
-from dpm.files import replacing
+from dpm.errors import InputError
+from dpm.files import replacing, writable_folder, write_json
 
 
 def test_the_new_content_takes_the_place(tmp_path):
@@ -75,3 +77,21 @@ def test_a_writer_at_work_and_other_files_are_left_alone(tmp_path):
     }
     replace(path)
     assert set(tmp_path.iterdir()) == kept | {path}
+
+
+def test_json_takes_the_place_of_the_old_file(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text("old")
+    write_json(path, {"a": [1, 0.5, None]})
+    assert json.loads(path.read_text()) == {"a": [1, 0.5, None]}
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert json.loads(path.read_text()) == {"a": [1, 0.5, None]}
+
+
+def test_a_folder_that_is_none_is_refused_by_the_name_of_the_option(tmp_path):
+    assert writable_folder("--output-dir", str(tmp_path)) == tmp_path
+    (tmp_path / "file").touch()
+    for name in ("file", "none"):
+        with pytest.raises(InputError, match=r"^--output-dir: .* is not a folder; create it first"):
+            writable_folder("--output-dir", tmp_path / name)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dpm import compare
+from dpm import baselines, compare, parzen
 from dpm.cli import sample_parser, train_parser
 from dpm.datasets.__main__ import parser as datasets_parser
 from dpm.flags import resolved
@@ -18,8 +18,12 @@ PARSERS = {
     "sample.py": sample_parser,
     "-m dpm.compare": compare.parser,
     "-m dpm.datasets": datasets_parser,
+    "-m dpm.parzen": parzen.parser,
+    "-m dpm.baselines": baselines.parser,
 }
-COMMANDS = re.findall(r"^python (train\.py|sample\.py|-m dpm\.(?:compare|datasets)) (.*)$", README, re.MULTILINE)
+COMMANDS = re.findall(
+    r"^python (train\.py|sample\.py|-m dpm\.(?:baselines|compare|datasets|parzen)) (.*)$", README, re.MULTILINE
+)
 
 
 def test_the_readme_shows_each_command():

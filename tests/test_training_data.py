@@ -126,3 +126,10 @@ def test_a_run_that_chose_the_disk_by_itself_goes_on_from_it(train, monkeypatch)
     assert config["data"]["in_memory"] is False
     data = training_data.prepared_data(config["flags"], None, config["data"])
     assert data["in_memory"] is False
+
+
+def test_the_validation_part_is_the_last_sixth():
+    """The last 10,000 of MNIST's 60,000 training digits; at least one example on each side."""
+    assert [training_data.validation_start(n) for n in (60_000, 4000, 2)] == [50_000, 3334, 1]
+    with pytest.raises(InputError, match="1 example is too few"):
+        training_data.validation_start(1)
