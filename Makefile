@@ -27,8 +27,8 @@ train: $(VENV)/train  ## install, train on the embedded digits, draw samples
 	$(VENV)/bin/python sample.py "$$(ls -td $(RUNS)/*/ | head -n 1)checkpoint.h5" --output-dir $(RUNS)
 	@echo "Look at $(RUNS)/samples.png, and at the pictures in $$(ls -td $(RUNS)/*/ | head -n 1)"
 
-test: $(VENV)/test lint  ## install, check style and types, run the tests
-	$(VENV)/bin/python -m pytest
+test: $(VENV)/test lint  ## install, check style and types, run the tests, measure coverage
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile --cov
 
 test-slow: $(VENV)/test  ## the long reproductions, about two hours
 	$(VENV)/bin/python -m pytest -m slow

@@ -4,7 +4,8 @@ import math
 
 from bokeh.embed import json_item
 from bokeh.layouts import column
-from bokeh.models import BoxZoomTool, ColumnDataSource, HoverTool, PanTool, ResetTool, SaveTool, WheelZoomTool, Whisker
+from bokeh.models import BoxZoomTool, ColumnDataSource, HoverTool, PanTool, ResetTool, SaveTool, WheelZoomTool
+from bokeh.models.annotations import Whisker
 from bokeh.plotting import figure
 
 from dpm.report.runs import BOUND, MOST_RUNS
