@@ -99,17 +99,21 @@ def terms(compiled, theta, X, seed, times_per_example=None, progress=None, batch
             (kl[part, j],) = in_turns(function, theta, arrays, size)
             if progress:
                 progress(part.stop - start)
-    constants = compiled.get("constants", size, "X", model.entropies)
-    entropies = in_turns(constants, theta, [engine.asarray(X[:])], size)
-    forward_T, forward_1, prior = (a.astype(np.float64) for a in entropies)
-    return Terms(times, kl, forward_T, forward_1, prior, T)
+    return Terms(times, kl, *entropies(compiled, theta, X), T)
+
+
+def entropies(compiled, theta, X):
+    """H_q(X_T | X_0), H_q(X_1 | X_0) and H_p(X_T) (Eq. 14) of the scaled examples X, nats: three of (n,)."""
+    size = min(BLOCK, len(X))
+    function = compiled.get("constants", size, "X", compiled.model.entropies)
+    return [a.astype(np.float64) for a in in_turns(function, theta, [compiled.engine.asarray(X[:])], size)]
 
 
 def edge(compiled, theta, X):
     """K of Eq. 12 less that of Eq. 14 for each of the scaled examples X, nats: (n,). See Diffusion.edge."""
     size = min(BLOCK, len(X))
     function = compiled.get("edge", size, "X", lambda X: [compiled.model.edge(X)])
-    return in_turns(function, theta, [compiled.engine.asarray(X)], size)[0].astype(np.float64)
+    return in_turns(function, theta, [compiled.engine.asarray(X[:])], size)[0].astype(np.float64)
 
 
 def bounds_apart(compiled, theta, X):
