@@ -21,7 +21,7 @@ from dpm.training_data import pieces, prepared_data
 from dpm.units import LEVELS, NAMES, Units, no_levels, number
 
 LEVEL_TOLERANCE = 1e-3  # as in dpm/datasets/preprocess.py
-TABLED = ("sum_kl", "forward_T", "forward_1", "prior", "L_null", "K", "K_minus_L_null")
+STEMS = {"exact": "evaluation", "reference-2015": "evaluation_2015", "trajectories": "log_likelihood"}
 
 
 class Examples(NamedTuple):
@@ -36,9 +36,9 @@ class Examples(NamedTuple):
 class Result(NamedTuple):
     """What an estimator found.
 
-    values: nats an example in scaled units by the keys of dpm.units.NAMES; errors: (words, nats an example), the
-    standard errors; lines: what is printed behind the table; facts: of it, for evaluation.json; arrays: for
-    evaluation.npz; rows: for evaluation.csv, the first of them its header.
+    values: nats an example in scaled units by the keys of dpm.units.NAMES; errors: the standard errors, nats an example
+    by their names; lines: what is printed behind the table; facts, arrays, rows: for the .json, .npz and .csv file, the
+    first row being the header.
     """
 
     values: dict
@@ -50,15 +50,17 @@ class Result(NamedTuple):
 
 
 def evaluate(options):
-    """Run python -m dpm.evaluate with checked options; writes evaluation.*, returns 0."""
+    """Run python -m dpm.evaluate with checked options; writes files of the names in STEMS, returns 0."""
     folder = output_folder(options)
     loaded = load_model(options)
-    if options.input:
-        given = input_examples(options, loaded)
-    else:
-        given = run_examples(options, loaded)
+    if not options.input and loaded.config is None:
+        raise InputError(f"{options.checkpoint}: a model.pkl does not tell its data; give --input FILE")
     compiled, theta = compiled_model(options, loaded)
     model = compiled.model
+    if options.input:
+        given = input_examples(options, loaded, model.picture_shape)
+    else:
+        given = run_examples(options, loaded)
     model.kernel.check(given.X, f"--input {options.input}" if options.input else given.name)
     scale = None if model.kernel.binary else loaded.scaling.scale
     units = Units(int(np.prod(model.picture_shape)), model.n_pixels, scale)
@@ -80,11 +82,11 @@ def evaluate(options):
     levels = bits_of_levels(result.values, units, no_levels(given.quantised, model.uniform_noise, loaded.scaling.scale))
     if not options.quiet:
         report(about, result, units, levels)
-    write(folder, about, result, units, levels)
-    if result.rows and "kl" in result.arrays:
-        plot(folder, compiled, theta, given.X, result, units)
+    written = write(folder, about, result, units, levels)
+    if about["estimator"] == "exact":
+        written.append(plot(folder / f"{STEMS['exact']}.png", result, units, model.unit))
     if not options.quiet:
-        print(f"written: {', '.join(sorted(str(path) for path in folder.glob('evaluation.*')))}")
+        print(f"written: {', '.join(map(str, written))}")
     return 0
 
 
@@ -101,8 +103,6 @@ def first_of(X, options, name):
 
 def run_examples(options, loaded):
     """The Examples that the run was trained on or tested with, read or made again."""
-    if loaded.config is None:
-        raise InputError(f"{options.checkpoint}: a model.pkl does not tell its data; give --input FILE")
     given = {"resume_file": options.checkpoint, "quiet": options.quiet}
     if options.data_path is not None:
         given["data_path"] = options.data_path
@@ -121,13 +121,8 @@ def run_examples(options, loaded):
     return Examples(X, words, data["quantised"])
 
 
-def input_examples(options, loaded):
+def input_examples(options, loaded, picture_shape):
     """The Examples of --input."""
-    shape = loaded.build.keywords["spatial_width"] if not loaded.vectors else None
-    if shape is None:
-        picture_shape = loaded.build().picture_shape
-    else:
-        picture_shape = (loaded.build.keywords["n_colors"], shape, shape)
     X = read_pictures(options.input, picture_shape, loaded.pixels)
     X, words = first_of(X, options, f"examples of {options.input}")
     levels = LEVELS * X
@@ -238,7 +233,8 @@ def bits_of_levels(values, units, reason):
 
 def report(about, result, units, levels):
     """Print the tables of a Result."""
-    print(f"{about['examples']}; seed {about['seed']}; {about['engine']}")
+    print(f"{about['checkpoint']}: T = {about['trajectory_length']}, seed {about['seed']}, {about['engine']}")
+    print(about["examples"])
     if "log_p" in result.values:
         shown = [(str(row[0]), number(row[1]), number(row[2]), number(row[3], 1), number(row[4])) for row in
                  result.rows[1:]]  # fmt: skip
@@ -255,8 +251,8 @@ def report(about, result, units, levels):
         + [row(label, nats) for label, nats in result.errors.items()]
     )
     if units.scale is not None:
-        print(f"units of the data, of which the model's are {units.scale:.6g} times as large (log densities change by "
-              f"{np.log(units.scale):.4f} nats/dimension):")  # fmt: skip
+        print(f"scaled units are {units.scale:.6g} x + shift of the data's x; a log density in units of the data has "
+              f"{np.log(units.scale):+.4f} nats/dimension:")  # fmt: skip
         keys = [key for key in ("L_null", "K", "K_eq12", "log_p") if key in result.values]
         print_table([("data units", *factors)]
                     + [row(NAMES[key], units.in_data(key, result.values[key])) for key in keys])  # fmt: skip
@@ -268,32 +264,32 @@ def report(about, result, units, levels):
 
 
 def write(folder, about, result, units, levels):
-    """evaluation.json, evaluation.npz and, where there are rows, evaluation.csv. Raises InputError on a full disk."""
-    everywhere = {key: units.all(nats) for key, nats in result.values.items()}
-    summary = about | result.facts | {"scaled_units": everywhere}
+    """The .json, .npz and, where there are rows, .csv file; returns their paths. Raises InputError on a full disk."""
+    stem = STEMS[about["estimator"]]
+    paths = [folder / f"{stem}{ending}" for ending in (".json", ".npz", ".csv")[: 2 + bool(result.rows)]]
+    summary = about | result.facts | {"scaled_units": {key: units.all(nats) for key, nats in result.values.items()}}
     if units.scale is not None:
-        summary["data_units"] = {k: units.all(units.in_data(k, nats)) for k, nats in result.values.items()}
+        summary["data_units"] = {key: units.all(units.in_data(key, nats)) for key, nats in result.values.items()}
         summary["scale"] = units.scale
         summary["bits_per_dimension_of_8_bit_levels"] = levels[0]
     summary["errors"] = {label: units.all(nats) for label, nats in result.errors.items()}
-    means = {key: np.float64(nats) for key, nats in result.values.items() if key not in result.arrays}
+    means = {f"mean_{key}": np.float64(nats) for key, nats in result.values.items()}
+    packed, table = io.BytesIO(), io.StringIO(newline="")
+    np.savez(packed, **means, **result.arrays)
+    csv.writer(table).writerows([["none" if value != value else value for value in row] for row in result.rows])
+    text = json.dumps(summary, indent=2) + "\n"
+    contents = [text.encode(), packed.getvalue(), table.getvalue().encode()]
     try:
-        with replacing(folder / "evaluation.json") as temporary:
-            temporary.write_text(json.dumps(summary, indent=2) + "\n")
-        with replacing(folder / "evaluation.npz") as temporary, open(temporary, "wb") as stream:
-            np.savez(stream, **means, **result.arrays)
-        if result.rows:
-            text = io.StringIO(newline="")
-            csv.writer(text).writerows([["none" if v != v else v for v in row] for row in result.rows])
-            with replacing(folder / "evaluation.csv") as temporary:
-                temporary.write_text(text.getvalue(), newline="")
+        for path, content in zip(paths, contents, strict=False):
+            with replacing(path) as temporary:
+                temporary.write_bytes(content)
     except OSError as error:
         raise InputError(f"--output-dir: cannot write in {folder} ({error}); give another folder") from None
+    return paths
 
 
-def plot(folder, compiled, theta, X, result, units):
-    """evaluation.png: KL_t beside the bounds of Eq. 23."""
+def plot(path, result, units, unit):
+    """The picture of KL_t beside the bounds of Eq. 23; returns its path."""
     t, kl, error, _, apart = np.array(result.rows[1:], dtype=np.float64).T
-    unit = compiled.model.unit
     factor = units.factors()["bits/pixel"]
-    viz_bounds.plot_terms(t, kl * factor, error * factor, apart * factor, folder / "evaluation.png", unit)
+    return viz_bounds.plot_terms(t, kl * factor, error * factor, apart * factor, path, unit)
