@@ -57,10 +57,7 @@ def evaluate(options):
         raise InputError(f"{options.checkpoint}: a model.pkl does not tell its data; give --input FILE")
     compiled, theta = compiled_model(options, loaded)
     model = compiled.model
-    if options.input:
-        given = input_examples(options, loaded, model.picture_shape)
-    else:
-        given = run_examples(options, loaded)
+    given = input_examples(options, loaded, model.picture_shape) if options.input else run_examples(options, loaded)
     model.kernel.check(given.X, f"--input {options.input}" if options.input else given.name)
     scale = None if model.kernel.binary else loaded.scaling.scale
     units = Units(int(np.prod(model.picture_shape)), model.n_pixels, scale)
@@ -217,7 +214,7 @@ def by_trajectories(options, compiled, theta, X, units):
         + (": the estimates hang on a few; take more trajectories." if least < max(10, M / 100) else "."),
     ]
     rows = [("example", "log_p_nats", "bootstrap_error", "effective_trajectories", "K_nats")]
-    rows += list(zip(range(n), value, error, effective, K, strict=True))
+    rows += list(zip(map(str, range(n)), value, error, effective, K, strict=True))
     arrays = {"log_p": value, "log_p_error": error, "effective": effective, "K": K}
     return Result(values, errors, lines, {"trajectories": M}, arrays, rows)
 
@@ -257,8 +254,9 @@ def report(about, result, units, levels):
         print_table([("data units", *factors)]
                     + [row(NAMES[key], units.in_data(key, result.values[key])) for key in keys])  # fmt: skip
         value, reason = levels
-        print(f"8-bit levels, by {'K' if 'log_p' not in result.values else 'log p(x_0)'}: "
-              + (f"none, as {reason}" if reason else f"{value:.4f} bits/dimension, uniform dequantisation"))  # fmt: skip
+        of = "log p(x_0)" if "log_p" in result.values else "K"
+        told = f"none, as {reason}" if reason else f"{value:.4f} bits/dimension, uniform dequantisation"
+        print(f"8-bit levels, by {of}: {told}")
     for line in result.lines:
         print(line)
 
@@ -273,7 +271,7 @@ def write(folder, about, result, units, levels):
         summary["scale"] = units.scale
         summary["bits_per_dimension_of_8_bit_levels"] = levels[0]
     summary["errors"] = {label: units.all(nats) for label, nats in result.errors.items()}
-    means = {f"mean_{key}": np.float64(nats) for key, nats in result.values.items()}
+    means: dict = {f"mean_{key}": np.float64(nats) for key, nats in result.values.items()}
     packed, table = io.BytesIO(), io.StringIO(newline="")
     np.savez(packed, **means, **result.arrays)
     csv.writer(table).writerows([["none" if value != value else value for value in row] for row in result.rows])
