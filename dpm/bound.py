@@ -99,7 +99,8 @@ def terms(compiled, theta, X, seed, times_per_example=None, progress=None, batch
             (kl[part, j],) = in_turns(function, theta, arrays, size)
             if progress:
                 progress(part.stop - start)
-    return Terms(times, kl, *entropies(compiled, theta, X), T)
+    forward_T, forward_1, prior = entropies(compiled, theta, X)
+    return Terms(times, kl, forward_T, forward_1, prior, T)
 
 
 def entropies(compiled, theta, X):

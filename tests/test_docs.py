@@ -12,7 +12,16 @@ from dpm.flags import TRAIN_FLAGS
 from dpm.model import DiffusionModel
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("index.md", "equations.md", "from-2015.md", "compare.md", "architecture.md", "data.md", "checkpoints.md")
+PAGES = (
+    "index.md",
+    "equations.md",
+    "from-2015.md",
+    "compare.md",
+    "architecture.md",
+    "data.md",
+    "checkpoints.md",
+    "evaluate.md",
+)
 
 
 def page(name):
