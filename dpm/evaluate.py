@@ -57,14 +57,13 @@ def check(options):
         raise InputError(f"--seed: {options.seed} is not accepted; take 0 or more")
     reference = options.estimator == "reference-2015"
     contradictions = [
-        ("trajectories", "estimator", True),
-        ("trajectories", "t_per_example", True),
-        ("input", "split", True),
-        ("input", "data_path", True),
-        ("estimator", "t_per_example", reference),
-    ]
-    for first, second, counts in contradictions:
-        if counts and getattr(options, first) is not None and getattr(options, second) is not None:
+        ("trajectories", "estimator"),
+        ("trajectories", "t_per_example"),
+        ("input", "split"),
+        ("input", "data_path"),
+    ] + reference * [("estimator", "t_per_example")]
+    for first, second in contradictions:
+        if getattr(options, first) is not None and getattr(options, second) is not None:
             names = [f"--{name.replace('_', '-')} {getattr(options, name)}" for name in (first, second)]
             raise InputError(f"{names[1]} has no meaning with {names[0]}; leave one out")
     if options.draws is not None and not reference:

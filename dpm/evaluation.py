@@ -133,7 +133,11 @@ def input_examples(options, loaded, picture_shape):
 def by_terms(options, compiled, theta, X):
     """K as the sum over t (Eq. 14): a Result."""
     T = compiled.model.trajectory_length
-    k = min(options.t_per_example or T - 1, T - 1)
+    k = options.t_per_example or T - 1
+    if k > T - 1:
+        raise InputError(
+            f"--t-per-example: {k} is more than there are, t = 2..{T}; take up to {T - 1}, or leave it out"
+        )
     with tqdm(total=len(X) * k, unit="term", unit_scale=True, disable=options.quiet or None, desc="K") as bar:
         terms = bound.terms(compiled, theta, X, options.seed, options.t_per_example, bar.update, options.batch_size)
     edge = bound.edge(compiled, theta, X)

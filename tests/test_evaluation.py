@@ -207,6 +207,7 @@ def test_as_in_2015_is_the_right_count_less_one_mean_term(run):
 
 def test_more_than_there_are_and_unknown_data_are_refused(run, golden, tmp_path):
     assert "--n-examples: 21 is more than there are, 20 test examples" in run("--n-examples", 21, status=2)
+    assert "--t-per-example: 10 is more than there are, t = 2..10" in run("--t-per-example", 10, status=2)
     assert "no MNIST found" in run(where=("--data-path", tmp_path), status=2)
     assert "give --input" in run(where=(), model=golden / "checkpoint/model.pkl", status=2)
 
