@@ -42,6 +42,26 @@ class Terms(NamedTuple):
         """(n,): the log likelihood under pi of data with its mean and variance, -H_p(X_T)."""
         return -self.prior
 
+    @property
+    def error(self):
+        """Standard error of the mean of K as one over all data, from the spread over examples: NaN for a single one."""
+        return float(self.K.std(ddof=1) / len(self.K) ** 0.5) if len(self.K) > 1 else float("nan")
+
+    @property
+    def draws_error(self):
+        """The part of `error` that the draws of times and x_t make: that of the mean of K over these very examples.
+
+        Neighbouring terms of an example differ by the mean curve, which is taken away, and by chance: half the mean
+        square of their differences is the variance of a term, as in dpm.likelihood.stratified_error. The last and the
+        first count as neighbours, so that each term comes twice. NaN for a single example or a single time.
+        """
+        n, k = self.kl.shape
+        if n < 2 or k < 2:
+            return float("nan")
+        rest = self.kl - self.kl.mean(axis=0, dtype=np.float64)
+        squares = (np.diff(rest, axis=1) ** 2).sum() + ((rest[:, 0] - rest[:, -1]) ** 2).sum()
+        return float((self.T - 1) / k * np.sqrt(squares / 2 / (n - 1) / n))
+
     def by_time(self):
         """(t, mean of KL_t, its standard error, number of draws), each (T - 1,); NaN where there are too few draws."""
         t = np.arange(2, self.T + 1)
@@ -53,17 +73,17 @@ class Terms(NamedTuple):
             return t, mean, np.sqrt(spread / count), count
 
 
-def terms(compiled, theta, X, seed, times_per_example=None, progress=None):
+def terms(compiled, theta, X, seed, times_per_example=None, progress=None, batch_size=None):
     """Terms of the scaled examples X, (n, ...): every t from 2 to T for each, or times_per_example of them.
 
     progress: called with the number of draws after each turn. The draws depend on the seed and the place of an example
-    in X alone.
+    in X alone. batch_size: examples computed at once, at most BLOCK; by default as many as the engine is fast with.
     """
     model, engine = compiled.model, compiled.engine
     model.kernel.check(X, "X")
     T, n = model.trajectory_length, len(X)
     k = T - 1 if times_per_example is None else min(times_per_example, T - 1)
-    size = min(BLOCK, n)
+    size = min(BLOCK, n, batch_size or compiled.pictures_a_turn(BLOCK))
     function = compiled.get("kl", size, "XtNU", lambda *inputs: [model.kl_single_t(*inputs)])
     times, kl = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
     for start in range(0, n, BLOCK):
@@ -79,10 +99,31 @@ def terms(compiled, theta, X, seed, times_per_example=None, progress=None):
             (kl[part, j],) = in_turns(function, theta, arrays, size)
             if progress:
                 progress(part.stop - start)
-    constants = compiled.get("constants", size, "X", model.entropies)
-    entropies = in_turns(constants, theta, [engine.asarray(X[:])], size)
-    forward_T, forward_1, prior = (a.astype(np.float64) for a in entropies)
+    forward_T, forward_1, prior = entropies(compiled, theta, X)
     return Terms(times, kl, forward_T, forward_1, prior, T)
+
+
+def entropies(compiled, theta, X):
+    """H_q(X_T | X_0), H_q(X_1 | X_0) and H_p(X_T) (Eq. 14) of the scaled examples X, nats: three of (n,)."""
+    size = min(BLOCK, len(X))
+    function = compiled.get("constants", size, "X", compiled.model.entropies)
+    return [a.astype(np.float64) for a in in_turns(function, theta, [compiled.engine.asarray(X[:])], size)]
+
+
+def edge(compiled, theta, X):
+    """K of Eq. 12 less that of Eq. 14 for each of the scaled examples X, nats: (n,). See Diffusion.edge."""
+    size = min(BLOCK, len(X))
+    function = compiled.get("edge", size, "X", lambda X: [compiled.model.edge(X)])
+    return in_turns(function, theta, [compiled.engine.asarray(X[:])], size)[0].astype(np.float64)
+
+
+def bounds_apart(compiled, theta, X):
+    """How far the bounds of Eq. 23 are apart at t = 2..T, nats an example: (T - 1,), means over X[:BLOCK]."""
+    X = compiled.engine.asarray(X[:BLOCK])
+    function = compiled.get("bounds_apart", len(X), "Xt", lambda X, t: [compiled.model.bounds_apart(X, t)])
+    times = range(2, compiled.model.trajectory_length + 1)
+    rows = [function(theta, X, compiled.engine.asarray(np.full(len(X), t)))[0] for t in times]
+    return np.mean(rows, axis=1, dtype=np.float64)
 
 
 def _noise(rng, model):
@@ -104,12 +145,13 @@ class Likelihood(NamedTuple):
     bound: float
 
 
-def log_likelihood(compiled, theta, x, seed, trajectories, block=100, progress=None):
+def log_likelihood(compiled, theta, x, seed, trajectories, block=100, progress=None, example=0):
     """log p(x_0) of one scaled example x, by the mean of p(x_0..x_T) / q(x_1..x_T | x_0) over trajectories (Eq. 9).
 
     trajectories: M, how many; block: how many at once, which is all that memory holds. The estimate grows with M in the
     mean and is never above log p(x_0) in the mean; the mean of the log weights is K (Eq. 11).
-    progress: called after each step with the number of trajectories in it. Returns a Likelihood.
+    progress: called after each step with the number of trajectories in it. example: a number, by which examples have
+    noise of their own. Returns a Likelihood.
     """
     model, engine = compiled.model, compiled.engine
     size, T = min(block, trajectories), model.trajectory_length
@@ -120,11 +162,11 @@ def log_likelihood(compiled, theta, x, seed, trajectories, block=100, progress=N
         count = min(size, trajectories - start)
         X = engine.asarray(np.broadcast_to(x, (size, *x.shape)))
         if model.uniform_noise:
-            rng = noise.generator(seed, noise.FORWARD, start, 0)
+            rng = noise.generator(seed, noise.FORWARD, example, start, 0)
             X = engine.asarray(X + (rng.random(X.shape) - 0.5) * model.uniform_noise)
         total = np.zeros(size)
         for t in range(1, T + 1):
-            rng = noise.generator(seed, noise.FORWARD, start, t)
+            rng = noise.generator(seed, noise.FORWARD, example, start, t)
             N = engine.asarray(noise.DRAWS[model.kernel.noise](rng, X.shape))
             X, ratio = step(theta, X, engine.asarray(np.full(size, t)), N)
             total += ratio
@@ -132,7 +174,7 @@ def log_likelihood(compiled, theta, x, seed, trajectories, block=100, progress=N
                 progress(count)
         (last,) = end(theta, X)
         weights.append((total + last)[:count])
-    return summary_of(np.concatenate(weights), noise.generator(seed, noise.FORWARD))
+    return summary_of(np.concatenate(weights), noise.generator(seed, noise.FORWARD, example))
 
 
 def log_prior(model, X):

@@ -111,6 +111,18 @@ class Diffusion(Brick):
         nats = (*self._marginal_entropies(X_noiseless), self.kernel.prior_entropy())
         return [self._sum(n, X_noiseless) for n in nats]
 
+    def edge(self, X_noiseless):
+        """What K of Eq. 12 has above that of Eq. 14 for each example, nats an example: (n,).
+
+        Eq. 14 puts -H_p(X_T) in the place of the means of log pi at t = 0, 1 and T (Eq. 42, 43). For data with the
+        prior's mean and variance the mean of this is 0; uniform noise is left out, as it adds less than 1e-6.
+        """
+        T, pi = self.trajectory_length, self.kernel.mean_log_prior
+        # Not [-1], as in _marginal_entropies.
+        rates = [self.beta_bar_arr[t] for t in (T, 0, 1)]
+        last, start, first = (pi(rate, X_noiseless) for rate in rates)
+        return self._sum(last + start - first + self.kernel.prior_entropy(), X_noiseless)
+
     def log_ratio(self, X_previous, t, N):
         """x_t ~ q(x_t | x_{t-1}) and log p(x_{t-1} | x_t) - log q(x_t | x_{t-1}), a factor of Eq. 9: (n, ...), (n,).
 
@@ -143,12 +155,20 @@ class Diffusion(Brick):
         They hold for the mean over data that have the prior's mean and variance. N: noise that makes x_{t-1}, on
         which H_q(X_t | X_{t-1}) depends for some kernels.
         """
-        beta, beta_bar, beta_bar_previous = self.get_rates(t)
+        beta, _, beta_bar_previous = self.get_rates(t)
         X_previous = self.kernel.sample(self.kernel.forward_marginal(X_noiseless, beta_bar_previous), N)
-        upper = self.kernel.entropy_step(beta, X_previous)
-        now, before = (self.kernel.entropy_marginal(b, X_noiseless) for b in (beta_bar, beta_bar_previous))
-        bounds = (upper + before - now, upper)
-        return [self._mean(nats, X_noiseless) * self.elements_a_pixel for nats in bounds]
+        upper = self._mean(self.kernel.entropy_step(beta, X_previous), X_noiseless) * self.elements_a_pixel
+        return [upper - self.bounds_apart(X_noiseless, t) / self.n_pixels, upper]
+
+    def bounds_apart(self, X_noiseless, t):
+        """How far the bounds of Eq. 23 are apart, H_q(X_t | X_0) - H_q(X_{t-1} | X_0), nats an example: (n,).
+
+        It is KL_t of the best reverse kernel where x_{t-1} has the upper bound as its entropy given x_t, as data of
+        the prior itself.
+        """
+        _, *rates = self.get_rates(t)
+        now, before = (self.kernel.entropy_marginal(rate, X_noiseless) for rate in rates)
+        return self._sum(now - before, X_noiseless)
 
     def reverse_entropy(self, X_noisy, t):
         """Entropy of p(x_{t-1} | x_t) at each x_t, nats a pixel: (n,). Its mean over x_t ~ q is H_p(X_{t-1} | X_t).

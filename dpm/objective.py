@@ -115,12 +115,12 @@ class CompiledModel:
 
         Compiled for minibatches of batch_size pictures, taken some at a time; others have a partial last turn.
         """
-        size = self._pictures_a_turn(batch_size)
+        size = self.pictures_a_turn(batch_size)
         return sum_of_turns(self.get("objective", size, "XtNUw", self._cost_and_gradient), size)
 
     def objective_with_dropout(self, batch_size):
         """As objective, with masks behind the inputs: (function, the shapes of their parts for one picture)."""
-        size = self._pictures_a_turn(batch_size)
+        size = self.pictures_a_turn(batch_size)
         masks = []
 
         def build(*inputs):
@@ -144,7 +144,7 @@ class CompiledModel:
 
         Compiled as objective is; n is any number of pictures.
         """
-        size = self._pictures_a_turn(batch_size)
+        size = self.pictures_a_turn(batch_size)
         function = self.get("costs", size, "XtNU", self.model.cost_single_t)
 
         def costs(theta, *arrays):
@@ -181,7 +181,8 @@ class CompiledModel:
                 self._compiled[key] = self.engine.function([theta, *inputs, *more_inputs], outputs, givens)
         return self._compiled[key]
 
-    def _pictures_a_turn(self, batch_size):
+    def pictures_a_turn(self, batch_size):
+        """How many of a minibatch's pictures to compute at once; see Engine.pixels_a_turn."""
         return min(batch_size, max(1, self.engine.pixels_a_turn // self.model.n_pixels))
 
     def _input(self, kind, batch_size):

@@ -35,7 +35,8 @@ class Loaded(NamedTuple):
     """What sample.py takes of a checkpoint.
 
     build: a function that builds the model, to be called inside its engine; parameters: dict of path to array;
-    pixels: whether the data were 8-bit, as those of 2015 were; vectors: whether they are no pictures.
+    pixels: whether the data were 8-bit, as those of 2015 were; vectors: whether they are no pictures; config: the
+    run's, None for a model.pkl.
     """
 
     build: Any
@@ -44,6 +45,7 @@ class Loaded(NamedTuple):
     dtype: str
     pixels: bool
     vectors: bool = False
+    config: Any = None
 
 
 def sample(options):
@@ -52,16 +54,21 @@ def sample(options):
     check_options(options)
     loaded = load_model(options)
     check_model(options, loaded)
-    engine = Engine(options.backend, loaded.dtype)
-    with engine:
-        model = loaded.build()
-    compiled = CompiledModel(model, engine)
-    theta = compiled.layout.flatten(loaded.parameters, loaded.dtype)
+    compiled, theta = compiled_model(options, loaded)
     X, more = (particles if options.particles else trajectories)(options, compiled, theta, loaded)
     write(folder, X, more, loaded.vectors, options)
     if not options.quiet:
         print(f"{len(X)} samples: {folder / 'samples.npz'} and {folder / 'samples.png'}")
     return 0
+
+
+def compiled_model(options, loaded):
+    """The CompiledModel of a Loaded on the engine of --backend, and its parameters as one flat vector."""
+    engine = Engine(options.backend, loaded.dtype)
+    with engine:
+        model = loaded.build()
+    compiled = CompiledModel(model, engine)
+    return compiled, compiled.layout.flatten(loaded.parameters, loaded.dtype)
 
 
 def particles(options, compiled, theta, loaded):
@@ -175,7 +182,7 @@ def load_model(options):
     # As training builds it: a toy's complete arguments may hold one that has no meaning beside the others.
     build = partial(toy.model, flags["model_args"]) if toy else partial(DiffusionModel, **sized(options, meta["model"]))
     scaling = Scaling(data["scale"], data["shift"])
-    return Loaded(build, parameters, scaling, flags["dtype"], data["quantised"], toy is not None)
+    return Loaded(build, parameters, scaling, flags["dtype"], data["quantised"], toy is not None, meta["config"])
 
 
 def sized(options, arguments):

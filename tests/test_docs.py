@@ -22,6 +22,7 @@ PAGES = (
     "checkpoints.md",
     "report.md",
     "baselines.md",
+    "evaluate.md",
 )
 
 

@@ -40,3 +40,13 @@ def test_another_kind_of_file_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"\.png"):
         viz_bounds.plot_entropy_bounds(TIMES, UPPER, UPPER, UPPER, tmp_path / "a.gif")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_terms_are_drawn_beside_the_distance_of_the_bounds_and_gaps_are_left_out(tmp_path):
+    kl = 1 / TIMES
+    kl[3:6] = np.nan
+    path = viz_bounds.plot_terms(TIMES, kl, 0.1 * kl, 2 / TIMES, tmp_path / "a.png")
+    assert {rgb(colour) for colour in (BLUE, ORANGE, DARK)} <= colours(path)
+    viz_bounds.plot_terms(TIMES[:1], np.array([0.1]), np.array([np.nan]), np.array([0.2]), tmp_path / "b.png")
+    with pytest.raises(InputError, match=r"\.png"):
+        viz_bounds.plot_terms(TIMES, kl, kl, kl, tmp_path / "a.gif")

@@ -129,6 +129,11 @@ class BinomialKernel:
         r = self.base_rate
         return float(-(r * np.log(r) + (1 - r) * np.log1p(-r)))
 
+    def mean_log_prior(self, beta_bar, x_0):
+        """The mean of log pi(x_t) over q(x_t | x_0), nats for each element (before Eq. 42)."""
+        one, zero = self._rates(x_0, beta_bar)
+        return one * float(np.log(self.base_rate)) + zero * float(np.log1p(-self.base_rate))
+
     def log_prob(self, p, x):
         """log p(x), the log mass of the bits x, nats for each element."""
         return -x * pt.softplus(-p.logit) - (1 - x) * pt.softplus(p.logit)

@@ -83,6 +83,10 @@ class GaussianKernel:
         """H_p(X_T), nats for each element (Eq. 14 and 42); a number."""
         return 0.5 * LOG_2PI_E
 
+    def mean_log_prior(self, beta_bar, x_0):
+        """The mean of log pi(x_t) over q(x_t | x_0), nats for each element (before Eq. 42)."""
+        return -0.5 * (LOG_2PI + (1 - beta_bar) * x_0**2 + beta_bar)
+
     def log_prob(self, p, x):
         """log p(x), the log density at x, nats for each element."""
         return -0.5 * ((x - p.mu) / p.sigma) ** 2 - pt.log(p.sigma) - 0.5 * LOG_2PI

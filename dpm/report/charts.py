@@ -5,7 +5,7 @@ import math
 from bokeh.embed import json_item
 from bokeh.layouts import column
 from bokeh.models import BoxZoomTool, ColumnDataSource, HoverTool, PanTool, ResetTool, SaveTool, WheelZoomTool
-from bokeh.models.annotations import Whisker
+from bokeh.models.annotations import TeeHead, Whisker
 from bokeh.plotting import figure
 
 from dpm.report.runs import BOUND, MOST_RUNS
@@ -54,7 +54,7 @@ def divergence_chart(found, runs, numbers):
         source = ColumnDataSource(clean({name: [float(v) for v in values] for name, values in columns.items()}))
         _line(chart, source, "kl", run.name, COLOURS[number], "solid", MARKED, x="t")
         whisker = Whisker(source=source, base="t", upper="high", lower="low", line_color=COLOURS[number])
-        whisker.upper_head.size = whisker.lower_head.size = 4
+        whisker.upper_head = whisker.lower_head = TeeHead(size=4)
         chart.add_layout(whisker)
     return f"KL_t of Eq. 14, {runs[0].unit}", json_item(chart)
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -103,10 +104,16 @@ def test_a_port_in_use_is_one_line(served, capsys):
 def test_ctrl_c_ends_it(tmp_path):
     folder = folders.make(tmp_path / "run")
     command = [sys.executable, "-m", "dpm.report", str(folder), "--watch", "--port", "0"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        line = process.stdout.readline()
-        assert line.startswith("http://127.0.0.1:")
-        assert "run" in read(line.split()[0])
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
-        assert process.stderr.read() == "ended\n"
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # A shell's background job, as which the tests may run, passes on to its children that they ignore Ctrl-C.
+    usual = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(command, cwd=ROOT, preexec_fn=usual, **streams) as process:
+        try:
+            line = process.stdout.readline()
+            assert line.startswith("http://127.0.0.1:")
+            assert "run" in read(line.split()[0])
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+            assert process.stderr.read() == "ended\n"
+        finally:
+            process.kill()
