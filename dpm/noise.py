@@ -6,7 +6,7 @@ sees the same draws. Values are drawn in double precision and rounded by the cal
 
 import numpy as np
 
-DRAWN_AHEAD = 4_000_000  # numbers, 32 MB
+DRAWN_AHEAD = 1_000_000  # numbers, 8 MB
 
 # What the noise of a kernel is drawn by: functions of a Generator and a shape.
 DRAWS = {

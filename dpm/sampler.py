@@ -11,7 +11,7 @@ from dpm.errors import InputError
 from dpm.schedule import signal_shares
 
 STEPS_A_CALL = 50
-NUMBERS_A_CALL = 2_000_000  # of noise, and as many of states: 8 MB each in float32
+NUMBERS_A_CALL = 500_000  # of noise, and as many of states: 2 MB each in float32
 
 
 def diffusion_step(model, Xmid, t, noise, known, observed, precision):
@@ -129,9 +129,9 @@ def generate_samples(compiled, theta, n_samples, noise, posterior=None, callback
     times = np.arange(model.trajectory_length, 1, -1)
     steps = steps_a_call(len(times), X.size)
     reverse = reverse_steps(compiled, n_samples, steps)
+    draws = np.zeros((steps, *shape), engine.dtype)
     for start in range(0, len(times), steps):
-        t = times[start : start + steps]
-        draws = np.zeros((steps, *shape), engine.dtype)  # the last call may have steps to spare, at t = 2 without noise
+        t = times[start : start + steps]  # the last call may have steps to spare, at t = 2, which nobody sees
         for draw, _ in zip(draws, t, strict=False):
             draw[...] = noise(shape)
         padded = np.pad(t, (0, steps - len(t)), constant_values=2)
