@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUNS ?= runs
+EXTRAS ?= jax,test,embed,report,baselines
 # One quick look: a few minutes on two cores. Longer training is train.py without --epochs.
 TRAIN_FLAGS ?= --batch-size 64 --lr 5e-4 --epochs 6
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-slow lint bench clean
+.PHONY: help train test test-without-jax test-slow lint bench clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -18,7 +19,7 @@ $(VENV)/train: setup.py
 
 $(VENV)/test: setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet -e ".[jax,test,embed,baselines]"
+	$(VENV)/bin/pip install --quiet -e ".[$(EXTRAS)]"
 	touch $@
 
 train: $(VENV)/train  ## install, train on the embedded digits, draw samples
@@ -29,6 +30,9 @@ train: $(VENV)/train  ## install, train on the embedded digits, draw samples
 
 test: $(VENV)/test lint  ## install, check style and types, run the tests, measure coverage
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile --cov
+
+test-without-jax:  ## the same tests where JAX is not installed
+	$(MAKE) test VENV=.venv-nojax EXTRAS=test,embed,report,baselines
 
 test-slow: $(VENV)/test  ## the long reproductions, about two hours
 	$(VENV)/bin/python -m pytest -m slow

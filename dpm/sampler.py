@@ -10,7 +10,7 @@ import pytensor.tensor as pt
 from dpm.errors import InputError
 from dpm.schedule import signal_shares
 
-STEPS_A_CALL = 50
+STEPS_A_CALL = 10
 NUMBERS_A_CALL = 500_000  # of noise, and as many of states: 2 MB each in float32
 
 
