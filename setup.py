@@ -22,6 +22,7 @@ setup(
     ],
     extras_require={
         "jax": ["jax"],
+        "jax-cuda": ["jax[cuda13]"],
         "test": [
             "pytest",
             "pytest-cov",
