@@ -7,10 +7,10 @@ EXTRAS ?= jax,test,embed,report,baselines
 TRAIN_FLAGS ?= --batch-size 64 --lr 5e-4 --epochs 6
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-without-jax test-slow lint bench clean
+.PHONY: help train test coverage test-without-jax test-slow lint bench clean
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 $(VENV)/train: setup.py
 	$(PYTHON) -m venv $(VENV)
@@ -28,7 +28,10 @@ train: $(VENV)/train  ## install, train on the embedded digits, draw samples
 	$(VENV)/bin/python sample.py "$$(ls -td $(RUNS)/*/ | head -n 1)checkpoint.h5" --output-dir $(RUNS)
 	@echo "Look at $(RUNS)/samples.png, and at the pictures in $$(ls -td $(RUNS)/*/ | head -n 1)"
 
-test: $(VENV)/test lint  ## install, check style and types, run the tests, measure coverage
+test: $(VENV)/test lint  ## install, check style and types, run the tests
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile
+
+coverage: $(VENV)/test  ## the tests, and how much of dpm/ they reach by branches; half as long again
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile --cov
 
 test-without-jax:  ## the same tests where JAX is not installed

@@ -8,7 +8,6 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -101,13 +100,19 @@ def test_a_port_in_use_is_one_line(served, capsys):
     assert capsys.readouterr().err.startswith(f"python -m dpm.report: error: --port: {port} on 127.0.0.1 cannot be had")
 
 
+# A shell's background job, as which the tests may run, passes on to its children that they ignore Ctrl-C.
+AS_USUAL = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("dpm.report", run_name="__main__")
+"""
+
+
 def test_ctrl_c_ends_it(tmp_path):
     folder = folders.make(tmp_path / "run")
-    command = [sys.executable, "-m", "dpm.report", str(folder), "--watch", "--port", "0"]
+    command = [sys.executable, "-c", AS_USUAL, str(folder), "--watch", "--port", "0"]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    # A shell's background job, as which the tests may run, passes on to its children that they ignore Ctrl-C.
-    usual = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    with subprocess.Popen(command, cwd=ROOT, preexec_fn=usual, **streams) as process:
+    with subprocess.Popen(command, cwd=ROOT, **streams) as process:
         try:
             line = process.stdout.readline()
             assert line.startswith("http://127.0.0.1:")
