@@ -23,6 +23,7 @@ PAGES = (
     "report.md",
     "baselines.md",
     "evaluate.md",
+    "performance.md",
 )
 
 
