@@ -44,14 +44,17 @@ def test_a_run_compiles_two_functions_and_none_in_its_second_epoch(tmp_path, mon
     assert epochs.seen == [2, 2]
 
 
-def test_jax_compiles_nothing_in_the_second_epoch(tmp_path, monkeypatch):
+def test_jax_compiles_nothing_in_the_second_epoch(tmp_path, monkeypatch, request):
     """JAX compiles anew for every new shape or float type, without a word."""
     jax = pytest.importorskip("jax")
     compiled = []
-    monkeypatch.setattr(jax._src.monitoring, "_event_duration_secs_listeners", [])
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, seconds, **more: compiled.append(event) if "backend_compile" in event else None
-    )
+
+    def listen(event, seconds, **more):
+        if "backend_compile" in event:
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    request.addfinalizer(jax.monitoring.clear_event_listeners)
     epochs = Epochs(lambda: len(compiled))
     runs.without_pictures(monkeypatch, epochs)
     data = runs.write_data(tmp_path, runs.pixels(runs.TRAIN), runs.pixels(runs.TEST, seed=1))
