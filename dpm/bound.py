@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from dpm import noise
+from dpm.likelihood import estimate
 from dpm.objective import in_turns
 
 BLOCK = 200  # examples that share one generator
@@ -45,7 +46,7 @@ class Terms(NamedTuple):
     @property
     def error(self):
         """Standard error of the mean of K as one over all data, from the spread over examples: NaN for a single one."""
-        return float(self.K.std(ddof=1) / len(self.K) ** 0.5) if len(self.K) > 1 else float("nan")
+        return estimate(self.K).standard_error
 
     @property
     def draws_error(self):

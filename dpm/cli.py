@@ -105,13 +105,19 @@ def sample_parser():
         default=".",
         help="folder, which must exist, for samples.* (default: here)",
     )
+    add_model_options(parser)
+    return parser
+
+
+def add_model_options(parser):
+    """Those of every command that takes a checkpoint of ours or a model.pkl of 2015."""
+    add = parser.add_argument
     add("--backend", choices=ENGINES, default="auto", help="engine (default: %(default)s)")
     add("--model-args", "--model_args", type=_named("model-args", literal), default={},
         help="model.pkl only: arguments of DiffusionModel where its arrays do not tell them")  # fmt: skip
     add("--scale", type=float, help="model.pkl only: the model's units are scale * x + shift (default: 1)")
     add("--shift", type=float, help="model.pkl only (default: 0)")
     add("--quiet", action="store_true", help="print nothing but errors")
-    return parser
 
 
 def literal(text):

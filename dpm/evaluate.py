@@ -2,9 +2,8 @@
 
 import sys
 
-from dpm.cli import Parser, _named, command, literal
+from dpm.cli import Parser, add_model_options, command
 from dpm.errors import InputError
-from dpm.flags import ENGINES
 
 PROG = "python -m dpm.evaluate"
 ESTIMATORS = ("exact", "reference-2015")
@@ -37,12 +36,7 @@ def parser():
         "minibatch (default: the run's)")  # fmt: skip
     add("--seed", type=int, default=0, help="of all draws (default: %(default)s)")
     add("--output-dir", "--output_dir", default=".", help="folder, which must exist, for evaluation.* (default: here)")
-    add("--backend", choices=ENGINES, default="auto", help="engine (default: %(default)s)")
-    add("--model-args", "--model_args", type=_named("model-args", literal), default={},
-        help="model.pkl only: arguments of DiffusionModel where its arrays do not tell them")  # fmt: skip
-    add("--scale", type=float, help="model.pkl only: the model's units are scale * x + shift (default: 1)")
-    add("--shift", type=float, help="model.pkl only (default: 0)")
-    add("--quiet", action="store_true", help="print nothing but errors")
+    add_model_options(top)
     top.set_defaults(size=None)  # what sample.py asks of a model beside these
     return top
 

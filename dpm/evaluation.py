@@ -55,7 +55,7 @@ def evaluate(options):
     loaded = load_model(options)
     if not options.input and loaded.config is None:
         raise InputError(f"{options.checkpoint}: a model.pkl does not tell its data; give --input FILE")
-    compiled, theta = compiled_model(options, loaded)
+    compiled, theta = compiled_model(loaded, options.backend)
     model = compiled.model
     given = input_examples(options, loaded, model.picture_shape) if options.input else run_examples(options, loaded)
     model.kernel.check(given.X, f"--input {options.input}" if options.input else given.name)
@@ -209,7 +209,7 @@ def by_trajectories(options, compiled, theta, X, units):
     null = compiled.model.kernel.prior_entropy() * units.dimensions
     values = {"L_null": -null, "K_eq12": K.mean(), "log_p": value.mean()}
     n = len(value)
-    errors = {"standard error over examples": value.std(ddof=1) / n**0.5 if n > 1 else np.nan}
+    errors = {"standard error over examples": likelihood.estimate(value).standard_error}
     errors["of it by bootstrap"] = float(np.sqrt((error**2).sum()) / n)
     least = effective.min()
     lines = [

@@ -9,11 +9,11 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
-from dpm import checkpoint
 from dpm.cli import Parser, command
 from dpm.errors import InputError
 from dpm.files import replacing, writable_folder, write_json
 from dpm.flags import ENGINES
+from dpm.likelihood import estimate
 
 PROG = "python -m dpm.parzen"
 # The protocol of Goodfellow et al. (2014): their number of samples, their grid, and the first 1,000 of the validation
@@ -90,8 +90,8 @@ def parzen(centres, valid, test, sigmas, progress=None):
     validation = log_density(valid, centres, sigmas, progress).mean(axis=1)
     sigma = sigmas[int(validation.argmax())]
     (values,) = log_density(test, centres, [sigma], progress)
-    error = float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
-    return ParzenResult(float(values.mean()), error, float(sigma), validation)
+    value, error = estimate(values)
+    return ParzenResult(value, error, float(sigma), validation)
 
 
 # ------------------------------------------------------------------ the command
@@ -205,30 +205,23 @@ def drawn_samples(options, folder):
     data: as dpm.training_data.prepared_data.
     """
     from dpm import sampling, training
-    from dpm.backend import Engine
-    from dpm.objective import CompiledModel
     from dpm.toys import TOYS, toy_data
     from dpm.training_data import prepared_data
 
     no_choice = {"checkpoint": options.source, "model_args": {}, "scale": None, "shift": None, "size": None}
     loaded = sampling.load_model(argparse.Namespace(**no_choice))
-    config = checkpoint.load_run(options.source)[0]["config"]
     given = {"resume_file": options.source, "quiet": options.quiet}
     if options.data_path is not None:
         given["data_path"] = options.data_path
-    flags, face = training.resumed_flags(given, config)
+    flags, face = training.resumed_flags(given, loaded.config)
     toy = TOYS.get(flags["experiment"])
     if toy and options.data_path is not None:
         raise InputError("--data-path: has no meaning with a model of a made data set; leave it out")
-    engine = Engine(options.backend or "auto", loaded.dtype)
-    with engine:
-        model = loaded.build()
-    if model.kernel.binary:
+    compiled, theta = sampling.compiled_model(loaded, options.backend or "auto")
+    if compiled.model.kernel.binary:
         raise InputError(f"{options.source}: a model of bits, which have no density; K is their log likelihood's bound")
-    data = toy_data(toy, flags["experiment"], flags) if toy else prepared_data(flags, face, config["data"])
+    data = toy_data(toy, flags["experiment"], flags) if toy else prepared_data(flags, face, loaded.config["data"])
     check_clip(options, data)  # drawing takes long
-    compiled = CompiledModel(model, engine)
-    theta = compiled.layout.flatten(loaded.parameters, loaded.dtype)
     batch = sampling.VECTORS if loaded.vectors else sampling.BATCH
     seed = SEED if options.seed is None else options.seed
     scaled = draw(compiled, theta, options.n_samples or N_SAMPLES, seed, batch, options.quiet)

@@ -54,7 +54,7 @@ def sample(options):
     check_options(options)
     loaded = load_model(options)
     check_model(options, loaded)
-    compiled, theta = compiled_model(options, loaded)
+    compiled, theta = compiled_model(loaded, options.backend)
     X, more = (particles if options.particles else trajectories)(options, compiled, theta, loaded)
     write(folder, X, more, loaded.vectors, options)
     if not options.quiet:
@@ -62,9 +62,9 @@ def sample(options):
     return 0
 
 
-def compiled_model(options, loaded):
-    """The CompiledModel of a Loaded on the engine of --backend, and its parameters as one flat vector."""
-    engine = Engine(options.backend, loaded.dtype)
+def compiled_model(loaded, backend):
+    """The CompiledModel of a Loaded on the engine named, and its parameters as one flat vector."""
+    engine = Engine(backend, loaded.dtype)
     with engine:
         model = loaded.build()
     compiled = CompiledModel(model, engine)

@@ -25,11 +25,7 @@ def plot_entropy_bounds(times, lower, upper, entropy, path, unit="bits/pixel"):
     steps.set(title="Entropy of each reverse step and its bounds (Eq. 23)", ylabel=f"entropy ({unit})")
     steps.legend()
     apart.set(xlabel="t", ylabel=f"difference from\nthe model ({unit})")
-    apart.xaxis.set_major_locator(_whole_ticks())
-    for axes in (steps, apart):
-        axes.grid(alpha=0.3)
-    _write({target: _rendered(figure)})
-    return target
+    return _finished(figure, steps, apart, target)
 
 
 def plot_terms(times, kl, error, apart, path, unit="bits/pixel"):
@@ -54,8 +50,13 @@ def plot_terms(times, kl, error, apart, path, unit="bits/pixel"):
     filled = np.interp(times, times[known], kl[known])  # of a t between two that were looked at
     _curve(total, times, np.cumsum(apart - filled), color=DARK)
     total.set(xlabel="t", ylabel=f"K - L_null of\nsteps 2..t ({unit})")
-    total.xaxis.set_major_locator(_whole_ticks())
-    for axes in (steps, total):
+    return _finished(figure, steps, total, target)
+
+
+def _finished(figure, upper, lower, target):
+    """Write the figure of two axes over the same t; returns its path."""
+    lower.xaxis.set_major_locator(_whole_ticks())
+    for axes in (upper, lower):
         axes.grid(alpha=0.3)
     _write({target: _rendered(figure)})
     return target

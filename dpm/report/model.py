@@ -5,18 +5,16 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from dpm import checkpoint, run_folder
-from dpm.backend import Engine
+from dpm import run_folder
 from dpm.bound import terms
 from dpm.cli import sample_parser
 from dpm.errors import InputError
 from dpm.experiments import FACES
 from dpm.flags import TRAIN_FLAGS, check_saved
 from dpm.noise import PictureNoise
-from dpm.objective import CompiledModel
 from dpm.report.pictures import POINTS, Panel, Player, number
 from dpm.sampler import Posterior, generate_inpaint_mask, generate_samples
-from dpm.sampling import load_model, state_times
+from dpm.sampling import compiled_model, load_model, state_times
 from dpm.toys import TOYS, toy_data
 from dpm.training_data import prepared_data
 
@@ -47,15 +45,11 @@ def evaluated(run, backend, data_path, quiet):
     if not path.is_file():
         raise InputError(f"{run.folder} holds no {run_folder.NEWEST}")
     loaded = load_model(sample_parser().parse_args(["--", str(path)]))
-    config = checkpoint.load_run(path)[0]["config"]
+    config = loaded.config
     check_saved(config["flags"], path)
     X = test_examples(config, data_path)
-    engine = Engine(backend, loaded.dtype)
-    with engine:
-        model = loaded.build()
-    compiled = CompiledModel(model, engine)
-    theta = compiled.layout.flatten(loaded.parameters, loaded.dtype)
-    seed, T = config["flags"]["seed"], model.trajectory_length
+    compiled, theta = compiled_model(loaded, backend)
+    seed, T = config["flags"]["seed"], compiled.model.trajectory_length
     n = min(len(X), EXAMPLES)
     total = n * min(TIMES, T - 1) + (1 if loaded.vectors else 2) * (T - 1)
     with tqdm(total=total, disable=quiet or None, desc=run.name, dynamic_ncols=True) as bar:
