@@ -3,8 +3,11 @@
 import csv
 import functools
 import json
+import subprocess
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from dpm.cli import train_main
 from dpm.datasets import write_hdf5
 from dpm.extensions import EveryN, standard_extensions
 
+ROOT = Path(__file__).parents[1]
 WIDTH, TRAIN, TEST, BATCH = 8, 60, 20, 25
 STEPS = 3  # an epoch of 60 pictures has batches of 25, 25 and 10
 T = 10
@@ -77,18 +81,36 @@ def train(out, data_path, *more, status=0):
     return folder
 
 
-def refused(capsys, main, *given):
-    """Run a command that must fail; check what all refusals have in common and return the one line."""
+def outcome(capsys, main, *given):
+    """Run a command; returns (status, stdout's lines, stderr's lines)."""
     capsys.readouterr()
     try:
         status = main([str(a) for a in given])
     except SystemExit as stop:
         status = stop.code
     shown = capsys.readouterr()
-    assert (status, shown.out) == (2, "")
-    (line,) = shown.err.splitlines()
-    assert line.startswith(("train.py: error: ", "sample.py: error: "))
+    return status, shown.out.splitlines(), shown.err.splitlines()
+
+
+def refused(capsys, main, *given, progs=("train.py", "sample.py")):
+    """Run a command that must fail; check what all refusals have in common and return the one line."""
+    status, out, (line,) = outcome(capsys, main, *given)
+    assert (status, out) == (2, [])
+    assert line.startswith(tuple(f"{prog}: error: " for prog in progs))
     return line
+
+
+def check_help(module, option):
+    """`python -m module --help` tells of the option and imports nothing heavy."""
+    code = (
+        f"import sys, runpy\nsys.argv = ['{module}', '--help']\n"
+        f"try: runpy.run_module('{module}', run_name='__main__')\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        "assert not {'pytensor', 'jax', 'matplotlib', 'sklearn'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert option in done.stdout
 
 
 def refused_into(out, capsys, data_path, main, *given):

@@ -2,8 +2,8 @@
 
 import itertools
 import re
-import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,16 +28,7 @@ def rng():
 def run(capsys):
     """A function that runs the command; returns (status, stdout's lines, stderr's lines)."""
 
-    def run(*given):
-        capsys.readouterr()
-        try:
-            status = main([str(a) for a in given])
-        except SystemExit as stop:
-            status = stop.code
-        shown = capsys.readouterr()
-        return status, shown.out.splitlines(), shown.err.splitlines()
-
-    return run
+    return partial(runs.outcome, capsys, main)
 
 
 def table(lines):
@@ -247,12 +238,4 @@ def test_pictures_too_large_for_a_covariance_are_refused(run, tmp_path):
 
 
 def test_help_imports_nothing_heavy():
-    code = (
-        "import sys, runpy\nsys.argv = ['dpm.baselines', '--help']\n"
-        "try: runpy.run_module('dpm.baselines', run_name='__main__')\n"
-        "except SystemExit as stop: assert stop.code == 0\n"
-        "assert not {'pytensor', 'jax', 'matplotlib', 'sklearn'} & set(sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "--kinds" in done.stdout
+    runs.check_help("dpm.baselines", "--kinds")

@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from dpm import checkpoint
 from dpm.checkpoint_tools import main
+from tests import runs
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = ROOT / "tests/golden_checkpoint/version2.h5"
@@ -22,16 +24,7 @@ TOP = "diffusionmodel/mlp_conv_dense/MLP dense upper/linear_1"
 def run(capsys):
     """A function that runs a command; returns (status, stdout's lines, stderr's lines)."""
 
-    def run(*given):
-        capsys.readouterr()
-        try:
-            status = main([str(argument) for argument in given])
-        except SystemExit as stop:
-            status = stop.code
-        shown = capsys.readouterr()
-        return status, shown.out.splitlines(), shown.err.splitlines()
-
-    return run
+    return partial(runs.outcome, capsys, main)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dpm.report.__main__ import main
+from tests import runs
 from tests.report import folders
 
 ROOT = Path(__file__).parent.parent.parent
@@ -18,13 +19,7 @@ def refused(capsys):
     """A function that runs the command, which must fail, and returns its one line."""
 
     def refused(*given):
-        try:
-            status = main([str(argument) for argument in given])
-        except SystemExit as stop:
-            status = stop.code
-        shown = capsys.readouterr()
-        assert (status, shown.out) == (2, "")
-        (line,) = shown.err.splitlines()
+        line = runs.refused(capsys, main, *given, progs=("python -m dpm.report",))
         return line.removeprefix("python -m dpm.report: error: ")
 
     return refused
