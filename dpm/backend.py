@@ -6,10 +6,12 @@ g++). Building and compiling happen inside `with engine:`, which sets the float 
 
 import importlib.util
 import logging
+import math
 import os
-import sys
 import warnings
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,8 @@ from pytensor import config
 from dpm.errors import InputError
 from dpm.flags import DTYPES, ENGINES
 
-PIXELS_A_TURN = 32 * 28 * 28
+PIXELS_A_TURN = 32 * 28 * 28  # at most
+PIXELS_A_THREAD = 8 * 28 * 28  # at least: fewer are not worth a thread
 MODES = {"jax": "JAX", "numba": "NUMBA", "c": "CVM"}
 
 
@@ -27,12 +30,12 @@ class Engine:
     """An engine and a float type.
 
     name: one of ENGINES; "auto" takes JAX where it is installed and Numba otherwise.
-    dtype: "float32" or "float64".
+    dtype: "float32" or "float64". threads: parts of a minibatch computed at the same time, or None for as many as fit.
     Raises InputError for an unknown name or type, and for an engine that this machine lacks or that has no folder to
     compile in.
     """
 
-    def __init__(self, name="auto", dtype="float32"):
+    def __init__(self, name="auto", dtype="float32", threads=None):
         if name not in ENGINES:
             raise InputError(f"--backend: {name!r} is not an engine; accepted: {', '.join(ENGINES)}")
         if dtype not in DTYPES:
@@ -46,6 +49,7 @@ class Engine:
             raise InputError("--backend: 'c' needs the compiler g++ and none was found; take --backend numba or jax")
         self.name = name
         self.dtype = dtype
+        self._threads = threads
         self._stack = ExitStack()
         if name == "jax":
             _prepare_jax()
@@ -68,16 +72,55 @@ class Engine:
     def __exit__(self, *exception):
         self._stack.close()
 
-    @property
-    def pixels_a_turn(self):
-        """How many pixels of a minibatch to compute at once: on a CPU few, so that its cache holds what the layers
-        pass on (docs/results); on an accelerator all."""
-        if self.name == "jax":
-            import jax
+    @cached_property
+    def on_cpu(self):
+        """Whether the CPU computes, and not an accelerator."""
+        if self.name != "jax":
+            return True
+        import jax
 
-            if jax.default_backend() != "cpu":
-                return sys.maxsize
-        return PIXELS_A_TURN
+        return jax.default_backend() == "cpu"
+
+    @cached_property
+    def threads(self):
+        """How many turns of a minibatch are computed at the same time."""
+        if self.name != "jax" or not self.on_cpu:
+            return 1
+        return self._threads or len(os.sched_getaffinity(0))
+
+    def turns(self, n, n_pixels):
+        """In how many equal turns to compute n pictures of n_pixels.
+
+        On a CPU few pictures at once, so that its cache holds what the layers pass on (docs/performance.md), and
+        something for each thread; on an accelerator all.
+        """
+        if not self.on_cpu:
+            return 1
+        pixels = n * n_pixels
+        turns = math.ceil(pixels / PIXELS_A_TURN)
+        if pixels >= self.threads * PIXELS_A_THREAD:
+            turns = math.ceil(turns / self.threads) * self.threads
+        return min(n, turns)
+
+    def map(self, function, items):
+        """function(item) of each, in the order of the items, some at the same time; yields the results."""
+        items = list(items)
+        if self.threads == 1 or len(items) == 1:
+            return map(function, items)
+        return self._pool.map(function, items)
+
+    @cached_property
+    def _pool(self):
+        return ThreadPoolExecutor(self.threads, "turn")
+
+    def held(self, array):
+        """An array that goes into several calls, where the engine computes."""
+        if self.name != "jax":
+            return array
+        import jax
+
+        with self._guard():
+            return jax.device_put(array)
 
     def asarray(self, value):
         """value as a numpy array of the engine's float type."""
@@ -92,30 +135,45 @@ class Engine:
             compiled = pytensor.function(
                 inputs, outputs, givens=givens, mode=MODES[self.name], on_unused_input="ignore"
             )
+            run = self._by_xla(compiled) if self.name == "jax" else compiled
 
         def call(*arguments):
-            with self._guard():
-                values = compiled(*arguments)
-            if isinstance(values, list):
-                return [np.asarray(value) for value in values]
-            return np.asarray(values)
+            with self._float_type():
+                values = run(*arguments)
+                if isinstance(outputs, list):
+                    return [np.asarray(value) for value in values]
+                return np.asarray(values[0] if isinstance(values, tuple) else values)
 
         return call
 
+    def _by_xla(self, compiled):
+        """What a PyTensor function has JAX compute, compiled at once for its inputs' shapes; threads may share it."""
+        import jax
+
+        inputs = [jax.ShapeDtypeStruct(v.type.shape, v.type.dtype) for v in compiled.maker.fgraph.inputs]
+        options = {"xla_cpu_multi_thread_eigen": self.threads == 1} if self.on_cpu else {}
+        return compiled.vm.jit_fn.lower(*inputs).compile(options)
+
     @contextmanager
     def _guard(self):
-        """Around each call into an engine (JAX traces and compiles at the first call)."""
-        with warnings.catch_warnings(), ExitStack() as stack:
+        """Around all that traces and compiles."""
+        with warnings.catch_warnings(), self._float_type(), ExitStack() as stack:
             # What PyTensor and JAX say of their own insides is nothing that a user could act on.
             warnings.simplefilter("ignore")
             if self.name == "jax":
                 import jax
 
-                # A global switch: held only around our calls, both float types fit in one process.
-                stack.enter_context(jax.enable_x64(self.dtype == "float64"))
                 # A GPU would round what it multiplies to 10 bits (TF32), with gradients up to half of their size off.
                 stack.enter_context(jax.default_matmul_precision("float32"))
             yield
+
+    def _float_type(self):
+        """Around each call into JAX, whose switch for float64 is global, or a thread's: both types fit in a process."""
+        if self.name != "jax":
+            return nullcontext()
+        import jax
+
+        return jax.enable_x64(self.dtype == "float64")
 
     def __repr__(self):
         return f"{self.name} ({self.dtype}, PyTensor {pytensor.__version__})"

@@ -97,7 +97,7 @@ def terms(compiled, theta, X, seed, times_per_example=None, progress=None, batch
             N, U = (draw[: part.stop - start] for draw in _noise(rng, model))
             arrays = [engine.asarray(a) for a in (X[part], t, N, U)]
             times[part, j] = t
-            (kl[part, j],) = in_turns(function, theta, arrays, size)
+            (kl[part, j],) = in_turns(engine, function, theta, arrays, size)
             if progress:
                 progress(part.stop - start)
     forward_T, forward_1, prior = entropies(compiled, theta, X)
@@ -106,16 +106,16 @@ def terms(compiled, theta, X, seed, times_per_example=None, progress=None, batch
 
 def entropies(compiled, theta, X):
     """H_q(X_T | X_0), H_q(X_1 | X_0) and H_p(X_T) (Eq. 14) of the scaled examples X, nats: three of (n,)."""
-    size = min(BLOCK, len(X))
+    size, engine = min(BLOCK, len(X)), compiled.engine
     function = compiled.get("constants", size, "X", compiled.model.entropies)
-    return [a.astype(np.float64) for a in in_turns(function, theta, [compiled.engine.asarray(X[:])], size)]
+    return [a.astype(np.float64) for a in in_turns(engine, function, theta, [engine.asarray(X[:])], size)]
 
 
 def edge(compiled, theta, X):
     """K of Eq. 12 less that of Eq. 14 for each of the scaled examples X, nats: (n,). See Diffusion.edge."""
-    size = min(BLOCK, len(X))
+    size, engine = min(BLOCK, len(X)), compiled.engine
     function = compiled.get("edge", size, "X", lambda X: [compiled.model.edge(X)])
-    return in_turns(function, theta, [compiled.engine.asarray(X[:])], size)[0].astype(np.float64)
+    return in_turns(engine, function, theta, [engine.asarray(X[:])], size)[0].astype(np.float64)
 
 
 def bounds_apart(compiled, theta, X):

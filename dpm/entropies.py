@@ -40,7 +40,7 @@ def step_entropies(compiled, theta, X, seed, draws, times=None):
         rng = noise.generator(seed, noise.ENTROPY, int(t))
         examples, N, U = noise.drawn_examples(rng, X, draws, model.kernel.noise)
         arrays = [engine.asarray(a) for a in (examples, np.full(draws, t), N, U)]
-        lower, upper, entropy = (a.astype(np.float64) for a in in_turns(function, theta, arrays, size))
+        lower, upper, entropy = (a.astype(np.float64) for a in in_turns(engine, function, theta, arrays, size))
         rows.append([lower.mean(), upper.mean(), entropy.mean(), entropy.std(ddof=1) / draws**0.5])
     return Entropies(times, *np.transpose(rows))
 

@@ -43,7 +43,7 @@ def parser():
 
 def check(options):
     """Raise InputError for a number that is not accepted and for an option that would be ignored."""
-    for name in ("n_examples", "t_per_example", "draws", "trajectories", "batch_size"):
+    for name in ("n_examples", "t_per_example", "draws", "trajectories", "batch_size", "threads"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')}: {value} is not accepted; take 1 or more")

@@ -55,7 +55,7 @@ def evaluate(options):
     loaded = load_model(options)
     if not options.input and loaded.config is None:
         raise InputError(f"{options.checkpoint}: a model.pkl does not tell its data; give --input FILE")
-    compiled, theta = compiled_model(loaded, options.backend)
+    compiled, theta = compiled_model(loaded, options.backend, options.threads)
     model = compiled.model
     given = input_examples(options, loaded, model.picture_shape) if options.input else run_examples(options, loaded)
     model.kernel.check(given.X, f"--input {options.input}" if options.input else given.name)

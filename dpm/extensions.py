@@ -98,7 +98,7 @@ class Printing:
 
     def before_training(self, loop):
         if self.terminal:
-            total = loop.epochs * loop.epoch_length
+            total = None if loop.hours else loop.epochs * loop.epoch_length
             self.bar = tqdm(total=total, initial=loop.state.step, unit="step", dynamic_ncols=True)
 
     def after_evaluation(self, loop):
@@ -129,7 +129,9 @@ class Printing:
         test = f" test {loop.state.rows[-1]['test_K']:.3f}" if loop.state.rows else ""
         skipped = f" skipped {loop.skipped_steps}" if loop.skipped_steps else ""
         null = likelihood.L_null(loop.compiled.model)
-        return f"epoch {loop.epoch + 1}/{loop.epochs} K {train + null:.3f}{test} {loop.compiled.model.unit}{skipped}"
+        minutes = 60 * (loop.hours or 0) - loop.state.seconds / 60
+        left = f" {max(0, minutes):.0f} min left" if loop.hours else f"/{loop.epochs}"
+        return f"epoch {loop.epoch + 1}{left} K {train + null:.3f}{test} {loop.compiled.model.unit}{skipped}"
 
 
 class WriteLog:

@@ -109,6 +109,14 @@ TRAIN_FLAGS = (
         on_resume=True,
     ),
     Flag(
+        "hours",
+        float,
+        None,
+        "",
+        "hours of training after which it ends, however many epochs are left; compiling does not count",
+        on_resume=True,
+    ),
+    Flag(
         "keep",
         int,
         1,
@@ -119,6 +127,14 @@ TRAIN_FLAGS = (
     Flag("max-skipped", int, 100, "", "steps skipped in a row after which training ends", on_resume=True),
     Flag("data-path", str, None, "", "folder(s) or file to look for the data in", on_resume=True),
     Flag("backend", str, "auto", "", "engine: jax, numba, c, or auto (jax where installed)", on_resume=True),
+    Flag(
+        "threads",
+        int,
+        None,
+        "",
+        "parts of a minibatch computed at the same time; default: as many as the machine has processors",
+        on_resume=True,
+    ),
     Flag("dtype", str, "float32", "", "float type: float32 or float64"),
     Flag(
         "experiment",
@@ -229,9 +245,11 @@ def check_saved(flags, path):
 
 def check_numbers(given):
     """Raise InputError for a number on the command line that no run takes, be it new or resumed."""
-    for name in ("batch_size", "ext_every_n", "epochs", "crop", "keep", "max_skipped"):
+    for name in ("batch_size", "ext_every_n", "epochs", "crop", "keep", "max_skipped", "threads"):
         if given.get(name, 1) < 1:
             raise InputError(f"--{name.replace('_', '-')}: {given[name]} is not accepted; take 1 or more")
+    if not 0 < given.get("hours", 1) < float("inf"):
+        raise InputError(f"--hours: {given['hours']} is not accepted; take a number above 0")
     if given.get("n_subfunctions", 1) < 1:
         raise InputError(f"--n-subfunctions: {given['n_subfunctions']} is not accepted; take 1 or more")
     if given.get("refresh_noise", 0) < 0:

@@ -50,11 +50,13 @@ class Loop:
     before_training(loop), after_evaluation(loop), after_batch(loop), after_epoch(loop), after_training(loop).
     A subclass has the flat parameters `theta`, epoch_length, learning_rate (None where it has none), skipped_steps,
     and the methods named below. ended_by_itself: why training ended before its last epoch, if it did.
-    max_skipped: after so many skipped steps in a row training ends. unsaved: what could not be written.
+    max_skipped: after so many skipped steps in a row training ends; hours: of training, after which it ends, or None.
+    unsaved: what could not be written.
     """
 
     ended_by_itself = ""
     max_skipped = 100
+    hours: float | None = None
 
     def __init__(self, compiled, X, face, batch_size, epochs, seed, extensions=()):
         self.compiled, self.features, self.face = compiled, X, face
@@ -90,9 +92,15 @@ class Loop:
         return self.state.skipped_in_a_row >= self.max_skipped
 
     @property
+    def out_of_time(self):
+        """Whether the hours are used up."""
+        return self.hours is not None and self.state.seconds >= 3600 * self.hours
+
+    @property
     def going(self):
         """Whether there is a next step."""
-        return not (self.stopped or self.ended_by_itself or self.diverged) and self.epoch < self.epochs
+        ended = self.stopped or self.ended_by_itself or self.diverged or self.out_of_time
+        return not ended and self.epoch < self.epochs
 
     def train_epoch(self):
         """Go on until the epoch, or the pass over the data, ends or the loop is stopped."""

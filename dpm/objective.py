@@ -1,5 +1,7 @@
 """Compiled functions of one minibatch: the bound and its gradient, as optimizers and evaluation want them."""
 
+import math
+
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
@@ -67,13 +69,19 @@ def turns(arrays, size):
         yield count, parts
 
 
-def in_turns(function, theta, arrays, size):
+def in_turns(engine, function, theta, arrays, size):
     """The outputs of function(theta, *arrays), each an array by picture, computed `size` pictures at a time."""
-    results = [[a[:count] for a in function(theta, *part)] for count, part in turns(arrays, size)]
+    held = engine.held(theta)
+
+    def turn(part):
+        count, arrays = part
+        return [a[:count] for a in function(held, *arrays)]
+
+    results = engine.map(turn, turns(arrays, size))
     return [np.concatenate(parts) for parts in zip(*results, strict=True)]
 
 
-def sum_of_turns(function, size):
+def sum_of_turns(engine, function, size):
     """The objective of any number of pictures from that of `size` pictures: means weighted by the weights' sums.
 
     function: (theta, X, t, N, U, weights, *more arrays by picture) -> cost, gradient.
@@ -83,14 +91,18 @@ def sum_of_turns(function, size):
         total = float(arrays[WEIGHTS].sum())
         if total <= 0:
             raise ValueError(f"the weights of the pictures sum to {total}; at least one must be above 0")
+        held = engine.held(theta)
+
+        def turn(part):
+            count, arrays = part
+            arrays[WEIGHTS][count:] = 0  # copies, or nothing: the caller's array stays as it is
+            share = float(arrays[WEIGHTS].sum()) / total
+            return share, *(function(held, *arrays) if share else (0.0, 0.0))
+
         cost, gradient = 0.0, np.zeros_like(theta)
-        for count, parts in turns(arrays, size):
-            parts[WEIGHTS][count:] = 0  # copies, or nothing: the caller's array stays as it is
-            share = float(parts[WEIGHTS].sum()) / total
-            if share:
-                part_cost, part_gradient = function(theta, *parts)
-                cost += share * float(part_cost)
-                gradient += share * part_gradient
+        for share, part_cost, part_gradient in engine.map(turn, turns(arrays, size)):
+            cost += share * float(part_cost)
+            gradient += share * part_gradient
         return theta.dtype.type(cost), gradient
 
     return objective
@@ -116,7 +128,7 @@ class CompiledModel:
         Compiled for minibatches of batch_size pictures, taken some at a time; others have a partial last turn.
         """
         size = self.pictures_a_turn(batch_size)
-        return sum_of_turns(self.get("objective", size, "XtNUw", self._cost_and_gradient), size)
+        return sum_of_turns(self.engine, self.get("objective", size, "XtNUw", self._cost_and_gradient), size)
 
     def objective_with_dropout(self, batch_size):
         """As objective, with masks behind the inputs: (function, the shapes of their parts for one picture)."""
@@ -131,7 +143,7 @@ class CompiledModel:
 
         function = self.get("dropout", size, "XtNUw", build, masks)
         self._mask_shapes = self._mask_shapes or [mask.type.shape[1:] for mask in masks]
-        return sum_of_turns(function, size), self._mask_shapes
+        return sum_of_turns(self.engine, function, size), self._mask_shapes
 
     def _cost_and_gradient(self, X, t, N, U, weights):
         cost = self.model.cost(X, t, N, U, weights)
@@ -145,12 +157,8 @@ class CompiledModel:
         Compiled as objective is; n is any number of pictures.
         """
         size = self.pictures_a_turn(batch_size)
-        function = self.get("costs", size, "XtNU", self.model.cost_single_t)
-
-        def costs(theta, *arrays):
-            return np.concatenate([function(theta, *part)[:count] for count, part in turns(arrays, size)])
-
-        return costs
+        function = self.get("costs", size, "XtNU", lambda *inputs: [self.model.cost_single_t(*inputs)])
+        return lambda theta, *arrays: in_turns(self.engine, function, theta, arrays, size)[0]
 
     def mu_sigma(self, batch_size):
         """(theta, X_noisy, t) -> mu, sigma; see DiffusionModel.get_mu_sigma."""
@@ -182,8 +190,8 @@ class CompiledModel:
         return self._compiled[key]
 
     def pictures_a_turn(self, batch_size):
-        """How many of a minibatch's pictures to compute at once; see Engine.pixels_a_turn."""
-        return min(batch_size, max(1, self.engine.pixels_a_turn // self.model.n_pixels))
+        """How many of a minibatch's pictures to compute at once; see Engine.turns."""
+        return math.ceil(batch_size / self.engine.turns(batch_size, self.model.n_pixels))
 
     def _input(self, kind, batch_size):
         by_picture = kind in "tw"

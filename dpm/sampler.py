@@ -8,6 +8,7 @@ import pytensor
 import pytensor.tensor as pt
 
 from dpm.errors import InputError
+from dpm.objective import in_turns
 from dpm.schedule import signal_shares
 
 STEPS_A_CALL = 10
@@ -36,22 +37,26 @@ def steps_a_call(steps, numbers):
 def reverse_steps(compiled, n_samples, steps):
     """(theta, x_t, known, observed, precision, times, noise) -> the states after each of `steps` reverse steps.
 
-    times: (steps, n); noise and states: (steps, n, c, h, w); the others as in diffusion_step. One compiled loop, so
+    times: (n, steps); noise and states: (n, steps, c, h, w); the others as in diffusion_step. One compiled loop, so
     that neither Python nor the parameters' way into the engine is paid for at each step.
     """
-    model, dtype = compiled.model, compiled.engine.dtype
-    times = pt.tensor("times", dtype=dtype, shape=(steps, n_samples))
-    noise = pt.tensor("noise", dtype=dtype, shape=(steps, n_samples, *model.picture_shape))
+    model, engine = compiled.model, compiled.engine
+    size = compiled.pictures_a_turn(n_samples)
+    times = pt.tensor("times", dtype=engine.dtype, shape=(size, steps))
+    noise = pt.tensor("noise", dtype=engine.dtype, shape=(size, steps, *model.picture_shape))
 
     def step(t, N, X, *constraints):
         return diffusion_step(model, X, t, N, *constraints)
 
     def loop(X, *constraints):
-        return pytensor.scan(
-            step, sequences=[times, noise], outputs_info=[X], non_sequences=constraints, return_updates=False
+        sequences = [times.T, pt.moveaxis(noise, 1, 0)]
+        states = pytensor.scan(
+            step, sequences=sequences, outputs_info=[X], non_sequences=constraints, return_updates=False
         )
+        return [pt.moveaxis(states, 0, 1)]
 
-    return compiled.get(f"reverse, {steps} steps", n_samples, "XKOw", loop, [times, noise])
+    function = compiled.get(f"reverse, {steps} steps", size, "XKOw", loop, [times, noise])
+    return lambda theta, *arrays: in_turns(engine, function, theta, arrays, size)[0]
 
 
 def generate_inpaint_mask(n_samples, n_colors, spatial_width):
@@ -129,14 +134,15 @@ def generate_samples(compiled, theta, n_samples, noise, posterior=None, callback
     times = np.arange(model.trajectory_length, 1, -1)
     steps = steps_a_call(len(times), X.size)
     reverse = reverse_steps(compiled, n_samples, steps)
-    draws = np.zeros((steps, *shape), engine.dtype)
+    draws = np.zeros((n_samples, steps, *model.picture_shape), engine.dtype)
     for start in range(0, len(times), steps):
         t = times[start : start + steps]  # the last call may have steps to spare, at t = 2, which nobody sees
-        for draw, _ in zip(draws, t, strict=False):
-            draw[...] = noise(shape)
-        padded = np.pad(t, (0, steps - len(t)), constant_values=2)
-        states = reverse(theta, X, *constraints, engine.asarray(np.repeat(padded[:, None], n_samples, 1)), draws)
-        for time, X in zip(t, map(np.copy, states), strict=False):  # a view would keep all states
+        for i in range(len(t)):
+            draws[:, i] = noise(shape)
+        padded = engine.asarray(np.pad(t, (0, steps - len(t)), constant_values=2))
+        states = reverse(theta, X, *constraints, np.tile(padded, (n_samples, 1)), draws)
+        for i, time in enumerate(t):
+            X = states[:, i].copy()  # a view would keep all states
             if time > 2:
                 notify(int(time) - 1, X)
     notify(0, X)

@@ -54,7 +54,7 @@ def sample(options):
     check_options(options)
     loaded = load_model(options)
     check_model(options, loaded)
-    compiled, theta = compiled_model(loaded, options.backend)
+    compiled, theta = compiled_model(loaded, options.backend, options.threads)
     X, more = (particles if options.particles else trajectories)(options, compiled, theta, loaded)
     write(folder, X, more, loaded.vectors, options)
     if not options.quiet:
@@ -62,9 +62,9 @@ def sample(options):
     return 0
 
 
-def compiled_model(loaded, backend):
+def compiled_model(loaded, backend, threads=None):
     """The CompiledModel of a Loaded on the engine named, and its parameters as one flat vector."""
-    engine = Engine(backend, loaded.dtype)
+    engine = Engine(backend, loaded.dtype, threads)
     with engine:
         model = loaded.build()
     compiled = CompiledModel(model, engine)
@@ -107,7 +107,7 @@ def trajectories(options, compiled, theta, loaded):
 
 def check_options(options):
     """Raise InputError for a number that is not accepted and for an option that the mode would ignore."""
-    for name in ("n", "every", "size"):
+    for name in ("n", "every", "size", "threads"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise InputError(f"--{name}: {value} is not accepted; take 1 or more")

@@ -49,11 +49,11 @@ def train(given):
             data = toy_data(toy, flags["experiment"], flags)
         else:
             data = prepared_data(flags, face, saved and saved[0]["config"]["data"])
-        engine = Engine(flags["backend"], flags["dtype"])
+        engine = Engine(flags["backend"], flags["dtype"], flags["threads"])
         with engine:
             model = toy.model(flags["model_args"]) if toy else build_model(flags, face, data)
         loop = build_loop(flags, face, data, CompiledModel(model, engine))
-        loop.max_skipped = flags["max_skipped"]
+        loop.max_skipped, loop.hours = flags["max_skipped"], flags["hours"]
         if saved:
             restore(loop, *saved)
         if not flags["quiet"]:
@@ -108,6 +108,8 @@ def ended(loop, finished, folder):
     state = "finished" if finished else "stopped; --resume-file goes on with it"
     if loop.ended_by_itself:
         state += f", as {loop.ended_by_itself}"
+    if loop.out_of_time:
+        state += f", as --hours {loop.hours:g} are used up"
     print(f"{state}: {place}")
     if loop.unsaved:
         print(f"not saved: {', '.join(sorted(loop.unsaved))}; the warnings above say why", file=sys.stderr)

@@ -2,27 +2,8 @@
 
 from typing import NamedTuple
 
+from dpm.published import TABLE_1
 
-class Published(NamedTuple):
-    """A row of Table 1: K and K - L_null as printed, with their unit. L_null is their difference."""
-
-    name: str
-    K: float
-    K_minus_L_null: float
-    unit: str
-
-    @property
-    def L_null(self):
-        return self.K - self.K_minus_L_null
-
-
-TABLE_1 = {
-    "swissroll": Published("Swiss Roll", 2.35, 6.45, "bits"),
-    "heartbeat": Published("Binary Heartbeat", -2.414, 12.024, "bits/seq."),
-    "BARK": Published("Bark", -0.55, 1.5, "bits/pixel"),
-    "DEAD_LEAVES": Published("Dead Leaves", 1.489, 3.536, "bits/pixel"),
-    "CIFAR10": Published("CIFAR-10", 11.895, 18.037, "bits/pixel"),
-}
 MNIST = "Table 1 has no K for MNIST: it refers to Table 2, whose Parzen window estimates (bits an image) are no K."
 ABSENT = "The paper has no K for these data."
 

@@ -1,0 +1,60 @@
+"""Figures 1 to 5 from the models of the rows."""
+
+import shutil
+from pathlib import Path
+
+from dpm.files import replacing
+from dpm.reproduce import running
+
+
+def trajectories(row, folder, checkpoint, options):
+    """The picture of trajectories that training drew at its end."""
+    return sorted(checkpoint.parent.glob("trajectory_batch*.png"))[-1], ["drawn by train.py at the end of training"]
+
+
+def samples(row, folder, checkpoint, options):
+    """Samples of the model."""
+    return _sampled(folder, checkpoint, ("--n", 4 if options.small else 36))
+
+
+def in_painting(row, folder, checkpoint, options):
+    """The middle 100 x 100 pixels of a 256 x 256 texture drawn anew; smaller in the miniature."""
+    side, middle = (32, 12) if options.small else (256, 100)
+    made = folder / "bark_like.hdf5"
+    if not made.is_file():
+        size = ("--n", 1, "--test", 2, "--size", side, "--seed", options.seed + 1)
+        running.run("dpm.datasets", "make", "BARK_LIKE", *size, "--output", made)
+    flags = ("--size", side, "--mode", "inpaint", "--mask", f"center:{middle}", "--input", f"{made}:test:0-1")
+    return _sampled(folder, checkpoint, flags)
+
+
+def _sampled(folder, checkpoint, flags):
+    running.run(running.SAMPLE, checkpoint, *flags, "--output-dir", folder)
+    return folder / "samples.png", [running.shown(running.SAMPLE, ("CHECKPOINT", *flags))]
+
+
+FIGURES = (
+    (
+        "Figure 1",
+        "the swiss roll: forward and reverse trajectory, and the drift of the reverse one",
+        "swissroll",
+        trajectories,
+    ),
+    ("Figure 2", "heartbeats: samples, and the noise that they begin as", "heartbeat", trajectories),
+    ("Figure 3", "samples of CIFAR-10", "cifar10", samples),
+    ("Figure 4", "samples of dead leaves", "deadleaves", samples),
+    ("Figure 5", "the middle of a made texture, which is no bark, drawn anew", "bark", in_painting),
+)
+
+
+def drawn(figure, row, record, options):
+    """(title, words, name of the picture in the results, commands), or None and why for a row that was not made."""
+    title, words, _, draw = figure
+    if "missing" in record:
+        return title, words, None, record["missing"]
+    folder = running.folder_of(row, options)
+    picture, commands = draw(row, folder, folder / record["checkpoint"], options)
+    name = f"{title.lower().replace(' ', '_')}.png"
+    with replacing(Path(options.results) / name) as temporary:
+        shutil.copyfile(picture, temporary)
+    return title, words, name, commands
