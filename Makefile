@@ -7,10 +7,12 @@ EXTRAS ?= jax,test,embed,report,baselines
 TRAIN_FLAGS ?= --batch-size 64 --lr 5e-4 --epochs 6
 
 .DEFAULT_GOAL := help
-.PHONY: help train test coverage test-without-jax test-slow lint bench clean
+# Hours of training for each row of the tables that does not end by itself.
+BUDGET ?= 1
+.PHONY: help train test coverage test-without-jax test-slow lint bench table1 table2 figures clean
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+	@grep -E '^[a-z0-9 -]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
 
 $(VENV)/train: setup.py
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +49,9 @@ lint: $(VENV)/test  ## ruff and mypy
 
 bench: $(VENV)/test  ## times and memory, beside torch where it is installed
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(VENV)/bin/python -m benchmarks.bench
+
+table1 table2 figures: $(VENV)/test  ## the paper's tables and figures, as far as BUDGET hours a row go; they resume
+	$(VENV)/bin/python -m dpm.reproduce $@ --budget $(BUDGET)
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -19,6 +19,7 @@ setup(
         "matplotlib",
         "Pillow",
         "pooch",
+        "threadpoolctl",
     ],
     extras_require={
         "jax": ["jax"],

@@ -12,12 +12,13 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pytensor
 from pytensor import config
+from threadpoolctl import ThreadpoolController
 
+from dpm.compile_time import cache_folder
 from dpm.errors import InputError
 from dpm.flags import DTYPES, ENGINES
 
@@ -54,6 +55,8 @@ class Engine:
         if name == "jax":
             _prepare_jax()
             return
+        if threads is not None:
+            self._blas.limit(limits=threads, user_api="blas")
         try:
             config.compiledir  # noqa: B018  made when first asked for
         except (OSError, ValueError):
@@ -83,8 +86,8 @@ class Engine:
 
     @cached_property
     def threads(self):
-        """How many turns of a minibatch are computed at the same time."""
-        if self.name != "jax" or not self.on_cpu:
+        """How many turns of a minibatch are computed at the same time; the C engine can do no two."""
+        if self.name == "c" or not self.on_cpu:
             return 1
         return self._threads or len(os.sched_getaffinity(0))
 
@@ -106,12 +109,18 @@ class Engine:
         """function(item) of each, in the order of the items, some at the same time; yields the results."""
         items = list(items)
         if self.threads == 1 or len(items) == 1:
-            return map(function, items)
-        return self._pool.map(function, items)
+            yield from map(function, items)
+            return
+        with self._blas.limit(limits=1, user_api="blas") if self.name == "numba" else nullcontext():
+            yield from self._pool.map(function, items)
 
     @cached_property
     def _pool(self):
         return ThreadPoolExecutor(self.threads, "turn")
+
+    @cached_property
+    def _blas(self):
+        return ThreadpoolController()
 
     def held(self, array):
         """An array that goes into several calls, where the engine computes."""
@@ -135,9 +144,16 @@ class Engine:
             compiled = pytensor.function(
                 inputs, outputs, givens=givens, mode=MODES[self.name], on_unused_input="ignore"
             )
-            run = self._by_xla(compiled) if self.name == "jax" else compiled
+            run = {"jax": self._by_xla, "numba": _by_numba, "c": lambda function: function}[self.name](compiled)
+        types = [variable.type for variable in inputs]
 
         def call(*arguments):
+            # Numba and JAX would compile anew, without a word.
+            for kind, given in zip(types, arguments, strict=True):
+                if given.dtype != kind.dtype or not all(
+                    b in (None, a) for a, b in zip(given.shape, kind.shape, strict=True)
+                ):
+                    raise TypeError(f"{given.dtype} {given.shape} is given; the graph takes {kind.dtype} {kind.shape}")
             with self._float_type():
                 values = run(*arguments)
                 if isinstance(outputs, list):
@@ -179,6 +195,12 @@ class Engine:
         return f"{self.name} ({self.dtype}, PyTensor {pytensor.__version__})"
 
 
+def _by_numba(compiled):
+    """What a PyTensor function has Numba compute, without Python's lock, so that threads may share it."""
+    compiled.vm.jit_fn.targetoptions["nogil"] = True  # PyTensor has no way to ask for it
+    return compiled.vm.jit_fn
+
+
 def _prepare_jax():
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
     import jax
@@ -187,5 +209,4 @@ def _prepare_jax():
 
     if not jax.config.values["jax_compilation_cache_dir"]:
         # What XLA compiled is found again by the next run; where the folder cannot be written, JAX goes on without.
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(cache / "dpm" / "jax"))
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))

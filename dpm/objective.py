@@ -99,10 +99,10 @@ def sum_of_turns(engine, function, size):
             share = float(arrays[WEIGHTS].sum()) / total
             return share, *(function(held, *arrays) if share else (0.0, 0.0))
 
-        cost, gradient = 0.0, np.zeros_like(theta)
+        cost, gradient, scaled = 0.0, np.zeros_like(theta), np.empty_like(theta)
         for share, part_cost, part_gradient in engine.map(turn, turns(arrays, size)):
             cost += share * float(part_cost)
-            gradient += share * part_gradient
+            gradient += np.multiply(part_gradient, share, out=scaled)
         return theta.dtype.type(cost), gradient
 
     return objective

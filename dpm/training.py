@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import dpm
-from dpm import checkpoint, noise, run_folder
+from dpm import checkpoint, compile_time, noise, run_folder
 from dpm.backend import Engine
 from dpm.datasets.search import canonical_name
 from dpm.errors import InputError
@@ -56,9 +56,7 @@ def train(given):
         loop.max_skipped, loop.hours = flags["max_skipped"], flags["hours"]
         if saved:
             restore(loop, *saved)
-        if not flags["quiet"]:
-            print(f"compiling with {engine.name} ...", flush=True)
-        seconds = compile_functions(loop, data["test"])
+        seconds = compile_functions(loop, data["test"], flags)
         if folder is None:
             folder = create_log_dir(flags["output_dir"], f"DiffusionModel_{data['name']}{flags['suffix']}")
             stack.enter_context(run_folder.locked(folder))
@@ -267,13 +265,24 @@ def frozen_loop(flags, face, compiled, theta, X):
     return SubfunctionLoop(compiled, theta, kind, X, face, number, **{name: flags[name] for name in names})
 
 
-def compile_functions(loop, test):
-    """Compile what each epoch needs; returns the seconds. The engines compile some of it at the first call."""
+def compile_functions(loop, test, flags):
+    """Compile what each epoch needs, and say how long it may take; returns the seconds.
+
+    The engines compile some of it at the first call.
+    """
+    engine, choices = loop.compiled.engine, [flags[key] for key in ("batch_size", "optimizer", "dropout_rate")]
+    key = compile_time.key_of(str(engine), engine.threads, loop.compiled.model.arguments, choices)
+    if not flags["quiet"]:
+        before = compile_time.last_seconds(key)
+        told = "the first time with this model" if before is None else f"{before:.0f} s the last time"
+        print(f"compiling with {engine.name}, {told} ...", flush=True)
     start = time.perf_counter()
     loop.first_gradient()
     size = min(loop.batch_size, len(test))
     picture_costs(loop.compiled, loop.theta, test[:size], loop.seed, size)
-    return time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    compile_time.keep_seconds(key, seconds)
+    return seconds
 
 
 def restore(loop, meta, arrays):

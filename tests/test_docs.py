@@ -21,6 +21,7 @@ PAGES = (
     "data.md",
     "checkpoints.md",
     "report.md",
+    "reproduce.md",
     "baselines.md",
     "evaluate.md",
     "performance.md",

@@ -10,6 +10,7 @@ from dpm import baselines, compare, parzen
 from dpm.cli import sample_parser, train_parser
 from dpm.datasets.__main__ import parser as datasets_parser
 from dpm.flags import resolved
+from dpm.reproduce.__main__ import parser as reproduce_parser
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -20,9 +21,12 @@ PARSERS = {
     "-m dpm.datasets": datasets_parser,
     "-m dpm.parzen": parzen.parser,
     "-m dpm.baselines": baselines.parser,
+    "-m dpm.reproduce": reproduce_parser,
 }
 COMMANDS = re.findall(
-    r"^python (train\.py|sample\.py|-m dpm\.(?:baselines|compare|datasets|parzen)) (.*)$", README, re.MULTILINE
+    r"^python (train\.py|sample\.py|-m dpm\.(?:baselines|compare|datasets|parzen|reproduce)) (.*)$",
+    README,
+    re.MULTILINE,
 )
 
 

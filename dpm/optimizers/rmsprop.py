@@ -2,6 +2,8 @@
 
 import numpy as np
 
+PIECE = 1 << 15  # elements that are worked on at once, so that they stay in the cache
+
 
 def remove_not_finite(gradient, blocks):
     """The gradient with 0 for each block (a slice, one parameter) that holds a NaN or infinity.
@@ -40,14 +42,23 @@ class RMSProp:
         if self.blocks is not None:
             gradient, removed = remove_not_finite(gradient, self.blocks)
             self.skipped_steps += bool(removed)
+        new, moved, work = np.empty_like(self.mean_square), np.empty_like(theta), np.empty(PIECE, theta.dtype)
+        parts = [slice(start, start + PIECE) for start in range(0, len(theta), PIECE)]
         with np.errstate(over="ignore", invalid="ignore"):
-            mean_square = self.decay_rate * self.mean_square + (1 - self.decay_rate) * gradient**2
-        if self.blocks is None and not np.isfinite(mean_square.sum(dtype=np.float64)):
+            for part in parts:
+                piece = np.square(gradient[part], out=new[part])
+                piece *= 1 - self.decay_rate
+                piece += np.multiply(self.mean_square[part], self.decay_rate, out=work[: len(piece)])
+        if self.blocks is None and not np.isfinite(new.max(initial=0)):
             self.skipped_steps += 1
             return theta.copy()
-        self.mean_square = mean_square.astype(theta.dtype, copy=False)
-        rms = np.maximum(np.sqrt(self.mean_square), 1 / self.max_scaling)
-        return (theta - learning_rate * gradient / rms).astype(theta.dtype, copy=False)
+        self.mean_square = new
+        for part in parts:
+            piece = np.multiply(gradient[part], learning_rate, out=moved[part])
+            rms = np.sqrt(new[part], out=work[: len(piece)])
+            piece /= np.maximum(rms, 1 / self.max_scaling, out=rms)
+            np.subtract(theta[part], piece, out=piece)
+        return moved
 
     def state(self):
         """What a checkpoint keeps: dict of arrays."""

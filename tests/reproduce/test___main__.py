@@ -1,0 +1,58 @@
+"""python -m dpm.reproduce: what is refused, and a miniature of each page as a user gets it."""
+
+import re
+
+import pytest
+
+from dpm.reproduce.__main__ import PROG, main
+from tests import runs
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["table3"], "table3"),
+        (["table2", "--rows", "bark"], "--rows: bark is no row of table2; accepted: mnist"),
+        (["table1", "--budget", "0"], "--budget: 0.0"),
+        (["table1", "--samples", "5"], "--samples 5: has a meaning for table2 alone"),
+        (["table2", "--samples", "0"], "--samples 0: take 1 or more"),
+        (["table1", "--seed", "-1"], "--seed: -1"),
+        (["table1", "--results", "absent"], "--results: absent is not a folder"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(given, named, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert named in runs.refused(capsys, main, *given, progs=(PROG,))
+
+
+def test_help_is_quick():
+    runs.check_help("dpm.reproduce", "--budget")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("reproduce")
+
+
+def miniature(place, what):
+    """The page of a miniature; a failure of any row is a failure here."""
+    assert main([what, "--small", "--runs", str(place / "runs"), "--results", str(place)]) == 0
+    return (place / f"{what}.md").read_text()
+
+
+def test_table_1_has_a_miniature_of_every_row(place):
+    text = miniature(place, "table1")
+    for name in ("heartbeat", "swissroll", "mnist", "deadleaves", "bark", "cifar10"):
+        (line,) = re.findall(rf"^\| {name} \|.*", text, re.MULTILINE)
+        assert re.search(r"\| -?\d+\.\d{3} \| -?\d+\.\d{3} \| \d+\.\d{3} \|", line) or "is not here" in line
+
+
+def test_table_2_is_drawn_from_the_same_model(place):
+    assert re.search(r"\| mnist \| -?\d+\.\d \| \d+\.\d \| 20 samples", miniature(place, "table2"))
+
+
+def test_figures_are_drawn_from_the_same_models(place):
+    text = miniature(place, "figures")
+    for number in (1, 2, 4, 5):
+        assert f"](figure_{number}.png)" in text
+        assert (place / f"figure_{number}.png").read_bytes().startswith(b"\x89PNG")
