@@ -21,7 +21,7 @@ from dpm.model import DiffusionModel
 from dpm.noise import PictureNoise
 from dpm.objective import CompiledModel
 from dpm.optimizers import RMSProp
-from dpm.sampler import diffusion_step, generate_samples
+from dpm.sampler import generate_samples, reverse_steps
 from dpm.training import build_loop, grey_level, new_flags, run_config
 from dpm.training_data import prepared_data
 
@@ -105,9 +105,9 @@ class Peer:
     def reverse(self, calls):
         """A reverse step of 49 pictures."""
         X, t, N, _, _ = self.batch(PICTURES)
-        function = self.compiled.get("reverse", PICTURES, "XtNKOw", lambda *a: diffusion_step(self.model, *a))
+        step = reverse_steps(self.compiled, PICTURES, 1)
         nothing = np.zeros_like(X), np.zeros_like(X), np.zeros_like(t)
-        return timed(lambda: function(self.theta, X, t, N, *nothing), int(calls))
+        return timed(lambda: step(self.theta, X, *nothing, t[:, None], N[:, None]), int(calls))
 
     def K(self, size):
         """K over the test digits, one time each."""

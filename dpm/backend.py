@@ -167,7 +167,7 @@ class Engine:
         import jax
 
         inputs = [jax.ShapeDtypeStruct(v.type.shape, v.type.dtype) for v in compiled.maker.fgraph.inputs]
-        options = {"xla_cpu_multi_thread_eigen": self.threads == 1} if self.on_cpu else {}
+        options = {"xla_cpu_multi_thread_eigen": self.threads > 1} if self.on_cpu else {}
         return compiled.vm.jit_fn.lower(*inputs).compile(options)
 
     @contextmanager

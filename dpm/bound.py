@@ -156,8 +156,9 @@ def log_likelihood(compiled, theta, x, seed, trajectories, block=100, progress=N
     """
     model, engine = compiled.model, compiled.engine
     size, T = min(block, trajectories), model.trajectory_length
-    step = compiled.get("log_ratio", size, "XtN", model.log_ratio)
-    end = compiled.get("prior_log_prob", size, "X", lambda X: [log_prior(model, X)])
+    part = compiled.pictures_a_turn(size)
+    step = compiled.get("log_ratio", part, "XtN", model.log_ratio)
+    end = compiled.get("prior_log_prob", part, "X", lambda X: [log_prior(model, X)])
     weights = []
     for start in range(0, trajectories, size):
         count = min(size, trajectories - start)
@@ -169,11 +170,11 @@ def log_likelihood(compiled, theta, x, seed, trajectories, block=100, progress=N
         for t in range(1, T + 1):
             rng = noise.generator(seed, noise.FORWARD, example, start, t)
             N = engine.asarray(noise.DRAWS[model.kernel.noise](rng, X.shape))
-            X, ratio = step(theta, X, engine.asarray(np.full(size, t)), N)
+            X, ratio = in_turns(engine, step, theta, [X, engine.asarray(np.full(size, t)), N], part)
             total += ratio
             if progress:
                 progress(count)
-        (last,) = end(theta, X)
+        (last,) = in_turns(engine, end, theta, [X], part)
         weights.append((total + last)[:count])
     return summary_of(np.concatenate(weights), noise.generator(seed, noise.FORWARD, example))
 

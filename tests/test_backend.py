@@ -1,11 +1,14 @@
 """Engines: names, float types, and that nothing of their insides reaches a user."""
 
+import threading
+import time
 import warnings
 
 import numpy as np
 import pytensor.tensor as pt
 import pytest
 from pytensor import config
+from threadpoolctl import ThreadpoolController
 
 import dpm.backend
 from dpm.backend import Engine
@@ -56,3 +59,63 @@ def test_jax_keeps_what_it_compiled():
     jax = pytest.importorskip("jax")
     Engine("jax")
     assert jax.config.jax_compilation_cache_dir
+
+
+# ------------------------------------------------------------------ threads
+
+
+def test_a_graph_is_compiled_for_its_shapes_and_no_others():
+    """Another shape or float type would have JAX and Numba compile anew, unnoticed."""
+    engine = Engine("auto", "float32")
+    with engine:
+        x = pt.tensor("x", dtype="float32", shape=(3,))
+        function = engine.function([x], [2 * x])
+    for wrong in (np.zeros(4, "float32"), np.zeros(3, "float64"), np.zeros((3, 1), "float32")):
+        with pytest.raises((TypeError, ValueError)):
+            function(wrong)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_results_come_in_the_order_of_their_items(threads):
+    engine = Engine("auto", threads=threads)
+    assert list(engine.map(lambda i: (time.sleep(0.01 * (5 - i)), i)[1], range(5))) == list(range(5))
+
+
+def test_as_many_items_as_threads_are_computed_at_the_same_time():
+    engine, together = Engine("auto", threads=3), threading.Barrier(3, timeout=20)
+    assert sorted(engine.map(lambda i: together.wait(), range(3))) == [0, 1, 2]
+
+
+def test_an_error_in_a_thread_is_that_of_the_caller():
+    with pytest.raises(ZeroDivisionError):
+        list(Engine("auto", threads=2).map(lambda i: 1 // i, range(2)))
+
+
+@pytest.mark.parametrize(
+    ("n", "pixels", "threads", "turns"),
+    [
+        (128, 784, 1, 4),  # 32 digits at a time
+        (128, 784, 2, 4),
+        (128, 784, 3, 6),  # as many for each thread
+        (49, 784, 2, 2),  # 38,416 pixels are two turns anyway
+        (32, 784, 2, 2),  # one turn, but enough work for two threads
+        (15, 784, 2, 1),  # fewer than eight digits a thread
+        (4000, 1, 2, 1),  # points of the plane
+        (1, 10**6, 2, 1),  # one picture cannot be divided
+    ],
+)
+def test_turns_fit_the_cache_and_the_threads(n, pixels, threads, turns):
+    assert Engine("auto", threads=threads).turns(n, pixels) == turns
+
+
+@pytest.mark.parametrize("name", ["numba", "c"])
+def test_threads_of_engines_that_compute_with_blas_are_those_of_blas(name, monkeypatch):
+    blas = ThreadpoolController().select(user_api="blas")
+    before = [library["num_threads"] for library in blas.info()]
+    if name == "c" and not config.cxx:
+        pytest.skip("no g++ here")
+    try:
+        Engine(name, threads=1)
+        assert [library["num_threads"] for library in blas.info()] == [1] * len(before)
+    finally:
+        blas.limit(limits=max(before, default=1))

@@ -102,3 +102,21 @@ def test_dropout_changes_the_objective_only_through_its_masks(model):
         np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
     ones[0] = ones[0] * 0
     assert function(*inputs, *ones)[0] != pytest.approx(float(plain[0]), rel=1e-4)
+
+
+def test_turns_in_threads_are_the_turns_one_after_another(engine_name):
+    """The sum of a minibatch's turns is taken in their order, whichever thread ends first: the same bits every time."""
+    rng = np.random.default_rng(0)
+    with Engine(engine_name, "float32"):
+        wide = DiffusionModel(**TINY | {"spatial_width": 32}, trajectory_length=5)
+    X, N, U = rng.random((3, 40, *wide.picture_shape)).astype("float32")
+    inputs = (X, rng.integers(2, 6, 40).astype("float32"), N, U, np.ones(40, "float32"))
+    results = []
+    for threads in (1, 2, 2):
+        compiled = CompiledModel(wide, Engine(engine_name, "float32", threads))
+        assert compiled.pictures_a_turn(40) == 20
+        theta = compiled.start(np.random.default_rng(1))
+        cost, gradient = compiled.objective(40)(theta, *inputs)
+        results.append([cost, *gradient, *compiled.costs(40)(theta, *inputs[:4])])
+    np.testing.assert_array_equal(results[1], results[2])
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-4, atol=1e-6)
