@@ -7,9 +7,11 @@ EXTRAS ?= jax,test,embed,report,baselines
 TRAIN_FLAGS ?= --batch-size 64 --lr 5e-4 --epochs 6
 
 .DEFAULT_GOAL := help
+# One quick round for each interpreter: engines, networks, both kernels, optimizers, a run that resumes, a page.
+QUICK ?= tests/test_backend.py tests/test_conv.py tests/test_flags.py tests/test_main_loop.py tests/bricks tests/test_files.py
 # Hours of training for each row of the tables that does not end by itself.
 BUDGET ?= 1
-.PHONY: help train test coverage test-without-jax test-slow lint bench table1 table2 figures clean
+.PHONY: help train test test-quick test-without-jax test-quick-without-jax test-slow lint bench table1 table2 figures clean
 
 help:  ## this list
 	@grep -E '^[a-z0-9 -]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -30,14 +32,14 @@ train: $(VENV)/train  ## install, train on the embedded digits, draw samples
 	$(VENV)/bin/python sample.py "$$(ls -td $(RUNS)/*/ | head -n 1)checkpoint.h5" --output-dir $(RUNS)
 	@echo "Look at $(RUNS)/samples.png, and at the pictures in $$(ls -td $(RUNS)/*/ | head -n 1)"
 
-test: $(VENV)/test lint  ## install, check style and types, run the tests
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile
-
-coverage: $(VENV)/test  ## the tests, and how much of dpm/ they reach by branches; half as long again
+test: $(VENV)/test lint  ## install, check style and types, run the tests, say how much of dpm/ they reach
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile --cov
 
-test-without-jax:  ## the same tests where JAX is not installed
-	$(MAKE) test VENV=.venv-nojax EXTRAS=test,embed,report,baselines
+test-quick: $(VENV)/test  ## some minutes of them, which touch every engine
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile $(QUICK)
+
+test-without-jax test-quick-without-jax:  ## the same where JAX is not installed; all of them take more than an hour
+	$(MAKE) $(@:-without-jax=) VENV=$(VENV)-nojax EXTRAS=test,embed,report,baselines
 
 test-slow: $(VENV)/test  ## the long reproductions, about two hours
 	$(VENV)/bin/python -m pytest -m slow

@@ -10,6 +10,7 @@ import pytensor
 import pytest
 from pytensor import config
 
+from dpm.backend import Engine
 from tests import runs
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -26,9 +27,11 @@ def installed_engines():
 
 
 def pytest_configure(config):
-    """Where coverage is measured, not inside PyTensor's compiling, which is half of all calls and none of ours."""
+    """Coverage is not measured where PyTensor and JAX compile: half of all calls, and none of ours."""
     if getattr(config.option, "cov_source", None):
         pytensor.function = untraced(pytensor.function)
+        pytensor.grad = untraced(pytensor.grad)
+        Engine._by_xla = untraced(Engine._by_xla)
 
 
 def untraced(function):

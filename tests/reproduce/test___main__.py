@@ -6,6 +6,7 @@ import pytest
 
 from dpm.reproduce.__main__ import PROG, main
 from tests import runs
+from tests.reproduce.here import here
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,12 @@ def test_help_is_quick():
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("reproduce")
+    """A folder of all three pages, whose models train without the pictures that they draw for themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        runs.share_compiled(patch)
+        runs.without_pictures(patch)
+        here(patch)
+        yield tmp_path_factory.mktemp("reproduce")
 
 
 def miniature(place, what):

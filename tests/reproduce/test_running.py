@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -9,11 +10,7 @@ from dpm.errors import InputError
 from dpm.reproduce import running
 from dpm.reproduce.rows import ROWS
 from tests import runs
-
-MODEL = (
-    "trajectory_length=10,n_hidden_conv=2,n_layers_conv=1,n_hidden_dense_lower=0,n_layers_dense_upper=1,"
-    "n_temporal_basis=2"
-)
+from tests.reproduce.here import here
 
 
 def options(folder, **more):
@@ -23,22 +20,14 @@ def options(folder, **more):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """What would be run in a process of its own is run here, and kept."""
-    seen = []
-
-    def run(program, *arguments):
-        from dpm.cli import train_main
-        from dpm.evaluate import main
-
-        seen.append(running.shown(program, arguments))
-        assert (train_main if program is running.TRAIN else main)([str(a) for a in arguments]) == 0
-
-    monkeypatch.setattr(running, "run", run)
-    return seen
+    """The commands that were run: here, not in processes of their own, with equal models compiled once."""
+    runs.share_compiled(monkeypatch)
+    runs.without_pictures(monkeypatch)
+    return here(monkeypatch)
 
 
 def row(data, **more):
-    flags = ("--data-path", str(data), "--model-args", MODEL, "--batch-size", "25", "--quiet", "--epochs", "1000")
+    flags = ("--data-path", str(data), "--model-args", runs.MODEL, "--batch-size", "25", "--quiet", "--epochs", "1000")
     return ROWS["mnist"].__class__("tiny", "a test", flags, ("--n-examples", "5"), flags, **more)
 
 
@@ -60,18 +49,11 @@ def test_a_row_of_a_number_of_steps_made_again_has_the_same_figures(tmp_path, ca
     found = []
     for name in ("a", "b"):
         tiny = row(runs.data(tmp_path), whole=True)
-        tiny = running_steps(tiny)
+        tiny = replace(tiny, train=(*tiny.train, "--epochs", "2"))
         record = running.made(tiny, options(tmp_path / name))
         found.append([record["steps"], record["evaluation"]["scaled_units"], record["evaluation"]["errors"]])
     assert found[0] == found[1]
     assert found[0][0] == 6
-
-
-def running_steps(tiny):
-    """The row for two epochs."""
-    from dataclasses import replace
-
-    return replace(tiny, train=(*tiny.train, "--epochs", "2"))
 
 
 def test_data_that_are_not_there_are_named(monkeypatch):
