@@ -176,6 +176,7 @@ TRAIN_FLAGS = (
     ),
     Flag("refresh-noise", int, 0, "", "sfo and lbfgs: passes after which the frozen noise is drawn anew; 0: never"),
     Flag("faithful", switch, False, "", "train as released in 2015, without the corrections of docs/from-2015.md"),
+    Flag("tensorboard", switch, False, "", "write the log for TensorBoard too (extra tensorboard)", on_resume=True),
     Flag("quiet", switch, False, "", "print nothing but errors and the last line", on_resume=True),
 )
 

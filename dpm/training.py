@@ -27,6 +27,7 @@ from dpm.optimizers import LBFGS, SFO, Adam, RMSProp
 from dpm.optimizers.sfo import default_subspace
 from dpm.paper_network import NETWORKS
 from dpm.subfunctions import SubfunctionLoop, default_number
+from dpm.tensorboard import TensorBoard, check_installed
 from dpm.toy_extensions import toy_extensions
 from dpm.toys import TOYS, decay_to_zero, toy_data
 from dpm.training_data import prepared_data
@@ -44,6 +45,8 @@ def train(given):
         else:
             flags, face = new_flags(given)
             checked_output(flags)  # the folder is made when all that can be wrong has been looked at
+        if flags["tensorboard"]:
+            check_installed()
         toy = TOYS.get(flags["experiment"])
         if toy:
             data = toy_data(toy, flags["experiment"], flags)
@@ -65,6 +68,8 @@ def train(given):
         if not flags["quiet"]:
             print(summary(loop, data, engine, seconds, folder, flags["optimizer"]), flush=True)
         loop.extensions = (toy_extensions if toy else standard_extensions)(folder, config, data, flags)
+        if flags["tensorboard"]:
+            loop.extensions.append(TensorBoard(folder))
         return ended(loop, loop.run(), folder)
 
 
