@@ -457,7 +457,7 @@ def test_pictures_get_the_usual_permissions(tmp_path):
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_two_hundred_plots_leave_nothing_in_memory(tmp_path):
+def test_a_hundred_plots_leave_nothing_in_memory(tmp_path):
     def some(number):
         for index in range(number):
             chosen = "plot_trajectory" if index % 20 else ("plot_parameter", "plot_monitors")[index // 20 % 2]
@@ -467,9 +467,9 @@ def test_two_hundred_plots_leave_nothing_in_memory(tmp_path):
         return len(objects), sum(type(o) is Figure for o in objects)  # isinstance trips over dead weak proxies
 
     before, _ = some(22)  # first uses fill caches
-    after, figures = some(200)
+    after, figures = some(100)
     assert figures == 0
-    assert after - before < 200
+    assert after - before < 100
 
 
 def test_neither_pyplot_nor_a_display_is_needed():
