@@ -7,6 +7,7 @@ EXTRAS ?= jax,test,embed,report,baselines
 TRAIN_FLAGS ?= --batch-size 64 --lr 5e-4 --epochs 6
 
 .DEFAULT_GOAL := help
+COVERAGE ?= --cov
 # One quick round for each interpreter: engines, networks, both kernels, optimizers, a run that resumes, a page.
 QUICK ?= tests/test_backend.py tests/test_conv.py tests/test_flags.py tests/bricks tests/test_files.py tests/test_tensorboard.py
 # Hours of training for each row of the tables that does not end by itself.
@@ -33,7 +34,7 @@ train: $(VENV)/train  ## install, train on the embedded digits, draw samples
 	@echo "Look at $(RUNS)/samples.png, and at the pictures in $$(ls -td $(RUNS)/*/ | head -n 1)"
 
 test: $(VENV)/test lint  ## install, check style and types, run the tests, say how much of dpm/ they reach
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile --cov
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile $(COVERAGE)
 
 test-quick: $(VENV)/test  ## some minutes of them, which touch every engine
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile $(QUICK)
