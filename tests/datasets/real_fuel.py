@@ -24,10 +24,14 @@ collections.Iterator = collections.abc.Iterator
 for unused in ("tables", "yaml", "zmq", "fuel.transformers._image"):
     sys.modules[unused] = types.ModuleType(unused)
 sys.modules["fuel.transformers._image"].window_batch_bchw = None
+
+
+def nowhere(name):
+    raise LookupError(name)
+
+
 # Asked for a version number alone; a virtual environment of Python 3.12 and newer has no setuptools.
-sys.modules["pkg_resources"] = types.SimpleNamespace(
-    get_distribution=lambda name: types.SimpleNamespace(version="0"), DistributionNotFound=LookupError
-)
+sys.modules["pkg_resources"] = types.SimpleNamespace(get_distribution=nowhere, DistributionNotFound=LookupError)
 
 from fuel import datasets, schemes, streams, transformers  # noqa: E402
 
