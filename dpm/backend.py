@@ -128,7 +128,7 @@ class Engine:
             return array
         import jax
 
-        with self._guard():
+        with self._float_type():
             return jax.device_put(array)
 
     def asarray(self, value):

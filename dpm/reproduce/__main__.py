@@ -1,11 +1,11 @@
 """python -m dpm.reproduce: the paper's tables and figures, at the size that this machine can train."""
 
-import json
 import sys
 from pathlib import Path
 
 from dpm.cli import Parser, command
 from dpm.errors import InputError
+from dpm.files import replacing, writable_folder
 
 PROG = "python -m dpm.reproduce"
 SMALL_SAMPLES = 20
@@ -54,8 +54,6 @@ def reproduce(options):
         records.append({"missing": reason})
     lines = written(rows, records, options)
     path = Path(options.results) / f"{options.what}.md"
-    from dpm.files import replacing
-
     with replacing(path) as temporary:
         temporary.write_text("\n".join(lines).rstrip() + "\n")
     print(f"written: {path}")
@@ -79,16 +77,17 @@ def written(rows, records, options):
 
 
 def parzen(row, record, options):
-    """parzen.json of the row's model; drawn anew where the model, the seed or the number of samples is another."""
+    """parzen.json of the row's model; drawn anew where the model is newer or the number of samples another."""
+    from dpm.report.runs import read_json
     from dpm.reproduce import running
 
     folder = running.folder_of(row, options)
     checkpoint, n = folder / record["checkpoint"], options.samples or (SMALL_SAMPLES if options.small else 10_000)
     path = folder / "parzen.json"
-    known = json.loads(path.read_text()) if path.is_file() else {"samples": {"n": 0}}
+    known = read_json(path) if path.is_file() else {"samples": {"n": 0}}
     if known["samples"]["n"] != n or path.stat().st_mtime_ns < checkpoint.stat().st_mtime_ns:
         running.run("dpm.parzen", checkpoint, "--n-samples", n, "--output-dir", folder)
-        known = json.loads(path.read_text())
+        known = read_json(path)
     return known
 
 
@@ -107,8 +106,6 @@ def check(options):
     if options.seed < 0:
         raise InputError(f"--seed: {options.seed} is not accepted; take 0 or more")
     Path(options.runs).mkdir(parents=True, exist_ok=True)
-    from dpm.files import writable_folder
-
     writable_folder("--results", options.results)
 
 

@@ -53,13 +53,11 @@ def number(value, digits=3):
 
 def measured(record, row, key="K"):
     """A figure of a record in the unit of the table."""
-    unit = "bits/example" if row.whole else "bits/pixel"
-    return record["evaluation"]["scaled_units"][key][unit]
+    return record["evaluation"]["scaled_units"][key][row.unit]
 
 
 def standard_error(record, row):
-    unit = "bits/example" if row.whole else "bits/pixel"
-    return next(iter(record["evaluation"]["errors"].values()))[unit]
+    return next(iter(record["evaluation"]["errors"].values()))[row.unit]
 
 
 def table_1(rows, records, options):
@@ -112,8 +110,6 @@ def commands(rows, records):
 
 def estimate(row, full):
     """How long the paper's size would take here, in words."""
-    if full["hours"] is None:
-        return "for which its data are needed"
     return (
         f"about {full['hours']:,.0f} hours of this machine: {row.epochs} epochs of {row.pictures:,} pictures at the "
         f"speed of its first minute ({full['parameters']:,} parameters; the paper does not say how long it trained)"

@@ -1,7 +1,6 @@
 """What each row of the paper's tables takes here: data, training, evaluation."""
 
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -12,7 +11,8 @@ class Row:
     whole: it ends by itself, in minutes; others train until the budget is used up.
     needs: a data set that cannot be made, or "". full, pictures, epochs: flags of the paper's size and how much of it
     training takes, of which the hours are estimated; () where `train` is it.
-    small, small_evaluate: further flags of the miniature, which shows that the row can be made and nothing else.
+    small, small_evaluate: those of the miniature in the place of train and evaluate, which shows that the row can be
+    made and nothing else.
     """
 
     name: str
@@ -27,6 +27,11 @@ class Row:
     pictures: int = 0
     epochs: int = 100
 
+    @property
+    def unit(self):
+        """What its figures are stated in."""
+        return "bits/example" if self.whole else "bits/pixel"
+
 
 FOREVER = ("--epochs", "1000000", "--ext-every-n", "1000000")
 TINY = "trajectory_length=10,n_hidden_conv=2,n_layers_conv=1,n_layers_dense_upper=1,n_hidden_dense_upper=4"
@@ -35,7 +40,6 @@ TINY = "trajectory_length=10,n_hidden_conv=2,n_layers_conv=1,n_layers_dense_uppe
 def pictures(name, what, train, small, evaluate, pictures, **more):
     """The Row of an experiment with pictures."""
     experiment = ("--experiment", name)
-    options: dict[str, Any] = {"epochs": 100} | more
     return Row(
         name,
         what,
@@ -44,7 +48,7 @@ def pictures(name, what, train, small, evaluate, pictures, **more):
         (*experiment, "--small", "--model-args", f"{TINY},{small}" if small else TINY, "--epochs", "1"),
         full=experiment,
         pictures=pictures,
-        **options,
+        **more,
     )
 
 

@@ -1,6 +1,5 @@
 """A row of a table made: trained, evaluated, and what came out kept beside its runs."""
 
-import json
 import os
 import platform
 import shlex
@@ -13,6 +12,8 @@ from dpm import checkpoint
 from dpm.datasets.search import located
 from dpm.errors import InputError
 from dpm.files import write_json
+from dpm.report.runs import read_json
+from dpm.reproduce.rows import FOREVER
 from dpm.run_folder import NEWEST
 
 RECORD = "row.json"
@@ -98,7 +99,7 @@ def made(row, options):
             shown("dpm.evaluate", ("CHECKPOINT", *evaluate, "--seed", options.seed)),
         ],
         "checkpoint": str(path.relative_to(folder)),
-        "evaluation": json.loads((folder / "evaluation.json").read_text()),
+        "evaluation": read_json(folder / "evaluation.json"),
         "full": full_size(row, folder, options) if row.full and not options.small else None,
     } | of_run(path)
     write_json(folder / RECORD, record)
@@ -108,7 +109,7 @@ def made(row, options):
 def read_record(folder):
     """What `made` kept in the folder, or None."""
     path = Path(folder) / RECORD
-    return json.loads(path.read_text()) if path.is_file() else None
+    return read_json(path) if path.is_file() else None
 
 
 def of_run(path):
@@ -132,12 +133,9 @@ def full_size(row, folder, options):
     The paper does not say how long it trained; the hours are for so many pictures and epochs as the row names.
     """
     command = shown(TRAIN, (*row.full, "--epochs", row.epochs))
-    if row.needs and not located(row.needs):
-        return {"command": command, "hours": None}
     place = folder / "full"
     place.mkdir(exist_ok=True)
-    forever = (*row.full, "--epochs", "1000000", "--ext-every-n", "1000000")
-    facts = of_run(newest_checkpoint(place) or trained(place, forever, options, PROBE_HOURS))
+    facts = of_run(newest_checkpoint(place) or trained(place, (*row.full, *FOREVER), options, PROBE_HOURS))
     seconds = facts["seconds"] / (facts["steps"] * facts["batch_size"])
     return {"command": command, "hours": row.epochs * row.pictures * seconds / 3600, "parameters": facts["parameters"]}
 
