@@ -47,30 +47,34 @@ def train(given):
             checked_output(flags)  # the folder is made when all that can be wrong has been looked at
         if flags["tensorboard"]:
             check_installed()
-        toy = TOYS.get(flags["experiment"])
-        if toy:
-            data = toy_data(toy, flags["experiment"], flags)
-        else:
-            data = prepared_data(flags, face, saved and saved[0]["config"]["data"])
-        engine = Engine(flags["backend"], flags["dtype"], flags["threads"])
-        with engine:
-            model = toy.model(flags["model_args"]) if toy else build_model(flags, face, data)
-        loop = build_loop(flags, face, data, CompiledModel(model, engine))
-        loop.max_skipped, loop.hours = flags["max_skipped"], flags["hours"]
+        loop, data = prepared_loop(flags, face, saved and saved[0]["config"]["data"])
         if saved:
             restore(loop, *saved)
         seconds = compile_functions(loop, data["test"], flags)
         if folder is None:
             folder = create_log_dir(flags["output_dir"], f"DiffusionModel_{data['name']}{flags['suffix']}")
             stack.enter_context(run_folder.locked(folder))
-        config = run_config(flags, face, data, model)
+        config = run_config(flags, face, data, loop.compiled.model)
         write_json(folder / "config.json", config)
         if not flags["quiet"]:
-            print(summary(loop, data, engine, seconds, folder, flags["optimizer"]), flush=True)
-        loop.extensions = (toy_extensions if toy else standard_extensions)(folder, config, data, flags)
+            print(summary(loop, data, seconds, folder, flags["optimizer"]), flush=True)
+        extensions = toy_extensions if flags["experiment"] in TOYS else standard_extensions
+        loop.extensions = extensions(folder, config, data, flags)
         if flags["tensorboard"]:
             loop.extensions.append(TensorBoard(folder))
         return ended(loop, loop.run(), folder)
+
+
+def prepared_loop(flags, face, saved=None):
+    """(Loop at its start, without extensions; the data, as prepared_data). saved: as there."""
+    toy = TOYS.get(flags["experiment"])
+    data = toy_data(toy, flags["experiment"], flags) if toy else prepared_data(flags, face, saved)
+    engine = Engine(flags["backend"], flags["dtype"], flags["threads"])
+    with engine:
+        model = toy.model(flags["model_args"]) if toy else build_model(flags, face, data)
+    loop = build_loop(flags, face, data, CompiledModel(model, engine))
+    loop.max_skipped, loop.hours = flags["max_skipped"], flags["hours"]
+    return loop, data
 
 
 def opened_run(given, stack):
@@ -318,7 +322,7 @@ def run_config(flags, face, data, model):
     }
 
 
-def summary(loop, data, engine, seconds, folder, optimizer):
+def summary(loop, data, seconds, folder, optimizer):
     """The block printed before training."""
     steps = "subfunctions" if optimizer in FROZEN else "steps"
     model = loop.compiled.model
@@ -330,7 +334,7 @@ def summary(loop, data, engine, seconds, folder, optimizer):
         f"model    {model.arguments['network']}: {loop.compiled.layout.size:,} parameters, "
         f"T = {model.trajectory_length}, "
         f"trained {'as released' if loop.face is RELEASED else 'with the corrections'} (docs/from-2015.md)",
-        f"engine   {engine}; compiled in {seconds:.1f} s",
+        f"engine   {loop.compiled.engine}; compiled in {seconds:.1f} s",
         f"training {optimizer}, {loop.epoch_length} {steps} an epoch, {loop.epochs} epochs, {resumed}seed {loop.seed}",
         f"folder   {folder}",
     ]

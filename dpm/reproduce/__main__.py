@@ -8,7 +8,8 @@ from dpm.errors import InputError
 from dpm.files import replacing, writable_folder
 
 PROG = "python -m dpm.reproduce"
-SMALL_SAMPLES = 20
+BUDGET = 1.0
+SAMPLES, SMALL_SAMPLES = 10_000, 20
 
 
 def parser():
@@ -16,9 +17,10 @@ def parser():
     top = Parser(prog=PROG, description=__doc__.partition(": ")[2], allow_abbrev=False)
     add = top.add_argument
     add("what", choices=("table1", "table2", "figures"), help="which page to make; it goes on where it was interrupted")
-    add("--rows", nargs="+", metavar="NAME", help="these rows alone (default: all of the page)")
-    add("--budget", type=float, default=1.0, metavar="HOURS",
-        help="training of each row that does not end by itself (default: %(default)g)")  # fmt: skip
+    add("--rows", nargs="+", metavar="NAME", help="make these alone; of the others the page shows what there is "
+        "(default: all of the page)")  # fmt: skip
+    add("--budget", type=float, metavar="HOURS",
+        help=f"training of each row that does not end by itself (default: {BUDGET:g})")  # fmt: skip
     add("--samples", type=int, metavar="N", help="table2: how many to draw (default: 10,000, as the paper's protocol)")
     add("--seed", type=int, default=0, help="of training and evaluation (default: %(default)s)")
     add("--runs", default="runs/paper", metavar="FOLDER", help="where the models are kept (default: %(default)s)")
@@ -36,28 +38,39 @@ def main(arguments=None):
 def reproduce(options):
     """Make the rows and write the page; returns 0, or 1 where a row failed."""
     check(options)
-    from dpm.reproduce import running
     from dpm.reproduce.rows import ROWS, TABLES
 
-    rows = [ROWS[name] for name in TABLES[options.what] if name in (options.rows or ROWS)]
+    rows = [ROWS[name] for name in TABLES[options.what]]
     records, failed = [], False
     for i, row in enumerate(rows):
         print(f"row {i + 1} of {len(rows)}: {row.name}", flush=True)
-        reason = running.missing(row)
-        if reason is None:
-            try:
-                records.append(running.made(row, options))
-                continue
-            except InputError as error:
-                reason, failed = f"failed: {error}", True
-        print(reason, file=sys.stderr)
-        records.append({"missing": reason})
+        try:
+            record = found(row, options)
+        except InputError as error:
+            record, failed = {"missing": f"failed: {error}"}, True
+        if "missing" in record:
+            print(record["missing"], file=sys.stderr)
+        records.append(record)
     lines = written(rows, records, options)
     path = Path(options.results) / f"{options.what}.md"
     with replacing(path) as temporary:
         temporary.write_text("\n".join(lines).rstrip() + "\n")
     print(f"written: {path}")
     return int(failed)
+
+
+def found(row, options):
+    """The record of a row, made if it is to be; {"missing": why} where there is none."""
+    from dpm.reproduce import running
+
+    if reason := running.missing(row):
+        return {"missing": reason}
+    if row.name in (options.rows or [row.name]):
+        return running.made(row, options)
+    record = running.read_record(running.folder_of(row, options))
+    if record and "evaluation" in record:
+        return running.known(row, options)
+    return {"missing": f"not made: python -m dpm.reproduce {options.what} --rows {row.name}"}
 
 
 def written(rows, records, options):
@@ -68,45 +81,56 @@ def written(rows, records, options):
     if options.what == "table1":
         return page.table_1(rows, records, options)
     if options.what == "table2":
-        if "missing" in records[0]:
-            raise InputError(f"table2: its one row {records[0]['missing']}")
-        return page.table_2(rows, records, parzen(rows[0], records[0], options), options)
+        (row,), (record,) = rows, records
+        if "missing" in record:
+            raise InputError(f"table2: its one row: {record['missing']}")
+        return page.table_2(row, with_parzen(row, record, options), options)
     by_name = {row.name: (row, record) for row, record in zip(rows, records, strict=True)}
-    found = [drawn(figure, *by_name[figure[2]], options) for figure in FIGURES if figure[2] in by_name]
-    return page.figures(found, records, rows, options)
+    shown = [drawn(figure, *by_name[figure[2]], options) for figure in FIGURES]
+    return page.figures(shown, records, rows, options)
 
 
-def parzen(row, record, options):
-    """parzen.json of the row's model; drawn anew where the model is newer or the number of samples another."""
+def with_parzen(row, record, options):
+    """The record with the Parzen window of its model; drawn anew where the number of samples is another."""
     from dpm.report.runs import read_json
     from dpm.reproduce import running
 
-    folder = running.folder_of(row, options)
-    checkpoint, n = folder / record["checkpoint"], options.samples or (SMALL_SAMPLES if options.small else 10_000)
-    path = folder / "parzen.json"
-    known = read_json(path) if path.is_file() else {"samples": {"n": 0}}
-    if known["samples"]["n"] != n or path.stat().st_mtime_ns < checkpoint.stat().st_mtime_ns:
-        running.run("dpm.parzen", checkpoint, "--n-samples", n, "--output-dir", folder)
-        known = read_json(path)
-    return known
+    n = options.samples or (SMALL_SAMPLES if options.small else SAMPLES)
+    if "parzen" not in record or record["parzen"]["samples"]["n"] != n:
+        folder, flags = running.folder_of(row, options), ("--n-samples", n)
+        running.run("dpm.parzen", folder / record["checkpoint"], *flags, "--output-dir", folder)
+        command = {"command": running.shown("dpm.parzen", ("CHECKPOINT", *flags))}
+        record = record | {"parzen": read_json(folder / "parzen.json") | command}
+        running.keep(folder, record)
+    return record
 
 
 def check(options):
-    """Raise InputError for a value that is not accepted or would be ignored."""
-    from dpm.reproduce.rows import TABLES
+    """Raise InputError for a value that is not accepted or would be ignored; complete the others."""
+    from dpm.reproduce.rows import ROWS, TABLES
 
     for name in options.rows or ():
         if name not in TABLES[options.what]:
             raise InputError(f"--rows: {name} is no row of {options.what}; accepted: {', '.join(TABLES[options.what])}")
-    if not 0 < options.budget < float("inf"):
-        raise InputError(f"--budget: {options.budget} is not accepted; take a number of hours above 0")
+    if options.budget is not None:
+        if not 0 < options.budget < float("inf"):
+            raise InputError(f"--budget: {options.budget} is not accepted; take a number of hours above 0")
+        if options.small or all(ROWS[name].whole for name in options.rows or TABLES[options.what]):
+            what = "a miniature" if options.small else " and ".join(options.rows)
+            raise InputError(f"--budget {options.budget:g}: has no meaning for {what}, whose training ends by itself; "
+                             "leave it out")  # fmt: skip
+    options.budget = options.budget or BUDGET
     if options.samples is not None and (options.what != "table2" or options.samples < 1):
         what = "has a meaning for table2 alone; leave it out" if options.what != "table2" else "take 1 or more"
         raise InputError(f"--samples {options.samples}: {what}")
     if options.seed < 0:
         raise InputError(f"--seed: {options.seed} is not accepted; take 0 or more")
-    Path(options.runs).mkdir(parents=True, exist_ok=True)
     writable_folder("--results", options.results)
+    try:
+        Path(options.runs).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--runs: {options.runs} cannot be made ({error.strerror}); give another folder") from None
+    writable_folder("--runs", options.runs)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,17 @@
 import shutil
 from pathlib import Path
 
+from dpm.errors import InputError
 from dpm.files import replacing
 from dpm.reproduce import running
 
 
 def trajectories(row, folder, checkpoint, options):
     """The picture of trajectories that training drew at its end."""
-    return sorted(checkpoint.parent.glob("trajectory_batch*.png"))[-1], ["drawn by train.py at the end of training"]
+    found = sorted(checkpoint.parent.glob("trajectory_batch*.png"))
+    if not found:
+        raise InputError(f"{checkpoint.parent}: has no trajectory_batch*.png, which train.py draws when training ends")
+    return found[-1], ["drawn by train.py at the end of training"]
 
 
 def samples(row, folder, checkpoint, options):
@@ -21,11 +25,15 @@ def in_painting(row, folder, checkpoint, options):
     """The middle 100 x 100 pixels of a 256 x 256 texture drawn anew; smaller in the miniature."""
     side, middle = (32, 12) if options.small else (256, 100)
     made = folder / "bark_like.hdf5"
+    make = ("make", "BARK_LIKE", "--n", 1, "--test", 2, "--size", side, "--seed", options.seed + 1, "--output")
     if not made.is_file():
-        size = ("--n", 1, "--test", 2, "--size", side, "--seed", options.seed + 1)
-        running.run("dpm.datasets", "make", "BARK_LIKE", *size, "--output", made)
-    flags = ("--size", side, "--mode", "inpaint", "--mask", f"center:{middle}", "--input", f"{made}:test:0-1")
-    return _sampled(folder, checkpoint, flags)
+        running.run("dpm.datasets", *make, made)
+    flags = ("--size", side, "--mode", "inpaint", "--mask", f"center:{middle}", "--input")
+    picture, _ = _sampled(folder, checkpoint, (*flags, f"{made}:test:0-1"))
+    return picture, [
+        running.shown("dpm.datasets", (*make, made.name)),
+        running.shown(running.SAMPLE, ("CHECKPOINT", *flags, f"{made.name}:test:0-1")),
+    ]
 
 
 def _sampled(folder, checkpoint, flags):

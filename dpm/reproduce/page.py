@@ -15,9 +15,10 @@ def head(name, records, options):
     lines = [
         f"# {TITLES[name]}",
         "",
-        f"Made by `python -m dpm.reproduce {name}{size} --budget {options.budget:g} --seed {options.seed}`; made again "
-        "with the same seed on the same machine, the figures are the same where a row trains for a number of steps, "
-        "and others where it trains for a time. Rows named *paper* are as printed; the others are what they say.",
+        f"Made by `python -m dpm.reproduce {name}{size} --seed {options.seed}`, each row by the commands below; made "
+        "again with the same seed on the same machine, the figures are the same where a row trains for a number of "
+        "steps, and others where it trains for a time (`--hours`). Rows named *paper* are as printed; the others are "
+        "what they say.",
         "",
     ]
     if options.small:
@@ -103,24 +104,24 @@ def commands(rows, records):
         if "missing" in record:
             continue
         lines += [f"{row.name}:", "", "```", *record["commands"], "```", ""]
-        if full := record["full"]:
-            lines += [f"Of the paper's size: `{full['command']}`, {estimate(row, full)}.", ""]
+        if full := record.get("full"):
+            lines += [f"Of the paper's size: `{row.data}`, `{full['command']}`, {estimate(row, full)}.", ""]
     return lines
 
 
 def estimate(row, full):
     """How long the paper's size would take here, in words."""
     return (
-        f"about {full['hours']:,.0f} hours of this machine: {row.epochs} epochs of {row.pictures:,} pictures at the "
-        f"speed of its first minute ({full['parameters']:,} parameters; the paper does not say how long it trained)"
+        f"about {full['hours']:,.0f} hours of this machine for {row.epochs} epochs of {row.pictures:,} pictures, at "
+        f"the speed of its first minute ({full['parameters']:,} parameters; the paper does not say how long it trained)"
     )
 
 
-def table_2(rows, records, parzen, options):
-    """The lines of table2.md. parzen: the contents of parzen.json of the digits, or None."""
-    (row,), (record,) = rows, records
+def table_2(row, record, options):
+    """The lines of table2.md. record: that of the digits, with its Parzen window."""
+    parzen = record["parzen"]
     lines = [
-        *head("table2", records, options),
+        *head("table2", [record], options),
         "Parzen window log likelihood of digits, in nats an image (the paper says bits, but its code takes natural "
         "logarithms).",
         "",
@@ -145,7 +146,7 @@ def table_2(rows, records, parzen, options):
         "The diffusion model's K on dead leaves made here is in Table 1; the paper's own pictures, on which MCGSM was "
         "measured, are not to be had.",
     ]  # fmt: skip
-    return lines + commands(rows, records)
+    return lines + commands([row], [record | {"commands": [*record["commands"], parzen["command"]]}])
 
 
 def figures(shown, records, rows, options):

@@ -9,8 +9,8 @@ class Row:
 
     name: of its folder; what: in words; train: flags of train.py; evaluate: flags of dpm.evaluate.
     whole: it ends by itself, in minutes; others train until the budget is used up.
-    needs: a data set that cannot be made, or "". full, pictures, epochs: flags of the paper's size and how much of it
-    training takes, of which the hours are estimated; () where `train` is it.
+    needs: a data set that cannot be made, or "". full, data, pictures, epochs: flags of the paper's size, the command
+    that gets so many pictures, and the epochs of which the hours are estimated; () where `train` is it.
     small, small_evaluate: those of the miniature in the place of train and evaluate, which shows that the row can be
     made and nothing else.
     """
@@ -24,6 +24,7 @@ class Row:
     whole: bool = False
     needs: str = ""
     full: tuple[str, ...] = ()
+    data: str = ""
     pictures: int = 0
     epochs: int = 100
 
@@ -32,12 +33,16 @@ class Row:
         """What its figures are stated in."""
         return "bits/example" if self.whole else "bits/pixel"
 
+    def flags(self, small):
+        """(flags of train.py, flags of dpm.evaluate)."""
+        return (self.small, self.small_evaluate) if small else (self.train, self.evaluate)
 
-FOREVER = ("--epochs", "1000000", "--ext-every-n", "1000000")
+
+FOREVER = ("--epochs", "1000000", "--ext-every-n", "1000000")  # until the budget is used up
 TINY = "trajectory_length=10,n_hidden_conv=2,n_layers_conv=1,n_layers_dense_upper=1,n_hidden_dense_upper=4"
 
 
-def pictures(name, what, train, small, evaluate, pictures, **more):
+def pictures(name, what, train, small, evaluate, pictures, data, **more):
     """The Row of an experiment with pictures."""
     experiment = ("--experiment", name)
     return Row(
@@ -47,6 +52,7 @@ def pictures(name, what, train, small, evaluate, pictures, **more):
         ("--n-examples", evaluate[0], "--t-per-example", evaluate[1]),
         (*experiment, "--small", "--model-args", f"{TINY},{small}" if small else TINY, "--epochs", "1"),
         full=experiment,
+        data=f"python -m dpm.datasets {data}",
         pictures=pictures,
         **more,
     )
@@ -81,6 +87,7 @@ ROWS = {
             "n_hidden_dense_lower=4,n_layers_dense_lower=1",
             ("1000", "100"),
             60_000,
+            "fetch MNIST",
         ),
         pictures(
             "deadleaves",
@@ -89,6 +96,7 @@ ROWS = {
             "",
             ("500", "50"),
             50_000,
+            "make DEAD_LEAVES --n 50000",
         ),
         pictures(
             "bark",
@@ -100,6 +108,7 @@ ROWS = {
             "n_scales=2",
             ("500", "50"),
             64,
+            "make BARK_LIKE",
             epochs=2000,
         ),
         pictures(
@@ -112,6 +121,7 @@ ROWS = {
             "",
             ("500", "50"),
             50_000,
+            "fetch CIFAR10",
             needs="CIFAR10",
         ),
     )

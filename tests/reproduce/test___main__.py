@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from dpm.errors import InputError
+from dpm.reproduce import running
 from dpm.reproduce.__main__ import PROG, main
 from tests import runs
 from tests.reproduce.here import here
@@ -18,11 +20,16 @@ from tests.reproduce.here import here
         (["table1", "--samples", "5"], "--samples 5: has a meaning for table2 alone"),
         (["table2", "--samples", "0"], "--samples 0: take 1 or more"),
         (["table1", "--seed", "-1"], "--seed: -1"),
+        (["table1", "--budget", "2", "--small"], "--budget 2: has no meaning for a miniature"),
+        (["table1", "--budget", "2", "--rows", "heartbeat", "swissroll"], "no meaning for heartbeat and swissroll"),
+        (["table1", "--results", ".", "--runs", "a-file"], "--runs: a-file cannot be made"),
         (["table1", "--results", "absent"], "--results: absent is not a folder"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(given, named, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-file").touch()
+    (tmp_path / "docs" / "results").mkdir(parents=True)
     assert named in runs.refused(capsys, main, *given, progs=(PROG,))
 
 
@@ -51,6 +58,36 @@ def test_table_1_has_a_miniature_of_every_row(place):
     for name in ("heartbeat", "swissroll", "mnist", "deadleaves", "bark", "cifar10"):
         (line,) = re.findall(rf"^\| {name} \|.*", text, re.MULTILINE)
         assert re.search(r"\| -?\d+\.\d{3} \| -?\d+\.\d{3} \| \d+\.\d{3} \|", line) or "is not here" in line
+
+
+def test_rows_that_are_not_asked_for_keep_their_place_on_the_page(place):
+    """Where they were made before their figures stand there, and where not the command that makes them."""
+    given = ["--small", "--runs", str(place / "runs"), "--results", str(place)]
+    assert main(["figures", "--rows", "heartbeat", *given]) == 0
+    text = (place / "figures.md").read_text()
+    assert "](figure_2.png)" in text
+    assert "](figure_1.png)" in text
+    assert "not made: CIFAR10 is not here" in text or "](figure_3.png)" in text
+    assert main(["table1", "--rows", "heartbeat", *given[:-1], str(place / "runs")]) == 0
+
+
+def test_a_row_that_was_never_made_is_named_with_its_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "made", lambda row, options: {"missing": "nothing is trained here"})
+    assert main(["table1", "--small", "--rows", "bark", "--runs", str(tmp_path), "--results", str(tmp_path)]) == 0
+    assert "not made: python -m dpm.reproduce table1 --rows mnist" in (tmp_path / "table1.md").read_text()
+
+
+def test_a_row_that_fails_is_told_on_the_page_and_the_others_are_made(tmp_path, monkeypatch, capsys):
+    def made(row, options):
+        if row.name == "bark":
+            raise InputError("`python train.py` ended with status 2")
+        return {"missing": "nothing is trained here"}
+
+    monkeypatch.setattr(running, "made", made)
+    assert main(["table1", "--small", "--runs", str(tmp_path), "--results", str(tmp_path)]) == 1
+    text = (tmp_path / "table1.md").read_text()
+    assert "| bark | failed: `python train.py` ended with status 2 |" in text
+    assert text.count("nothing is trained here") >= 4
 
 
 def test_table_2_is_drawn_from_the_same_model(place):

@@ -5,7 +5,7 @@ import argparse
 from dpm.reproduce import page
 from dpm.reproduce.rows import ROWS
 
-OPTIONS = argparse.Namespace(small=False, budget=0.5, seed=0)
+OPTIONS = argparse.Namespace(small=False, seed=0)
 
 
 def record(K, gain, **more):
@@ -19,7 +19,7 @@ def record(K, gain, **more):
     return {
         "seconds": 90.0, "steps": 12, "batch_size": 5, "trajectory_length": 10, "parameters": 1234,
         "date": "2026-01-01", "machine": "a machine", "versions": {"dpm": "0"},
-        "commands": ["python train.py"], "full": None, "evaluation": evaluation,
+        "commands": ["python train.py"], "evaluation": evaluation,
     } | more  # fmt: skip
 
 
@@ -40,22 +40,24 @@ def test_table_1_has_the_papers_value_above_ours_in_the_same_unit():
     assert "7 test examples of X (b.hdf5)" in cells(lines, "mnist")[1]
     assert cells(lines, "cifar10")[1:3] == ["not made: no data", ""]
     text = "\n".join(lines)
-    assert "about 123 hours" in text
+    assert "`python -m dpm.datasets fetch MNIST`, `python train.py --experiment mnist`, about 123 hours" in text
     assert "/a/" not in text
 
 
 def test_table_2_has_every_row_of_the_paper_and_says_how_many_samples():
     parzen = {"value": 201.26, "standard_error": 2.04, "sigma": 0.2, "samples": {"n": 10_000},
-              "data": {"path": "/a/mnist5k.hdf5", "n_valid": 666, "n_test": 1000}}  # fmt: skip
-    lines = page.table_2([ROWS["mnist"]], [record(784, 1568)], parzen, OPTIONS)
+              "data": {"path": "/a/mnist5k.hdf5", "n_valid": 666, "n_test": 1000},
+              "command": "python -m dpm.parzen CHECKPOINT"}  # fmt: skip
+    lines = page.table_2(ROWS["mnist"], record(784, 1568, parzen=parzen), OPTIONS)
     assert cells(lines, r"*paper: Adversarial net*")[1:3] == ["225", "2"]
     assert cells(lines, "mnist")[1:3] == ["201.3", "2.0"]
     assert "10,000 samples" in cells(lines, "mnist")[3]
     assert sum(line.startswith("| *paper") for line in lines) == 7
+    assert "python -m dpm.parzen CHECKPOINT" in lines
 
 
 def test_a_miniature_says_that_its_figures_mean_nothing():
-    small = argparse.Namespace(small=True, budget=1, seed=0)
+    small = argparse.Namespace(small=True, seed=0)
     assert any("mean nothing" in line for line in page.table_1([ROWS["heartbeat"]], [record(1, 2)], small))
     assert not any("mean nothing" in line for line in page.table_1([ROWS["heartbeat"]], [record(1, 2)], OPTIONS))
 

@@ -5,6 +5,7 @@ import shlex
 import pytest
 
 from dpm.cli import train_parser
+from dpm.datasets.__main__ import parser as datasets_parser
 from dpm.evaluate import check, parser
 from dpm.published import TABLE_1
 from dpm.reproduce.page import PUBLISHED
@@ -34,3 +35,10 @@ def test_a_row_that_does_not_end_by_itself_has_a_command_of_the_papers_size():
     for row in ROWS.values():
         assert bool(row.full) != row.whole
         assert not row.full or (shlex.join(row.full), row.pictures > 0) == (f"--experiment {row.name}", True)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS.values() if row.full], ids=lambda row: row.name)
+def test_the_command_that_gets_the_papers_data_is_accepted(row):
+    words = shlex.split(row.data)
+    assert words[:3] == ["python", "-m", "dpm.datasets"]
+    datasets_parser().parse_args(words[3:])

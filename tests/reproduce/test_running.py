@@ -1,12 +1,12 @@
 """Rows are made once, gone on with, and made again with the same figures."""
 
 import argparse
-import json
 from dataclasses import replace
 
 import pytest
 
 from dpm.errors import InputError
+from dpm.main_loop import MainLoop
 from dpm.reproduce import running
 from dpm.reproduce.rows import ROWS
 from tests import runs
@@ -42,7 +42,7 @@ def test_a_row_ends_when_its_time_is_used_up_and_goes_on_with_more(tmp_path, cal
     assert more["steps"] > first["steps"]
     assert "--resume-file" in calls[2]
     assert more["checkpoint"] == first["checkpoint"]
-    assert json.loads((tmp_path / "tiny-seed3" / "row.json").read_text()) == more
+    assert running.read_record(tmp_path / "tiny-seed3") == more
 
 
 def test_a_row_of_a_number_of_steps_made_again_has_the_same_figures(tmp_path, calls):
@@ -54,6 +54,75 @@ def test_a_row_of_a_number_of_steps_made_again_has_the_same_figures(tmp_path, ca
         found.append([record["steps"], record["evaluation"]["scaled_units"], record["evaluation"]["errors"]])
     assert found[0] == found[1]
     assert found[0][0] == 6
+
+
+def test_a_row_whose_training_was_stopped_is_not_taken_as_made(tmp_path, calls, monkeypatch):
+    """train.py ends with status 0 when a signal stops it, as nothing is lost: the row goes on with it."""
+    tiny = replace(row(runs.data(tmp_path)), whole=True)
+    tiny = replace(tiny, train=(*tiny.train, "--epochs", "2"))
+    with monkeypatch.context() as patch:
+        patch.setattr(MainLoop, "end_of_step", stopping_at(2, MainLoop.end_of_step))
+        with pytest.raises(InputError, match=r"checkpoint.h5: training was stopped at step 2; the same command"):
+            running.made(tiny, options(tmp_path))
+    assert running.made(tiny, options(tmp_path))["steps"] == 6
+    assert "--resume-file" in calls[1]
+
+
+def stopping_at(step, end_of_step):
+    def stop(loop):
+        end_of_step(loop)
+        loop.stopped = loop.state.step == step
+
+    return stop
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [({"train": ("--lr", "0.5")}, "train"), ({"evaluate": ("--n-examples", "6")}, "evaluate"), ({}, "data")],
+)
+def test_a_row_of_other_flags_or_data_is_not_taken_for_this_one(tmp_path, calls, changed, named):
+    tiny = row(runs.data(tmp_path))
+    running.made(tiny, options(tmp_path))
+    if named == "data":
+        (tmp_path / "other").mkdir()
+        runs.write_data(tmp_path / "other", runs.pixels(60, seed=8), runs.pixels(20, seed=9))
+        changed = {"train": ("--data-path", str(tmp_path / "other"))}
+    other = replace(tiny, **{key: (*getattr(tiny, key), *value) for key, value in changed.items()})
+    with pytest.raises(InputError, match=f"made with other .*{named}.* move .*tiny-seed3 away"):
+        running.made(other, options(tmp_path))
+
+
+def test_a_record_that_was_changed_is_refused_and_one_that_was_removed_is_made_again(tmp_path, calls):
+    tiny, path = row(runs.data(tmp_path)), tmp_path / "tiny-seed3" / "row.json"
+    first = running.made(tiny, options(tmp_path))
+    path.write_text(path.read_text().replace(f'"steps": {first["steps"]}', '"steps": 12345'))
+    with pytest.raises(InputError, match=r"row.json: is damaged or was changed by hand"):
+        running.made(tiny, options(tmp_path))
+    path.unlink()
+    again = running.made(tiny, options(tmp_path))
+    assert (again["steps"], again["evaluation"]) == (first["steps"], first["evaluation"])
+
+
+def test_the_hours_of_the_papers_size_are_from_its_speed_and_outlive_a_larger_budget(tmp_path, calls, monkeypatch):
+    """Steps that are told to take 2 s each: epochs x pictures / pictures a step x 2 s."""
+    monkeypatch.setattr(MainLoop, "train_batch", slow(MainLoop.train_batch))
+    flags = ("--data-path", str(runs.data(tmp_path)), "--model-args", runs.MODEL, "--batch-size", "25")
+    tiny = row(runs.data(tmp_path), full=flags, pictures=500, epochs=90)
+    monkeypatch.setattr(running, "PROBE_HOURS", 4 / 3600)
+    record = running.made(tiny, options(tmp_path))
+    assert record["full"]["hours"] == pytest.approx(90 * 500 / 25 * 2 / 3600, rel=0.01)
+    assert record["full"]["parameters"] == record["parameters"]
+    monkeypatch.setattr(running, "full_size", lambda row: pytest.fail("it is known"))
+    more = running.made(tiny, options(tmp_path, budget=(record["seconds"] + 3) / 3600))
+    assert more["full"] == record["full"]
+
+
+def slow(train_batch):
+    def train(loop, X):
+        train_batch(loop, X)
+        loop.state.seconds += 2
+
+    return train
 
 
 def test_data_that_are_not_there_are_named(monkeypatch):
