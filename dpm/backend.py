@@ -32,8 +32,8 @@ class Engine:
 
     name: one of ENGINES; "auto" takes JAX where it is installed and Numba otherwise.
     dtype: "float32" or "float64". threads: parts of a minibatch computed at the same time, or None for as many as fit.
-    Raises InputError for an unknown name or type, and for an engine that this machine lacks or that has no folder to
-    compile in.
+    Raises InputError for an unknown name or type, for an engine that this machine lacks or that has no folder to
+    compile in, and for threads on an accelerator.
     """
 
     def __init__(self, name="auto", dtype="float32", threads=None):
@@ -54,6 +54,11 @@ class Engine:
         self._stack = ExitStack()
         if name == "jax":
             _prepare_jax()
+            if threads not in (None, 1) and not self.on_cpu:
+                raise InputError(
+                    f"--threads: {threads} is not accepted, as an accelerator computes a minibatch at once; give 1, or "
+                    "leave it out"
+                )
             return
         if threads is not None:
             self._blas.limit(limits=threads, user_api="blas")
@@ -99,11 +104,9 @@ class Engine:
         """
         if not self.on_cpu:
             return 1
-        pixels = n * n_pixels
-        turns = math.ceil(pixels / PIXELS_A_TURN)
-        if pixels >= self.threads * PIXELS_A_THREAD:
-            turns = math.ceil(turns / self.threads) * self.threads
-        return min(n, turns)
+        turns = math.ceil(n * n_pixels / PIXELS_A_TURN)
+        at_once = max(1, min(self.threads, n * n_pixels // PIXELS_A_THREAD))
+        return min(n, math.ceil(turns / at_once) * at_once)
 
     def map(self, function, items):
         """function(item) of each, in the order of the items, some at the same time; yields the results."""

@@ -115,7 +115,7 @@ class Printing:
             row = loop.state.rows[-1]
             unit = loop.compiled.model.unit
             print(
-                f"epoch {row['epoch']}/{loop.epochs}  step {row['step']}  {row['seconds']:.0f} s  K - L_null "
+                f"epoch {row['epoch']}{self._left(loop)}  step {row['step']}  {row['seconds']:.0f} s  K - L_null "
                 f"train {row['train_K_minus_L_null']:.4f} test {row['test_K_minus_L_null']:.4f} {unit}"
                 + (f"  skipped {row['skipped_steps']}" if row["skipped_steps"] else ""),
                 flush=True,
@@ -129,9 +129,14 @@ class Printing:
         test = f" test {loop.state.rows[-1]['test_K']:.3f}" if loop.state.rows else ""
         skipped = f" skipped {loop.skipped_steps}" if loop.skipped_steps else ""
         null = likelihood.L_null(loop.compiled.model)
-        minutes = 60 * (loop.hours or 0) - loop.state.seconds / 60
-        left = f" {max(0, minutes):.0f} min left" if loop.hours else f"/{loop.epochs}"
-        return f"epoch {loop.epoch + 1}{left} K {train + null:.3f}{test} {loop.compiled.model.unit}{skipped}"
+        return (
+            f"epoch {loop.epoch + 1}{self._left(loop)} K {train + null:.3f}{test} {loop.compiled.model.unit}{skipped}"
+        )
+
+    def _left(self, loop):
+        if not loop.hours:
+            return f"/{loop.epochs}"
+        return f", {max(0, 60 * loop.hours - loop.state.seconds / 60):.0f} min left,"
 
 
 class WriteLog:

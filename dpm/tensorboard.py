@@ -10,7 +10,8 @@ from dpm.run_folder import warned
 def check_installed():
     """Raise InputError where tensorboardX is not there."""
     if importlib.util.find_spec("tensorboardX") is None:
-        raise InputError("--tensorboard: tensorboardX is not installed; pip install '.[tensorboard]', or leave it out")
+        raise InputError("--tensorboard: tensorboardX is not installed; pip install '.[tensorboard]', or give "
+                         "--tensorboard false")  # fmt: skip
 
 
 class TensorBoard:
@@ -20,7 +21,7 @@ class TensorBoard:
     """
 
     def __init__(self, folder):
-        self.folder = folder
+        self.folder, self.writer = folder, None
 
     def before_training(self, loop):
         from tensorboardX import SummaryWriter
@@ -29,6 +30,8 @@ class TensorBoard:
             self.writer = SummaryWriter(str(self.folder), purge_step=loop.state.step + 1)
 
     def after_epoch(self, loop):
+        if self.writer is None:  # it could not be opened, which was told
+            return
         with warned("the log for TensorBoard", loop):
             row = loop.state.rows[-1]
             for name, value in row.items():
@@ -37,5 +40,7 @@ class TensorBoard:
             self.writer.flush()
 
     def after_training(self, loop):
+        if self.writer is None:
+            return
         with warned("the log for TensorBoard", loop):
             self.writer.close()

@@ -102,10 +102,20 @@ def test_an_error_in_a_thread_is_that_of_the_caller():
         (15, 784, 2, 1),  # fewer than eight digits a thread
         (4000, 1, 2, 1),  # points of the plane
         (1, 10**6, 2, 1),  # one picture cannot be divided
+        (128, 784, 32, 16),  # eight digits a thread, where there are more threads than that
     ],
 )
 def test_turns_fit_the_cache_and_the_threads(n, pixels, threads, turns):
     assert Engine("auto", threads=threads).turns(n, pixels) == turns
+
+
+def test_an_accelerator_has_no_threads(monkeypatch):
+    """It computes all of a minibatch at once, so that a number would be accepted and ignored."""
+    pytest.importorskip("jax")
+    monkeypatch.setattr(Engine, "on_cpu", False)
+    assert Engine("jax", threads=1).threads == Engine("jax").threads == 1
+    with pytest.raises(InputError, match=r"--threads: 2 is not accepted.*give 1"):
+        Engine("jax", threads=2)
 
 
 @pytest.mark.parametrize("name", ["numba", "c"])

@@ -60,6 +60,11 @@ def test_the_table_of_flags_is_that_of_the_code():
     assert table(page("from-2015.md"), "Flags of train.py") == expected
 
 
+def test_the_flags_that_a_resumed_run_may_change_are_named():
+    (line,) = re.findall(r"^- --resume-file accepts only (.+) with another value", page("from-2015.md"), re.MULTILINE)
+    assert re.findall(r"--[a-z-]+", line) == [f"--{f.name}" for f in TRAIN_FLAGS if f.on_resume]
+
+
 def test_the_table_of_arguments_is_that_of_the_code():
     parameters = list(inspect.signature(DiffusionModel).parameters.values())
     rows = table(page("from-2015.md"), "Arguments of DiffusionModel")

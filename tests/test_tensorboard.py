@@ -60,9 +60,20 @@ def test_a_disk_that_is_full_is_a_warning_and_status_1(base, tmp_path, compiled,
     assert "warning: the log for TensorBoard was not saved: no space left on device" in capsys.readouterr().err
 
 
+def test_a_file_that_cannot_be_made_is_told_once(base, tmp_path, compiled, monkeypatch, capsys):
+    tensorboardX = pytest.importorskip("tensorboardX")
+
+    def no_writer(*arguments, **more):
+        raise PermissionError("not allowed")
+
+    monkeypatch.setattr(tensorboardX, "SummaryWriter", no_writer)
+    runs.train(tmp_path / "out", runs.data(base), "--tensorboard", status=1)
+    assert capsys.readouterr().err.count("the log for TensorBoard was not saved") == 1
+
+
 def test_without_the_package_it_is_refused(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
-        InputError, match=r"--tensorboard: tensorboardX is not installed; pip install '.\[tensorboard\]'"
+        InputError, match=r"--tensorboard: tensorboardX is not installed; pip install '.\[tensorboard\]'.*false"
     ):
         tensorboard.check_installed()
