@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import math
+import shutil
 import sys
 from pathlib import Path
 
@@ -33,6 +34,7 @@ MOST_ARRAYS = 1000
 LARGEST_ARRAY = 2**31  # bytes
 LARGEST_FILE = 2**34  # bytes
 SMALL, LARGEST_RATIO = 2**26, 20  # bytes that any file may unpack to; bytes for each of the file's above that
+COPIED_AT_ONCE = 2**20  # bytes, to the file
 LARGEST_META = 2**25  # bytes of JSON
 MOST_VALUES = 10**6  # in meta; a row of the log has nine
 LONGEST_PATH = 200  # characters
@@ -76,11 +78,14 @@ def save(path, meta, arrays):
         file.create_dataset("meta", data=text.decode())
         for name, array in arrays.items():
             file.create_dataset(name, data=array)
-    content = stream.getbuffer()
-    seal = f"{SEAL}{hashlib.sha256(content[USER_BLOCK:]).hexdigest()}\n".encode()
-    content[: len(seal)] = seal
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    # No view of the stream outlives this block, not even in the traceback of a write that fails: the stream could not
+    # be freed before it.
+    with stream.getbuffer() as content:
+        seal = f"{SEAL}{hashlib.sha256(content[USER_BLOCK:]).hexdigest()}\n".encode()
+        content[: len(seal)] = seal
+    stream.seek(0)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        shutil.copyfileobj(stream, file, COPIED_AT_ONCE)
 
 
 def load(path):

@@ -261,6 +261,15 @@ def test_what_load_would_refuse_is_not_saved(path, meta, given):
     assert equal(checkpoint.load(path), META, arrays())
 
 
+def test_a_save_that_fails_keeps_no_view_of_its_memory(tmp_path):
+    """Python 3.13 complained of one when it freed the stream: Existing exports of data."""
+    with pytest.raises(OSError, match="No such file") as caught:
+        checkpoint.save(tmp_path / "absent" / "checkpoint.h5", META, arrays())
+    frames = [frame.frame.f_locals for frame in caught.traceback]
+    (stream,) = [names["stream"] for names in frames if "stream" in names]
+    stream.truncate(0)
+
+
 def test_as_many_arrays_as_are_accepted_load(tmp_path):
     many = {f"/parameters/{i:04}": i for i in range(checkpoint.MOST_ARRAYS)}
     checkpoint.save(tmp_path / "x.h5", {}, many)
