@@ -22,8 +22,8 @@ setup(
         "threadpoolctl",
     ],
     extras_require={
-        "jax": ["jax"],
-        "jax-cuda": ["jax[cuda13]"],
+        "jax": ["jax", "flatbuffers"],
+        "jax-cuda": ["jax[cuda13]", "flatbuffers"],
         "test": [
             "pytest",
             "pytest-cov",

@@ -18,6 +18,7 @@ import pytensor
 from pytensor import config
 from threadpoolctl import ThreadpoolController
 
+from dpm import kept_graphs
 from dpm.compile_time import cache_folder
 from dpm.errors import InputError
 from dpm.flags import DTYPES, ENGINES
@@ -143,11 +144,42 @@ class Engine:
 
         givens: pairs (variable, its replacement in the graph).
         """
-        with config.change_flags(floatX=self.dtype), self._guard():
-            compiled = pytensor.function(
-                inputs, outputs, givens=givens, mode=MODES[self.name], on_unused_input="ignore"
-            )
-            run = {"jax": self._by_xla, "numba": _by_numba, "c": lambda function: function}[self.name](compiled)
+        with self._guard():
+            compiled = self._by_pytensor(inputs, outputs, givens)
+            if self.name == "jax":
+                run = self._by_xla(compiled.vm.jit_fn, inputs)
+            else:
+                run = _by_numba(compiled) if self.name == "numba" else compiled
+        return self._checked(run, inputs, isinstance(outputs, list))
+
+    def kept_function(self, facts, inputs, build):
+        """As function, of the graph that build() -> (list of outputs, givens) makes; JAX has it built only once.
+
+        facts: what determines the graph besides the code of this program, as JSON can hold it. With JAX the graph is
+        kept among the caches (dpm/kept_graphs.py), and is compiled from there the first time too: the same bits.
+        """
+        if self.name != "jax" or not kept_graphs.possible():
+            return self.function(inputs, *build())
+        import jax
+        from jax import export
+
+        with self._guard():
+            shapes = [[str(v.type.dtype), v.type.shape] for v in inputs]
+            key = kept_graphs.key(facts, shapes, config.get_config_hash(), jax.default_backend())
+            graph = kept_graphs.load(key)
+            if graph is None:
+                compiled = self._by_pytensor(inputs, *build())
+                graph = bytes(export.export(compiled.vm.jit_fn)(*_shapes(inputs)).serialize())
+                kept_graphs.keep(key, graph)
+            run = self._by_xla(jax.jit(export.deserialize(bytearray(graph)).call), inputs)
+        return self._checked(run, inputs, True)
+
+    def _by_pytensor(self, inputs, outputs, givens):
+        """What PyTensor makes of a graph for this engine."""
+        return pytensor.function(inputs, outputs, givens=givens, mode=MODES[self.name], on_unused_input="ignore")
+
+    def _checked(self, run, inputs, many):
+        """run with its arguments looked at and its results as numpy arrays; many: whether they are a list."""
         types = [variable.type for variable in inputs]
 
         def call(*arguments):
@@ -159,24 +191,22 @@ class Engine:
                     raise TypeError(f"{given.dtype} {given.shape} is given; the graph takes {kind.dtype} {kind.shape}")
             with self._float_type():
                 values = run(*arguments)
-                if isinstance(outputs, list):
+                if many:
                     return [np.asarray(value) for value in values]
                 return np.asarray(values[0] if isinstance(values, tuple) else values)
 
         return call
 
-    def _by_xla(self, compiled):
-        """What a PyTensor function has JAX compute, compiled at once for its inputs' shapes; threads may share it."""
-        import jax
-
-        inputs = [jax.ShapeDtypeStruct(v.type.shape, v.type.dtype) for v in compiled.maker.fgraph.inputs]
+    def _by_xla(self, jit_function, inputs):
+        """What JAX computes, compiled at once for its inputs' shapes; threads may share it."""
         options = {"xla_cpu_multi_thread_eigen": self.threads > 1} if self.on_cpu else {}
-        return compiled.vm.jit_fn.lower(*inputs).compile(options)
+        return jit_function.lower(*_shapes(inputs)).compile(options)
 
     @contextmanager
     def _guard(self):
         """Around all that traces and compiles."""
         with warnings.catch_warnings(), self._float_type(), ExitStack() as stack:
+            stack.enter_context(config.change_flags(floatX=self.dtype))
             # What PyTensor and JAX say of their own insides is nothing that a user could act on.
             warnings.simplefilter("ignore")
             if self.name == "jax":
@@ -196,6 +226,13 @@ class Engine:
 
     def __repr__(self):
         return f"{self.name} ({self.dtype}, PyTensor {pytensor.__version__})"
+
+
+def _shapes(inputs):
+    """The inputs of a graph as JAX wants to know them."""
+    import jax
+
+    return [jax.ShapeDtypeStruct(v.type.shape, v.type.dtype) for v in inputs]
 
 
 def _by_numba(compiled):

@@ -128,7 +128,8 @@ class CompiledModel:
         Compiled for minibatches of batch_size pictures, taken some at a time; others have a partial last turn.
         """
         size = self.pictures_a_turn(batch_size)
-        return sum_of_turns(self.engine, self.get("objective", size, "XtNUw", self._cost_and_gradient), size)
+        function = self.get("objective", size, "XtNUw", self._cost_and_gradient, kept=True)
+        return sum_of_turns(self.engine, function, size)
 
     def objective_with_dropout(self, batch_size):
         """As objective, with masks behind the inputs: (function, the shapes of their parts for one picture)."""
@@ -157,7 +158,7 @@ class CompiledModel:
         Compiled as objective is; n is any number of pictures.
         """
         size = self.pictures_a_turn(batch_size)
-        function = self.get("costs", size, "XtNU", lambda *inputs: [self.model.cost_single_t(*inputs)])
+        function = self.get("costs", size, "XtNU", lambda *inputs: [self.model.cost_single_t(*inputs)], kept=True)
         return lambda theta, *arrays: in_turns(self.engine, function, theta, arrays, size)[0]
 
     def mu_sigma(self, batch_size):
@@ -173,20 +174,28 @@ class CompiledModel:
         """beta_1..beta_T as numbers, (T,), for the parameters theta."""
         return self.get("beta_arr", 0, "", lambda: self.model.beta_arr)(theta)
 
-    def get(self, name, batch_size, kinds, build, more_inputs=()):
+    def get(self, name, batch_size, kinds, build, more_inputs=(), kept=False):
         """A compiled function of (theta, *inputs, *more_inputs), build(*inputs) being its graph; kept by its name.
 
         kinds: a letter for each input: t and w are numbers by picture, (batch_size,), all others pictures.
-        more_inputs: a list of symbolic inputs that build may fill.
+        more_inputs: a list of symbolic inputs that build may fill. kept: whether the name and the model determine the
+        graph, so that a later process may have it too (Engine.kept_function).
         """
         key = name, batch_size
         if key not in self._compiled:
             with self.engine:
                 theta = pt.tensor("theta", dtype=self.engine.dtype, shape=(self.layout.size,))
                 inputs = [self._input(kind, batch_size) for kind in kinds]
-                outputs = build(*inputs)
-                givens = [*self.layout.givens(theta), *self._constants()]
-                self._compiled[key] = self.engine.function([theta, *inputs, *more_inputs], outputs, givens)
+
+                def graph():
+                    return build(*inputs), [*self.layout.givens(theta), *self._constants()]
+
+                if kept:
+                    facts = [name, type(self.model).__name__, self.model.arguments, [*self.layout.parameters]]
+                    self._compiled[key] = self.engine.kept_function(facts, [theta, *inputs], graph)
+                else:
+                    outputs, givens = graph()
+                    self._compiled[key] = self.engine.function([theta, *inputs, *more_inputs], outputs, givens)
         return self._compiled[key]
 
     def pictures_a_turn(self, batch_size):

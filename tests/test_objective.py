@@ -51,8 +51,8 @@ def test_wrong_names_and_shapes_are_named(model, fault):
 def test_a_function_is_compiled_once_for_a_batch_size(model, monkeypatch):
     compiled = CompiledModel(model, Engine("auto", "float32"))
     calls = []
-    real = compiled.engine.function
-    monkeypatch.setattr(compiled.engine, "function", lambda *a: calls.append(1) or real(*a))
+    real = compiled.engine.kept_function
+    monkeypatch.setattr(compiled.engine, "kept_function", lambda *a: calls.append(1) or real(*a))
     compiled.costs(2)
     compiled.costs(2)
     assert len(calls) == 1

@@ -1,0 +1,92 @@
+"""Graphs kept among the caches: the same bits without building, and nothing taken that is of another model."""
+
+import numpy as np
+import pytest
+
+from dpm import kept_graphs
+from dpm.backend import Engine
+from dpm.model import DiffusionModel
+from dpm.objective import CompiledModel
+from tests.graphs import TINY
+
+pytest.importorskip("jax")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "dpm" / "graphs"
+
+
+def results(dtype="float32", forbidden=False, **arguments):
+    """Cost, gradient and costs by picture of a model; forbidden: its graph must not be built."""
+    engine = Engine("jax", dtype)
+    with engine:
+        model = DiffusionModel(**TINY | arguments, trajectory_length=5)
+    compiled = CompiledModel(model, engine)
+    if forbidden:
+        model.cost = model.cost_single_t = lambda *inputs: pytest.fail("the graph was built again")
+    theta = compiled.start(np.random.default_rng(1))
+    rng = np.random.default_rng(2)
+    X, N, U = (engine.asarray(rng.random((3, *model.picture_shape))) for _ in range(3))
+    t, weights = engine.asarray([2, 3, 5]), engine.asarray([1, 2, 1])
+    cost, gradient = compiled.objective(3)(theta, X, t, N, U, weights)
+    assert cost.dtype == gradient.dtype == dtype
+    return np.array([cost, *gradient, *compiled.costs(3)(theta, X, t, N, U)])
+
+
+def test_the_second_run_builds_no_graph_and_has_the_same_bits(folder):
+    first = results()
+    assert len(list(folder.iterdir())) == 2
+    np.testing.assert_array_equal(results(forbidden=True), first)
+
+
+def test_a_kept_graph_computes_what_one_compiled_at_once_does(monkeypatch):
+    kept = results("float64")
+    monkeypatch.setattr(kept_graphs, "possible", lambda: False)
+    np.testing.assert_allclose(results("float64"), kept, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("damage", [b"", b"nothing", None])
+def test_a_damaged_file_is_built_anew(folder, damage):
+    first = results()
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if damage is None else damage)
+    np.testing.assert_array_equal(results(), first)
+    np.testing.assert_array_equal(results(forbidden=True), first)
+
+
+@pytest.mark.parametrize("other", [{"n_hidden_conv": 3}, {"dtype": "float64"}])
+def test_another_model_or_float_type_has_a_graph_of_its_own(folder, other):
+    results()
+    before = {path.name for path in folder.iterdir()}
+    results(**other)
+    assert len({path.name for path in folder.iterdir()} - before) == 2
+
+
+def test_a_changed_program_has_other_keys(monkeypatch, tmp_path):
+    """A graph of older code is never taken for that of this one."""
+    before = kept_graphs.key("a model")
+    assert kept_graphs.key("a model") == before != kept_graphs.key("another")
+    (tmp_path / "changed").mkdir()
+    (tmp_path / "changed" / "__init__.py").write_text("changed = 1")
+    monkeypatch.setattr(kept_graphs.dpm, "__file__", str(tmp_path / "changed" / "__init__.py"))
+    kept_graphs._program.cache_clear()
+    try:
+        assert kept_graphs.key("a model") != before
+    finally:
+        kept_graphs._program.cache_clear()
+
+
+def test_a_folder_that_cannot_be_made_is_no_error(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    assert np.isfinite(results()).all()
+
+
+def test_the_oldest_are_forgotten(folder, monkeypatch):
+    monkeypatch.setattr(kept_graphs, "MOST", 2)
+    for name in "abc":
+        kept_graphs.keep(name, name.encode())
+    assert kept_graphs.load("a") is None
+    assert (kept_graphs.load("b"), kept_graphs.load("c")) == (b"b", b"c")
