@@ -85,7 +85,7 @@ def terms(compiled, theta, X, seed, times_per_example=None, progress=None, batch
     T, n = model.trajectory_length, len(X)
     k = T - 1 if times_per_example is None else min(times_per_example, T - 1)
     size = min(BLOCK, n, batch_size or compiled.pictures_a_turn(BLOCK))
-    function = compiled.get("kl", size, "XtNU", lambda *inputs: [model.kl_single_t(*inputs)])
+    function = compiled.get("kl", size, "XtNU", lambda *inputs: [model.kl_single_t(*inputs)], kept=True)
     times, kl = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
     for start in range(0, n, BLOCK):
         part = slice(start, min(start + BLOCK, n))

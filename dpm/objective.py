@@ -192,7 +192,7 @@ class CompiledModel:
 
                 if kept:
                     facts = [name, type(self.model).__name__, self.model.arguments, [*self.layout.parameters]]
-                    self._compiled[key] = self.engine.kept_function(facts, [theta, *inputs], graph)
+                    self._compiled[key] = self.engine.kept_function(facts, [theta, *inputs, *more_inputs], graph)
                 else:
                     outputs, givens = graph()
                     self._compiled[key] = self.engine.function([theta, *inputs, *more_inputs], outputs, givens)

@@ -55,7 +55,7 @@ def reverse_steps(compiled, n_samples, steps):
         )
         return [pt.moveaxis(states, 0, 1)]
 
-    function = compiled.get(f"reverse, {steps} steps", size, "XKOw", loop, [times, noise])
+    function = compiled.get(f"reverse, {steps} steps", size, "XKOw", loop, [times, noise], kept=True)
     return lambda theta, *arrays: in_turns(engine, function, theta, arrays, size)[0]
 
 
