@@ -16,11 +16,13 @@ class Diffusion(Brick):
     kernel: one of dpm.kernels; beta_arr: symbolic beta_1..beta_T, (T,); picture_shape: shape of one example;
     elements_a_pixel: how many elements the bound is stated for: the colours of a pixel, or a whole vector.
     uniform_noise: width of the noise that makes quantised data continuous; n_terms: how many terms of Eq. 14 a drawn
-    time stands for; log_2: nats in a bit.
+    time stands for; log_2: nats in a bit. arguments: all that determines a model with these parameters, as JSON can
+    hold it, or None.
     """
 
     unit = "bits/example"
     n_t_per_minibatch: int = 1
+    arguments: dict | None = None
     uniform_noise: float = 0.0
     log_2: float = float(np.log(2))
 

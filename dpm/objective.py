@@ -178,8 +178,8 @@ class CompiledModel:
         """A compiled function of (theta, *inputs, *more_inputs), build(*inputs) being its graph; kept by its name.
 
         kinds: a letter for each input: t and w are numbers by picture, (batch_size,), all others pictures.
-        more_inputs: a list of symbolic inputs that build may fill. kept: whether the name and the model determine the
-        graph, so that a later process may have it too (Engine.kept_function).
+        more_inputs: a list of symbolic inputs that build may fill. kept: whether the name and the model's arguments
+        determine the graph, so that a later process may have it too (Engine.kept_function).
         """
         key = name, batch_size
         if key not in self._compiled:
@@ -190,8 +190,8 @@ class CompiledModel:
                 def graph():
                     return build(*inputs), [*self.layout.givens(theta), *self._constants()]
 
-                if kept:
-                    facts = [name, type(self.model).__name__, self.model.arguments, [*self.layout.parameters]]
+                if kept and self.model.arguments is not None:
+                    facts = [name, self.model.arguments, self.model.kernel.noise, [*self.layout.parameters]]
                     self._compiled[key] = self.engine.kept_function(facts, [theta, *inputs, *more_inputs], graph)
                 else:
                     outputs, givens = graph()
