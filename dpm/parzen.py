@@ -1,7 +1,11 @@
 """python -m dpm.parzen: Table 2's Parzen-window log likelihood of samples."""
 
 import argparse
+import hashlib
 import sys
+import time
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +27,7 @@ SIGMAS = tuple(np.logspace(-1, 0, 10))
 VALID_MOST = 1000
 SEED = 12345  # that of sample.py
 LARGEST_SIGMA = 1e100
+WRITE_EVERY = 60  # seconds, of the samples drawn so far
 CHUNK = 1 << 22  # squared distances at once, 32 MB
 EXACT_TO = 1e-9  # nats: rounding of squared distances that may reach a result
 
@@ -224,24 +229,68 @@ def drawn_samples(options, folder):
     check_clip(options, data)  # drawing takes long
     batch = sampling.VECTORS if loaded.vectors else sampling.BATCH
     seed = SEED if options.seed is None else options.seed
-    scaled = draw(compiled, theta, options.n_samples or N_SAMPLES, seed, batch, options.quiet)
+    n, path = options.n_samples or N_SAMPLES, folder / "parzen_samples.npz"
     # What is evaluated is what the file holds, so that the file gives the same figure again.
-    samples = loaded.scaling.inverse(scaled.astype(np.float64)).astype(np.float32)
-    path = folder / "parzen_samples.npz"
-    with replacing(path) as temporary, open(temporary, "wb") as stream:
-        np.savez(stream, X=samples)
-    return samples, data | {"crop": flags["crop"]}, path
+    kept = SampleFile(path, theta, seed, compiled.model.picture_shape)
+    begun = kept.read()
+    if len(begun) < n:
+        begun = begun[: len(begun) // batch * batch]  # the others are drawn in the same batches as at once
+        if len(begun) and not options.quiet:
+            print(f"{path}: holds {len(begun):,} samples of this model and seed; going on with them")
+        parts = [begun]
+        try:
+            for part in draw(compiled, theta, len(begun), n, seed, batch, options.quiet):
+                parts.append(loaded.scaling.inverse(part.astype(np.float64)).astype(np.float32))
+                kept.write_now_and_then(parts)
+        finally:
+            kept.write(parts)
+        begun = np.concatenate(parts)
+    return begun[:n], data | {"crop": flags["crop"]}, path
 
 
-def draw(compiled, theta, n, seed, batch, quiet):
-    """n samples of the model, scaled, by reverse trajectories: those of sample.py for the same seed. (n, ...)"""
+class SampleFile:
+    """parzen_samples.npz: samples X in units of the data, and a checksum of what they were drawn from, parameters and
+    seed, so that drawing can go on. shape: of one sample."""
+
+    def __init__(self, path, theta, seed, shape):
+        self.path, self.shape = path, shape
+        self.of = np.frombuffer(hashlib.sha256(f"{seed} ".encode() + theta.tobytes()).digest(), np.uint8)
+        self.written = time.monotonic()
+
+    def read(self):
+        """The samples of this model and seed that the file holds, (m, ...); of any other file none."""
+        with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile), open(self.path, "rb") as stream:
+            file = np.load(stream)
+            X = file["X"] if np.array_equal(file["of"], self.of) else None
+            if X is not None and X.dtype == np.float32 and X.shape[1:] == self.shape:
+                return X
+        return np.empty((0, *self.shape), np.float32)
+
+    def write_now_and_then(self, parts):
+        """Write once a minute."""
+        if time.monotonic() > self.written + WRITE_EVERY:
+            self.write(parts)
+
+    def write(self, parts):
+        """Replace the file by one of these parts of the samples."""
+        with replacing(self.path) as temporary, open(temporary, "wb") as stream:
+            np.savez(stream, X=np.concatenate(parts), of=self.of)
+        self.written = time.monotonic()
+
+
+def draw(compiled, theta, start, n, seed, batch, quiet):
+    """Samples start to n of the model, scaled, by reverse trajectories: those of sample.py for the same seed.
+
+    Yields arrays of up to `batch` samples.
+    """
     from dpm.noise import PictureNoise
     from dpm.sampler import generate_samples
 
-    model, parts = compiled.model, []
-    total = n * (model.trajectory_length - 1)
-    with tqdm(total=total, unit="step", unit_scale=True, disable=quiet or None, desc=f"{n:,} samples") as bar:
-        for first in range(0, n, batch):
+    model = compiled.model
+    steps = model.trajectory_length - 1
+    shown = {"total": n * steps, "initial": start * steps, "unit": "step", "unit_scale": True}
+    with tqdm(**shown, disable=quiet or None, desc=f"{n:,} samples") as bar:
+        for first in range(start, n, batch):
             count = min(batch, n - first)
             noise = PictureNoise(seed, first, count, model.kernel.noise)
 
@@ -249,8 +298,7 @@ def draw(compiled, theta, n, seed, batch, quiet):
                 if t < model.trajectory_length:
                     bar.update(count)
 
-            parts.append(generate_samples(compiled, theta, count, noise, callback=callback))
-    return np.concatenate(parts)
+            yield generate_samples(compiled, theta, count, noise, callback=callback)
 
 
 def read_samples(options, folder):

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 from scipy.special import logsumexp
 
-from dpm import sampling
+from dpm import sampler, sampling
 from dpm.cli import sample_main
 from dpm.parzen import SIGMAS, log_density, main, parzen, squared_distances
 from tests import runs
@@ -205,6 +205,42 @@ def test_samples_of_a_checkpoint_are_those_of_sample_py_and_their_file_gives_the
     assert (again["value"], again["sigma"], again["seed"]) == (first["value"], first["sigma"], None)
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError("no space left on device")])
+def test_a_drawing_that_was_stopped_goes_on_and_gives_the_same(run, result, trained, tmp_path, monkeypatch, stop):
+    """Samples are kept by model and seed; a further command draws those alone that are missing."""
+    monkeypatch.setattr(sampling, "BATCH", 2)
+    assert main([str(trained), "--n-samples", "7", "--output-dir", str(tmp_path)]) == 0
+    whole = np.load(tmp_path / "parzen_samples.npz")["X"]
+    drawn, real = [], sampler.generate_samples
+
+    def stopping(compiled, theta, count, noise, **more):
+        drawn.append(count)
+        if len(drawn) == 3:
+            raise stop
+        return real(compiled, theta, count, noise, **more)
+
+    monkeypatch.setattr(sampler, "generate_samples", stopping)
+    assert run(trained, "--n-samples", 7)[0] in (2, 130)
+    path = tmp_path / "out" / "parzen_samples.npz"
+    np.testing.assert_array_equal(np.load(path)["X"], whole[:4])
+    status, out, _ = run(trained, "--n-samples", 7)
+    assert status == 0
+    assert "holds 4 samples of this model and seed" in out
+    assert drawn == [2, 2, 2, 2, 1]
+    np.testing.assert_array_equal(np.load(path)["X"], whole)
+    assert result()["samples"]["n"] == 7
+    assert run(trained, "--n-samples", 3)[0] == 0  # fewer are the first of them
+    assert (len(drawn), result()["samples"]["n"]) == (5, 3)
+    assert run(trained, "--n-samples", 2, "--seed", 5)[0] == 0  # others than these
+    assert drawn[5:] == [2]
+
+
+def test_a_damaged_file_of_samples_is_drawn_anew(run, trained, tmp_path):
+    (tmp_path / "out" / "parzen_samples.npz").write_bytes(b"PK\3\4 and no more")
+    assert run(trained, "--n-samples", 2)[0] == 0
+    assert np.load(tmp_path / "out" / "parzen_samples.npz")["X"].shape == (2, 1, 8, 8)
+
+
 def test_clipped_samples_are_cut_at_0_and_1(run, result, data, tmp_path):
     X = np.linspace(-1, 2, 3 * 64).reshape(3, 1, 8, 8)
     values = []
@@ -274,10 +310,10 @@ def test_too_few_samples_and_wrong_shapes_are_refused(run, data, tmp_path):
 
 
 def test_samples_that_are_not_finite_are_counted_and_refused(run, trained, monkeypatch):
-    def broken(compiled, theta, n, *more):
+    def broken(compiled, theta, start, n, *more):
         X = np.zeros((n, 1, 8, 8))
         X[2, 0, 3, 3] = np.nan
-        return X
+        yield X
 
     monkeypatch.setattr("dpm.parzen.draw", broken)
     status, out, (line,) = run(trained, "--n-samples", 4, "--quiet")
