@@ -1,4 +1,4 @@
-"""python -m dpm.report --watch: the page on this machine alone, its curves from the logs as they are."""
+"""python -m dpm.report --watch: the page on this machine alone, kept up to date while runs train."""
 
 import json
 import sys
@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from dpm.errors import InputError
 from dpm.report.charts import clean
 from dpm.report.page import page
+from dpm.report.pictures import stamp
 from dpm.report.runs import read_runs
 
 HOST = "127.0.0.1"
@@ -79,7 +80,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def curves(runs):
-    """What the page asks for: {"logs": the columns of each run's log, "states": a line about each}."""
+    """What the page asks for: {"logs": the columns of each run's log, "states": a line about each, "pictures": which
+    pictures each has}."""
     states = []
     for run in runs:
         text = "no epoch yet"
@@ -87,4 +89,5 @@ def curves(runs):
             last = run.rows[-1]
             text = f"epoch {last['epoch']:g}, K - L_null of test data {last['test_K_minus_L_null']:.4f} {run.unit}"
         states.append(text)
-    return {"logs": [clean(run.columns()) for run in runs], "states": states}
+    pictures = [stamp(run.folder) for run in runs]
+    return {"logs": [clean(run.columns()) for run in runs], "states": states, "pictures": pictures}

@@ -19,7 +19,7 @@ from dpm.errors import InputError
 from dpm.files import replacing
 from dpm.report import charts, paper
 from dpm.report.facts import facts
-from dpm.report.pictures import saved_players, shown
+from dpm.report.pictures import saved_players, shown, stamp
 from dpm.report.runs import read_runs
 
 
@@ -73,6 +73,7 @@ def page(runs, found, notes, live=False):
         lstrip_blocks=True,
     )  # fmt: skip
     environment.policies["json.dumps_kwargs"] = {}  # unsorted: in Bokeh's JSON a model comes before its references
+    stamps = [stamp(run.folder) for run in runs]  # before they are read: what comes meanwhile is new to the page
     curves, divergences = chart_data(runs, found)
     players = [found[n][1] if n in found else saved_players(run.folder) for n, run in enumerate(runs)]
     players = [[shown(player, run.name) for player in of] for of, run in zip(players, runs, strict=True)]
@@ -93,6 +94,7 @@ def page(runs, found, notes, live=False):
             "charts": [item for _, item in curves + divergences],
             "players": [p for of in players for p in of],
             "live": live,
+            "pictures": stamps,
         },
         nonce=secrets.token_urlsafe(16),
         style=_part("style.css"),

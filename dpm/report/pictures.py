@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +49,12 @@ def shown(player, name):
     times = [int(t) for t in player.times]
     told = {"title": player.title, "caption": player.caption, "plays": player.plays}
     return told | {"times": times, "panels": panels, "pixels": pixels}
+
+
+def stamp(folder):
+    """Which saved trajectories a run's folder holds: another text where there are new ones."""
+    found = [path for path in Path(folder).glob("*.npz") if SAVED.fullmatch(path.name) or TOY.fullmatch(path.name)]
+    return " ".join(f"{path.name}:{path.stat().st_mtime_ns}" for path in sorted(found)[-1:]) + f" of {len(found)}"
 
 
 def uri(png):

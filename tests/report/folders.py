@@ -35,9 +35,15 @@ def make(folder, n=3, settings=None, pictures=False):
     (folder / "config.json").write_text(json.dumps(settings or config()))
     write_log(folder, n)
     if pictures:
-        for t in TIMES:
-            for kind in ("", "_inpaint"):
-                # Frame t has the grey level t / 10.
-                np.savez(folder / f"samples{kind}_t{t:04d}_batch{7 * n:06d}.npz", X=np.full((4, 1, 8, 8), t / 10))
-        np.savez(folder / f"samples_true_t0000_batch{7 * n:06d}.npz", X=np.zeros((4, 1, 8, 8)))
+        write_pictures(folder, 7 * n)
     return folder
+
+
+def write_pictures(folder, step, level=0.0):
+    """Those of a step. Frame t has the grey level t / 10, or the difference of that and `level`."""
+    for t in TIMES:
+        for kind in ("", "_inpaint"):
+            np.savez(
+                folder / f"samples{kind}_t{t:04d}_batch{step:06d}.npz", X=np.full((4, 1, 8, 8), abs(t / 10 - level))
+            )
+    np.savez(folder / f"samples_true_t0000_batch{step:06d}.npz", X=np.zeros((4, 1, 8, 8)))

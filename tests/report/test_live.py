@@ -58,6 +58,28 @@ def test_the_page_takes_new_epochs_without_being_loaded_again(served):
         assert all(url.startswith((address, "data:")) for url in visit.requests)
 
 
+def test_new_pictures_come_without_loading_the_page_again(served):
+    """Those of a later step take the place of the old ones, and their slider moves them."""
+    folder, address = served
+    with browser() as chromium:
+        visit = Visit(chromium, address)
+        visit.page.evaluate("window.same = true")
+        before = [image.get_attribute("src") for image in visit.page.locator(".panels img").all()]
+        folders.write_log(folder, 3)
+        folders.write_pictures(folder, step=21, level=1.0)
+        visit.page.wait_for_function(
+            "old => document.querySelector('.panels img').src !== old", arg=before[0], timeout=15_000
+        )
+        after = [image.get_attribute("src") for image in visit.page.locator(".panels img").all()]
+        assert len(after) == len(before)
+        slider = visit.page.locator("input[type=range]").first
+        slider.fill("0")
+        assert visit.page.locator(".panels img").first.get_attribute("src") != after[0]
+        assert "0.300" in visit.page.locator("#beside").inner_text()
+        assert visit.page.evaluate("window.same")
+        assert visit.errors == []
+
+
 @pytest.mark.parametrize("path", ["/config.json", "/run/config.json", "/../run/config.json", "//etc/passwd", "/?x"])
 def test_nothing_else_of_the_disk_is_served(served, path):
     _, address = served

@@ -93,17 +93,29 @@ document.querySelectorAll(".player").forEach(player);
 
 // ---------------------------------------------------------------- while training goes on
 
+// The table and the pictures of the page as it is now, in the place of those that are here.
+async function renew() {
+  const answer = await fetch("./", { cache: "no-store" });
+  if (!answer.ok) throw new Error(await answer.text());
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const data = JSON.parse(fresh.getElementById("data").textContent);
+  Object.assign(page, { players: data.players, pictures: data.pictures });
+  for (const id of ["beside", "samples"]) document.getElementById(id).replaceWith(fresh.getElementById(id));
+  document.querySelectorAll(".player").forEach(player);
+}
+
 async function poll() {
   const line = document.getElementById("live");
   try {
     const answer = await fetch("curves.json", { cache: "no-store" });
     if (!answer.ok) throw new Error(await answer.text());
-    const { logs, states } = await answer.json();
+    const { logs, states, pictures } = await answer.json();
     logs.forEach((data, i) => sources(`log${i}`).forEach((source) => { source.data = data; }));
     document.querySelectorAll(".state").forEach((place, i) => { place.textContent = states[i]; });
-    line.textContent = `The curves are those of ${new Date().toLocaleTimeString()}; reload for new pictures.`;
+    if (String(pictures) !== String(page.pictures)) await renew();
+    line.textContent = `All is as of ${new Date().toLocaleTimeString()}.`;
   } catch (error) {
-    line.textContent = `The curves stay as they are: ${error.message}`;
+    line.textContent = `All stays as it is: ${error.message}`;
   }
   setTimeout(poll, POLL);
 }
