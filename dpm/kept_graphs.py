@@ -1,11 +1,10 @@
 """Graphs as JAX takes them, kept among the caches: the next run with the same model need not build them again."""
 
 import hashlib
-import importlib.util
 import platform
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import dpm
@@ -17,7 +16,10 @@ MOST = 200  # kept: the newest; about 100 kB each
 
 def possible():
     """Whether graphs can be written: JAX needs flatbuffers for that, which the extra jax installs."""
-    return importlib.util.find_spec("flatbuffers") is not None
+    try:
+        return bool(version("flatbuffers"))
+    except PackageNotFoundError:
+        return False
 
 
 def key(*facts):
