@@ -90,6 +90,8 @@ def test_both_spellings_of_each_flag_are_accepted():
         ({"__class__": 3}, "its flag '__class__' is 3"),
         ({"batch_size": 0}, "--batch-size: 0 is not accepted"),
         ({"lr": float("inf")}, "--lr: inf is not accepted"),
+        ({"hours": 0.0}, "--hours: 0.0 is not accepted"),
+        ({"hours": float("nan")}, "--hours: nan is not accepted"),
     ],
 )
 def test_flags_of_a_made_checkpoint_are_looked_at_as_those_of_the_command_line_are(saved, words):

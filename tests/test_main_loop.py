@@ -155,3 +155,26 @@ def test_skipped_steps_are_counted_over_an_interruption(train, monkeypatch, caps
     assert train_main(["--resume-file", str(folder / "checkpoint.h5"), "--epochs", "9"]) == 2
     assert "5 steps in a row" in capsys.readouterr().err
     assert checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] == 8
+
+
+def test_hours_end_training_when_they_are_used_up_and_more_go_on_with_it(train, monkeypatch, capsys):
+    """Each step is told to take one second: four seconds are four steps. The whole run is that of its six steps."""
+    step = MainLoop.train_batch
+
+    def train_batch(loop, X):
+        step(loop, X)
+        loop.state.seconds = loop.state.step - 1e-6  # train_epoch adds the microseconds that this took
+
+    straight = runs.rows(train())
+    monkeypatch.setattr(MainLoop, "train_batch", train_batch)
+    folder = train("--hours", 3.9 / 3600, "--quiet", "false")
+    shown = capsys.readouterr()
+    assert "finished, as --hours 0.00108333 are used up:" in shown.out
+    assert "(epoch 1, step 4)" in shown.out
+    assert "epoch 1, 0 min left,  step 3" in shown.out
+    resume = ["--resume-file", str(folder / "checkpoint.h5"), "--quiet", "--hours"]
+    assert train_main([*resume, str(4.9 / 3600)]) == 0
+    assert checkpoint.load_run(folder / "checkpoint.h5")[0]["state"]["step"] == 5
+    assert train_main([*resume, "1"]) == 0
+    assert runs.rows(folder) == straight
+    assert "used up" not in capsys.readouterr().out.splitlines()[-1]
