@@ -113,7 +113,7 @@ TRAIN_FLAGS = (
         float,
         None,
         "",
-        "hours of training after which it ends, however many epochs are left; compiling does not count",
+        "hours of training after which it ends, however many epochs are left; all but compiling counts",
         on_resume=True,
     ),
     Flag(

@@ -21,9 +21,10 @@ LEARNING_RATE_FLOOR = 1e-4
 class TrainingState:
     """Where a run stands: what a checkpoint must keep besides the parameters and the optimizer.
 
-    step: minibatches done; cost_sum and weight_sum: over the epoch that is under way; seconds: of training;
-    rows: the log, one dict an epoch. Where noise is frozen, refresh: how often it has been drawn anew; refresh_step: at
-    what step; skipped_steps: of the optimizers until then. skipped_in_a_row: the steps before this one.
+    step: minibatches done; cost_sum and weight_sum: over the epoch that is under way; seconds: of training, from its
+    start to the end of the last step, evaluation and pictures in between included; rows: the log, one dict an epoch.
+    Where noise is frozen, refresh: how often it has been drawn anew; refresh_step: at what step; skipped_steps: of the
+    optimizers until then. skipped_in_a_row: the steps before this one.
     """
 
     step: int = 0
@@ -122,6 +123,7 @@ class Loop:
         """Train until the epochs are done or a signal stops the loop after a minibatch; True if it finished."""
         if not getattr(self.features, "checked", False):
             self.compiled.model.kernel.check(self.features, "training data")
+        self._began = time.perf_counter() - self.state.seconds
         with self._signals():
             self._notify("before_training")
             self._skipped_before = self.skipped_steps
@@ -138,7 +140,8 @@ class Loop:
         self.state.step += 1
 
     def end_of_step(self):
-        """Tell the extensions what has ended."""
+        """Note the time, and tell the extensions what has ended."""
+        self.state.seconds = time.perf_counter() - self._began
         skipped, self._skipped_before = self.skipped_steps - self._skipped_before, self.skipped_steps
         self.state.skipped_in_a_row = self.state.skipped_in_a_row + 1 if skipped else 0
         self._notify("after_batch")
@@ -241,9 +244,7 @@ class MainLoop(Loop):
         number, done = divmod(self.state.step, self.stream.num_batches)
         order = noise.generator(self.seed, noise.ORDER, number)
         for X in self.stream.get_epoch_iterator(order, start=done):
-            start = time.perf_counter()
             self.train_batch(X)
-            self.state.seconds += time.perf_counter() - start
             self.end_of_step()
             if not self.going:
                 return

@@ -1,7 +1,5 @@
 """Training on the whole objective as a sum of functions with frozen noise, as SFO and L-BFGS need it."""
 
-import time
-
 import numpy as np
 
 from dpm import noise
@@ -77,9 +75,8 @@ class SubfunctionLoop(Loop):
     def train_epoch(self):
         last = (self.epoch + 1) * self.epoch_length
         while self.state.step < last and self.going:
-            start, before = time.perf_counter(), self.state.step
+            before = self.state.step
             self._step()
-            self.state.seconds += time.perf_counter() - start
             if self.state.step == before:
                 continue
             passes = (self.state.step - self.state.refresh_step) / self.epoch_length

@@ -1,12 +1,15 @@
 """What an epoch is, what each step sees, and what a step that is not finite does."""
 
+import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from dpm import checkpoint
+from dpm import checkpoint, main_loop
 from dpm.cli import train_main
+from dpm.extensions import Monitoring
 from dpm.main_loop import MainLoop
 from tests import runs
 
@@ -157,16 +160,24 @@ def test_skipped_steps_are_counted_over_an_interruption(train, monkeypatch, caps
     assert checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] == 8
 
 
+class Clock:
+    """A clock that stands still but for `seconds` a step and for what others add to `now`."""
+
+    def __init__(self, monkeypatch, seconds):
+        self.now, step = 0.0, MainLoop.train_batch
+
+        def train_batch(loop, X):
+            step(loop, X)
+            self.now += seconds
+
+        monkeypatch.setattr(MainLoop, "train_batch", train_batch)
+        monkeypatch.setattr(main_loop, "time", SimpleNamespace(perf_counter=lambda: self.now))
+
+
 def test_hours_end_training_when_they_are_used_up_and_more_go_on_with_it(train, monkeypatch, capsys):
-    """Each step is told to take one second: four seconds are four steps. The whole run is that of its six steps."""
-    step = MainLoop.train_batch
-
-    def train_batch(loop, X):
-        step(loop, X)
-        loop.state.seconds = loop.state.step - 1e-6  # train_epoch adds the microseconds that this took
-
+    """Steps of one second: 3.9 s are four steps. The whole run is that of its six steps."""
     straight = runs.rows(train())
-    monkeypatch.setattr(MainLoop, "train_batch", train_batch)
+    Clock(monkeypatch, 1)
     folder = train("--hours", 3.9 / 3600, "--quiet", "false")
     shown = capsys.readouterr()
     assert "finished, as --hours 0.00108333 are used up:" in shown.out
@@ -178,3 +189,17 @@ def test_hours_end_training_when_they_are_used_up_and_more_go_on_with_it(train, 
     assert train_main([*resume, "1"]) == 0
     assert runs.rows(folder) == straight
     assert "used up" not in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_the_seconds_of_training_include_what_is_evaluated_in_between(train, monkeypatch):
+    """Epochs of few steps may spend most of their time there: --hours is about the user's hours."""
+    clock, after_epoch = Clock(monkeypatch, 1), Monitoring.after_epoch
+
+    def slow(monitoring, loop):
+        after_epoch(monitoring, loop)
+        clock.now += 10
+
+    monkeypatch.setattr(Monitoring, "after_epoch", slow)
+    folder = train()
+    with (folder / "log.csv").open(newline="") as file:
+        assert [float(row["seconds"]) for row in csv.DictReader(file)] == [3, 16]

@@ -11,6 +11,7 @@ from dpm.reproduce import running
 from dpm.reproduce.rows import ROWS
 from tests import runs
 from tests.reproduce.here import here
+from tests.test_main_loop import Clock
 
 
 def options(folder, **more):
@@ -105,7 +106,7 @@ def test_a_record_that_was_changed_is_refused_and_one_that_was_removed_is_made_a
 
 def test_the_hours_of_the_papers_size_are_from_its_speed_and_outlive_a_larger_budget(tmp_path, calls, monkeypatch):
     """Steps that are told to take 2 s each: epochs x pictures / pictures a step x 2 s."""
-    monkeypatch.setattr(MainLoop, "train_batch", slow(MainLoop.train_batch))
+    Clock(monkeypatch, 2)
     flags = ("--data-path", str(runs.data(tmp_path)), "--model-args", runs.MODEL, "--batch-size", "25")
     tiny = row(runs.data(tmp_path), full=flags, pictures=500, epochs=90)
     monkeypatch.setattr(running, "PROBE_HOURS", 4 / 3600)
@@ -115,14 +116,6 @@ def test_the_hours_of_the_papers_size_are_from_its_speed_and_outlive_a_larger_bu
     monkeypatch.setattr(running, "full_size", lambda row: pytest.fail("it is known"))
     more = running.made(tiny, options(tmp_path, budget=(record["seconds"] + 3) / 3600))
     assert more["full"] == record["full"]
-
-
-def slow(train_batch):
-    def train(loop, X):
-        train_batch(loop, X)
-        loop.state.seconds += 2
-
-    return train
 
 
 def test_data_that_are_not_there_are_named(monkeypatch):
