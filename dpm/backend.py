@@ -57,8 +57,8 @@ class Engine:
             _prepare_jax()
             if threads not in (None, 1) and not self.on_cpu:
                 raise InputError(
-                    f"--threads: {threads} is not accepted, as an accelerator computes a minibatch at once; give 1, or "
-                    "leave it out"
+                    f"--threads: {threads} is not accepted, as an accelerator computes a minibatch at once; "
+                    "give --threads 1"
                 )
             return
         if threads is not None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
+from dpm import kept_graphs
 from dpm.bricks import SCHEDULE, dropout_masks
 from dpm.errors import InputError
 
@@ -190,8 +191,9 @@ class CompiledModel:
                 def graph():
                     return build(*inputs), [*self.layout.givens(theta), *self._constants()]
 
-                if kept and self.model.arguments is not None:
-                    facts = [name, self.model.arguments, self.model.kernel.noise, [*self.layout.parameters]]
+                facts = kept_graphs.facts(self.model) if kept else None
+                if facts:
+                    facts = [name, *facts, [*self.layout.parameters]]
                     self._compiled[key] = self.engine.kept_function(facts, [theta, *inputs, *more_inputs], graph)
                 else:
                     outputs, givens = graph()

@@ -2,9 +2,9 @@
 
 import argparse
 import hashlib
+import json
 import sys
 import time
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
 from dpm.cli import Parser, command
+from dpm.datasets.arrays import read_arrays
 from dpm.errors import InputError
 from dpm.files import replacing, writable_folder, write_json
 from dpm.flags import ENGINES
@@ -229,53 +230,66 @@ def drawn_samples(options, folder):
     check_clip(options, data)  # drawing takes long
     batch = sampling.VECTORS if loaded.vectors else sampling.BATCH
     seed = SEED if options.seed is None else options.seed
-    n, path = options.n_samples or N_SAMPLES, folder / "parzen_samples.npz"
-    # What is evaluated is what the file holds, so that the file gives the same figure again.
-    kept = SampleFile(path, theta, seed, compiled.model.picture_shape)
-    begun = kept.read()
-    if len(begun) < n:
-        begun = begun[: len(begun) // batch * batch]  # the others are drawn in the same batches as at once
-        if len(begun) and not options.quiet:
-            print(f"{path}: holds {len(begun):,} samples of this model and seed; going on with them")
-        parts = [begun]
+    n, scaling = options.n_samples or N_SAMPLES, loaded.scaling
+    facts = [str(compiled.engine), seed, loaded.config["model"], scaling.scale, scaling.shift]
+    kept = SampleFiles(folder, json.dumps(facts).encode() + theta.tobytes(), compiled.model.picture_shape)
+    known = kept.read()
+    if len(known) and not options.quiet:
+        what = (
+            "going on with them" if len(known) < n else f"taking the first {n:,}" if len(known) > n else "taking them"
+        )
+        print(f"{folder}: holds {len(known):,} samples of this model, seed and engine; {what}")
+    if len(known) < n:
+        parts = [known[: len(known) // batch * batch]]  # the others are drawn in the same batches as at once
         try:
-            for part in draw(compiled, theta, len(begun), n, seed, batch, options.quiet):
-                parts.append(loaded.scaling.inverse(part.astype(np.float64)).astype(np.float32))
+            for part in draw(compiled, theta, len(parts[0]), n, seed, batch, options.quiet):
+                parts.append(scaling.inverse(part.astype(np.float64)).astype(np.float32))
                 kept.write_now_and_then(parts)
-        finally:
-            kept.write(parts)
-        begun = np.concatenate(parts)
-    return begun[:n], data | {"crop": flags["crop"]}, path
+        except BaseException:
+            if sum(map(len, parts)) > len(known):
+                kept.write(kept.partial, parts)
+            raise
+        known = np.concatenate(parts)
+        kept.write(kept.whole, [known])
+        kept.partial.unlink(missing_ok=True)
+    return known[:n], data | {"crop": flags["crop"]}, kept.whole
 
 
-class SampleFile:
-    """parzen_samples.npz: samples X in units of the data, and a checksum of what they were drawn from, parameters and
-    seed, so that drawing can go on. shape: of one sample."""
+class SampleFiles:
+    """parzen_samples.npz, samples in units of the data; and while they are drawn a partial file beside it, so that
+    drawing can go on and nothing takes the place of samples that are there before as many are complete.
 
-    def __init__(self, path, theta, seed, shape):
-        self.path, self.shape = path, shape
-        self.of = np.frombuffer(hashlib.sha256(f"{seed} ".encode() + theta.tobytes()).digest(), np.uint8)
+    of: bytes that name model, seed and engine, whose checksum both files hold; shape: of one sample.
+    """
+
+    def __init__(self, folder, of, shape):
+        digest = hashlib.sha256(of)
+        self.of, self.shape = np.frombuffer(digest.digest(), np.uint8), shape
+        self.whole, self.partial = folder / "parzen_samples.npz", folder / f"parzen_{digest.hexdigest()[:12]}.part.npz"
         self.written = time.monotonic()
 
     def read(self):
-        """The samples of this model and seed that the file holds, (m, ...); of any other file none."""
-        with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile), open(self.path, "rb") as stream:
-            file = np.load(stream)
-            X = file["X"] if np.array_equal(file["of"], self.of) else None
-            if X is not None and X.dtype == np.float32 and X.shape[1:] == self.shape:
-                return X
-        return np.empty((0, *self.shape), np.float32)
+        """The samples of this model, seed and engine that the files hold, (m, ...); none where they are of others."""
+        most = np.empty((0, *self.shape), np.float32)
+        for path in (self.whole, self.partial):
+            with suppress(InputError, OSError):
+                arrays = read_arrays(path)
+                X = arrays.get("X")
+                ours = X is not None and X.dtype == np.float32 and X.shape[1:] == self.shape
+                if ours and np.array_equal(arrays.get("of"), self.of) and len(X) > len(most):
+                    most = X
+        return most
 
     def write_now_and_then(self, parts):
-        """Write once a minute."""
+        """Write the partial file, once a minute."""
         if time.monotonic() > self.written + WRITE_EVERY:
-            self.write(parts)
+            self.write(self.partial, parts)
+            self.written = time.monotonic()
 
-    def write(self, parts):
-        """Replace the file by one of these parts of the samples."""
-        with replacing(self.path) as temporary, open(temporary, "wb") as stream:
+    def write(self, path, parts):
+        """Replace one of the files by one of these parts of the samples."""
+        with replacing(path) as temporary, open(temporary, "wb") as stream:
             np.savez(stream, X=np.concatenate(parts), of=self.of)
-        self.written = time.monotonic()
 
 
 def draw(compiled, theta, start, n, seed, batch, quiet):

@@ -114,7 +114,7 @@ def test_an_accelerator_has_no_threads(monkeypatch):
     pytest.importorskip("jax")
     monkeypatch.setattr(Engine, "on_cpu", False)
     assert Engine("jax", threads=1).threads == Engine("jax").threads == 1
-    with pytest.raises(InputError, match=r"--threads: 2 is not accepted.*give 1"):
+    with pytest.raises(InputError, match=r"--threads: 2 is not accepted.*give --threads 1"):
         Engine("jax", threads=2)
 
 

@@ -1,5 +1,6 @@
 """Graphs kept among the caches: the same bits without building, and nothing taken that is of another model."""
 
+import os
 from importlib.metadata import PackageNotFoundError
 
 import numpy as np
@@ -69,18 +70,30 @@ def test_a_damaged_file_is_as_none(folder, damage):
     assert kept_graphs.load("name") is None
 
 
-def test_a_changed_program_has_other_keys(monkeypatch, tmp_path):
-    """A graph of older code is never taken for that of this one."""
+def test_a_model_whose_class_is_of_elsewhere_is_never_kept(folder):
+    """It may override anything, whatever arguments it inherits."""
+
+    class Mine(DiffusionModel):
+        pass
+
+    with Engine("jax", "float32"):
+        ours, mine = (kind(**TINY, trajectory_length=5) for kind in (DiffusionModel, Mine))
+    assert kept_graphs.facts(ours)[-1] == kept_graphs.facts(ours)[-1] == mine.arguments
+    assert kept_graphs.facts(mine) is None
+
+
+def test_a_changed_program_has_other_keys_and_keeps_nothing(monkeypatch, tmp_path):
+    """A graph of older code is never taken for that of this one; files that were changed since they were imported are
+    not the code that runs."""
+    assert kept_graphs.key("a model") == kept_graphs.key("a model") != kept_graphs.key("another")
+    assert kept_graphs.possible()
+    (tmp_path / "__init__.py").write_text("changed = 1")
+    monkeypatch.setattr(kept_graphs.dpm, "__file__", str(tmp_path / "__init__.py"))
+    assert not kept_graphs.possible()
     before = kept_graphs.key("a model")
-    assert kept_graphs.key("a model") == before != kept_graphs.key("another")
-    (tmp_path / "changed").mkdir()
-    (tmp_path / "changed" / "__init__.py").write_text("changed = 1")
-    monkeypatch.setattr(kept_graphs.dpm, "__file__", str(tmp_path / "changed" / "__init__.py"))
-    kept_graphs._program.cache_clear()
-    try:
-        assert kept_graphs.key("a model") != before
-    finally:
-        kept_graphs._program.cache_clear()
+    monkeypatch.setattr(kept_graphs, "CODE", kept_graphs._code())
+    assert kept_graphs.possible()
+    assert kept_graphs.key("a model") != before
 
 
 def test_a_folder_that_cannot_be_made_is_no_error(monkeypatch):
@@ -94,4 +107,8 @@ def test_the_oldest_are_forgotten(folder, monkeypatch):
     for name in "abc":
         kept_graphs.keep(name, name.encode())
     assert kept_graphs.load("a") is None
-    assert (kept_graphs.load("b"), kept_graphs.load("c")) == (b"b", b"c")
+    for second, name in enumerate("bc"):
+        os.utime(folder / name, (second, second))
+    assert kept_graphs.load("b") == b"b"  # it was used after c
+    kept_graphs.keep("d", b"d")
+    assert (kept_graphs.load("c"), kept_graphs.load("b")) == (None, b"b")
