@@ -235,9 +235,7 @@ def drawn_samples(options, folder):
     kept = SampleFiles(folder, json.dumps(facts).encode() + theta.tobytes(), compiled.model.picture_shape)
     known = kept.read()
     if len(known) and not options.quiet:
-        what = (
-            "going on with them" if len(known) < n else f"taking the first {n:,}" if len(known) > n else "taking them"
-        )
+        what = "going on with them" if len(known) < n else f"taking the first {n:,}"
         print(f"{folder}: holds {len(known):,} samples of this model, seed and engine; {what}")
     if len(known) < n:
         parts = [known[: len(known) // batch * batch]]  # the others are drawn in the same batches as at once
@@ -274,9 +272,10 @@ class SampleFiles:
         for path in (self.whole, self.partial):
             with suppress(InputError, OSError):
                 arrays = read_arrays(path)
-                X = arrays.get("X")
-                ours = X is not None and X.dtype == np.float32 and X.shape[1:] == self.shape
-                if ours and np.array_equal(arrays.get("of"), self.of) and len(X) > len(most):
+                X, of = arrays.get("X"), arrays.get("of")
+                if X is None or of is None or X.dtype != most.dtype or X.shape[1:] != self.shape:
+                    continue
+                if np.array_equal(of, self.of) and len(X) > len(most):
                     most = X
         return most
 

@@ -1,5 +1,6 @@
 """python -m dpm.reproduce: the paper's tables and figures, at the size that this machine can train."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -51,43 +52,52 @@ def reproduce(options):
         if "missing" in record:
             print(record["missing"], file=sys.stderr)
         records.append(record)
-    lines = written(rows, records, options)
+    lines, complete = written(rows, records, options)
     path = Path(options.results) / f"{options.what}.md"
     with replacing(path) as temporary:
         temporary.write_text("\n".join(lines).rstrip() + "\n")
     print(f"written: {path}")
-    return int(failed)
+    return int(failed or not complete)
 
 
 def found(row, options):
     """The record of a row, made if it is to be; {"missing": why} where there is none."""
     from dpm.reproduce import running
 
+    if row.name not in (options.rows or [row.name]):
+        record = running.known(row, options)
+        return record or {"missing": f"not made: {command_of(row, options)}"}
     if reason := running.missing(row):
         return {"missing": reason}
-    if row.name in (options.rows or [row.name]):
-        return running.made(row, options)
-    record = running.read_record(running.folder_of(row, options))
-    if record and "evaluation" in record:
-        return running.known(row, options)
-    return {"missing": f"not made: python -m dpm.reproduce {options.what} --rows {row.name}"}
+    return running.made(row, options)
+
+
+def command_of(row, options):
+    """The command that makes a row as these options would."""
+    words = ["python", "-m", "dpm.reproduce", options.what, "--rows", row.name]
+    top = parser()
+    for name in ("seed", "runs", "results"):
+        if getattr(options, name) != top.get_default(name):
+            words += [f"--{name}", str(getattr(options, name))]
+    return shlex.join([*words, *(["--small"] if options.small else [])])
 
 
 def written(rows, records, options):
-    """The lines of the page; draws samples and figures first."""
+    """(the lines of the page, whether all of it could be made); draws samples and figures first."""
     from dpm.reproduce import page
     from dpm.reproduce.figures import FIGURES, drawn
 
     if options.what == "table1":
-        return page.table_1(rows, records, options)
+        return page.table_1(rows, records, options), True
     if options.what == "table2":
         (row,), (record,) = rows, records
         if "missing" in record:
             raise InputError(f"table2: its one row: {record['missing']}")
-        return page.table_2(row, with_parzen(row, record, options), options)
+        return page.table_2(row, with_parzen(row, record, options), options), True
     by_name = {row.name: (row, record) for row, record in zip(rows, records, strict=True)}
     shown = [drawn(figure, *by_name[figure[2]], options) for figure in FIGURES]
-    return page.figures(shown, records, rows, options)
+    failed = any(file is None and told.startswith("failed") for _, _, file, told in shown)
+    return page.figures(shown, records, rows, options), not failed
 
 
 def with_parzen(row, record, options):

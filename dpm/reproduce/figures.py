@@ -56,13 +56,22 @@ FIGURES = (
 
 
 def drawn(figure, row, record, options):
-    """(title, words, name of the picture in the results, commands), or None and why for a row that was not made."""
+    """(title, words, name of the picture in the results, commands), or None and why where there is no picture.
+
+    Of a row that was not asked for the picture stays as it was drawn.
+    """
     title, words, _, draw = figure
     if "missing" in record:
         return title, words, None, record["missing"]
-    folder = running.folder_of(row, options)
-    picture, commands = draw(row, folder, folder / record["checkpoint"], options)
-    name = f"{title.lower().replace(' ', '_')}.png"
-    with replacing(Path(options.results) / name) as temporary:
+    folder, name = running.folder_of(row, options), f"{title.lower().replace(' ', '_')}.png"
+    place = Path(options.results) / name
+    if "figure" in record and place.is_file() and row.name not in (options.rows or [row.name]):
+        return title, words, name, record["figure"]
+    try:
+        picture, commands = draw(row, folder, folder / record["checkpoint"], options)
+    except InputError as error:
+        return title, words, None, f"failed: {error}"
+    with replacing(place) as temporary:
         shutil.copyfile(picture, temporary)
+    running.keep(folder, record | {"figure": commands})
     return title, words, name, commands

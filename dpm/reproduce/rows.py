@@ -108,7 +108,7 @@ ROWS = {
             "n_scales=2",
             ("500", "50"),
             64,
-            "make BARK_LIKE",
+            "convert BARK --input FOLDER",
             epochs=2000,
         ),
         pictures(

@@ -15,13 +15,13 @@ from dpm.cli import train_parser
 from dpm.datasets.search import located
 from dpm.errors import InputError
 from dpm.files import write_json
+from dpm.flags import TRAIN_FLAGS
 from dpm.report.runs import read_json
 from dpm.run_folder import NEWEST
-from dpm.training import compile_functions, new_flags, prepared_loop
+from dpm.training import new_flags
 from dpm.training_data import prepared_data
 
-RECORD = "row.json"
-PROBE_HOURS = 1 / 60
+RECORD, SPEED = "row.json", "speed.json"
 TRAIN = ("-c", "import sys; from dpm.cli import train_main; sys.exit(train_main())")
 SAMPLE = ("-c", "import sys; from dpm.cli import sample_main; sys.exit(sample_main())")
 
@@ -68,11 +68,13 @@ def newest_checkpoint(folder):
 def trained(folder, flags, options, hours=None):
     """The checkpoint of a run in `folder`, trained until it ends or for so many hours in all, gone on with if begun.
 
-    Raises InputError where it was stopped before that: train.py saves what it has, and ends as if all were well.
+    Raises InputError for a run of other flags, and where training was stopped before that: train.py saves what it has,
+    and ends as if all were well.
     """
     begun = newest_checkpoint(folder)
     limit = () if hours is None else ("--hours", f"{hours:g}")
     if begun:
+        check_flags(begun, (*flags, "--seed", str(options.seed)))
         run(TRAIN, "--resume-file", begun, *limit)
     else:
         run(TRAIN, *flags, *limit, "--seed", options.seed, "--output-dir", folder)
@@ -83,6 +85,22 @@ def trained(folder, flags, options, hours=None):
     if not (timed_out or (state["rows"] and state["rows"][-1]["epoch"] >= epochs)):
         raise InputError(f"{path}: training was stopped at step {state['step']}; the same command goes on with it")
     return path
+
+
+def check_flags(path, flags):
+    """Raise InputError where the run of a checkpoint has other flags than these."""
+    saved, expected = checkpoint.load_run(path)[0]["config"]["flags"], flags_of(flags)[0]
+    # Those that a run may change without being another.
+    free = {flag.key for flag in TRAIN_FLAGS if flag.on_resume and flag.key != "epochs"} | {"output_dir", "resume_file"}
+    if others := [key for key in expected if key not in free and saved.get(key) != expected[key]]:
+        raise InputError(
+            f"{path}: is of other flags ({', '.join(others)}) than the row is now; {aside(path.parents[1])}"
+        )
+
+
+def aside(folder):
+    """What to do with a row's folder that is not of this row."""
+    return f"move {folder} away, or give another --runs, and the row is made anew"
 
 
 def missing(row):
@@ -97,55 +115,64 @@ def made(row, options):
     folder, (flags, evaluate) = folder_of(row, options), row.flags(options.small)
     folder.mkdir(parents=True, exist_ok=True)
     hours = None if row.whole or options.small else options.budget
-    record = known(row, options)
+    record = known(row, options) or {}
+    check_data(row, record, options)
     if "evaluation" in record and (hours is None or record["budget_hours"] >= hours):
         print(f"{row.name}: is there already, {folder / RECORD}")
     else:
-        begun = {key: record[key] for key in ("given", "full") if key in record}
-        keep(folder, begun)  # whatever is found in the folder from now on was made of these
         path = trained(folder, flags, options, hours)
         run("dpm.evaluate", path, *evaluate, "--seed", options.seed, "--output-dir", folder)
-        record = (
-            begun
-            | {
-                "row": row.name,
-                "budget_hours": hours,
-                "seed": options.seed,
-                "date": f"{date.today():%Y-%m-%d}",
-                "machine": machine(),
-                "commands": [
-                    shown(TRAIN, (*flags, *(("--hours", f"{hours:g}") if hours else ()), "--seed", options.seed)),
-                    shown("dpm.evaluate", ("CHECKPOINT", *evaluate, "--seed", options.seed)),
-                ],
-                "checkpoint": str(path.relative_to(folder)),
-                "evaluation": read_json(folder / "evaluation.json"),
-            }
-            | of_run(path)
-        )
+        facts = of_run(path)
+        if hours and facts["seconds"] > 1.01 * 3600 * hours:  # of a larger budget, which was interrupted
+            hours = max(hours, round(facts["seconds"] / 3600, 3))
+        record = {key: record[key] for key in ("full",) if key in record} | {
+            "row": row.name,
+            "given": given(row, options),
+            "budget_hours": hours,
+            "seed": options.seed,
+            "date": f"{date.today():%Y-%m-%d}",
+            "machine": machine(),
+            "commands": [
+                shown(TRAIN, (*flags, *(("--hours", f"{hours:g}") if hours else ()), "--seed", options.seed)),
+                shown("dpm.evaluate", ("CHECKPOINT", *evaluate, "--seed", options.seed)),
+            ],
+            "checkpoint": str(path.relative_to(folder)),
+            "evaluation": read_json(folder / "evaluation.json"),
+        }
+        record |= facts
         keep(folder, record)
     if row.full and not options.small and "full" not in record:
-        record["full"] = full_size(row)
-        keep(folder, record)
+        try:
+            record["full"] = full_size(row, folder)
+            keep(folder, record)
+        except InputError as error:  # the row is made all the same
+            print(f"{row.name}: no estimate of the paper's size: {error}", file=sys.stderr)
     return record
+
+
+def given(row, options):
+    """The flags that a row is made of now."""
+    flags, evaluate = row.flags(options.small)
+    return {"train": [*flags], "evaluate": [*evaluate]}
 
 
 def known(row, options):
-    """What is on record of a row: {"given": what it is made of} alone where it has not been made to its end.
-
-    Raises InputError where the record was made of something else: other flags, other data.
-    """
-    flags, evaluate = row.flags(options.small)
-    all_flags, face = flags_of((*flags, "--quiet"))
-    data = None if row.whole else prepared_data(all_flags, face, None)["hash"]
-    given = {"train": [*flags], "evaluate": [*evaluate], "data": data}
+    """What is on record of a row, or None. Raises InputError where it was made of other flags."""
     folder = folder_of(row, options)
-    record = read_record(folder) or {"given": given}
-    if others := [name for name in given if record["given"].get(name) != given[name]]:
-        raise InputError(
-            f"{folder / RECORD}: was made with other {' and '.join(others)} than it would be now; move {folder} away, "
-            "or give another --runs, and the row is made anew"
-        )
+    record, now = read_record(folder), given(row, options)
+    if record and (others := [name for name in now if record["given"].get(name) != now[name]]):
+        raise InputError(f"{folder / RECORD}: is of other flags of {' and '.join(others)} than now; {aside(folder)}")
     return record
+
+
+def check_data(row, record, options):
+    """Raise InputError where a row was made of other data than those that are there now."""
+    if row.whole or not record:
+        return
+    flags, face = flags_of((*row.flags(options.small)[0], "--quiet"))
+    if prepared_data(flags, face, None)["hash"] != record["data"]:
+        folder = folder_of(row, options)
+        raise InputError(f"{folder / RECORD}: is of other data than are there now; {aside(folder)}")
 
 
 def keep(folder, record):
@@ -160,7 +187,8 @@ def read_record(folder):
         return None
     record = read_json(path)
     if record.pop("sha256", None) != digest(record):
-        raise InputError(f"{path}: is damaged or was changed by hand; remove it, and the row is evaluated anew")
+        raise InputError(f"{path}: is damaged or was changed by hand; remove it, and the row is evaluated anew, or "
+                         f"{aside(folder)}")  # fmt: skip
     return record
 
 
@@ -178,28 +206,26 @@ def of_run(path):
         "seconds": state["seconds"],
         "steps": state["step"],
         "versions": config["versions"],
+        "data": config["data"]["hash"],
         "parameters": sum(value.size for value in parameters.values()),
         "trajectory_length": config["model"]["trajectory_length"],
         "batch_size": config["flags"]["batch_size"],
     }
 
 
-def full_size(row):
+def full_size(row, folder):
     """The command of the paper's size, and the hours it would take at the speed of one minute of it.
 
     The paper does not say how long it trained; the hours are for so many pictures and epochs as the row names.
+    Raises InputError where it cannot be trained here.
     """
-    command = shown(TRAIN, (*row.full, "--epochs", row.epochs))
-    print(f"{row.name}: one minute of `{command}`, to estimate its hours", flush=True)
-    flags, face = flags_of((*row.full, "--quiet"))
-    loop, data = prepared_loop(flags, face)
-    compile_functions(loop, data["test"], flags)
-    loop.hours = PROBE_HOURS
-    if not loop.run():
-        raise KeyboardInterrupt
-    seconds = loop.state.seconds / (loop.state.step * loop.batch_size)
-    hours = row.epochs * row.pictures * seconds / 3600
-    return {"command": command, "hours": hours, "parameters": loop.compiled.layout.size}
+    run("dpm.reproduce.speed", folder / SPEED, *row.full)
+    speed = read_json(folder / SPEED)
+    return {
+        "command": shown(TRAIN, (*row.full, "--epochs", row.epochs)),
+        "hours": row.epochs * row.pictures * speed["seconds_a_picture"] / 3600,
+        "parameters": speed["parameters"],
+    }
 
 
 def machine():

@@ -3,7 +3,7 @@
 from dpm import evaluate, parzen
 from dpm.cli import sample_main, train_main
 from dpm.datasets.__main__ import main as datasets_main
-from dpm.reproduce import running
+from dpm.reproduce import running, speed
 
 PROGRAMS = {
     running.TRAIN: train_main,
@@ -11,6 +11,7 @@ PROGRAMS = {
     "dpm.evaluate": evaluate.main,
     "dpm.parzen": parzen.main,
     "dpm.datasets": datasets_main,
+    "dpm.reproduce.speed": speed.main,
 }
 
 

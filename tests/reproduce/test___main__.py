@@ -60,21 +60,13 @@ def test_table_1_has_a_miniature_of_every_row(place):
         assert re.search(r"\| -?\d+\.\d{3} \| -?\d+\.\d{3} \| \d+\.\d{3} \|", line) or "is not here" in line
 
 
-def test_rows_that_are_not_asked_for_keep_their_place_on_the_page(place):
-    """Where they were made before their figures stand there, and where not the command that makes them."""
-    given = ["--small", "--runs", str(place / "runs"), "--results", str(place)]
-    assert main(["figures", "--rows", "heartbeat", *given]) == 0
-    text = (place / "figures.md").read_text()
-    assert "](figure_2.png)" in text
-    assert "](figure_1.png)" in text
-    assert "not made: CIFAR10 is not here" in text or "](figure_3.png)" in text
-    assert main(["table1", "--rows", "heartbeat", *given[:-1], str(place / "runs")]) == 0
-
-
 def test_a_row_that_was_never_made_is_named_with_its_command(tmp_path, monkeypatch):
     monkeypatch.setattr(running, "made", lambda row, options: {"missing": "nothing is trained here"})
-    assert main(["table1", "--small", "--rows", "bark", "--runs", str(tmp_path), "--results", str(tmp_path)]) == 0
-    assert "not made: python -m dpm.reproduce table1 --rows mnist" in (tmp_path / "table1.md").read_text()
+    given = ["--small", "--seed", "3", "--runs", str(tmp_path), "--results", str(tmp_path)]
+    assert main(["table1", "--rows", "bark", *given]) == 0
+    text = (tmp_path / "table1.md").read_text()
+    expected = f"python -m dpm.reproduce table1 --rows mnist --seed 3 --runs {tmp_path} --results {tmp_path} --small"
+    assert f"| mnist | not made: {expected} |" in text
 
 
 def test_a_row_that_fails_is_told_on_the_page_and_the_others_are_made(tmp_path, monkeypatch, capsys):
@@ -99,3 +91,32 @@ def test_figures_are_drawn_from_the_same_models(place):
     for number in (1, 2, 4, 5):
         assert f"](figure_{number}.png)" in text
         assert (place / f"figure_{number}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_rows_that_are_not_asked_for_keep_their_place_on_the_page(place, monkeypatch):
+    """Where they were made before their figures stand there as they are, also where their data are gone."""
+    given = ["--small", "--runs", str(place / "runs"), "--results", str(place)]
+    before = (place / "figures.md").read_text().splitlines()
+    drawn = []
+    monkeypatch.setattr(running, "run", lambda *words: drawn.append(running.shown(words[0], words[1:])))
+    monkeypatch.setattr(running, "located", lambda name: None)
+    (place / "figure_4.png").unlink()
+    assert main(["figures", "--rows", "deadleaves", *given]) == 0
+    after = (place / "figures.md").read_text().splitlines()
+    assert [line for line in after if "](figure_" in line] == [line for line in before if "](figure_" in line]
+    assert len(drawn) == 1
+    assert "deadleaves-small-seed0" in drawn[0]
+    assert (place / "figure_4.png").exists()
+
+
+def test_a_figure_that_fails_is_told_and_the_others_are_drawn(place, monkeypatch, capsys):
+    """Status 1; the page is written."""
+
+    def fails(program, *words):
+        raise InputError("`python sample.py` ended with status 2")
+
+    monkeypatch.setattr(running, "run", fails)
+    assert main(["figures", "--small", "--runs", str(place / "runs"), "--results", str(place)]) == 1
+    text = (place / "figures.md").read_text()
+    assert "failed: `python sample.py` ended with status 2." in text
+    assert "](figure_1.png)" in text

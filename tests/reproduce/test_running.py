@@ -7,7 +7,7 @@ import pytest
 
 from dpm.errors import InputError
 from dpm.main_loop import MainLoop
-from dpm.reproduce import running
+from dpm.reproduce import running, speed
 from dpm.reproduce.rows import ROWS
 from tests import runs
 from tests.reproduce.here import here
@@ -82,14 +82,14 @@ def stopping_at(step, end_of_step):
     [({"train": ("--lr", "0.5")}, "train"), ({"evaluate": ("--n-examples", "6")}, "evaluate"), ({}, "data")],
 )
 def test_a_row_of_other_flags_or_data_is_not_taken_for_this_one(tmp_path, calls, changed, named):
-    tiny = row(runs.data(tmp_path))
+    (place := tmp_path / "place").mkdir()
+    runs.write_data(place, runs.pixels(60), runs.pixels(20, seed=1))
+    tiny = row(place)
     running.made(tiny, options(tmp_path))
     if named == "data":
-        (tmp_path / "other").mkdir()
-        runs.write_data(tmp_path / "other", runs.pixels(60, seed=8), runs.pixels(20, seed=9))
-        changed = {"train": ("--data-path", str(tmp_path / "other"))}
+        runs.write_data(place, runs.pixels(60, seed=8), runs.pixels(20, seed=9))
     other = replace(tiny, **{key: (*getattr(tiny, key), *value) for key, value in changed.items()})
-    with pytest.raises(InputError, match=f"made with other .*{named}.* move .*tiny-seed3 away"):
+    with pytest.raises(InputError, match=f"is of other .*{named}.* than.* now; move .*tiny-seed3 away"):
         running.made(other, options(tmp_path))
 
 
@@ -102,6 +102,26 @@ def test_a_record_that_was_changed_is_refused_and_one_that_was_removed_is_made_a
     path.unlink()
     again = running.made(tiny, options(tmp_path))
     assert (again["steps"], again["evaluation"]) == (first["steps"], first["evaluation"])
+    path.unlink()
+    with pytest.raises(InputError, match=r"checkpoint.h5: is of other flags \(batch_size\) than the row is now; move"):
+        running.made(replace(tiny, train=(*tiny.train, "--batch-size", "20")), options(tmp_path))
+
+
+def test_a_larger_budget_that_is_interrupted_keeps_the_figures_and_is_told_as_it_was(tmp_path, calls, monkeypatch):
+    """The hours of a row are those that its model was trained for, whatever command evaluated it."""
+    Clock(monkeypatch, 3600)
+    tiny = row(runs.data(tmp_path))
+    first = running.made(tiny, options(tmp_path, budget=2))
+    assert (first["steps"], first["budget_hours"]) == (2, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(MainLoop, "end_of_step", stopping_at(5, MainLoop.end_of_step))
+        with pytest.raises(InputError, match="stopped at step 5"):
+            running.made(tiny, options(tmp_path, budget=9))
+    assert running.known(tiny, options(tmp_path)) == first
+    (tmp_path / "tiny-seed3" / "row.json").unlink()
+    again = running.made(tiny, options(tmp_path, budget=2))
+    assert (again["steps"], again["budget_hours"]) == (5, 5)
+    assert "--hours 5 " in again["commands"][0]
 
 
 def test_the_hours_of_the_papers_size_are_from_its_speed_and_outlive_a_larger_budget(tmp_path, calls, monkeypatch):
@@ -109,13 +129,23 @@ def test_the_hours_of_the_papers_size_are_from_its_speed_and_outlive_a_larger_bu
     Clock(monkeypatch, 2)
     flags = ("--data-path", str(runs.data(tmp_path)), "--model-args", runs.MODEL, "--batch-size", "25")
     tiny = row(runs.data(tmp_path), full=flags, pictures=500, epochs=90)
-    monkeypatch.setattr(running, "PROBE_HOURS", 4 / 3600)
+    monkeypatch.setattr(speed, "HOURS", 4 / 3600)
     record = running.made(tiny, options(tmp_path))
     assert record["full"]["hours"] == pytest.approx(90 * 500 / 25 * 2 / 3600, rel=0.01)
     assert record["full"]["parameters"] == record["parameters"]
-    monkeypatch.setattr(running, "full_size", lambda row: pytest.fail("it is known"))
+    monkeypatch.setattr(running, "full_size", lambda *_: pytest.fail("it is known"))
     more = running.made(tiny, options(tmp_path, budget=(record["seconds"] + 3) / 3600))
     assert more["full"] == record["full"]
+
+
+def test_a_size_that_cannot_be_trained_here_costs_the_estimate_alone(tmp_path, calls, monkeypatch, capsys):
+    def fails(row, folder):
+        raise InputError("`python -m dpm.reproduce.speed` ended with status -9")
+
+    monkeypatch.setattr(running, "full_size", fails)
+    record = running.made(row(runs.data(tmp_path), full=("--epochs", "1")), options(tmp_path))
+    assert "full" not in record
+    assert "no estimate of the paper's size" in capsys.readouterr().err
 
 
 def test_data_that_are_not_there_are_named(monkeypatch):

@@ -1,0 +1,37 @@
+"""python -m dpm.reproduce.speed FILE FLAG...: how fast train.py would be with these flags, from one minute of it."""
+
+import sys
+from pathlib import Path
+
+from dpm.cli import command, train_parser
+from dpm.files import write_json
+from dpm.flags import check_numbers
+
+PROG = "python -m dpm.reproduce.speed"
+HOURS = 1 / 60
+
+
+def main(arguments=None):
+    """Write seconds a picture and the number of parameters to FILE; returns the exit status."""
+    path, *flags = sys.argv[1:] if arguments is None else arguments
+    return command(PROG, lambda: write_json(Path(path), measured(flags)))
+
+
+def measured(flags):
+    """{"seconds_a_picture", "parameters"}: training without evaluation, log, or pictures, after it was compiled."""
+    from dpm.training import compile_functions, new_flags, prepared_loop
+
+    given = vars(train_parser().parse_args([*flags, "--quiet"]))
+    check_numbers(given)
+    flags, face = new_flags(given)
+    loop, data = prepared_loop(flags, face)
+    compile_functions(loop, data["test"], flags)
+    loop.hours = HOURS
+    if not loop.run():
+        raise KeyboardInterrupt
+    seconds = loop.state.seconds / (loop.state.step * loop.batch_size)
+    return {"seconds_a_picture": seconds, "parameters": loop.compiled.layout.size}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
