@@ -52,9 +52,10 @@ def shown(player, name):
 
 
 def stamp(folder):
-    """Which saved trajectories a run's folder holds: another text where there are new ones."""
+    """Which saved trajectories and result a run's folder holds: another text where there are new ones."""
     found = [path for path in Path(folder).glob("*.npz") if SAVED.fullmatch(path.name) or TOY.fullmatch(path.name)]
-    return " ".join(f"{path.name}:{path.stat().st_mtime_ns}" for path in sorted(found)[-1:]) + f" of {len(found)}"
+    newest = [*sorted(found)[-1:], *Path(folder).glob("result.json")]
+    return " ".join([f"{path.name} {path.stat().st_mtime_ns}" for path in newest] + [str(len(found))])
 
 
 def uri(png):

@@ -17,6 +17,7 @@ from dpm.report.live import HOST, Server
 from tests.report import folders
 from tests.report.browser import Visit, browser
 
+RESULT = {"epoch": 3, "K": 5.0, "K_minus_L_null": 7.777, "standard_error": 0.1}
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -76,6 +77,10 @@ def test_new_pictures_come_without_loading_the_page_again(served):
         slider.fill("0")
         assert visit.page.locator(".panels img").first.get_attribute("src") != after[0]
         assert "0.300" in visit.page.locator("#beside").inner_text()
+        (folder / "result.json").write_text(json.dumps(RESULT))
+        visit.page.wait_for_function(
+            "() => document.getElementById('beside').innerText.includes('7.777')", timeout=15_000
+        )
         assert visit.page.evaluate("window.same")
         assert visit.errors == []
 

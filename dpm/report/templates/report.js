@@ -93,14 +93,14 @@ document.querySelectorAll(".player").forEach(player);
 
 // ---------------------------------------------------------------- while training goes on
 
-// The table and the pictures of the page as it is now, in the place of those that are here.
+// The tables and the pictures of the page as it is now, in the place of those that are here.
 async function renew() {
   const answer = await fetch("./", { cache: "no-store" });
   if (!answer.ok) throw new Error(await answer.text());
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   const data = JSON.parse(fresh.getElementById("data").textContent);
   Object.assign(page, { players: data.players, pictures: data.pictures });
-  for (const id of ["beside", "samples"]) document.getElementById(id).replaceWith(fresh.getElementById(id));
+  for (const id of ["beside", "samples", "facts"]) document.getElementById(id).replaceWith(fresh.getElementById(id));
   document.querySelectorAll(".player").forEach(player);
 }
 
@@ -113,7 +113,7 @@ async function poll() {
     logs.forEach((data, i) => sources(`log${i}`).forEach((source) => { source.data = data; }));
     document.querySelectorAll(".state").forEach((place, i) => { place.textContent = states[i]; });
     if (String(pictures) !== String(page.pictures)) await renew();
-    line.textContent = `All is as of ${new Date().toLocaleTimeString()}.`;
+    line.textContent = `The curves are those of ${new Date().toLocaleTimeString()}; tables and pictures follow when there are new pictures.`;
   } catch (error) {
     line.textContent = `All stays as it is: ${error.message}`;
   }
