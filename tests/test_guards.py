@@ -13,8 +13,9 @@ SMALL = {"spatial_width": 16, "n_colors": 1, "trajectory_length": 10, "n_hidden_
 
 
 @pytest.fixture
-def functions(monkeypatch):
-    """The PyTensor functions that are compiled while a test runs."""
+def functions(monkeypatch, tmp_path):
+    """The PyTensor functions that are compiled while a test runs, where no graph is kept from before."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     made = []
 
     def function(*arguments, compile=pytensor.function, **options):
