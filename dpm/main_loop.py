@@ -66,6 +66,7 @@ class Loop:
         self.state = TrainingState()
         self.stopped = False
         self.unsaved: set[str] = set()
+        self._began = time.perf_counter()
 
     @property
     def epoch_length(self):
