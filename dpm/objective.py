@@ -196,7 +196,7 @@ class CompiledModel:
                     facts = [name, *facts, [*self.layout.parameters]]
                     self._compiled[key] = self.engine.kept_function(facts, [theta, *inputs, *more_inputs], graph)
                 else:
-                    outputs, givens = graph()
+                    outputs, givens = graph()  # before the inputs are listed, some of which it may make
                     self._compiled[key] = self.engine.function([theta, *inputs, *more_inputs], outputs, givens)
         return self._compiled[key]
 

@@ -73,7 +73,7 @@ def page(runs, found, notes, live=False):
         lstrip_blocks=True,
     )  # fmt: skip
     environment.policies["json.dumps_kwargs"] = {}  # unsorted: in Bokeh's JSON a model comes before its references
-    stamps = [stamp(run.folder) for run in runs]  # before they are read: what comes meanwhile is new to the page
+    stamps = [stamp(run.folder) for run in runs if live]  # before they are read: what comes later is new
     curves, divergences = chart_data(runs, found)
     players = [found[n][1] if n in found else saved_players(run.folder) for n, run in enumerate(runs)]
     players = [[shown(player, run.name) for player in of] for of, run in zip(players, runs, strict=True)]

@@ -15,7 +15,7 @@ from dpm.cli import train_parser
 from dpm.datasets.search import located
 from dpm.errors import InputError
 from dpm.files import write_json
-from dpm.flags import TRAIN_FLAGS
+from dpm.flags import TRAIN_FLAGS, check_numbers
 from dpm.report.runs import read_json
 from dpm.run_folder import NEWEST
 from dpm.training import new_flags
@@ -55,8 +55,10 @@ def folder_of(row, options):
 
 
 def flags_of(flags):
-    """(all flags, face) of a new run of train.py with these flags."""
-    return new_flags(vars(train_parser().parse_args([*flags])))
+    """(all flags, face) of a new run of train.py with these flags. Raises InputError for what train.py refuses."""
+    given = vars(train_parser().parse_args([*flags]))
+    check_numbers(given)
+    return new_flags(given)
 
 
 def newest_checkpoint(folder):
@@ -125,7 +127,8 @@ def made(row, options):
         facts = of_run(path)
         if hours and facts["seconds"] > 1.01 * 3600 * hours:  # of a larger budget, which was interrupted
             hours = max(hours, round(facts["seconds"] / 3600, 3))
-        record = {key: record[key] for key in ("full",) if key in record} | {
+        full = {"full": record["full"]} if "full" in record else {}
+        record = {
             "row": row.name,
             "given": given(row, options),
             "budget_hours": hours,
@@ -139,7 +142,7 @@ def made(row, options):
             "checkpoint": str(path.relative_to(folder)),
             "evaluation": read_json(folder / "evaluation.json"),
         }
-        record |= facts
+        record |= facts | full
         keep(folder, record)
     if row.full and not options.small and "full" not in record:
         try:

@@ -3,9 +3,8 @@
 import sys
 from pathlib import Path
 
-from dpm.cli import command, train_parser
+from dpm.cli import command
 from dpm.files import write_json
-from dpm.flags import check_numbers
 
 PROG = "python -m dpm.reproduce.speed"
 HOURS = 1 / 60
@@ -19,11 +18,10 @@ def main(arguments=None):
 
 def measured(flags):
     """{"seconds_a_picture", "parameters"}: training without evaluation, log, or pictures, after it was compiled."""
-    from dpm.training import compile_functions, new_flags, prepared_loop
+    from dpm.reproduce.running import flags_of
+    from dpm.training import compile_functions, prepared_loop
 
-    given = vars(train_parser().parse_args([*flags, "--quiet"]))
-    check_numbers(given)
-    flags, face = new_flags(given)
+    flags, face = flags_of((*flags, "--quiet"))
     loop, data = prepared_loop(flags, face)
     compile_functions(loop, data["test"], flags)
     loop.hours = HOURS

@@ -93,11 +93,15 @@ document.querySelectorAll(".player").forEach(player);
 
 // ---------------------------------------------------------------- while training goes on
 
+async function read(address) {
+  const answer = await fetch(address, { cache: "no-store" });
+  if (!answer.ok) throw new Error(await answer.text());
+  return answer.text();
+}
+
 // The tables and the pictures of the page as it is now, in the place of those that are here.
 async function renew() {
-  const answer = await fetch("./", { cache: "no-store" });
-  if (!answer.ok) throw new Error(await answer.text());
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = new DOMParser().parseFromString(await read("./"), "text/html");
   const data = JSON.parse(fresh.getElementById("data").textContent);
   Object.assign(page, { players: data.players, pictures: data.pictures });
   for (const id of ["beside", "samples", "facts"]) document.getElementById(id).replaceWith(fresh.getElementById(id));
@@ -107,9 +111,7 @@ async function renew() {
 async function poll() {
   const line = document.getElementById("live");
   try {
-    const answer = await fetch("curves.json", { cache: "no-store" });
-    if (!answer.ok) throw new Error(await answer.text());
-    const { logs, states, pictures } = await answer.json();
+    const { logs, states, pictures } = JSON.parse(await read("curves.json"));
     logs.forEach((data, i) => sources(`log${i}`).forEach((source) => { source.data = data; }));
     document.querySelectorAll(".state").forEach((place, i) => { place.textContent = states[i]; });
     if (String(pictures) !== String(page.pictures)) await renew();
