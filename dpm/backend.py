@@ -118,6 +118,18 @@ class Engine:
         with self._blas.limit(limits=1, user_api="blas") if self.name == "numba" else nullcontext():
             yield from self._pool.map(function, items)
 
+    def ahead(self, function, items):
+        """function(item) of each; yields the results, and computes the next one while the caller works with one."""
+        if self.threads == 1:
+            yield from map(function, items)
+            return
+        with ThreadPoolExecutor(1, "ahead") as pool:
+            results = (pool.submit(function, item) for item in items)
+            upcoming = next(results, None)
+            while upcoming:
+                result, upcoming = upcoming.result(), next(results, None)
+                yield result
+
     @cached_property
     def _pool(self):
         return ThreadPoolExecutor(self.threads, "turn")

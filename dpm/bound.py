@@ -1,5 +1,6 @@
 """K of single examples, term by term (Eq. 14), and their log likelihood by importance sampling (Eq. 9)."""
 
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -87,19 +88,21 @@ def terms(compiled, theta, X, seed, times_per_example=None, progress=None, batch
     size = min(BLOCK, n, batch_size or compiled.pictures_a_turn(BLOCK))
     function = compiled.get("kl", size, "XtNU", lambda *inputs: [model.kl_single_t(*inputs)], kept=True)
     times, kl = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
-    for start in range(0, n, BLOCK):
+
+    def inputs(place):
+        start, j = place
         part = slice(start, min(start + BLOCK, n))
-        for j in range(k):
-            rng = noise.generator(seed, noise.TERMS, start, j)
-            # The j-th of k equal parts of 2..T: with k = T - 1 it is t = j + 2.
-            shares = (j + rng.random(BLOCK)) / k
-            t = (2 + np.floor(shares * (T - 1)).astype(np.int64))[: part.stop - start]
-            N, U = (draw[: part.stop - start] for draw in _noise(rng, model))
-            arrays = [engine.asarray(a) for a in (X[part], t, N, U)]
-            times[part, j] = t
-            (kl[part, j],) = in_turns(engine, function, theta, arrays, size)
-            if progress:
-                progress(part.stop - start)
+        rng = noise.generator(seed, noise.TERMS, start, j)
+        # The j-th of k equal parts of 2..T: with k = T - 1 it is t = j + 2.
+        shares = (j + rng.random(BLOCK)) / k
+        times[part, j] = (2 + np.floor(shares * (T - 1)).astype(np.int64))[: part.stop - start]
+        N, U = (draw[: part.stop - start] for draw in _noise(rng, model))
+        return part, j, [engine.asarray(a) for a in (X[part], times[part, j], N, U)]
+
+    for part, j, arrays in engine.ahead(inputs, product(range(0, n, BLOCK), range(k))):
+        (kl[part, j],) = in_turns(engine, function, theta, arrays, size)
+        if progress:
+            progress(part.stop - part.start)
     forward_T, forward_1, prior = entropies(compiled, theta, X)
     return Terms(times, kl, forward_T, forward_1, prior, T)
 

@@ -143,11 +143,12 @@ class Diffusion(Brick):
         return self.get_negL_bound(self.reverse(X_noisy, t), q, X_noiseless)
 
     def cost(self, X_noiseless, t, N, U, weights):
-        """The weighted mean over examples of cost_single_t: what training makes small (Eq. 15), bits a pixel, a scalar.
+        """The weighted sum over examples of cost_single_t: what training makes small (Eq. 15), bits a pixel, a scalar.
 
-        weights: (n,); an example of weight 0 does not count, which fills up the last, partial batch.
+        weights: (n,); those of a minibatch sum to 1, so that a part of it has its part of the mean. An example of
+        weight 0 does not count, which fills up the last, partial batch.
         """
-        return (weights * self.cost_single_t(X_noiseless, t, N, U)).sum() / weights.sum()
+        return (weights * self.cost_single_t(X_noiseless, t, N, U)).sum()
 
     # ------------------------------------------------------------------ the entropy of the reverse steps
 

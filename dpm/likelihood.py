@@ -34,12 +34,14 @@ def picture_costs(compiled, theta, X, seed, batch_size, draw=0):
     compiled.model.kernel.check(X, "X")
     function = compiled.costs(batch_size)
     t = evaluation_times(compiled.model, seed, len(X), draw)
-    costs = []
-    for start in range(0, len(X), batch_size):
-        part = slice(start, min(start + batch_size, len(X)))
-        indices = np.arange(part.start, part.stop)
+
+    def inputs(start):
+        indices = np.arange(start, min(start + batch_size, len(X)))
         N, U = noise.picture_noise(seed, noise.EVALUATION, indices, X.shape[1:], compiled.model.kernel.noise, draw)
-        costs.append(function(theta, *(engine.asarray(a) for a in (X[part], t[part], N, U))))
+        part = slice(start, start + batch_size)
+        return [engine.asarray(a) for a in (X[part], t[part], N, U)]
+
+    costs = [function(theta, *arrays) for arrays in engine.ahead(inputs, range(0, len(X), batch_size))]
     return np.concatenate(costs).astype(np.float64)
 
 

@@ -83,7 +83,7 @@ def in_turns(engine, function, theta, arrays, size):
 
 
 def sum_of_turns(engine, function, size):
-    """The objective of any number of pictures from that of `size` pictures: means weighted by the weights' sums.
+    """The objective of any number of pictures, means with any weights, from that of `size` pictures, sums.
 
     function: (theta, X, t, N, U, weights, *more arrays by picture) -> cost, gradient.
     """
@@ -96,14 +96,14 @@ def sum_of_turns(engine, function, size):
 
         def turn(part):
             count, arrays = part
-            arrays[WEIGHTS][count:] = 0  # copies, or nothing: the caller's array stays as it is
-            share = float(arrays[WEIGHTS].sum()) / total
-            return share, *(function(held, *arrays) if share else (0.0, 0.0))
+            arrays[WEIGHTS] = arrays[WEIGHTS] / arrays[WEIGHTS].dtype.type(total)
+            arrays[WEIGHTS][count:] = 0
+            return function(held, *arrays)
 
-        cost, gradient, scaled = 0.0, np.zeros_like(theta), np.empty_like(theta)
-        for share, part_cost, part_gradient in engine.map(turn, turns(arrays, size)):
-            cost += share * float(part_cost)
-            gradient += np.multiply(part_gradient, share, out=scaled)
+        cost, gradient = 0.0, np.zeros_like(theta)
+        for part_cost, part_gradient in engine.map(turn, turns(arrays, size)):
+            cost += float(part_cost)
+            gradient += part_gradient
         return theta.dtype.type(cost), gradient
 
     return objective

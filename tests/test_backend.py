@@ -76,9 +76,11 @@ def test_a_graph_is_compiled_for_its_shapes_and_no_others():
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_results_come_in_the_order_of_their_items(threads):
-    engine = Engine("auto", threads=threads)
-    assert list(engine.map(lambda i: (time.sleep(0.01 * (5 - i)), i)[1], range(5))) == list(range(5))
+@pytest.mark.parametrize("way", ["map", "ahead"])
+def test_results_come_in_the_order_of_their_items(threads, way):
+    many = getattr(Engine("auto", threads=threads), way)
+    assert list(many(lambda i: (time.sleep(0.01 * (5 - i)), i)[1], range(5))) == list(range(5))
+    assert list(many(lambda i: i, [])) == []
 
 
 def test_as_many_items_as_threads_are_computed_at_the_same_time():
@@ -86,9 +88,20 @@ def test_as_many_items_as_threads_are_computed_at_the_same_time():
     assert sorted(engine.map(lambda i: together.wait(), range(3))) == [0, 1, 2]
 
 
-def test_an_error_in_a_thread_is_that_of_the_caller():
+@pytest.mark.parametrize(("threads", "later"), [(2, [1, 2, 3, 3]), (1, [0, 1, 2, 3])])
+def test_the_next_item_is_computed_while_the_caller_has_one(threads, later):
+    """One more than the caller has and no more, which would fill the memory; with a single thread none."""
+    begun, seen = [], []
+    for i in Engine("auto", threads=threads).ahead(lambda i: begun.append(i) or i, range(4)):
+        time.sleep(0.2)
+        seen.append((i, begun[-1]))
+    assert seen == list(zip(range(4), later, strict=True))
+
+
+@pytest.mark.parametrize("way", ["map", "ahead"])
+def test_an_error_in_a_thread_is_that_of_the_caller(way):
     with pytest.raises(ZeroDivisionError):
-        list(Engine("auto", threads=2).map(lambda i: 1 // i, range(2)))
+        list(getattr(Engine("auto", threads=2), way)(lambda i: 1 // i, range(2)))
 
 
 @pytest.mark.parametrize(
