@@ -1,5 +1,6 @@
 """The loop over minibatches, and the signals that end it; everything else hangs on it as an extension."""
 
+import math
 import signal
 import threading
 import time
@@ -220,12 +221,15 @@ class MainLoop(Loop):
         super().__init__(compiled, X, face, batch_size, epochs, seed, extensions)
         self.theta, self.rule, self.lr = theta, rule, lr
         self.stream = minibatches(X, batch_size)
+        side = compiled.model.picture_shape[-1]
+        # Of a picture larger than the model's a piece is drawn; an epoch has as many of each as lie in it side by side.
+        self.passes = math.prod(length // side for length in X[:1].shape[2:])
         self.dropout_rate, self.decay = dropout_rate, decay
 
     @property
     def epoch_length(self):
-        """Minibatches an epoch has: one pass over the data, or 500 as released."""
-        return self.face.epoch_batches or self.stream.num_batches
+        """Minibatches an epoch has: one pass over the data, with --crop over all their pieces, or 500 as released."""
+        return self.face.epoch_batches or self.stream.num_batches * self.passes
 
     @property
     def learning_rate(self):

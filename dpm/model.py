@@ -174,8 +174,10 @@ class DiffusionModel(Diffusion):
         Z = Z.reshape((-1, width**2 * self.n_colors * 2, self.n_temporal_basis))
         basis = np.asarray(self.temporal_basis.T, dtype=config.floatX)
         g_t = pt.dot(self.get_t_weights(t), basis)
-        z = pt.matmul(Z, g_t[:, :, None]).reshape((-1, width, width, self.n_colors, 2))
-        mu_coeff, beta_coeff = (z[..., i].transpose(0, 3, 1, 2) for i in range(2))
+        z = pt.matmul(Z, g_t[:, :, None]).reshape((-1, 2))
+        parts = pt.split(z, [1, 1], n_splits=2, axis=1)  # not z[:, 0] and z[:, 1], see dpm.bricks.convolutional.inner
+        shape = -1, width, width, self.n_colors
+        mu_coeff, beta_coeff = (part.reshape(shape).transpose(0, 3, 1, 2) for part in parts)
         return mu_coeff, beta_coeff
 
     def internal_state(self, X_noisy, t):

@@ -48,6 +48,19 @@ def test_an_epoch_sees_each_training_picture_once(base, train, monkeypatch):
     assert not np.array_equal(np.concatenate(first), np.concatenate(second))
 
 
+def test_an_epoch_of_pieces_has_as_many_as_the_pictures(tmp_path, monkeypatch):
+    """Pictures of 17 x 17 hold four pieces of 8 x 8 side by side: an epoch draws a piece of each picture four times."""
+    recorder = Recorder(monkeypatch)
+    runs.without_pictures(monkeypatch)
+    plain = np.repeat(np.arange(0, 250, 50, dtype=np.uint8), 17 * 17).reshape(5, 1, 17, 17)
+    data = runs.write_data(tmp_path, plain, runs.pixels(2, width=17))
+    folder = runs.train(tmp_path / "out", data, "--crop", 8, "--batch-size", 3, "--epochs", 1)
+    assert [len(X) for X in recorder.batches] == [3, 2] * 4
+    for start in range(0, 8, 2):
+        assert len(np.unique(np.concatenate(recorder.batches[start : start + 2])[:, 0, 0, 0])) == 5
+    assert [row["step"] for row in runs.rows(folder)] == [8]
+
+
 def test_a_partial_batch_counts_its_own_pictures_alone(train, monkeypatch):
     """The cost of the last 10 pictures is the mean over these, whatever fills the batch up."""
     recorder = Recorder(monkeypatch)

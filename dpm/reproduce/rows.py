@@ -10,7 +10,8 @@ class Row:
     name: of its folder; what: in words; train: flags of train.py; evaluate: flags of dpm.evaluate.
     whole: it ends by itself, in minutes; others train until the budget is used up.
     needs: a data set that cannot be made, or "". full, data, pictures, epochs: flags of the paper's size, the command
-    that gets so many pictures, and the epochs of which the hours are estimated; () where `train` is it.
+    that gets its data, how many pictures, or pieces of them, an epoch has, and the epochs of which the hours are
+    estimated; () where `train` is it.
     small, small_evaluate: those of the miniature in the place of train and evaluate, which shows that the row can be
     made and nothing else.
     """
@@ -107,9 +108,9 @@ ROWS = {
             ),
             "n_scales=2",
             ("500", "50"),
-            64,
+            64 * 16,
             "convert BARK --input FOLDER",
-            epochs=2000,
+            epochs=125,
         ),
         pictures(
             "cifar10",
