@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -221,15 +222,18 @@ class MainLoop(Loop):
         super().__init__(compiled, X, face, batch_size, epochs, seed, extensions)
         self.theta, self.rule, self.lr = theta, rule, lr
         self.stream = minibatches(X, batch_size)
-        side = compiled.model.picture_shape[-1]
-        # Of a picture larger than the model's a piece is drawn; an epoch has as many of each as lie in it side by side.
-        self.passes = math.prod(length // side for length in X[:1].shape[2:])
         self.dropout_rate, self.decay = dropout_rate, decay
 
     @property
     def epoch_length(self):
         """Minibatches an epoch has: one pass over the data, with --crop over all their pieces, or 500 as released."""
-        return self.face.epoch_batches or self.stream.num_batches * self.passes
+        return self.face.epoch_batches or self.stream.num_batches * self.pieces
+
+    @cached_property
+    def pieces(self):
+        """How many pieces of the model's size lie side by side in a picture; one is drawn at a time."""
+        side = self.compiled.model.picture_shape[-1]
+        return math.prod(length // side for length in self.features[:1].shape[2:])
 
     @property
     def learning_rate(self):
