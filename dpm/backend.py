@@ -23,7 +23,8 @@ from dpm.compile_time import cache_folder
 from dpm.errors import InputError
 from dpm.flags import DTYPES, ENGINES
 
-PIXELS_A_TURN = 32 * 28 * 28  # at most
+PIXELS_A_TURN = 32 * 28 * 28  # at most, unless the model has many parameters
+PARAMETERS_A_PIXEL = 72  # at most: each turn reads all parameters and writes as long a gradient
 PIXELS_A_THREAD = 8 * 28 * 28  # at least: fewer are not worth a thread
 MODES = {"jax": "JAX", "numba": "NUMBA", "c": "CVM"}
 
@@ -97,15 +98,15 @@ class Engine:
             return 1
         return self._threads or len(os.sched_getaffinity(0))
 
-    def turns(self, n, n_pixels):
-        """In how many equal turns to compute n pictures of n_pixels.
+    def turns(self, n, n_pixels, n_parameters=0):
+        """In how many equal turns to compute n pictures of n_pixels, with a gradient of n_parameters.
 
         On a CPU few pictures at once, so that its cache holds what the layers pass on (docs/performance.md), and
         something for each thread; on an accelerator all.
         """
         if not self.on_cpu:
             return 1
-        turns = math.ceil(n * n_pixels / PIXELS_A_TURN)
+        turns = math.ceil(n * n_pixels / max(PIXELS_A_TURN, n_parameters / PARAMETERS_A_PIXEL))
         at_once = max(1, min(self.threads, n * n_pixels // PIXELS_A_THREAD))
         return min(n, math.ceil(turns / at_once) * at_once)
 

@@ -202,7 +202,7 @@ class CompiledModel:
 
     def pictures_a_turn(self, batch_size):
         """How many of a minibatch's pictures to compute at once; see Engine.turns."""
-        return math.ceil(batch_size / self.engine.turns(batch_size, self.model.n_pixels))
+        return math.ceil(batch_size / self.engine.turns(batch_size, self.model.n_pixels, self.layout.size))
 
     def _input(self, kind, batch_size):
         by_picture = kind in "tw"

@@ -122,6 +122,14 @@ def test_turns_fit_the_cache_and_the_threads(n, pixels, threads, turns):
     assert Engine("auto", threads=threads).turns(n, pixels) == turns
 
 
+def test_a_model_of_many_parameters_takes_fewer_turns():
+    """Each turn reads and writes as many numbers as there are parameters; the default model is at the limit."""
+    turns = Engine("auto", threads=2).turns
+    assert turns(512, 28 * 28, 1_762_928) == turns(512, 28 * 28) == 16
+    assert turns(512, 28 * 28, 5 * 1_762_928) == 4
+    assert turns(512, 28 * 28, 10**9) == 2  # one for each thread
+
+
 def test_an_accelerator_has_no_threads(monkeypatch):
     """It computes all of a minibatch at once, so that a number would be accepted and ignored."""
     pytest.importorskip("jax")
