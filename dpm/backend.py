@@ -24,7 +24,7 @@ from dpm.errors import InputError
 from dpm.flags import DTYPES, ENGINES
 
 PIXELS_A_TURN = 32 * 28 * 28  # at most, unless the model has many parameters
-PARAMETERS_A_PIXEL = 72  # at most: each turn reads all parameters and writes as long a gradient
+PARAMETERS_A_PIXEL = 72  # at most: each turn reads all parameters, and in training writes as long a gradient
 PIXELS_A_THREAD = 8 * 28 * 28  # at least: fewer are not worth a thread
 MODES = {"jax": "JAX", "numba": "NUMBA", "c": "CVM"}
 
@@ -99,10 +99,10 @@ class Engine:
         return self._threads or len(os.sched_getaffinity(0))
 
     def turns(self, n, n_pixels, n_parameters=0):
-        """In how many equal turns to compute n pictures of n_pixels, with a gradient of n_parameters.
+        """In how many equal turns to compute n pictures of n_pixels with n_parameters.
 
-        On a CPU few pictures at once, so that its cache holds what the layers pass on (docs/performance.md), and
-        something for each thread; on an accelerator all.
+        On a CPU few pictures at once, so that its cache holds what the layers pass on (docs/performance.md), something
+        for each thread, and not many for a model of many parameters; on an accelerator all.
         """
         if not self.on_cpu:
             return 1

@@ -105,7 +105,8 @@ TRAIN_FLAGS = (
         int,
         None,
         "",
-        "passes over the data; default 100. With --faithful 500 minibatches each, default 100,001",
+        "passes over the data, with --crop over all pieces; default 100. With --faithful 500 minibatches each, default "
+        "100,001",
         on_resume=True,
     ),
     Flag(

@@ -231,9 +231,14 @@ class MainLoop(Loop):
 
     @cached_property
     def pieces(self):
-        """How many pieces of the model's size lie side by side in a picture; one is drawn at a time."""
-        side = self.compiled.model.picture_shape[-1]
-        return math.prod(length // side for length in self.features[:1].shape[2:])
+        """How many pieces of the model's size lie side by side in a picture; one is drawn at a time.
+
+        Raises InputError for smaller pictures.
+        """
+        side, sides = self.compiled.model.picture_shape[-1], self.features[:1].shape[2:]
+        if min(sides, default=side) < side:
+            raise InputError(f"training data: pictures of {sides} are smaller than the model's, {side} x {side}")
+        return math.prod(length // side for length in sides)
 
     @property
     def learning_rate(self):

@@ -124,7 +124,9 @@ class CompiledModel:
         self._mask_shapes = []
 
     def objective(self, batch_size):
-        """(theta, X, t, N, U, weights) -> cost, gradient; see DiffusionModel.cost. The gradient is flat.
+        """(theta, X, t, N, U, weights) -> cost, gradient: DiffusionModel.cost with weights made to sum to 1.
+
+        The gradient is flat.
 
         Compiled for minibatches of batch_size pictures, taken some at a time; others have a partial last turn.
         """

@@ -101,7 +101,7 @@ def test_the_next_item_is_computed_while_the_caller_has_one(threads, later):
 @pytest.mark.parametrize("way", ["map", "ahead"])
 def test_an_error_in_a_thread_is_that_of_the_caller(way):
     with pytest.raises(ZeroDivisionError):
-        list(getattr(Engine("auto", threads=2), way)(lambda i: 1 // i, range(2)))
+        list(getattr(Engine("auto", threads=2), way)(lambda i: 1 // (1 - i), range(3)))
 
 
 @pytest.mark.parametrize(

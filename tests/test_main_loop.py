@@ -49,16 +49,16 @@ def test_an_epoch_sees_each_training_picture_once(base, train, monkeypatch):
 
 
 def test_an_epoch_of_pieces_has_as_many_as_the_pictures(tmp_path, monkeypatch):
-    """Pictures of 17 x 17 hold four pieces of 8 x 8 side by side: an epoch draws a piece of each picture four times."""
+    """Pictures of 17 x 25 hold six pieces of 8 x 8 side by side: an epoch draws a piece of each picture six times."""
     recorder = Recorder(monkeypatch)
     runs.without_pictures(monkeypatch)
-    plain = np.repeat(np.arange(0, 250, 50, dtype=np.uint8), 17 * 17).reshape(5, 1, 17, 17)
-    data = runs.write_data(tmp_path, plain, runs.pixels(2, width=17))
+    plain = np.repeat(np.arange(0, 250, 50, dtype=np.uint8), 17 * 25).reshape(5, 1, 17, 25)
+    data = runs.write_data(tmp_path, plain, plain[:2])
     folder = runs.train(tmp_path / "out", data, "--crop", 8, "--batch-size", 3, "--epochs", 1)
-    assert [len(X) for X in recorder.batches] == [3, 2] * 4
-    for start in range(0, 8, 2):
+    assert [len(X) for X in recorder.batches] == [3, 2] * 6
+    for start in range(0, 12, 2):
         assert len(np.unique(np.concatenate(recorder.batches[start : start + 2])[:, 0, 0, 0])) == 5
-    assert [row["step"] for row in runs.rows(folder)] == [8]
+    assert [row["step"] for row in runs.rows(folder)] == [12]
 
 
 def test_a_partial_batch_counts_its_own_pictures_alone(train, monkeypatch):

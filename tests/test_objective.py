@@ -76,7 +76,9 @@ def test_pictures_in_turns_are_the_whole_minibatch(model):
         masks = [np.random.default_rng(2).random((7, *shape)) for shape in shapes]
         cost, gradient = function(theta, *inputs, *masks)
         plain_cost, plain_gradient = compiled.objective(size)(theta, *inputs)
-        results.append([cost, *gradient, plain_cost, *plain_gradient, *compiled.costs(size)(theta, *inputs[:4])])
+        costs = compiled.costs(size)(theta, *inputs[:4])
+        assert plain_cost == pytest.approx(np.average(costs, weights=inputs[4]), rel=1e-12)
+        results.append([cost, *gradient, plain_cost, *plain_gradient, *costs])
     np.testing.assert_allclose(results[1], results[0], rtol=1e-10, atol=1e-13)
     assert np.any(np.array(results[0]) != 0)
 

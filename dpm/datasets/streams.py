@@ -161,7 +161,8 @@ class FuelStream:
     stream: its batches are arrays, or tuples of one for each name in its `sources`; source: the name that is taken;
     prepare: what makes a minibatch in the model's units of such an array. One epoch is read at once, to count. A
     resumed epoch leaves out as many batches as were done: it is the same only where the stream gives the same again.
-    checked: what prepare gives is taken as it is.
+    checked: what prepare gives is taken as it is. Of pictures larger than the model's pieces are drawn, in as many
+    passes over the stream as pieces lie side by side.
 
     Raises InputError where the object is no such stream, or has no such source.
     """
