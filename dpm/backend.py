@@ -121,7 +121,7 @@ class Engine:
 
     def ahead(self, function, items):
         """function(item) of each; yields the results, and computes the next one while the caller works with one."""
-        if self.threads == 1:
+        if self.threads == 1 and self.on_cpu:
             yield from map(function, items)
             return
         with ThreadPoolExecutor(1, "ahead") as pool:

@@ -1,5 +1,6 @@
 """The loop over minibatches, and the signals that end it; everything else hangs on it as an extension."""
 
+import itertools
 import math
 import signal
 import threading
@@ -256,21 +257,22 @@ class MainLoop(Loop):
 
     def train_epoch(self):
         number, done = divmod(self.state.step, self.stream.num_batches)
-        order = noise.generator(self.seed, noise.ORDER, number)
-        for X in self.stream.get_epoch_iterator(order, start=done):
-            self.train_batch(X)
+        batches = self.stream.get_epoch_iterator(noise.generator(self.seed, noise.ORDER, number), start=done)
+        numbered = zip(batches, itertools.count(self.state.step), strict=False)
+        for inputs in self.compiled.engine.ahead(lambda batch: self.inputs(*batch), numbered):
+            self.train_batch(inputs)
             self.end_of_step()
             if not self.going:
                 return
 
-    def train_batch(self, X):
-        """One step of the optimizer on the scaled pictures X, with the noise of this step."""
-        cost, gradient = self.objective(X)
+    def train_batch(self, inputs):
+        """One step of the optimizer; inputs: those of this step."""
+        cost, gradient = self.objective(inputs)
         self.theta = self.rule.step(self.theta, gradient, self.learning_rate)
-        self.count(cost, len(X))
+        self.count(cost, len(inputs[0]) // self.compiled.model.n_t_per_minibatch)
 
     def first_gradient(self):
-        return self.objective(self.features[: self.batch_size])
+        return self.objective(self.inputs(self.features[: self.batch_size], self.state.step))
 
     def optimizer_state(self):
         return self.rule.state()
@@ -282,10 +284,9 @@ class MainLoop(Loop):
         self.theta = theta
         self.rule.load_state(optimizer)
 
-    def objective(self, X):
-        """Cost and flat gradient on the scaled pictures X, with the noise of this step."""
+    def objective(self, inputs):
+        """Cost and flat gradient of the inputs of this step."""
         size = self.batch_size * self.compiled.model.n_t_per_minibatch
-        inputs = self.inputs(X)
         if not self.dropout_rate:
             return self.compiled.objective(size)(self.theta, *inputs)
         function, shapes = self.compiled.objective_with_dropout(size)
@@ -294,7 +295,7 @@ class MainLoop(Loop):
         masks = [self.compiled.engine.asarray(m) for m in draw_masks(rng, shapes, self.dropout_rate)]
         return function(self.theta, *inputs, *masks)
 
-    def inputs(self, X):
-        """(X, t, N, U, weights) for the objective, with the noise of this step."""
+    def inputs(self, X, step):
+        """(X, t, N, U, weights) for the objective on the scaled pictures X, with the noise of a step."""
         times = noise.single_time if self.face.single_time else noise.stratified_times
-        return self.draw(noise.generator(self.seed, noise.TRAINING, self.state.step), X, times)
+        return self.draw(noise.generator(self.seed, noise.TRAINING, step), X, times)

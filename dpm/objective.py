@@ -100,11 +100,14 @@ def sum_of_turns(engine, function, size):
             arrays[WEIGHTS][count:] = 0
             return function(held, *arrays)
 
-        cost, gradient = 0.0, np.zeros_like(theta)
-        for part_cost, part_gradient in engine.map(turn, turns(arrays, size)):
-            cost += float(part_cost)
-            gradient += part_gradient
-        return theta.dtype.type(cost), gradient
+        results = engine.map(turn, turns(arrays, size))
+        cost, gradient = next(results)
+        cost_sum, writable = float(cost), False  # the first gradient is the engine's own, the sum of two is ours
+        for cost, part in results:
+            cost_sum += float(cost)
+            gradient = np.add(gradient, part, out=gradient if writable else None)
+            writable = True
+        return theta.dtype.type(cost_sum), gradient
 
     return objective
 

@@ -21,11 +21,11 @@ class Recorder:
         self.batches, self.thetas, self.loop = [], [], None
         step = MainLoop.train_batch
 
-        def train_batch(loop, X):
+        def train_batch(loop, inputs):
             self.loop = loop
-            self.batches.append(X.copy())
+            self.batches.append(inputs[0].copy())
             self.thetas.append(loop.theta.copy())
-            step(loop, X)
+            step(loop, inputs)
 
         monkeypatch.setattr(MainLoop, "train_batch", train_batch)
 
@@ -66,9 +66,9 @@ def test_a_partial_batch_counts_its_own_pictures_alone(train, monkeypatch):
     recorder = Recorder(monkeypatch)
     train()
     loop, X = recorder.loop, recorder.batches[2]
-    inputs = loop.inputs(X)
+    inputs = loop.inputs(X, loop.state.step)
     assert [len(a) for a in inputs] == [10] * 5
-    cost, _ = loop.objective(X)
+    cost, _ = loop.objective(inputs)
     costs = loop.compiled.costs(runs.TEST)(loop.theta, *inputs[:4])
     assert costs.shape == (10,)
     assert cost == pytest.approx(costs.mean(), rel=1e-5)
@@ -87,24 +87,36 @@ def test_several_times_a_picture(train, monkeypatch):
     folder = train("--model-args", f"{runs.MODEL},n_t_per_minibatch=2")
     assert [row["step"] for row in runs.rows(folder)] == [3, 6]
     assert all(np.isfinite(row["train_K"]) for row in runs.rows(folder))
-    X, t, N, U, weights = recorder.loop.inputs(recorder.batches[0])
+    assert len(recorder.batches[0]) == 50
+    X, t, N, U, weights = recorder.loop.inputs(recorder.batches[0][:25], 0)
     assert weights.sum() == len(X) == 50
     np.testing.assert_array_equal(X[:25], X[25:])
     for noise in (t, N, U):
         assert not np.array_equal(noise[:25], noise[25:])
 
 
+def test_each_step_has_the_noise_of_its_number(train, monkeypatch):
+    """Drawn a step ahead, the inputs of step k are those that seed and k give, in the next epoch and after a resume."""
+    recorder = Recorder(monkeypatch)
+    inputs, seen = MainLoop.inputs, []
+    monkeypatch.setattr(MainLoop, "inputs", lambda loop, X, step: seen.append(step) or inputs(loop, X, step))
+    folder = train()
+    assert sorted(seen) == [0, *range(6)], "the gradient that is looked at first is that of step 0"
+    seen.clear()
+    assert train_main(["--resume-file", str(folder / "checkpoint.h5"), "--epochs", "3", "--quiet"]) == 0
+    assert sorted({*seen}) == [6, 7, 8]
+    assert len(recorder.batches) == 9
+
+
 def test_noise_and_times_advance_with_the_steps(train, monkeypatch):
     recorder = Recorder(monkeypatch)
     train()
-    loop, X, seen = recorder.loop, recorder.batches[0], []
-    for loop.state.step in (0, 1, 3, 6):
-        seen.append(loop.inputs(X)[1:4])
+    loop, X = recorder.loop, recorder.batches[0]
+    seen = [loop.inputs(X, step)[1:4] for step in (0, 1, 3, 6)]
     for i in range(len(seen)):
         for first, second in zip(seen[i], seen[i - 1], strict=True):
             assert not np.array_equal(first, second)
-    loop.state.step = 0
-    for first, second in zip(loop.inputs(X)[1:4], seen[0], strict=True):
+    for first, second in zip(loop.inputs(X, 0)[1:4], seen[0], strict=True):
         np.testing.assert_array_equal(first, second)
 
 
@@ -179,8 +191,8 @@ class Clock:
     def __init__(self, monkeypatch, seconds):
         self.now, step = 0.0, MainLoop.train_batch
 
-        def train_batch(loop, X):
-            step(loop, X)
+        def train_batch(loop, inputs):
+            step(loop, inputs)
             self.now += seconds
 
         monkeypatch.setattr(MainLoop, "train_batch", train_batch)
