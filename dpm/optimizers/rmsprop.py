@@ -1,12 +1,8 @@
 """RMSProp as the 2015 code ran it, on one flat vector."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 PIECE = 1 << 15  # elements that are worked on at once, so that they stay in the cache
-A_THREAD = 1 << 20  # elements that are worth a thread of their own
 
 
 def remove_not_finite(gradient, blocks):
@@ -21,26 +17,6 @@ def remove_not_finite(gradient, blocks):
         for block in bad:
             gradient[block] = 0
     return gradient, len(bad)
-
-
-def in_pieces(function, theta):
-    """function(part, work) for slices that make up the vector; work: an array of their length at least to write to.
-
-    Large vectors by several threads, with the same bits.
-    """
-
-    def each(starts):
-        work = np.empty(PIECE, theta.dtype)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for start in starts:
-                function(slice(start, start + PIECE), work)
-
-    starts = range(0, len(theta), PIECE)
-    n = min(len(os.sched_getaffinity(0)), len(theta) // A_THREAD)
-    if n < 2:
-        return each(starts)
-    with ThreadPoolExecutor(n) as pool:
-        list(pool.map(each, [starts[i::n] for i in range(n)]))
 
 
 class RMSProp:
@@ -66,25 +42,22 @@ class RMSProp:
         if self.blocks is not None:
             gradient, removed = remove_not_finite(gradient, self.blocks)
             self.skipped_steps += bool(removed)
-        new, moved = np.empty_like(self.mean_square), np.empty_like(theta)
-
-        def average(part, work):
-            piece = np.square(gradient[part], out=new[part])
-            piece *= 1 - self.decay_rate
-            piece += np.multiply(self.mean_square[part], self.decay_rate, out=work[: len(piece)])
-
-        def move(part, work):
-            piece = np.multiply(gradient[part], learning_rate, out=moved[part])
-            rms = np.sqrt(new[part], out=work[: len(piece)])
-            piece /= np.maximum(rms, 1 / self.max_scaling, out=rms)
-            np.subtract(theta[part], piece, out=piece)
-
-        in_pieces(average, theta)
+        new, moved, work = np.empty_like(self.mean_square), np.empty_like(theta), np.empty(PIECE, theta.dtype)
+        parts = [slice(start, start + PIECE) for start in range(0, len(theta), PIECE)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            for part in parts:
+                piece = np.square(gradient[part], out=new[part])
+                piece *= 1 - self.decay_rate
+                piece += np.multiply(self.mean_square[part], self.decay_rate, out=work[: len(piece)])
         if self.blocks is None and not np.isfinite(new.max(initial=0)):
             self.skipped_steps += 1
             return theta.copy()
         self.mean_square = new
-        in_pieces(move, theta)
+        for part in parts:
+            piece = np.multiply(gradient[part], learning_rate, out=moved[part])
+            rms = np.sqrt(new[part], out=work[: len(piece)])
+            piece /= np.maximum(rms, 1 / self.max_scaling, out=rms)
+            np.subtract(theta[part], piece, out=piece)
         return moved
 
     def state(self):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dpm.optimizers import RMSProp, decay_learning_rate, remove_not_finite, rmsprop
+from dpm.optimizers import RMSProp, decay_learning_rate, remove_not_finite
 
 
 def test_first_step_in_closed_form():
@@ -79,18 +79,6 @@ def test_remove_not_finite_leaves_its_argument():
     np.testing.assert_array_equal(cleaned, [1, 0, 0])
     assert removed == 1
     assert np.isinf(gradient[1])
-
-
-def test_large_vectors_by_threads_have_the_same_bits(monkeypatch):
-    theta, gradient = np.random.default_rng(0).normal(size=(2, 3 * rmsprop.PIECE + 5)).astype("float32")
-    one = RMSProp(theta.size).step(theta, gradient, 1e-3)
-    monkeypatch.setattr(rmsprop, "A_THREAD", rmsprop.PIECE)
-    monkeypatch.setattr(rmsprop.os, "sched_getaffinity", lambda process: range(3))
-    rule = RMSProp(theta.size)
-    np.testing.assert_array_equal(rule.step(theta, gradient, 1e-3), one)
-    gradient[-1] = 1e30  # whose square overflows, in a thread too without a word
-    np.testing.assert_array_equal(rule.step(theta, gradient, 1e-3), theta)
-    assert rule.skipped_steps == 1
 
 
 def test_state_goes_on_bit_equal():
