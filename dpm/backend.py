@@ -19,6 +19,7 @@ from pytensor import config
 from threadpoolctl import ThreadpoolController
 
 from dpm import kept_graphs
+from dpm.ahead import one_ahead
 from dpm.compile_time import cache_folder
 from dpm.errors import InputError
 from dpm.flags import DTYPES, ENGINES
@@ -121,15 +122,8 @@ class Engine:
 
     def ahead(self, function, items):
         """function(item) of each; yields the results, and computes the next one while the caller works with one."""
-        if self.threads == 1 and self.on_cpu:
-            yield from map(function, items)
-            return
-        with ThreadPoolExecutor(1, "ahead") as pool:
-            results = (pool.submit(function, item) for item in items)
-            upcoming = next(results, None)
-            while upcoming:
-                result, upcoming = upcoming.result(), next(results, None)
-                yield result
+        alone = self.threads == 1 and self.on_cpu
+        yield from (map if alone else one_ahead)(function, items)
 
     @cached_property
     def _pool(self):

@@ -90,7 +90,7 @@ def test_as_many_items_as_threads_are_computed_at_the_same_time():
 
 @pytest.mark.parametrize(("threads", "later"), [(2, [1, 2, 3, 3]), (1, [0, 1, 2, 3])])
 def test_the_next_item_is_computed_while_the_caller_has_one(threads, later):
-    """One more than the caller has and no more, which would fill the memory; with a single thread none."""
+    """With a single thread none is, so that --threads 1 keeps to one core."""
     begun, seen = [], []
     for i in Engine("auto", threads=threads).ahead(lambda i: begun.append(i) or i, range(4)):
         time.sleep(0.2)

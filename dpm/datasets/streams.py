@@ -3,12 +3,12 @@
 import itertools
 import operator
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from dpm.ahead import one_ahead
 from dpm.datasets.stored import PreparedImages
 from dpm.errors import InputError
 
@@ -123,7 +123,7 @@ class WindowStream:
     """Minibatches of examples on a disk: as DataStream with a WindowScheme, read ahead a window at a time by a thread.
 
     stored: has a length, and stored[rows] reads examples; prepare: what makes a minibatch of them.
-    Two windows lie in memory at most, and one more minibatch.
+    Two windows lie in memory at most, and the minibatches that the caller has.
     """
 
     stored: Any
@@ -135,19 +135,16 @@ class WindowStream:
         order, size, window = self.scheme.order(rng), self.scheme.batch_size, self.scheme.window
         position = size * start
         rest: list[np.ndarray] = []
-        with ThreadPoolExecutor(1) as reader:
-            begin = position // window * window
-            coming = reader.submit(self.stored.__getitem__, order[begin : begin + window])
-            while begin < len(order):
-                examples = coming.result()[max(0, position - begin) :]
-                begin += window
-                if begin < len(order):
-                    coming = reader.submit(self.stored.__getitem__, order[begin : begin + window])
-                examples = np.concatenate([*rest, examples]) if rest else examples
-                whole = len(examples) if begin >= len(order) else len(examples) // size * size
-                for first in range(0, whole, size):
-                    yield self.prepare(examples[first : first + size])
-                rest = [examples[whole:].copy()] if whole < len(examples) else []
+        begins = range(position // window * window, len(order), window)
+        windows = one_ahead(lambda begin: self.stored[order[begin : begin + window]], begins)
+        for begin, examples in zip(begins, windows, strict=True):
+            last = begin + window >= len(order)
+            examples = examples[max(0, position - begin) :]
+            examples = np.concatenate([*rest, examples]) if rest else examples
+            whole = len(examples) if last else len(examples) // size * size
+            for first in range(0, whole, size):
+                yield self.prepare(examples[first : first + size])
+            rest = [examples[whole:].copy()] if whole < len(examples) else []
 
     @property
     def num_batches(self) -> int:
