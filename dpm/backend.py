@@ -27,6 +27,9 @@ from dpm.flags import DTYPES, ENGINES
 PIXELS_A_TURN = 32 * 28 * 28  # at most, unless the model has many parameters
 PARAMETERS_A_PIXEL = 72  # at most: each turn reads all parameters, and in training writes as long a gradient
 PIXELS_A_THREAD = 8 * 28 * 28  # at least: fewer are not worth a thread
+# How far XLA optimizes for a CPU. At 3, its own choice, it takes more than twice as long as at 2 to compile; of all
+# functions only the gradient is faster for it, by 3 %, and nothing else is called often enough to be worth the wait.
+XLA_LEVEL, XLA_LEVEL_OF_GRADIENTS = 2, 3
 MODES = {"jax": "JAX", "numba": "NUMBA", "c": "CVM"}
 
 
@@ -146,27 +149,28 @@ class Engine:
         """value as a numpy array of the engine's float type."""
         return np.asarray(value, dtype=self.dtype)
 
-    def function(self, inputs, outputs, givens=None):
+    def function(self, inputs, outputs, givens=None, level=XLA_LEVEL):
         """Compile outputs as a function of inputs; the results are numpy arrays.
 
-        givens: pairs (variable, its replacement in the graph).
+        givens: pairs (variable, its replacement in the graph). level: of XLA_LEVEL's kind.
         """
         with self._guard():
             compiled = self._by_pytensor(inputs, outputs, givens)
             if self.name == "jax":
-                run = self._by_xla(compiled.vm.jit_fn, inputs)
+                run = self._by_xla(compiled.vm.jit_fn, inputs, level)
             else:
                 run = _by_numba(compiled) if self.name == "numba" else compiled
         return self._checked(run, inputs, isinstance(outputs, list))
 
-    def kept_function(self, facts, inputs, build):
+    def kept_function(self, facts, inputs, build, level=XLA_LEVEL):
         """As function, of the graph that build() -> (list of outputs, givens) makes; JAX has it built only once.
 
         facts: what determines the graph besides the code of this program, as JSON can hold it. With JAX the graph is
         kept among the caches (dpm/kept_graphs.py), and is compiled from there the first time too: the same bits.
         """
         if self.name != "jax" or not kept_graphs.possible():
-            return self.function(inputs, *build())
+            outputs, givens = build()
+            return self.function(inputs, outputs, givens, level)
         import jax
         from jax import export
 
@@ -178,7 +182,7 @@ class Engine:
                 compiled = self._by_pytensor(inputs, *build())
                 graph = bytes(export.export(compiled.vm.jit_fn)(*_shapes(inputs)).serialize())
                 kept_graphs.keep(key, graph)
-            run = self._by_xla(jax.jit(export.deserialize(bytearray(graph)).call), inputs)
+            run = self._by_xla(jax.jit(export.deserialize(bytearray(graph)).call), inputs, level)
         return self._checked(run, inputs, True)
 
     def _by_pytensor(self, inputs, outputs, givens):
@@ -204,13 +208,11 @@ class Engine:
 
         return call
 
-    def _by_xla(self, jit_function, inputs):
+    def _by_xla(self, jit_function, inputs, level):
         """What JAX computes, compiled at once for its inputs' shapes; threads may share it."""
         options = {}
         if self.on_cpu:
-            options["xla_cpu_multi_thread_eigen"] = self.threads > 1
-            # Its highest level, 3, takes more than twice as long to compile and computes no faster.
-            options["xla_backend_optimization_level"] = 2
+            options = {"xla_cpu_multi_thread_eigen": self.threads > 1, "xla_backend_optimization_level": level}
         return jit_function.lower(*_shapes(inputs)).compile(options)
 
     @contextmanager

@@ -7,6 +7,7 @@ import pytensor
 import pytensor.tensor as pt
 
 from dpm import kept_graphs
+from dpm.backend import XLA_LEVEL, XLA_LEVEL_OF_GRADIENTS
 from dpm.bricks import SCHEDULE, dropout_masks
 from dpm.errors import InputError
 
@@ -134,7 +135,8 @@ class CompiledModel:
         Compiled for minibatches of batch_size pictures, taken some at a time; others have a partial last turn.
         """
         size = self.pictures_a_turn(batch_size)
-        function = self.get("objective", size, "XtNUw", self._cost_and_gradient, kept=True)
+        level = XLA_LEVEL_OF_GRADIENTS
+        function = self.get("objective", size, "XtNUw", self._cost_and_gradient, kept=True, level=level)
         return sum_of_turns(self.engine, function, size)
 
     def objective_with_dropout(self, batch_size):
@@ -148,7 +150,7 @@ class CompiledModel:
             masks.extend(found)
             return outputs
 
-        function = self.get("dropout", size, "XtNUw", build, masks)
+        function = self.get("dropout", size, "XtNUw", build, masks, level=XLA_LEVEL_OF_GRADIENTS)
         self._mask_shapes = self._mask_shapes or [mask.type.shape[1:] for mask in masks]
         return sum_of_turns(self.engine, function, size), self._mask_shapes
 
@@ -180,12 +182,12 @@ class CompiledModel:
         """beta_1..beta_T as numbers, (T,), for the parameters theta."""
         return self.get("beta_arr", 0, "", lambda: self.model.beta_arr)(theta)
 
-    def get(self, name, batch_size, kinds, build, more_inputs=(), kept=False):
+    def get(self, name, batch_size, kinds, build, more_inputs=(), kept=False, level=XLA_LEVEL):
         """A compiled function of (theta, *inputs, *more_inputs), build(*inputs) being its graph; kept by its name.
 
         kinds: a letter for each input: t and w are numbers by picture, (batch_size,), all others pictures.
         more_inputs: a list of symbolic inputs that build may fill. kept: whether the name and the model's arguments
-        determine the graph, so that a later process may have it too (Engine.kept_function).
+        determine the graph, so that a later process may have it too (Engine.kept_function). level: see Engine.function.
         """
         key = name, batch_size
         if key not in self._compiled:
@@ -199,10 +201,10 @@ class CompiledModel:
                 facts = kept_graphs.facts(self.model) if kept else None
                 if facts:
                     facts = [name, *facts, [*self.layout.parameters]]
-                    self._compiled[key] = self.engine.kept_function(facts, [theta, *inputs, *more_inputs], graph)
+                    self._compiled[key] = self.engine.kept_function(facts, [theta, *inputs, *more_inputs], graph, level)
                 else:
                     outputs, givens = graph()  # before the inputs are listed, some of which it may make
-                    self._compiled[key] = self.engine.function([theta, *inputs, *more_inputs], outputs, givens)
+                    self._compiled[key] = self.engine.function([theta, *inputs, *more_inputs], outputs, givens, level)
         return self._compiled[key]
 
     def pictures_a_turn(self, batch_size):
