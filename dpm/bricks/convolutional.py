@@ -31,8 +31,8 @@ class Convolutional(Brick):
         """x: (n, height, width, channels); returns (n, height, width, filters)."""
         if self.shared_bias:
             return same_conv(brick_input(x), self.W) + self.b
-        c = self.crop
-        bias = self.b[:, c : self.b.shape[1] - c, c : self.b.shape[2] - c]
+        c, (_, height, width) = self.crop, self.b.type.shape
+        bias = self.b[:, c : height - c, c : width - c]
         return same_conv(brick_input(x), self.W) + bias.transpose(1, 2, 0)
 
 
