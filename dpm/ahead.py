@@ -11,11 +11,18 @@ Result = TypeVar("Result")
 def one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """function(item) of each, in order: of those that follow what the caller has, one is begun and no more.
 
-    items are taken in the caller's thread. What function raises is raised where its result is asked for.
+    items are taken in the caller's thread. What they or function raise is raised after the results before it. A result
+    is let go when it is handed over, so that large ones do not wait here for the next.
     """
     with ThreadPoolExecutor(1, "ahead") as pool:
-        results = (pool.submit(function, item) for item in items)
-        upcoming = next(results, None)
+        futures = (pool.submit(function, item) for item in items)
+        upcoming, failure = next(futures, None), None
         while upcoming:
-            result, upcoming = upcoming.result(), next(results, None)
-            yield result
+            ready = [upcoming.result()]
+            try:
+                upcoming = next(futures, None)
+            except Exception as error:
+                upcoming, failure = None, error
+            yield ready.pop()
+        if failure:
+            raise failure

@@ -130,7 +130,7 @@ class CompiledModel:
     def objective(self, batch_size):
         """(theta, X, t, N, U, weights) -> cost, gradient: DiffusionModel.cost with weights made to sum to 1.
 
-        The gradient is flat.
+        The gradient is flat, and not to be written to: with a single turn it is the engine's own array.
 
         Compiled for minibatches of batch_size pictures, taken some at a time; others have a partial last turn.
         """

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -30,6 +31,39 @@ def test_an_error_is_raised_where_its_result_is_asked_for():
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+def test_an_error_among_the_items_comes_after_the_results_before_it():
+    """A file that breaks off takes nothing from the minibatches that were read."""
+
+    def items():
+        yield from (1, 2)
+        raise OSError("broke off")
+
+    results = one_ahead(str, items())
+    assert [next(results), next(results)] == ["1", "2"]
+    with pytest.raises(OSError, match="broke off"):
+        next(results)
+
+
+def test_a_result_is_let_go_when_it_is_handed_over():
+    """Of large results there are the caller's and the next one."""
+
+    class Large:
+        pass
+
+    made = []
+
+    def make(i):
+        large = Large()
+        made.append(weakref.ref(large))
+        return large
+
+    results = one_ahead(make, range(3))
+    first = next(results)
+    assert made[0]() is first
+    del first
+    assert made[0]() is None
 
 
 def test_a_caller_that_stops_leaves_no_thread():

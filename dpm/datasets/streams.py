@@ -137,9 +137,9 @@ class WindowStream:
         rest: list[np.ndarray] = []
         begins = range(position // window * window, len(order), window)
         windows = one_ahead(lambda begin: self.stored[order[begin : begin + window]], begins)
-        for begin, examples in zip(begins, windows, strict=True):
+        for begin in begins:
             last = begin + window >= len(order)
-            examples = examples[max(0, position - begin) :]
+            examples = next(windows)[max(0, position - begin) :]
             examples = np.concatenate([*rest, examples]) if rest else examples
             whole = len(examples) if last else len(examples) // size * size
             for first in range(0, whole, size):
