@@ -111,8 +111,9 @@ def commands(rows, records):
 
 def estimate(row, full):
     """How long the paper's size would take here, in words."""
+    hours = f"{full['hours']:,.{int(full['hours'] < 10)}f}"
     return (
-        f"about {full['hours']:,.{int(full['hours'] < 10)}f} hours of this machine for {row.epochs} epochs of {row.pictures:,} pictures or "
+        f"about {hours} hours of this machine for {row.epochs} epochs of {row.pictures:,} pictures or "
         f"pieces, at the speed of its first minute ({full['parameters']:,} parameters; the paper does not say how long "
         "it trained)"
     )
