@@ -111,11 +111,11 @@ def commands(rows, records):
 
 def estimate(row, full):
     """How long the paper's size would take here, in words."""
-    hours = f"{full['hours']:,.{int(full['hours'] < 10)}f}"
+    digits = 1 if full["hours"] < 10 else 0
     return (
-        f"about {hours} hours of this machine for {row.epochs} epochs of {row.pictures:,} pictures or "
-        f"pieces, at the speed of its first minute ({full['parameters']:,} parameters; the paper does not say how long "
-        "it trained)"
+        f"about {full['hours']:,.{digits}f} hours of this machine for {row.epochs} epochs of {row.pictures:,} pictures "
+        f"or pieces, at the speed of its first minute ({full['parameters']:,} parameters; the paper does not say how "
+        "long it trained)"
     )
 
 
