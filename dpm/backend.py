@@ -12,6 +12,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cache, cached_property
+from types import FunctionType
 
 import numpy as np
 import pytensor
@@ -33,6 +34,8 @@ PIXELS_A_THREAD = 8 * 28 * 28  # at least: fewer are not worth a thread
 # How far XLA optimizes for a CPU. At 3, its own choice, it takes more than twice as long as at 2 to compile; of all
 # functions only the gradient is faster for it, by 3 %, and nothing else is called often enough to be worth the wait.
 XLA_LEVEL, XLA_LEVEL_OF_GRADIENTS = 2, 3
+# Numba's own level is 3, which takes it a fifth longer to compile a model for steps that are no faster.
+NUMBA_LEVEL = 2
 MODES = {"numba": "NUMBA", "c": "CVM"}
 
 
@@ -79,7 +82,7 @@ class Engine:
                 "HOME to a folder that can, or PYTENSOR_FLAGS=base_compiledir=FOLDER"
             ) from None
         if name == "numba":
-            import dpm.conv_numba  # noqa: F401  registers the convolution
+            _prepare_numba()
 
     def __enter__(self):
         self._stack = ExitStack()
@@ -137,6 +140,9 @@ class Engine:
 
     @cached_property
     def _blas(self):
+        # Numba multiplies by scipy's library, which can be limited only once it is loaded.
+        import scipy.linalg.cython_blas  # noqa: F401
+
         return ThreadpoolController()
 
     def held(self, array):
@@ -265,8 +271,27 @@ def _shapes(inputs):
 
 def _by_numba(compiled):
     """What a PyTensor function has Numba compute, without Python's lock, so that threads may share it."""
-    compiled.vm.jit_fn.targetoptions["nogil"] = True  # PyTensor has no way to ask for it
-    return compiled.vm.jit_fn
+    from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS as kept
+    from pytensor.link.numba.dispatch.basic import numba_njit
+
+    function = compiled.vm.jit_fn.py_func
+    if function in kept:
+        # PyTensor puts the graph's function, whose file has a random name, into another one, which Numba can find
+        # again in a later process, and which has it optimize everything twice. The name is all that it needs.
+        graph, key = function.__globals__["jitable_func"].py_func, kept[function]
+        code = graph.__code__.replace(co_filename=function.__code__.co_filename)
+        function = FunctionType(code, graph.__globals__, graph.__name__)
+        kept[function] = key
+    return numba_njit(function, final_function=True, cache=function in kept, nogil=True)
+
+
+def _prepare_numba():
+    from numba import config as numba_config
+
+    import dpm.conv_numba  # noqa: F401  registers the convolution
+
+    if "NUMBA_OPT" not in os.environ:
+        numba_config.OPT = type(numba_config.OPT)(NUMBA_LEVEL)
 
 
 def _prepare_jax():

@@ -1,5 +1,9 @@
 """Engines: names, float types, and that nothing of their insides reaches a user."""
 
+import ast
+import os
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -150,3 +154,54 @@ def test_threads_of_engines_that_compute_with_blas_are_those_of_blas(name, monke
         assert [library["num_threads"] for library in blas.info()] == [1] * len(before)
     finally:
         blas.limit(limits=max(before, default=1))
+
+
+def test_threads_are_those_of_the_library_that_numba_multiplies_by():
+    """scipy's, which is loaded late: a limit set before that would pass it by."""
+    code = """
+from dpm.backend import Engine
+Engine("numba", threads=1)
+import scipy.linalg.cython_blas
+from threadpoolctl import threadpool_info
+print([library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"])
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    threads = ast.literal_eval(run.stdout)
+    assert threads
+    assert set(threads) == {1}
+
+
+# -------------------------------------------------------------------- Numba
+
+
+def test_numba_compiles_a_graph_once_and_a_later_function_finds_it():
+    """PyTensor's own function would be a second one around it, which takes as long again to compile."""
+    engine, found = Engine("numba", "float64"), []
+    for _ in range(2):
+        with engine:
+            x = pt.tensor("x", dtype="float64", shape=(3,))
+            run = dpm.backend._by_numba(engine._by_pytensor([x], [pt.exp(x).sum() + 2.5], None))
+        np.testing.assert_allclose(run(np.zeros(3)), [5.5])
+        assert "jitable_func" not in run.py_func.__globals__
+        found.append((run.stats.cache_hits.total(), run.stats.cache_misses.total()))
+    assert found[0] in [(0, 1), (1, 0)]  # an earlier run of the tests may have kept it
+    assert found[1] == (1, 0)
+
+
+def test_a_graph_that_numba_cannot_keep_is_computed_all_the_same():
+    with config.change_flags(numba__cache=False):
+        engine = Engine("numba", "float64")
+        with engine:
+            x = pt.tensor("x", dtype="float64", shape=(2,))
+            function = engine.function([x], 3 * x)
+    np.testing.assert_array_equal(function(np.ones(2)), [3, 3])
+
+
+@pytest.mark.parametrize(("environment", "level"), [({}, 2), ({"NUMBA_OPT": "1"}, 1)])
+def test_the_level_of_numba_is_the_users_where_there_is_one(environment, level):
+    code = "import dpm.backend, numba; dpm.backend.Engine('numba'); print(int(numba.config.OPT))"
+    rest = {name: value for name, value in os.environ.items() if name != "NUMBA_OPT"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=rest | environment
+    )
+    assert int(run.stdout) == level
