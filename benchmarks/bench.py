@@ -29,11 +29,11 @@ ENGINES = ("jax", "numba", "c")
 STARTS = 3  # rounds of what starts a process each time
 #: name: (words of the question, what its answer is multiplied by).
 MEASURES = {
-    "training step, batch 128, s": (("step", 128, 3), 1),
-    "training step, batch 512, s": (("step", 512), 1),
+    "training step, batch 128, s": (("step", 128, 20), 1),
+    "training step, batch 512, s": (("step", 512, 5), 1),
     "epoch of 4,000 digits, batch 128, s": (("epoch", 128), 1),
     "K of 1,000 digits, s": (("K", 128), 1),
-    "reverse step, 49 pictures, s": (("reverse", 10), 1),
+    "reverse step, 49 pictures, s": (("reverse", 50), 1),
     "sampling, 49 pictures, 10 times 100 steps, s": (("sampling", 100), 10),
 }
 CHOOSES = "training step, batch 512, s"  # the torch variant that is also started and grown

@@ -91,9 +91,10 @@ def table_1(rows, records, options):
 def what(row, record):
     """What a row's model and data were."""
     examples, _, place = record["evaluation"]["examples"].partition(" (")
+    trained_on = "" if row.whole else f"{record['training_examples']:,} training examples; "
     return (
-        f"{row.what}; T = {record['trajectory_length']}, {record['parameters']:,} parameters; K of {examples} "
-        f"({place.rstrip(')').rpartition('/')[2]})"
+        f"{row.what}; {trained_on}T = {record['trajectory_length']}, {record['parameters']:,} parameters; "
+        f"K of {examples} ({place.rstrip(')').rpartition('/')[2]})"
     )
 
 
@@ -136,7 +137,8 @@ def table_2(row, record, options):
         table_row(
             "mnist", number(parzen["value"], 1), number(parzen["standard_error"], 1),
             f"{samples['n']:,} samples, width {parzen['sigma']:.3g} by {data['n_valid']:,} of the training digits; "
-            f"{data['n_test']:,} test digits of {data['path'].rpartition('/')[2]}; {trained(record)}",
+            f"{record['training_examples']:,} training and {data['n_test']:,} test digits of "
+            f"{data['path'].rpartition('/')[2]}; {trained(record)}",
         ),
         "",
         f"K - L_null of the same model: {number(measured(record, row, 'K_minus_L_null'))} bits/pixel.",

@@ -118,7 +118,7 @@ def made(row, options):
     folder.mkdir(parents=True, exist_ok=True)
     hours = None if row.whole or options.small else options.budget
     record = known(row, options) or {}
-    check_data(row, record, options)
+    examples = n_examples(row, record, options)
     if "evaluation" in record and (hours is None or record["budget_hours"] >= hours):
         print(f"{row.name}: is there already, {folder / RECORD}")
     else:
@@ -143,7 +143,7 @@ def made(row, options):
             "evaluation": read_json(folder / "evaluation.json"),
         }
         record |= facts | full
-        keep(folder, record)
+    keep(folder, record := record | examples)
     if row.full and not options.small and "full" not in record:
         try:
             record["full"] = full_size(row, folder)
@@ -168,14 +168,19 @@ def known(row, options):
     return record
 
 
-def check_data(row, record, options):
-    """Raise InputError where a row was made of other data than those that are there now."""
-    if row.whole or not record:
-        return
+def n_examples(row, record, options):
+    """How many training examples the row's data are, {} for points and sequences, which are drawn as they are needed.
+
+    Raises InputError where the record is of other data than those that are there now.
+    """
+    if row.whole:
+        return {}
     flags, face = flags_of((*row.flags(options.small)[0], "--quiet"))
-    if prepared_data(flags, face, None)["hash"] != record["data"]:
+    data = prepared_data(flags, face, None)
+    if record and data["hash"] != record["data"]:
         folder = folder_of(row, options)
         raise InputError(f"{folder / RECORD}: is of other data than are there now; {aside(folder)}")
+    return {"training_examples": len(data["train"])}
 
 
 def keep(folder, record):

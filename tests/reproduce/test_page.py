@@ -17,7 +17,7 @@ def record(K, gain, **more):
     }
     evaluation["errors"] = {"standard error of K": {"bits/example": 0.1, "bits/pixel": 0.1 / 784}}
     return {
-        "seconds": 90.0, "steps": 12, "batch_size": 5, "trajectory_length": 10, "parameters": 1234,
+        "seconds": 90.0, "steps": 12, "batch_size": 5, "trajectory_length": 10, "parameters": 1234, "training_examples": 4321,
         "date": "2026-01-01", "machine": "a machine", "versions": {"dpm": "0"},
         "commands": ["python train.py"], "evaluation": evaluation,
     } | more  # fmt: skip
@@ -37,6 +37,7 @@ def test_table_1_has_the_papers_value_above_ours_in_the_same_unit():
     assert cells(lines, r"*paper: Binary Heartbeat*")[2:4] == ["-2.414", "12.024"]
     assert cells(lines, "heartbeat")[2:] == ["-2.376", "12.062", "0.100", "12 steps of 5, 90 s"]
     assert cells(lines, "mnist")[2:4] == ["1.500", "3.500"]
+    assert "4,321 training examples; T = " in cells(lines, "mnist")[1]
     assert "7 test examples of X (b.hdf5)" in cells(lines, "mnist")[1]
     assert cells(lines, "cifar10")[1:3] == ["not made: no data", ""]
     text = "\n".join(lines)
@@ -52,6 +53,7 @@ def test_table_2_has_every_row_of_the_paper_and_says_how_many_samples():
     assert cells(lines, r"*paper: Adversarial net*")[1:3] == ["225", "2"]
     assert cells(lines, "mnist")[1:3] == ["201.3", "2.0"]
     assert "10,000 samples" in cells(lines, "mnist")[3]
+    assert "4,321 training and 1,000 test digits of mnist5k.hdf5" in cells(lines, "mnist")[3]
     assert sum(line.startswith("| *paper") for line in lines) == 7
     assert "python -m dpm.parzen CHECKPOINT" in lines
 
