@@ -17,7 +17,8 @@ def record(K, gain, **more):
     }
     evaluation["errors"] = {"standard error of K": {"bits/example": 0.1, "bits/pixel": 0.1 / 784}}
     return {
-        "seconds": 90.0, "steps": 12, "batch_size": 5, "trajectory_length": 10, "parameters": 1234, "training_examples": 4321,
+        "seconds": 90.0, "steps": 12, "batch_size": 5, "trajectory_length": 10, "parameters": 1234,
+        "training_examples": 4321,
         "date": "2026-01-01", "machine": "a machine", "versions": {"dpm": "0"},
         "commands": ["python train.py"], "evaluation": evaluation,
     } | more  # fmt: skip
