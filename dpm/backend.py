@@ -276,8 +276,9 @@ def _by_numba(compiled):
 
     function = compiled.vm.jit_fn.py_func
     if function in kept:
-        # PyTensor puts the graph's function, whose file has a random name, into another one, which Numba can find
-        # again in a later process, and which has it optimize everything twice. The name is all that it needs.
+        # Numba finds what it kept by the file's name and PyTensor's key. The graph's own function is in a file of a
+        # random name, so PyTensor calls it from one in a file of a fixed name, and Numba optimizes all of the graph
+        # for both. With the fixed name the graph's own function is found, and one is enough.
         graph, key = function.__globals__["jitable_func"].py_func, kept[function]
         code = graph.__code__.replace(co_filename=function.__code__.co_filename)
         function = FunctionType(code, graph.__globals__, graph.__name__)
@@ -288,10 +289,10 @@ def _by_numba(compiled):
 def _prepare_numba():
     from numba import config as numba_config
 
-    import dpm.conv_numba  # noqa: F401  registers the convolution
-
     if "NUMBA_OPT" not in os.environ:
+        # Before a function is decorated, when LLVM's code generator takes the level of that moment.
         numba_config.OPT = type(numba_config.OPT)(NUMBA_LEVEL)
+    import dpm.conv_numba  # noqa: F401  registers the convolution
 
 
 def _prepare_jax():

@@ -5,7 +5,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -190,6 +190,8 @@ def parser():
     add("--crop", type=int, help="pieces of this side of the pictures, side by side")
     add("--kinds", nargs="+", choices=KINDS, metavar="KIND", help=f"of {', '.join(KINDS)} (default: all that the data "
         "can have)")  # fmt: skip
+    add("--floors", nargs="+", type=float, metavar="FLOOR", help="what may be added to all variances (default: "
+        f"{', '.join(f'{floor:g}' for floor in FLOORS)})")  # fmt: skip
     add("--seed", type=int, default=0, help="of made data, noise in grey levels and starts (default: %(default)s)")
     add("--quiet", action="store_true", help="print the table alone")
     return top
@@ -210,7 +212,7 @@ def run(options):
     from dpm.training_data import validation_start
 
     data = load_data(options)
-    kinds = chosen_kinds(options.kinds, data)
+    kinds = chosen_kinds(options.kinds, data, options.floors)
     start = validation_start(len(data.train))
     if not options.quiet:
         print(data.text)
@@ -220,8 +222,8 @@ def run(options):
     known += [("truth", "what made the data", data.truth)] if data.truth is not None else []
     for name, text, value in known:
         rows.append((name, text, "", *figures(data, value, None), ""))
-    for place, name in enumerate(kinds):
-        kind, began = KINDS[name], time.monotonic()
+    for place, (name, kind) in enumerate(kinds.items()):
+        began = time.monotonic()
         with tqdm(desc=name, unit="fit", disable=options.quiet or None) as bar:
 
             def progress(choice, value, bar=bar):
@@ -245,20 +247,31 @@ def figures(data, value, error):
     return f"{value:.3f}", shown, f"{value - data.L_null:.3f}", f"{in_units:.3f}"
 
 
-def chosen_kinds(given, data):
-    """Names of the baselines for the data; raises InputError for one that they cannot have."""
+def chosen_kinds(given, data, floors=None):
+    """{name: Kind} of the baselines for the data. floors: in the place of FLOORS.
+
+    Raises InputError for a kind that the data cannot have, or that has no floors where these are given.
+    """
     dimension = data.train.shape[1]
-    names = given or [name for name, kind in KINDS.items() if kind.bits == data.bits]
-    for name in names:
-        if KINDS[name].bits != data.bits:
+    kinds = {name: KINDS[name] for name in given or [name for name, kind in KINDS.items() if kind.bits == data.bits]}
+    for name, kind in kinds.items():
+        if kind.bits != data.bits:
             fitting = ", ".join(n for n, kind in KINDS.items() if kind.bits == data.bits)
             raise InputError(f"--kinds {name}: the data are {'' if data.bits else 'not '}bits; accepted: {fitting}")
-        if KINDS[name].square and dimension > LARGEST:
+        if kind.square and dimension > LARGEST:
             raise InputError(
                 f"--kinds {name}: examples of {dimension:,} numbers are too large for a covariance; take up to "
                 f"{LARGEST:,} by --crop, or --kinds diagonal-mixture"
             )
-    return names
+    if floors is None:
+        return kinds
+    if wrong := [floor for floor in floors if not 0 < floor < np.inf]:
+        raise InputError(f"--floors: {wrong[0]:g} is not accepted; give numbers above 0")
+    if none := [name for name, kind in kinds.items() if "floor" not in kind.axes]:
+        fitting = " ".join(name for name, kind in KINDS.items() if "floor" in kind.axes)
+        raise InputError(f"--floors: {none[0]} has none; give --kinds of {fitting}, or leave --floors out")
+    chosen = {"floor": tuple(sorted(set(floors), reverse=True))}
+    return {name: replace(kind, axes=kind.axes | chosen) for name, kind in kinds.items()}
 
 
 def load_data(options):
@@ -269,7 +282,7 @@ def load_data(options):
     from dpm.toys import HEARTBEAT, TOYS, toy_data
     from dpm.training_data import pieces, prepared_data
 
-    values = {name: value for name, value in vars(options).items() if name != "kinds"}
+    values = {name: value for name, value in vars(options).items() if name not in ("kinds", "floors")}
     given = {name: value for name, value in values.items() if value is not None and value is not False}
     check_numbers(given)
     flags, face = training.new_flags(given)

@@ -2,7 +2,7 @@
 
 For one picture at a time each pixel's neighbours in its row are copied side by side, into a buffer that stays in the
 cache, and BLAS multiplies them. The neighbours in its column are the same buffer some rows further on, so that they
-need no copies: a third of the copying of whole k x k patches, and broader products.
+need no copies: one k-th of the copying of whole k x k patches, and broader products.
 """
 
 import numpy as np

@@ -199,9 +199,17 @@ def test_a_graph_that_numba_cannot_keep_is_computed_all_the_same():
 
 @pytest.mark.parametrize(("environment", "level"), [({}, 2), ({"NUMBA_OPT": "1"}, 1)])
 def test_the_level_of_numba_is_the_users_where_there_is_one(environment, level):
-    code = "import dpm.backend, numba; dpm.backend.Engine('numba'); print(int(numba.config.OPT))"
+    """Of the passes, which read it at each function, and of the code generator, which is made once."""
+    code = """
+import numba, numba.core.codegen as codegen
+made, first = codegen.CPUCodegen._init, []
+codegen.CPUCodegen._init = lambda self, module: first.append(int(numba.config.OPT)) or made(self, module)
+import dpm.backend
+dpm.backend.Engine("numba")
+print([int(numba.config.OPT), *first])
+"""
     rest = {name: value for name, value in os.environ.items() if name != "NUMBA_OPT"}
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=rest | environment
     )
-    assert int(run.stdout) == level
+    assert ast.literal_eval(run.stdout) == [level, level]

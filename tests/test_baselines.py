@@ -174,6 +174,15 @@ def test_gaussians_of_uniform_grey_levels(run, tmp_path):
         assert 0 < float(rows[kind]["error"]) < 0.01
 
 
+def test_floors_that_are_given_are_those_that_are_chosen_from(run, tmp_path):
+    """Neither is one of those that are tried otherwise."""
+    runs.write_data(tmp_path, runs.pixels(60), runs.pixels(20, seed=1))
+    status, out, _ = run("--data-path", tmp_path, "--kinds", "gaussian", "--floors", 0.02, 0.5)
+    assert status == 0
+    (line,) = [line for line in out if line.startswith("gaussian")]
+    assert "floor 0.02 " in line or "floor 0.5 " in line
+
+
 def test_heartbeats_are_known_by_five_components(run):
     """Independent bits: 20 H(1/5) = 14.439 bits, which is L_null; a mixture: log2(5) = 2.322, the truth."""
     status, lines, _ = run("--experiment", "heartbeat", "--small")
@@ -215,6 +224,8 @@ REFUSED = [
     (["--experiment", "heartbeat", "--crop", 4], "--crop 4 contradicts --experiment heartbeat"),
     (["--kinds", "bernoulli"], "--kinds bernoulli: the data are not bits; accepted: gaussian"),
     (["--kinds", "pca"], "invalid choice: 'pca'"),
+    (["--floors", 0.1, -1, "--kinds", "gaussian"], "--floors: -1 is not accepted; give numbers above 0"),
+    (["--floors", 0.1], "--floors: ppca has none; give --kinds of gaussian mixture diagonal-mixture"),
     (["--small"], "--small: is a variant of an experiment"),
     (["--seed", -1], "--seed: -1 is not accepted"),
     (["--crop", 0], "--crop: 0 is not accepted"),

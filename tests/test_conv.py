@@ -10,8 +10,9 @@ from dpm.conv import WeightGrad, same_conv
 from tests.conftest import installed_engines
 from tests.convolutions import SHAPES, compiled_with_gradients, operands, scipy_same
 
-# Numba compiles each function for seconds: colour and an uneven number of pictures are enough there.
-CASES = [(e, s) for e in installed_engines() for s in (SHAPES[:1] + SHAPES[2:3] if e == "numba" else SHAPES)]
+# Numba compiles each function for seconds: colour, an uneven number of pictures, and kernels of 5 and of more than the
+# picture are enough there.
+CASES = [(e, s) for e in installed_engines() for s in (SHAPES[2:5] if e == "numba" else SHAPES)]
 
 
 @pytest.mark.parametrize(("engine_name", "shape"), CASES)

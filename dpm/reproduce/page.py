@@ -91,7 +91,8 @@ def table_1(rows, records, options):
 def what(row, record):
     """What a row's model and data were."""
     examples, _, place = record["evaluation"]["examples"].partition(" (")
-    trained_on = "" if row.whole else f"{record['training_examples']:,} training examples; "
+    n = record.get("training_pictures")  # not of points and sequences
+    trained_on = f"{n:,} training pictures; " if n else ""
     return (
         f"{row.what}; {trained_on}T = {record['trajectory_length']}, {record['parameters']:,} parameters; "
         f"K of {examples} ({place.rstrip(')').rpartition('/')[2]})"
@@ -137,7 +138,7 @@ def table_2(row, record, options):
         table_row(
             "mnist", number(parzen["value"], 1), number(parzen["standard_error"], 1),
             f"{samples['n']:,} samples, width {parzen['sigma']:.3g} by {data['n_valid']:,} of the training digits; "
-            f"{record['training_examples']:,} training and {data['n_test']:,} test digits of "
+            f"{record['training_pictures']:,} training and {data['n_test']:,} test digits of "
             f"{data['path'].rpartition('/')[2]}; {trained(record)}",
         ),
         "",

@@ -118,7 +118,7 @@ def made(row, options):
     folder.mkdir(parents=True, exist_ok=True)
     hours = None if row.whole or options.small else options.budget
     record = known(row, options) or {}
-    examples = n_examples(row, record, options)
+    examples = of_data(row, record, options)
     if "evaluation" in record and (hours is None or record["budget_hours"] >= hours):
         print(f"{row.name}: is there already, {folder / RECORD}")
     else:
@@ -143,7 +143,8 @@ def made(row, options):
             "evaluation": read_json(folder / "evaluation.json"),
         }
         record |= facts | full
-    keep(folder, record := record | examples)
+    record |= examples
+    keep(folder, record)
     if row.full and not options.small and "full" not in record:
         try:
             record["full"] = full_size(row, folder)
@@ -168,8 +169,8 @@ def known(row, options):
     return record
 
 
-def n_examples(row, record, options):
-    """How many training examples the row's data are, {} for points and sequences, which are drawn as they are needed.
+def of_data(row, record, options):
+    """What the row's data tell: how many training pictures; {} for points and sequences, drawn as they are needed.
 
     Raises InputError where the record is of other data than those that are there now.
     """
@@ -180,7 +181,7 @@ def n_examples(row, record, options):
     if record and data["hash"] != record["data"]:
         folder = folder_of(row, options)
         raise InputError(f"{folder / RECORD}: is of other data than are there now; {aside(folder)}")
-    return {"training_examples": len(data["train"])}
+    return {"training_pictures": len(data["train"])}
 
 
 def keep(folder, record):

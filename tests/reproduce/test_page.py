@@ -18,7 +18,7 @@ def record(K, gain, **more):
     evaluation["errors"] = {"standard error of K": {"bits/example": 0.1, "bits/pixel": 0.1 / 784}}
     return {
         "seconds": 90.0, "steps": 12, "batch_size": 5, "trajectory_length": 10, "parameters": 1234,
-        "training_examples": 4321,
+        "training_pictures": 4321,
         "date": "2026-01-01", "machine": "a machine", "versions": {"dpm": "0"},
         "commands": ["python train.py"], "evaluation": evaluation,
     } | more  # fmt: skip
@@ -38,7 +38,7 @@ def test_table_1_has_the_papers_value_above_ours_in_the_same_unit():
     assert cells(lines, r"*paper: Binary Heartbeat*")[2:4] == ["-2.414", "12.024"]
     assert cells(lines, "heartbeat")[2:] == ["-2.376", "12.062", "0.100", "12 steps of 5, 90 s"]
     assert cells(lines, "mnist")[2:4] == ["1.500", "3.500"]
-    assert "4,321 training examples; T = " in cells(lines, "mnist")[1]
+    assert "4,321 training pictures; T = " in cells(lines, "mnist")[1]
     assert "7 test examples of X (b.hdf5)" in cells(lines, "mnist")[1]
     assert cells(lines, "cifar10")[1:3] == ["not made: no data", ""]
     text = "\n".join(lines)

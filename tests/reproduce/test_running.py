@@ -36,6 +36,7 @@ def test_a_row_ends_when_its_time_is_used_up_and_goes_on_with_more(tmp_path, cal
     tiny = row(runs.data(tmp_path))
     first = running.made(tiny, options(tmp_path))
     assert 0 < first["steps"] < 3000
+    assert first["training_pictures"] == 60
     assert first["seconds"] >= 3600e-5
     assert running.made(tiny, options(tmp_path)) == first
     assert len(calls) == 2  # the second time nothing was run
