@@ -54,7 +54,7 @@ bench: $(VENV)/test  ## times and memory, beside torch where it is installed
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(VENV)/bin/python -m benchmarks.bench
 
 table1 table2 figures: $(VENV)/test  ## the paper's tables and figures, as far as BUDGET hours a row go; they resume
-	$(VENV)/bin/python -m dpm.reproduce $@ --budget $(BUDGET)
+	$(VENV)/bin/python -m dpm reproduce $@ --budget $(BUDGET)
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from dpm.optimizers import LBFGS, SFO, Adam, RMSProp, Stochastic
 from dpm.viz import BLUE, DARK, ORANGE, _charts, _rendered
-from tests.optimizers import problems
+from tests.helpers import problems
 
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 WHOLE = {"SFO": SFO, "L-BFGS": LBFGS}

@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.worker import peak_memory, serve, timed
-from dpm.backend import Engine
-from dpm.experiments import EXACT
+from dpm.base.noise import PictureNoise
+from dpm.engines.compiled import CompiledModel
+from dpm.engines.engine import Engine
+from dpm.experiments.named import EXACT
 from dpm.extensions import EveryN, standard_extensions
-from dpm.flags import DTYPES, literal_arguments
-from dpm.likelihood import K_minus_L_null
+from dpm.likelihood.estimates import K_minus_L_null
 from dpm.model import DiffusionModel
-from dpm.noise import PictureNoise
-from dpm.objective import CompiledModel
 from dpm.optimizers import RMSProp
+from dpm.runs.data import prepared_data
+from dpm.runs.flags import DTYPES, literal_arguments
 from dpm.sampler import generate_samples, reverse_steps
-from dpm.training import build_loop, grey_level, new_flags, run_config
-from dpm.training_data import prepared_data
+from dpm.training.run import build_loop, grey_level, new_flags, run_config
 
 LEARNING_RATE = 1e-3
 PICTURES = 49

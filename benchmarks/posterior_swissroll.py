@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dpm import noise, posterior
-from dpm.backend import Engine
-from dpm.cli import sample_parser
-from dpm.datasets.generators import swiss_roll_curve
-from dpm.objective import CompiledModel
-from dpm.sampling import load_model
+from dpm.base import noise
+from dpm.commands.cli import sample_parser
+from dpm.commands.sampling import load_model
+from dpm.datasets.made.generators import swiss_roll_curve
+from dpm.engines.compiled import CompiledModel
+from dpm.engines.engine import Engine
+from dpm.trajectories import products as posterior
 from dpm.viz import BLUE, DARK, ORANGE, _charts, _rendered
 
 N, PARTS = 4096, 40

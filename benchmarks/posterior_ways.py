@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dpm import posterior
+from dpm.trajectories import products as posterior
 from dpm.viz import BLUE, DARK, ORANGE, _charts, _rendered
-from tests import exact
+from tests.helpers import exact
 
 T, N, SEED = 400, 4096, 0
 MEAN, SIGMA = 0.6, 0.5

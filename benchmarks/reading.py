@@ -27,8 +27,8 @@ BATCH = 512
 
 def make_file(path, gigabytes, compression):
     """A data set in Fuel's layout of about so many bytes of pixels."""
-    from dpm.datasets import hdf5_writing
-    from dpm.datasets.dead_leaves import dead_leaves
+    from dpm.datasets.fuel import writing as hdf5_writing
+    from dpm.datasets.made.dead_leaves import dead_leaves
 
     rng = np.random.default_rng(0)
     grey = np.rint(255 * dead_leaves(rng, 300, 64, r_max=32.0)[:, 0]).astype(np.uint8)
@@ -85,10 +85,10 @@ def measure(path):
 
 def step_seconds():
     """A training step of the default model at this size and batch."""
-    from dpm import noise
-    from dpm.backend import Engine
+    from dpm.base import noise
+    from dpm.engines.compiled import CompiledModel
+    from dpm.engines.engine import Engine
     from dpm.model import DiffusionModel
-    from dpm.objective import CompiledModel
 
     engine = Engine("auto", "float32")
     with engine:

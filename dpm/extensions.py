@@ -9,10 +9,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dpm import checkpoint, likelihood, noise, run_folder, viz, viz_bounds
-from dpm.entropies import spread_times, step_entropies
-from dpm.files import replacing
-from dpm.run_folder import warned
+from dpm import viz
+from dpm.base import noise
+from dpm.base.atomic import replacing
+from dpm.likelihood import estimates as likelihood
+from dpm.likelihood.entropies import spread_times, step_entropies
+from dpm.plots import bounds as viz_bounds
+from dpm.runs import checkpoint
+from dpm.runs import folder as run_folder
+from dpm.runs.folder import warned
 from dpm.sampler import (
     Posterior,
     capture_times,

@@ -7,12 +7,12 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor import config
 
-from dpm import schedule
-from dpm.bricks import SCHEDULE, Constant
-from dpm.diffusion import Diffusion
-from dpm.errors import InputError
-from dpm.kernels.gaussian import Gaussian, GaussianKernel
-from dpm.paper_network import NETWORKS
+from dpm.base.errors import InputError
+from dpm.graph import rates as schedule
+from dpm.graph.bricks import SCHEDULE, Constant
+from dpm.graph.diffusion import Diffusion
+from dpm.graph.kernels.gaussian import Gaussian, GaussianKernel
+from dpm.graph.networks.images import NETWORKS
 from dpm.regression import MLP_conv_dense
 
 SMALLEST = {

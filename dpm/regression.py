@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytensor.tensor as pt
 
-from dpm.bricks import MLP, Brick, ConvolutionalActivation, Identity
-from dpm.errors import InputError
+from dpm.base.errors import InputError
+from dpm.graph.bricks import MLP, Brick, ConvolutionalActivation, Identity
 
 FILTER_SIZE = 3
 

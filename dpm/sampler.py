@@ -7,9 +7,9 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from dpm.errors import InputError
-from dpm.objective import in_turns
-from dpm.schedule import signal_shares
+from dpm.base.errors import InputError
+from dpm.engines.compiled import in_turns
+from dpm.graph.rates import signal_shares
 
 STEPS_A_CALL = 10
 NUMBERS_A_CALL = 500_000  # of noise, and as many of states: 2 MB each in float32

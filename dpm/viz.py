@@ -25,8 +25,8 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from dpm.errors import InputError
-from dpm.files import replacing
+from dpm.base.atomic import replacing
+from dpm.base.errors import InputError
 
 StrPath = str | os.PathLike[str]
 Pixels = npt.NDArray[np.uint8]

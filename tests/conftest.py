@@ -10,10 +10,10 @@ import pytensor
 import pytest
 from pytensor import config
 
-from dpm.backend import Engine
-from tests import runs
+from dpm.engines.engine import Engine
+from tests.helpers import runs
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[0] / "golden"
 
 
 def installed_engines():

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dpm import checkpoint, likelihood, viz
+from dpm import viz
 from dpm.extensions import COLUMNS, LogLikelihood, PlotParameters
+from dpm.likelihood import estimates as likelihood
 from dpm.optimizers import RMSProp
-from tests import runs
+from dpm.runs import checkpoint
+from tests.helpers import runs
 
 
 def test_the_log_has_one_row_an_epoch(base):

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from dpm.backend import Engine
-from dpm.errors import InputError
+from dpm.base.errors import InputError
+from dpm.engines.compiled import CompiledModel, Layout
+from dpm.engines.engine import Engine
 from dpm.model import DiffusionModel, known_names
-from dpm.objective import CompiledModel, Layout
-from tests.graphs import TINY
+from tests.helpers.graphs import TINY
 
 
 def zeroed(T, kl_terms="T-1"):
@@ -57,7 +57,7 @@ def test_zeroed_network_on_normal_data(T, kl_terms, expected):
 
 def test_a_zeroed_sampler_keeps_unit_variance():
     """With a zeroed network the variance of the state is 1 at every step of the reverse trajectory."""
-    from dpm.noise import PictureNoise
+    from dpm.base.noise import PictureNoise
     from dpm.sampler import generate_samples
 
     compiled, theta = zeroed(30)

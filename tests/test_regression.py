@@ -5,11 +5,11 @@ import pytensor.tensor as pt
 import pytest
 from scipy.signal import convolve2d
 
-from dpm.backend import Engine
+from dpm.engines.compiled import CompiledModel
+from dpm.engines.engine import Engine
 from dpm.model import DiffusionModel
-from dpm.objective import CompiledModel
 from dpm.regression import LeakyRelu, MultiScaleConvolution, downsample, upsample
-from tests.graphs import TINY, constant, value
+from tests.helpers.graphs import TINY, constant, value
 
 
 def test_resampling_is_block_mean_and_repetition():

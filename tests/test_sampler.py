@@ -8,13 +8,13 @@ import pytest
 
 import dpm
 from dpm import sampler
-from dpm.backend import Engine
-from dpm.errors import InputError
+from dpm.base.errors import InputError
+from dpm.base.noise import PictureNoise
+from dpm.engines.compiled import CompiledModel
+from dpm.engines.engine import Engine
 from dpm.model import DiffusionModel
-from dpm.noise import PictureNoise
-from dpm.objective import CompiledModel
 from dpm.sampler import Posterior, capture_times, forward_trajectory, generate_inpaint_mask, generate_samples
-from tests.graphs import TINY, compiled_bits
+from tests.helpers.graphs import TINY, compiled_bits
 
 T, N = 8, 3
 SHAPE = (N, 2, 4, 4)

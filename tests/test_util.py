@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import logit
 
 import dpm.util
-from tests.graphs import constant, value
+from tests.helpers.graphs import constant, value
 
 
 def test_logit_is_scipys():

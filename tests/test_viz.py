@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from dpm import viz
-from dpm.errors import InputError
+from dpm.base.errors import InputError
 
 ROWS = [
     {"epoch": 1, "train_K_minus_L_null": -0.5, "test_K_minus_L_null": "", "learning_rate": 1e-3},

@@ -1,9 +1,9 @@
 """Data sets: found, made, read, scaled and cut into minibatches; no word of models."""
 
-from dpm.datasets.hdf5 import H5PYDataset
-from dpm.datasets.hdf5_writing import write_hdf5
+from dpm.datasets.fuel.hdf5 import H5PYDataset
+from dpm.datasets.fuel.writing import write_hdf5
 from dpm.datasets.images import ImageData
-from dpm.datasets.preprocess import Scaling, to_unit_range
+from dpm.datasets.scaling import Scaling, to_unit_range
 from dpm.datasets.search import NAMES, load
 from dpm.datasets.streams import (
     DataStream,

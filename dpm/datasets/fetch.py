@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from dpm.datasets.make import RECIPES
+from dpm.base.errors import InputError
+from dpm.datasets.made.recipes import RECIPES
 from dpm.datasets.search import ORIGIN
-from dpm.errors import InputError
 
 CHUNK = 1 << 16
 # To connect, and between two pieces of a file, in seconds.
@@ -82,9 +82,9 @@ DOWNLOADS = {
 ELSEWHERE = {
     "BARK": "has no download: its authors ask that it be fetched by hand; get the texture database of Lazebnik, Schmid "
     "and Ponce (2005) from the web page of Ponce's group at the University of Illinois, unpack its classes T01 to T04 "
-    "and run python -m dpm.datasets convert BARK --input FOLDER",
+    "and run python -m dpm datasets convert BARK --input FOLDER",
     "IMAGENET": f"has no download: run, on a folder of your own pictures, {ORIGIN['IMAGENET']}",
-} | {name: f"is made, not downloaded: run python -m dpm.datasets make {name}" for name in RECIPES}
+} | {name: f"is made, not downloaded: run python -m dpm datasets make {name}" for name in RECIPES}
 
 
 def fetch(name: str, folder: str | os.PathLike[str], quiet: bool = False) -> list[Path]:
@@ -186,7 +186,7 @@ def _unreachable(name: str, target: Path, answers: list[str]) -> InputError:
     return InputError(
         f"{name} cannot be downloaded: {'; '.join(answers)}; {again}, or by hand: download "
         f"{' or '.join(map(' and '.join, choices))} from one of these addresses, put that into {target} and run "
-        f"python -m dpm.datasets convert {name}"
+        f"python -m dpm datasets convert {name}"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dpm.errors import InputError
+from dpm.base.errors import InputError
 
 COLOURS = (1, 3)
 ACCEPTED = "accepted are square images, grey (n, w, w) or with 1 or 3 colours (n, c, w, w) or (n, w, w, c)"

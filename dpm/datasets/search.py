@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import dpm
-from dpm.datasets import cifar10, make
-from dpm.datasets.hdf5 import H5PYDataset
-from dpm.datasets.idx import read_idx
+from dpm.base.errors import InputError
+from dpm.datasets.formats import cifar10
+from dpm.datasets.formats.idx import read_idx
+from dpm.datasets.fuel.hdf5 import H5PYDataset
 from dpm.datasets.images import ImageData, channel_first
+from dpm.datasets.made import recipes as make
 from dpm.datasets.stored import StoredImages
-from dpm.errors import InputError
 
 NAMES = ("MNIST", "FASHION_MNIST", "CIFAR10", "IMAGENET", "BARK", "BARK_LIKE", "DEAD_LEAVES")
 ENVIRONMENT = "FUEL_DATA_PATH"
@@ -40,7 +41,7 @@ WANTED = {
     "BARK_LIKE": "bark_like.hdf5",
     "DEAD_LEAVES": "dead_leaves.hdf5",
 }
-COMMAND = "python -m dpm.datasets"
+COMMAND = "python -m dpm datasets"
 ORIGIN = {
     "MNIST": f"{COMMAND} fetch MNIST, or download the .gz files from "
     "https://storage.googleapis.com/cvdf-datasets/mnist/,",
@@ -147,7 +148,7 @@ def _made(name: str, places: list[Path], wish: Wish) -> ImageData:
         f"{name}: no {WANTED[name]} in {', '.join(map(str, places))}; taking {counts[0]:,} + {counts[1]:,} of {what} "
         f"({ORIGIN[name]} for a file)"
     )
-    return _image_data(stand_in, Path(f"dpm.datasets.make {stand_in}"), (images[0], images[1]), wish, note)
+    return _image_data(stand_in, Path(f"dpm.datasets.made.recipes {stand_in}"), (images[0], images[1]), wish, note)
 
 
 def is_file_name(name: str) -> bool:

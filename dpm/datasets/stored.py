@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from dpm.datasets.hdf5 import H5PYDataset
+from dpm.base.errors import InputError
+from dpm.datasets.fuel.hdf5 import H5PYDataset
 from dpm.datasets.images import channel_order, reordered
-from dpm.datasets.preprocess import Scaling, unit_values
-from dpm.errors import InputError
+from dpm.datasets.scaling import Scaling, unit_values
 
 #: Values that a table is looked up for at once: so few that they stay in a processor's cache.
 TAKEN_AT_ONCE = 1 << 17
@@ -53,7 +53,7 @@ class StoredImages(StoredSource):
         what = f"{dataset.path}, {', '.join(dataset.which_sets)}"
         if self.each is None:
             raise InputError(
-                f"{what}: each image has a shape of its own; make them alike: python -m dpm.datasets export, then "
+                f"{what}: each image has a shape of its own; make them alike: python -m dpm datasets export, then "
                 "convert pictures --size"
             )
         self.order = channel_order(self.shape, what, dataset.axis_labels[self.name], large)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from dpm.ahead import one_ahead
+from dpm.base.errors import InputError
+from dpm.base.prefetch import one_ahead
 from dpm.datasets.stored import PreparedImages
-from dpm.errors import InputError
 
 #: Of what lies on a disk: bytes that are read together, and how many times as many are shuffled together.
 BLOCK_BYTES, BLOCKS = 1 << 20, 12

@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dpm.base.errors import InputError
 from dpm.datasets import fetch as fetch_module
 from dpm.datasets import load
 from dpm.datasets.fetch import CHUNK, DOWNLOADS, fetch
-from dpm.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 NAME = "train-images-idx3-ubyte.gz"
@@ -275,7 +275,7 @@ def test_without_a_network_the_way_by_hand_is_told(mirrors, path, monkeypatch):
     assert f"{refused}{NAME}: Connection refused" in message
     assert f"http://mirror.invalid/{NAME}: Name or service not known" in message
     assert f"download {NAME} from one of these addresses, put that into {path.parent} and run " in message
-    assert message.endswith("python -m dpm.datasets convert MNIST")
+    assert message.endswith("python -m dpm datasets convert MNIST")
     assert not list(path.parent.iterdir())
 
 
@@ -344,11 +344,11 @@ def test_cifar10_in_its_python_version_is_the_second_choice_and_the_first_once_i
     ("name", "told"),
     [
         ("bark", r"Lazebnik.*2005.*University of Illinois.*T01 to T04.*convert BARK --input FOLDER"),
-        ("imagenet", r"no download: .* python -m dpm\.datasets convert pictures"),
-        ("Swiss roll", r"python -m dpm\.datasets make SWISSROLL"),
-        ("dead-leaves", r"python -m dpm\.datasets make DEAD_LEAVES"),
-        ("bark-like", r"python -m dpm\.datasets make BARK_LIKE"),
-        ("heartbeat", r"python -m dpm\.datasets make HEARTBEAT"),
+        ("imagenet", r"no download: .* python -m dpm datasets convert pictures"),
+        ("Swiss roll", r"python -m dpm datasets make SWISSROLL"),
+        ("dead-leaves", r"python -m dpm datasets make DEAD_LEAVES"),
+        ("bark-like", r"python -m dpm datasets make BARK_LIKE"),
+        ("heartbeat", r"python -m dpm datasets make HEARTBEAT"),
         ("SVHN", r"'SVHN' is not known.*MNIST, FASHION_MNIST, CIFAR10"),
     ],
 )

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from dpm.base.errors import InputError
 from dpm.datasets import ImageData
 from dpm.datasets.images import channel_first
-from dpm.errors import InputError
 
 COUNT = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
 

@@ -11,10 +11,10 @@ from contextlib import suppress
 
 import pytest
 
-from tests.datasets import hostile, mutants
-from tests.datasets.hostile import HANDMADE
-from tests.datasets.mutants import PIXELS, idx
-from tests.readers import ROOT, ReaderProcess, excesses
+from tests.helpers import hostile, mutants
+from tests.helpers.hostile import HANDMADE
+from tests.helpers.mutants import PIXELS, idx
+from tests.helpers.readers import ROOT, ReaderProcess, excesses
 
 SHARE, ALL = 25, 500
 KINDS = (
@@ -34,7 +34,7 @@ class Scratch(ReaderProcess):
             "HOME": str(root / "home"), "TMPDIR": str(root / "tmp"), "PYTHONPATH": str(ROOT), "FUEL_DATA_PATH": "",
             "OPENBLAS_NUM_THREADS": "1",
         }  # fmt: skip
-        super().__init__(["tests.datasets.mutants", str(root / "own")], environment, root / "cwd")
+        super().__init__(["tests.helpers.mutants", str(root / "own")], environment, root / "cwd")
 
     def listing(self):
         """All but the mutant itself and the reader's own files: what nobody may write to."""
@@ -175,7 +175,7 @@ def test_the_commands_say_one_line_and_leave_nothing(scratch, contents, kind):
     convert = ["convert", name, *size, "--input", given, "--output", str(scratch.root / "cwd" / "out.hdf5")]
     for arguments in (["info", str(path)], convert):
         done = subprocess.run(
-            [sys.executable, "-m", "dpm.datasets", *arguments],
+            [sys.executable, "-m", "dpm", "datasets", *arguments],
             capture_output=True, text=True, env=scratch.environment, cwd=scratch.root / "cwd",
         )  # fmt: skip
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr

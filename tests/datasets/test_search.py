@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
+from dpm.base.errors import InputError
 from dpm.datasets import NAMES, load, write_hdf5
 from dpm.datasets import search as search_module
-from dpm.errors import InputError
 
 LABELS = {"features": ("batch", "channel", "height", "width")}
 

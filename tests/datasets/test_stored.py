@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from dpm.base.errors import InputError
 from dpm.datasets import H5PYDataset, Scaling, to_unit_range, write_hdf5
 from dpm.datasets.images import channel_first
 from dpm.datasets.stored import PreparedImages, StoredImages
-from dpm.errors import InputError
 
 SHAPES = {"channel first": (9, 3, 6, 6), "channel last": (9, 6, 6, 3), "grey": (9, 6, 6)}
 

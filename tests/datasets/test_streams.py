@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dpm.base.errors import InputError
 from dpm.datasets import (
     DataStream,
     FuelStream,
@@ -16,7 +17,6 @@ from dpm.datasets import (
 )
 from dpm.datasets.stored import PreparedImages
 from dpm.datasets.streams import minibatches
-from dpm.errors import InputError
 
 SIZES = st.integers(1, 60)
 SCHEMES = st.sampled_from([SequentialScheme, ShuffledScheme])

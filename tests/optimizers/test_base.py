@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dpm.optimizers import LBFGS, SFO, Adam, RMSProp, Stochastic
-from tests.optimizers.problems import logistic_regression, quadratic_sum, quadratics, rosenbrock
+from tests.helpers.problems import logistic_regression, quadratic_sum, quadratics, rosenbrock
 
 
 def sfo(f_df, theta, references, args=(), seed=0, rate=None, **more):

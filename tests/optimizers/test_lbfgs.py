@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dpm.optimizers import LBFGS
-from tests.optimizers.problems import GOLDEN, golden_autoencoder, golden_quadratics, quadratics
+from tests.helpers.problems import GOLDEN, golden_autoencoder, golden_quadratics, quadratics
 
 
 @pytest.mark.parametrize(

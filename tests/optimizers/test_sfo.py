@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 
 from dpm.optimizers import LBFGS, SFO, Stochastic
-from tests.optimizers.problems import (
+from tests.helpers.problems import (
     basis,
     golden_autoencoder,
     golden_quadratics,

@@ -5,7 +5,7 @@ import pytest
 
 from dpm.optimizers import SFO
 from dpm.optimizers.sfo_quadratics import Quadratics, conjugate, hessian_from_pairs
-from tests.optimizers.problems import basis, logistic_regression, quadratics
+from tests.helpers.problems import basis, logistic_regression, quadratics
 
 
 def dense(parts):

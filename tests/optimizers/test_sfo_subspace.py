@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dpm.optimizers.sfo_subspace import Subspace
-from tests.optimizers.problems import basis
+from tests.helpers.problems import basis
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

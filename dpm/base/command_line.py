@@ -1,0 +1,69 @@
+"""Tools that all commands share: the argument parser, the error line, tables and exit statuses."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dpm
+from dpm.base.errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """Argument parser that reports an error in one line and exits with status 2."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **({"allow_abbrev": False} | kwargs))
+        self.add_argument("--version", action="version", version=f"dpm {dpm.__version__}")
+
+    def error(self, message: str) -> Any:
+        """Print the error line and exit with status 2."""
+        self.exit(2, error_line(self.prog, f"{message} (--help lists all options)") + "\n")
+
+
+def error_line(prog: str, message: object) -> str:
+    """Format an error as a single line, whatever the user typed."""
+    return f"{prog}: error: {' '.join(str(message).splitlines())}"
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of texts, all of one length, in left-aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def spellings(name: str) -> list[str]:
+    """Return the accepted spellings of a flag: --with-hyphens and --with_underscores."""
+    return sorted({f"--{name}", f"--{name.replace('-', '_')}"})
+
+
+def argument_type(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Wrap a conversion for argparse, so that its InputError is reported with the flag's name and value."""
+
+    def convert(text: str) -> Any:
+        try:
+            return kind(text)
+        except InputError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    convert.__name__ = getattr(kind, "__name__", "value")
+    return convert
+
+
+def run_command(prog: str, action: Callable[[], int | None]) -> int:
+    """Run action() and return the exit status.
+
+    Mistakes of the user and failures of the system (a full disk, say) are reported in one line on stderr, status 2.
+    """
+    try:
+        return action() or 0
+    except (InputError, OSError) as error:
+        print(error_line(prog, error), file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(error_line(prog, f"not enough memory ({error}); use a smaller model or batch"), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{prog}: stopped", file=sys.stderr)
+        return 130

@@ -1,0 +1,68 @@
+"""python -m dpm report: the options."""
+
+import importlib.util
+import sys
+
+from dpm.base.errors import InputError
+from dpm.commands.cli import Parser, command
+from dpm.runs.flags import ENGINES
+
+PROG = "dpm report"
+OUTPUT, PORT = "report.html", 8765
+
+
+def parser():
+    """All options; what is not given is None or False."""
+    top = Parser(
+        prog=PROG, description="Show runs of train.py as one HTML page that needs nothing else.", allow_abbrev=False
+    )
+    add = top.add_argument
+    add("runs", metavar="RUN", nargs="+", help="run folder that train.py left, or still writes; at most 8")
+    add("--output", metavar="FILE.html", help=f"the page (default: {OUTPUT}, here)")
+    add("--no-model", action="store_true", help="show only what lies in the folders: nothing is compiled, no KL_t")
+    add("--backend", choices=ENGINES, help="engine that evaluates the models (default: auto)")
+    add("--data-path", metavar="PATH", help="folder(s) or file to look for the test data in (default: as in training)")
+    add("--watch", action="store_true", help="serve the page on this machine, its curves kept up to date, until "
+        "Ctrl-C; models are not evaluated")  # fmt: skip
+    add("--port", type=int, help=f"watch: port on 127.0.0.1, 0 for any that is free (default: {PORT})")
+    add("--quiet", action="store_true", help="print nothing but errors")
+    return top
+
+
+def check(options):
+    """Raise InputError for options that contradict each other or would be ignored, and for packages that are absent."""
+    if options.watch:
+        for name in ("output", "backend", "data_path"):
+            if getattr(options, name) is not None:
+                raise InputError(f"--{name.replace('_', '-')} is not used by --watch; leave one out")
+    elif options.port is not None:
+        raise InputError(f"--port {options.port} is for --watch; add that, or leave it out")
+    if options.port is not None and not 0 <= options.port < 2**16:
+        raise InputError(f"--port: {options.port} is not accepted; take 0 to 65535")
+    for name in ("backend", "data_path"):
+        if options.no_model and getattr(options, name) is not None:
+            raise InputError(f"--{name.replace('_', '-')} is not used with --no-model; leave one out")
+    for package in ("jinja2", "bokeh"):
+        if importlib.util.find_spec(package) is None:
+            raise InputError(f"the package {package} is not installed; pip install '.[report]'")
+
+
+def main(arguments=None):
+    """Write or serve the page; returns the exit status."""
+    options = parser().parse_args(arguments)
+
+    def action():
+        check(options)
+        if options.watch:
+            from dpm.reports.html.live import watch
+
+            return watch(options.runs, PORT if options.port is None else options.port, options.quiet)
+        from dpm.reports.html.page import write
+
+        return write(options, OUTPUT)
+
+    return command(PROG, action)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""Where Fuel's HDF5 layout keeps what: functions of an open file.
+
+The sources (`features`, `targets`, ...) are arrays of the root group. The root attribute `split` has one row for each
+pair of set and source: `start` and `stop`, or a reference to an array of `indices`, and whether it is `available`.
+Examples of variable shape are stored flat; a scale `shapes` of their first axis holds the shape of each.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from dpm.base.errors import InputError
+
+
+class Row(NamedTuple):
+    """A row of the split table."""
+
+    start: int
+    stop: int
+    indices: h5py.Reference
+    available: bool
+
+
+def split_table(file: h5py.File, path: Path) -> dict[tuple[str, str], Row]:
+    """The rows by (set, source). Raises InputError where the file has no such table."""
+    split = file.attrs.get("split")
+    fields = ("split", "source", "start", "stop", "indices", "available")
+    names = getattr(getattr(split, "dtype", None), "names", None) or ()
+    if split is None or not set(fields) <= set(names):
+        raise InputError(
+            f"{path}: no Fuel data set, its root has no attribute 'split' with {', '.join(fields)}; "
+            "write it with dpm.datasets.write_hdf5 or fuel-convert"
+        )
+    return {
+        (row["split"].decode(), row["source"].decode()): Row(
+            int(row["start"]), int(row["stop"]), row["indices"], bool(row["available"])
+        )
+        for row in split
+    }
+
+
+def provided_sources(table: Mapping[tuple[str, str], Row], which_sets: Sequence[str], path: Path) -> tuple[str, ...]:
+    """The sources that every one of the sets has, sorted. Raises InputError for an unknown set."""
+    known = dict.fromkeys(name for name, _ in table)
+    unknown = [name for name in which_sets if name not in known]
+    if unknown or not which_sets:
+        raise InputError(
+            f"{path}: has no set {', '.join(map(repr, unknown)) or '(none was asked for)'}; "
+            f"its sets: {', '.join(known)}"
+        )
+    sources = {source for _, source in table}
+    return tuple(sorted(s for s in sources if all((k, s) in table and table[k, s].available for k in which_sets)))
+
+
+def source_array(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+    """The array of a source. Raises InputError where it is none, or was never written."""
+    source = file[name]
+    if not isinstance(source, h5py.Dataset) or source.ndim == 0:
+        raise InputError(f"{path}: source {name!r} is not an array of examples; convert the file again")
+    if source.dtype.kind == "O" and not is_variable(source):
+        raise InputError(f"{path}: source {name!r} holds texts; accepted are numbers and byte strings of one length")
+    if source.size and source.id.get_storage_size() == 0:
+        raise InputError(
+            f"{path}: source {name!r} was never written, its conversion was interrupted; delete it and convert again"
+        )
+    return source
+
+
+def axis_labels(source: h5py.Dataset) -> tuple[str, ...]:
+    """The labels of the axes, "" where there are none; of examples of variable shape, those of each example too."""
+    if is_variable(source) and "shape_labels" in source.dims[0]:
+        return ("batch", *(label.decode() for label in source.dims[0]["shape_labels"][...]))
+    # Not through source.dims, which crashes the process if this attribute is damaged.
+    if "DIMENSION_LABELS" not in source.attrs:
+        return ("",) * source.ndim
+    if source.attrs.get_id("DIMENSION_LABELS").shape != (source.ndim,):
+        raise ValueError("its axis labels do not fit its axes")
+    stored = source.attrs["DIMENSION_LABELS"]
+    return tuple(label.decode() if isinstance(label, bytes) else str(label) for label in stored)
+
+
+def is_variable(source: h5py.Dataset) -> bool:
+    """Whether the examples are stored flat, each with a shape of its own."""
+    return h5py.check_vlen_dtype(source.dtype) is not None and h5py.check_string_dtype(source.dtype) is None
+
+
+def rows_of(file: h5py.File, row: Row, source: h5py.Dataset) -> np.ndarray:
+    """The rows (n,) of the source that a row of the table names, in its order."""
+    rows = file[row.indices][...] if row.indices else np.array([row.start, row.stop - 1])
+    if row.start > row.stop or rows.dtype.kind not in "iu" or rows.ndim != 1:
+        raise ValueError("its split attribute makes no sense")
+    if not row.indices and row.start == row.stop:
+        return np.arange(0)
+    if rows.size and not 0 <= rows.min() <= rows.max() < len(source):
+        raise ValueError(f"its split attribute names rows {rows.min()}..{rows.max()} of {len(source)}")
+    return rows.astype(np.int64) if row.indices else np.arange(row.start, row.stop)
+
+
+def take(source: h5py.Dataset, rows: np.ndarray) -> np.ndarray:
+    """The rows of the source in the order given, repeats included; of variable shape: an object array of arrays."""
+    if len(rows) == 0:
+        return source[:0]
+    # HDF5 itself reads increasing rows only, each once; runs of neighbours are read at once.
+    order = np.argsort(rows, kind="stable")
+    increasing = rows[order]
+    found = np.empty((len(rows), *source.shape[1:]), source.dtype)
+    begins = np.flatnonzero(np.diff(increasing, prepend=-2) > 1)
+    for begin, end in zip(begins, [*begins[1:], len(rows)], strict=True):
+        first, last = increasing[begin], increasing[end - 1]
+        found[order[begin:end]] = source[first : last + 1][increasing[begin:end] - first]
+    return _shaped(found, take(source.dims[0]["shapes"], rows)) if is_variable(source) else found
+
+
+def _shaped(examples: np.ndarray, shapes: np.ndarray) -> np.ndarray:
+    result = np.empty(len(examples), object)
+    for i, (example, shape) in enumerate(zip(examples, shapes, strict=True)):
+        result[i] = example.reshape(shape)
+    return result

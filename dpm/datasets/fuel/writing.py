@@ -1,0 +1,134 @@
+"""Writing data sets in the HDF5 layout of Fuel 0.2, whole or not at all."""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from dpm.base.errors import InputError
+from dpm.datasets.fuel.probe import DIGEST
+from dpm.datasets.reading import replacing
+
+INTERFACE_VERSION = "0.3"
+# A chunk is a whole number of examples, so that a random minibatch unpacks few bytes in vain.
+CHUNK_BYTES = 1 << 16
+PACKED_BYTES = 1 << 28
+RESERVED = ("split", "h5py_interface_version", "fuel_convert_version", "fuel_convert_command")
+
+
+def write_hdf5(
+    path: str | os.PathLike[str],
+    sets: Mapping[str, Mapping[str, Any]],
+    axis_labels: Mapping[str, Sequence[str]] | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a data set in Fuel's layout; `path` holds all of it or stays what it was.
+
+    Sources of up to PACKED_BYTES are gzip-compressed; larger ones are not, as they are read in batches, and unpacking
+    would take longer than reading.
+
+    Args:
+        path: the file to write or replace.
+        sets: {"train": {"features": (n, ...), "targets": (n, 1)}, "test": {...}}; a set may lack a source.
+        axis_labels: {"features": ("batch", "channel", "height", "width"), ...}.
+        attributes: further attributes of the root, such as where the data come from.
+
+    Raises InputError if the arrays of a set differ in length, those of a source in dtype or shape of an
+    example, if there is nothing to write, and if `path` cannot be written.
+    """
+    path = Path(path)
+    arrays = {name: {s: np.asarray(a) for s, a in members.items()} for name, members in sets.items()}
+    labels, attributes = dict(axis_labels or {}), dict(attributes or {})
+    _check_sets(arrays, labels)
+    if taken := [name for name in attributes if name in RESERVED]:
+        raise InputError(f"attributes: {', '.join(taken)} cannot be chosen; leave out {', '.join(RESERVED)}")
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        bounds = _write_sources(file, arrays)
+        for source, names in labels.items():
+            for axis, label in zip(file[source].dims, names, strict=True):
+                axis.label = label
+        for name, value in attributes.items():
+            file.attrs[name] = value
+        file.attrs["split"] = _split_array(list(arrays), bounds)
+        # Fuel wrote this under Python 2, as ASCII.
+        file.attrs.create("h5py_interface_version", INTERFACE_VERSION, dtype=h5py.string_dtype("ascii"))
+
+
+def _check_sets(arrays: Mapping[str, Mapping[str, np.ndarray]], labels: Mapping[str, Sequence[str]]) -> None:
+    examples: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
+    for name, members in arrays.items():
+        for source, array in members.items():
+            if array.ndim == 0 or array.size == 0 or array.dtype.kind not in "biufS":
+                raise InputError(
+                    f"sets: {name}/{source} has shape {array.shape} and dtype {array.dtype}; "
+                    "accepted: at least one example of numbers or byte strings, all of one shape"
+                )
+            kind = examples.setdefault(source, (array.dtype, array.shape[1:]))
+            if kind != (array.dtype, array.shape[1:]):
+                raise InputError(
+                    f"sets: {name}/{source} has examples of {array.dtype} {array.shape[1:]}, another set of "
+                    f"{kind[0]} {kind[1]}; make them alike"
+                )
+        if len({len(array) for array in members.values()}) > 1:
+            lengths = {source: len(array) for source, array in members.items()}
+            raise InputError(f"sets: the sources of {name} differ in length, {lengths}; make them alike")
+    if not examples:
+        raise InputError("sets: there is nothing to write; give at least one set with one source")
+    for source, names in labels.items():
+        if source not in examples or len(names) != 1 + len(examples[source][1]):
+            raise InputError(
+                f"axis_labels: {source!r} has labels {tuple(names)}; accepted: one label an axis of "
+                f"{', '.join(examples)}"
+            )
+
+
+def _write_sources(
+    file: h5py.File, arrays: Mapping[str, Mapping[str, np.ndarray]]
+) -> dict[tuple[str, str], tuple[int, int]]:
+    bounds = {}
+    for source in dict.fromkeys(s for members in arrays.values() for s in members):
+        parts = {name: members[source] for name, members in arrays.items() if source in members}
+        total, first = sum(map(len, parts.values())), next(iter(parts.values()))
+        rows = min(total, max(1, CHUNK_BYTES // first[0].nbytes))
+        target = file.create_dataset(
+            source,
+            (total, *first.shape[1:]),
+            first.dtype,
+            chunks=(rows, *first.shape[1:]),
+            **({"compression": "gzip", "compression_opts": 9} if total * first[0].nbytes <= PACKED_BYTES else {}),
+        )
+        start, digest = 0, hashlib.sha256()
+        for name, part in parts.items():
+            stop = start + len(part)
+            target[start:stop] = part
+            digest.update(part.tobytes())
+            bounds[name, source] = start, stop
+            start = stop
+        target.attrs[DIGEST] = digest.hexdigest()
+    return bounds
+
+
+def _split_array(names: list[str], bounds: Mapping[tuple[str, str], tuple[int, int]]) -> np.ndarray:
+    sources = sorted({source for _, source in bounds})
+    pairs = [(name.encode(), source.encode()) for name, source in product(names, sources)]
+    dtype = np.dtype(
+        [
+            ("split", f"S{max(len(name) for name, _ in pairs)}"),
+            ("source", f"S{max(len(source) for _, source in pairs)}"),
+            ("start", np.int64),
+            ("stop", np.int64),
+            ("indices", h5py.ref_dtype),
+            ("available", np.bool_),
+            ("comment", "S1"),
+        ]
+    )
+    rows = [
+        (name, source, *bounds.get(key, (0, 0)), h5py.Reference(), key in bounds, b".")
+        for (name, source), key in zip(pairs, product(names, sources), strict=True)
+    ]
+    return np.array(rows, dtype)

@@ -1,0 +1,148 @@
+"""Readouts in closed form: what gradient descent approaches slowly, each step of the trajectory solves at once.
+
+For fixed hidden features the divergence of Eq. 14 is, in the readout of the mean, a weighted least squares problem, and
+in that of the variance one for Fisher scoring:
+
+    KL = 1/2 sum over elements of log(Sigma / q_var) + (q_var + (q_mu - mu)^2) / Sigma - 1,   mu = start + slope z.
+"""
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.blas import dsyrk
+from tqdm import tqdm
+
+from dpm.base import noise
+from dpm.graph.networks.vectors import GaussianNetwork
+
+EXAMPLES = 80_000  # of each step; 160,000 gave no more
+ROUNDS = 2  # of mean, mix and variance in turn, each with fresh noise
+SCORINGS = 2  # times that the information is computed anew, and the steps that are made with each
+STEPS_A_SCORING = 3
+LARGEST_STEP = 4.0  # of a log variance in one scoring step
+RIDGE, SCORING_RIDGE = 1e-9, 1e-6  # shares of the mean square of the features
+
+
+def refit(compiled, theta, X, seed, quiet=False, before_step=lambda: None):
+    """theta with the readouts of every step t = 2..T solved for (Eq. 15), all else as it is: a new vector.
+
+    compiled: a CompiledModel of a VectorDiffusion whose GaussianNetwork has a readout a step; X: scaled examples
+    (n, d). The examples and their noise depend on (seed, round, t) alone. before_step: called before each t.
+    """
+    theta = theta.copy()
+    network = compiled.model.network
+    assert isinstance(network, GaussianNetwork)
+    paths = {p.variable: path for path, p in compiled.layout.parameters.items()}
+    views = compiled.layout.split(theta)
+    arrays = {
+        name: [views[paths[variable]] for variable in (readout.W, readout.b)]
+        for name, readout in network.readouts.items()
+    }
+    times = range(2, compiled.model.trajectory_length + 1)
+    for t in tqdm(times, unit="step", desc="least squares", disable=quiet or None, leave=False):
+        before_step()
+        weights = fit_step(compiled, theta, X, seed, t)
+        for name, (W, b) in arrays.items():
+            W[t - 1], b[t - 1] = weights[name][:-1], weights[name][-1]
+    return theta
+
+
+def fit_step(compiled, theta, X, seed, t):
+    """Readouts of step t by name, each (features + 1, outputs), the bias last."""
+    engine, model = compiled.engine, compiled.model
+    n, size = min(EXAMPLES, len(X)), X.shape[1]
+    times = engine.asarray(np.full(n, t))
+    regression = compiled.get("regression", n, "XtNU", lambda *inputs: _regression(model, *inputs))
+    graph = compiled.get("variance", n, "Xt", lambda z, t: _variance(model, z, t))
+
+    def variance(z):
+        return [np.asarray(a, dtype=np.float64) for a in graph(theta, engine.asarray(z), times)]
+
+    fit: dict = {}
+    for round_ in range(ROUNDS):
+        rng = noise.generator(seed, noise.REFIT, round_, t)
+        examples, N, U = (engine.asarray(a) for a in noise.drawn_examples(rng, X, n, model.kernel.noise))
+        features, target, slope, q_var = (
+            np.asarray(a, dtype=np.float64) for a in regression(theta, examples, times, N, U)
+        )
+        A = np.column_stack([features, np.ones(n)])
+        if not fit:
+            spread = q_var + (slope * (target - target.mean(axis=0))) ** 2
+            fit["sigma"] = np.zeros((A.shape[1], size))
+            fit["sigma"][-1] = score(np.ones((n, 1)), spread, variance, np.zeros((1, size)), 2 * SCORINGS)
+        weights = 1 / variance(A @ fit["sigma"])[0]
+        fit["mu"] = np.column_stack([least_squares(A, w, y) for w, y in zip(weights.T, target.T, strict=True)])
+        away = slope * (target - A @ fit["mu"])
+        squares = q_var + away**2
+        if model.network.full:
+            fit["mix"], squares = fit_mix(A, weights, away, np.broadcast_to(q_var, away.shape))
+        fit["sigma"] = score(A, squares, variance, fit["sigma"])
+    return fit
+
+
+def factor(A, weights, ridge, extra=0.0):
+    """The Cholesky factor of A^T diag(weights) A, with a ridge, plus extra."""
+    gram = dsyrk(1.0, (A * np.sqrt(weights)[:, None]).T)  # the upper triangle, at half the cost
+    gram[np.diag_indices_from(gram)] += ridge * np.trace(gram) / len(gram)
+    return cho_factor(gram + extra, overwrite_a=True)
+
+
+def least_squares(A, weights, y, extra=0.0):
+    """argmin over w of sum of weights (y - A w)^2 + w extra w, with a small ridge: (columns,)."""
+    return cho_solve(factor(A, weights, RIDGE, extra), A.T @ (weights * y))
+
+
+def fit_mix(A, weights, away, q_var):
+    """Readouts of a FullGaussian's mix, and the squares of which Sigma is the mean: (columns, pairs), (n, d).
+
+    Row i of KL has, for given means, (away_i - sum over j < i of mix_ij away_j)^2 + q_var_i + sum over j < i of
+    mix_ij^2 q_var_j over Sigma_i: quadratic in mix.
+    """
+    size = away.shape[1]
+    squares = q_var + away**2
+    readouts = []
+    for i in range(1, size):
+        design = np.hstack([A * away[:, j : j + 1] for j in range(i)])
+        blocks = [(A * (weights[:, i] * q_var[:, j])[:, None]).T @ A for j in range(i)]
+        extra = np.zeros((design.shape[1],) * 2)
+        for j, block in enumerate(blocks):
+            part = slice(j * len(block), (j + 1) * len(block))
+            extra[part, part] = block
+        w = least_squares(design, weights[:, i], away[:, i], extra)
+        mix = A @ w.reshape(i, -1).T
+        squares[:, i] = q_var[:, i] + (away[:, i] - design @ w) ** 2 + (mix**2 * q_var[:, :i]).sum(axis=1)
+        readouts.extend(w.reshape(i, -1))
+    return np.column_stack(readouts), squares
+
+
+def score(A, squares, variance, start, scorings=SCORINGS):
+    """Fisher scoring of sum of log Sigma + squares / Sigma, Sigma = variance(A W): W, (columns, d).
+
+    variance(z) returns Sigma and d log Sigma / dz. The information is kept for several steps, since it costs most. A
+    step is made smaller where it would move z by much: far from the optimum the scores are not linear.
+    """
+    W, information = start, []
+    for step in range(scorings * STEPS_A_SCORING):
+        sigma, slope = variance(A @ W)
+        if step % STEPS_A_SCORING == 0:
+            information = [factor(A, s**2 + 1e-9, SCORING_RIDGE) for s in slope.T]
+        scores = A.T @ (slope * (squares / sigma - 1))
+        change = np.column_stack([cho_solve(f, s) for f, s in zip(information, scores.T, strict=True)])
+        moved = np.abs(A @ change).max(axis=0)
+        W = W + change * np.minimum(1, LARGEST_STEP / np.maximum(moved, 1e-12))
+    return W
+
+
+def _regression(model, X, t, N, U):
+    """Features, target z of the mean's readout, slope and variance of q: the regression of one minibatch."""
+    X_noisy, q = model.generate_forward_diffusion_sample(X, t, N, U)
+    rates = model.get_rates(t)
+    start, slope = model.network.mean(model.kernel, X_noisy, rates)
+    return [model.network.hidden.apply(X_noisy, rates), (q.mu - start) / slope, slope, q.sigma**2]
+
+
+def _variance(model, z, t):
+    """Sigma and d log Sigma / dz, each (n, d)."""
+    sigma = model.network.variance(model.kernel, z, model.get_rates(t))
+    return [sigma, pytensor.grad(pt.log(sigma).sum(), z)]

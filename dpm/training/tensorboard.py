@@ -1,0 +1,46 @@
+"""The log of a run for TensorBoard, by tensorboardX (extra `tensorboard`)."""
+
+import importlib.util
+import math
+
+from dpm.base.errors import InputError
+from dpm.runs.folder import warned
+
+
+def check_installed():
+    """Raise InputError where tensorboardX is not there."""
+    if importlib.util.find_spec("tensorboardX") is None:
+        raise InputError("--tensorboard: tensorboardX is not installed; pip install '.[tensorboard]', or give "
+                         "--tensorboard false")  # fmt: skip
+
+
+class TensorBoard:
+    """events.out.tfevents.* in the run's folder: each column of the log as a curve over the steps.
+
+    A run that goes on writes a file of its own, which takes the place of what the earlier one has after its step.
+    """
+
+    def __init__(self, folder):
+        self.folder, self.writer = folder, None
+
+    def before_training(self, loop):
+        from tensorboardX import SummaryWriter
+
+        with warned("the log for TensorBoard", loop):
+            self.writer = SummaryWriter(str(self.folder), purge_step=loop.state.step + 1)
+
+    def after_epoch(self, loop):
+        if self.writer is None:  # it could not be opened, which was told
+            return
+        with warned("the log for TensorBoard", loop):
+            row = loop.state.rows[-1]
+            for name, value in row.items():
+                if name != "step" and value is not None and math.isfinite(value):
+                    self.writer.add_scalar(name, value, row["step"])
+            self.writer.flush()
+
+    def after_training(self, loop):
+        if self.writer is None:
+            return
+        with warned("the log for TensorBoard", loop):
+            self.writer.close()

@@ -1,0 +1,339 @@
+"""Multiplying the model with any r(x) (section 2.5), and the particles that make the product exact.
+
+The paper multiplies each reverse step by r_t(x_t) (Eq. 21) and leaves the choice of r_t open; with none of the
+choices below is the end of the chain distributed as p(x_0) r(x_0), however many steps there are. Sequential Monte
+Carlo with the multiplied steps as proposals corrects this: each particle carries the weight
+
+    p(x_{t-1} | x_t) r_{t-1}(x_{t-1}) / (p~(x_{t-1} | x_t) r_t(x_t))
+
+whose product telescopes to p(x_{0..T}) r(x_0) over the proposals, because r_0 = r. Functions log_r take a symbolic x,
+(n, ...), and return nats, (n,); they act on each example alone. One that has a method multiply(kernel, p, exponent)
+has its product with a step in closed form. docs/posterior.md tells it all.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytensor.tensor as pt
+from scipy.special import logsumexp
+
+from dpm.base import noise
+from dpm.base.errors import InputError
+from dpm.graph.rates import signal_shares
+
+WAYS = ("constant", "linear", "alpha_bar", "end", "predicted")
+FARTHEST = 4.5  # nats an element from a step to its product with a prediction's r
+
+
+def exponents(way, beta):
+    """c_0..c_T, float64 (T + 1,), with c_0 = 1: r_t(x) = r(x)^c_t; beta: beta_1..beta_T.
+
+    "constant": Eq. 22. "linear": (T - t) / T, the paper's other choice (2.5.4). "alpha_bar": the share of signal left
+    at t. "end": r enters at t = 0 alone. "predicted": r_t(x) = r(E[x_0 | x_t = x]) under the model, all c_t = 1.
+    Raises InputError for another way.
+    """
+    if way not in WAYS:
+        raise InputError(f"way {way!r} of r(x) is unknown; accepted: {', '.join(WAYS)}")
+    T = len(beta)
+    t = np.arange(T + 1)
+    return {
+        "constant": np.ones(T + 1),
+        "linear": (T - t) / T,
+        "alpha_bar": signal_shares(beta),
+        "end": (t == 0).astype(np.float64),
+        "predicted": np.ones(T + 1),
+    }[way]
+
+
+# ------------------------------------------------------------------ named r(x)
+
+
+class Observation:
+    """log r of independent Gaussian observations: -precision (x - mean)^2 / 2, summed over the elements.
+
+    mean, precision: float64 numbers or arrays of an example's shape.
+    """
+
+    def __init__(self, mean, precision):
+        self.mean, self.precision = mean, precision
+
+    def __call__(self, x):
+        mean, precision = self._as(x)
+        return _sum(-0.5 * precision * (x - mean) ** 2)
+
+    def multiply(self, kernel, p, exponent):
+        """p(x) r(x)^exponent in closed form (2.5.3): Gaussian precisions add; exponent: to broadcast over elements."""
+        mean, precision = self._as(exponent)
+        return kernel.multiply(p, mean, precision * exponent)
+
+    def _as(self, like):
+        """In the float type of a variable: constants of a wider one would widen all that they meet."""
+        return (np.asarray(a, dtype=like.dtype) for a in (self.mean, self.precision))
+
+
+def gaussian(mean, sigma):
+    """log r of independent Gaussian observations of the elements, 0 at the mean.
+
+    mean, sigma: numbers or arrays of an example's shape, in scaled units; NaN or None in mean: not observed.
+    """
+    if not np.all(np.asarray(sigma) > 0):
+        raise InputError(f"sigma: {sigma} is not accepted; it is above 0")
+    mean, sigma = (np.asarray(a, dtype=np.float64) for a in (mean, sigma))
+    missing = np.isnan(mean)
+    return Observation(np.where(missing, 0.0, mean), np.where(missing, 0.0, sigma**-2.0))
+
+
+def bits(known, value, error=1e-3):
+    """log r of bits observed with a probability of error, the same for 0 and 1: log of what makes the bits seen so.
+
+    known: (size,) of 0 and 1; value: (size,), the bits seen. Of rates in place of bits it is log of the mean of r over
+    independent bits of these rates, which the way "predicted" takes.
+    """
+    if not 0 < error < 0.5:
+        raise InputError(f"error: {error} is not accepted; it is above 0 and below 0.5")
+
+    def log_r(x):
+        seen, weight = (np.asarray(a, dtype=x.dtype) for a in (value, known))
+        agree = x * seen + (1 - x) * (1 - seen)
+        return _sum(weight * pt.log(error + (1 - 2 * error) * agree))
+
+    return log_r
+
+
+def linear(weights, origin=0.0):
+    """log r = sum of weights (x - origin), a tilt; weights and origin: numbers or arrays of an example's shape."""
+
+    def log_r(x):
+        slope, zero = (np.asarray(a, dtype=x.dtype) for a in (weights, origin))
+        return _sum(slope * (x - zero))
+
+    return log_r
+
+
+def _sum(values):
+    """Over the elements of each example, (n,)."""
+    return values.sum(axis=tuple(range(1, values.ndim)))
+
+
+# ------------------------------------------------------------------ graphs
+
+
+class Twist:
+    """r_t of a model, and its reverse steps multiplied by it, as graphs.
+
+    log_r: a function as above; way: one of WAYS. Times t and exponents c are (n,).
+    """
+
+    def __init__(self, model, log_r, way):
+        self.model, self.log_r, self.predicted = model, log_r, way == "predicted"
+
+    def log(self, X, t, c):
+        """log r_t(X), nats (n,)."""
+        return c * self._unscaled(X, t)
+
+    def step(self, X, t, after, N, c_now, c_after):
+        """x_after of each particle and the log of its weight's factor, from X = x_t; N: the kernel's noise."""
+        return self.draw(self._reverse(X, t), after, c_after, N, self.log(X, t, c_now))
+
+    def draw(self, p, t, c, N, log_r_before):
+        """A draw from p r_t and the log of its importance weight: like N, (n,)."""
+        kernel, proposal = self.model.kernel, self._times(p, t, c)
+        X = kernel.sample(proposal, N)
+        ratio = kernel.log_prob(p, X) - kernel.log_prob(proposal, X)
+        return [X, _sum(ratio) + self.log(X, t, c) - log_r_before]
+
+    def predict(self, X, t):
+        """E[x_0 | x_t = X] under the model; X itself at t = 0."""
+        at = pt.maximum(t, 1)  # a valid time even where the result is not used: no 0 / 0 in its gradient
+        x_0 = self.model.kernel.predict(self._reverse(X, at), X, *self.model.get_rates(at))
+        return pt.switch(self.model.by_example(pt.eq(t, 0)), X, x_0)
+
+    def _reverse(self, X, t):
+        """p(x_{t-1} | x_t); at t = 1 the forward kernel itself, reversed (Eq. 43)."""
+        kernel, edge = self.model.kernel, self.model.by_example(pt.eq(t, 1))
+        return kernel.choose(
+            edge, kernel.forward_step(X, self.model.get_beta_forward(t)), self.model.reverse(X, pt.maximum(t, 2))
+        )
+
+    def _unscaled(self, X, t):
+        """log r_t(X) but for its exponent, in the float type of X."""
+        nats = pt.as_tensor(self.log_r(self.predict(X, t) if self.predicted else X))
+        if nats.ndim != 1:
+            raise InputError(f"log_r: returns {nats.ndim} axes; accepted: one number for each example, (n,)")
+        return nats.astype(X.dtype)
+
+    def _times(self, p, t, c):
+        """p r_t: in closed form where log_r has one, else as Table C.1 perturbs p."""
+        kernel = self.model.kernel
+        if hasattr(self.log_r, "multiply") and not self.predicted:
+            return self.log_r.multiply(kernel, p, self.model.by_example(c))
+        product = kernel.perturb(p, lambda x: self._unscaled(x, t), c)
+        if not self.predicted:
+            return product
+        # Where a prediction is steep the perturbation is no small one and would overshoot; Gaussian shifts end at 3
+        # deviations. Any other product than p r_t is as exact a proposal.
+        moved = kernel.kl(product, p).mean(axis=tuple(range(1, p[0].ndim)))
+        share = pt.sqrt(FARTHEST / pt.maximum(moved, FARTHEST))
+        return kernel.perturb(p, lambda x: self._unscaled(x, t), c * share)
+
+
+# ------------------------------------------------------------------ particles
+
+
+def systematic(weights, uniform, n=None):
+    """n indices, as many as weights unless given, drawn in proportion to weights from one uniform number (systematic
+    resampling, Kitagawa 1996)."""
+    n = len(weights) if n is None else n
+    places = (np.arange(n) + uniform) / n
+    return np.minimum(np.searchsorted(np.cumsum(weights) / np.sum(weights), places), len(weights) - 1)
+
+
+class Particles:
+    """Weighted particles, resampled below half the effective sample size; with log Z and their first ancestors.
+
+    n: how many; rng: the Generator of the resampling. history: effective sample size after each update, before it is
+    resampled.
+    """
+
+    def __init__(self, n, rng):
+        self.n, self.rng = n, rng
+        self.log_w = np.zeros(n)
+        self.ancestors = np.arange(n)
+        self.log_Z, self.resamplings = 0.0, 0
+        self.history = []
+
+    @property
+    def weights(self):
+        """Normalised, (n,)."""
+        return np.exp(self.log_w - logsumexp(self.log_w))
+
+    @property
+    def effective(self):
+        """Effective sample size, 1 / sum of squared weights."""
+        return 1 / np.sum(self.weights**2)
+
+    def update(self, X, log_factors, resample_below=0.5):
+        """The particles after their weights are multiplied, (n, ...).
+
+        Raises InputError where a weight is not a number or all are 0.
+        """
+        self.log_w = self.log_w + np.asarray(log_factors, dtype=np.float64)
+        if np.isnan(self.log_w).any() or not self.log_w.max() < np.inf:
+            raise InputError(
+                "log r: it is not a finite number at a particle; accepted: an r that is above 0 everywhere"
+            )
+        if self.log_w.max() == -np.inf:
+            raise InputError("log r: r is 0 at every particle; take more particles, or an r that is above 0")
+        self.history.append(self.effective)
+        return self.resampled(X) if self.history[-1] < resample_below * self.n else X
+
+    def resampled(self, X, n=None):
+        """n particles, as many as there are unless given, in proportion to their weights, which all become 1."""
+        chosen = systematic(self.weights, self.rng.random(), n)
+        self.log_Z += logsumexp(self.log_w) - np.log(self.n)
+        self.n, self.log_w, self.ancestors = len(chosen), np.zeros(len(chosen)), self.ancestors[chosen]
+        self.resamplings += 1
+        return X[chosen]
+
+    def log_Z_error(self):
+        """Standard error of log Z from the weight shared by each first ancestor (Lee and Whiteley 2018, Eq. 4)."""
+        shares = np.bincount(self.ancestors, self.weights, minlength=self.n)
+        correction = (self.n / (self.n - 1)) ** (self.resamplings + 1)
+        return float(np.sqrt(max(0.0, 1 - correction * (1 - np.sum(shares**2)))))
+
+
+# ------------------------------------------------------------------ compiled and run
+
+
+class Result(NamedTuple):
+    """samples: (n, ...), equally weighted after a last resampling; log_Z: estimate of log of the sum of p(x_0) r(x_0),
+    nats, whose exponential is unbiased; log_Z_error: its standard error; effective: effective sample size at the start
+    and after each step, before any resampling; resamplings: how often on the way."""
+
+    samples: np.ndarray
+    log_Z: float
+    log_Z_error: float
+    effective: np.ndarray
+    resamplings: int
+
+
+class Chain:
+    """The multiplied reverse chain of n examples, compiled: its start and its steps, with weights or without.
+
+    compiled: a CompiledModel; theta: its parameters; edge: whether p(x_0 | x_1) of Eq. 43 is drawn. Without it the
+    sample is x_1, as released and as in dpm/sampler.py, and stands for x_0.
+    """
+
+    def __init__(self, compiled, theta, log_r, n, way="linear", edge=True, weighted=True):
+        self.compiled, self.theta, self.n = compiled, theta, n
+        T = compiled.model.trajectory_length
+        self.c = exponents(way, compiled.beta(theta))
+        self.times = [*range(T, 1, -1), *([1] if edge else []), 0]
+        twist, outputs = Twist(compiled.model, log_r, way), slice(None) if weighted else slice(1)
+        kernel = compiled.model.kernel
+
+        def begin(t, N, c):
+            return twist.draw(kernel.prior(N), t, c, N, pt.zeros_like(c))[outputs]
+
+        def step(*inputs):
+            return twist.step(*inputs)[outputs]
+
+        # Kept under log_r itself, not its id, which a later function could have again.
+        key = log_r, twist.predicted, weighted
+        self._begin = compiled.get(("start", *key), n, "tNw", begin)
+        self._step = compiled.get(("product", *key), n, "XttNww", step)
+
+    def start(self, N):
+        """x_T, and with weights the logs of their first factors."""
+        T = self.times[0]
+        return self._begin(self.theta, self._full(T), self._array(N), self._full(self.c[T]))
+
+    def step(self, X, t, after, N):
+        """x_after from X = x_t, and with weights the logs of their factors."""
+        t_and_after = self._full(t), self._full(after)
+        c = self._full(self.c[t]), self._full(self.c[after])
+        return self._step(self.theta, X, *t_and_after, self._array(N), *c)
+
+    def _array(self, value):
+        return self.compiled.engine.asarray(value)
+
+    def _full(self, value):
+        return self._array(np.full(self.n, value))
+
+
+def sample_product(compiled, theta, log_r, n_particles, seed, way="linear", n_samples=None, edge=True):
+    """Particles distributed as p(x_0) r(x_0) / Z, the more exactly the more there are: a Result.
+
+    n_samples: how many of them to draw at the end, all unless given; others as in Chain.
+    "constant" can give weights without a finite variance: a particle far out, where r_t is small, has a chance to reach
+    the middle in one long step, and then has the weight 1 / r_t. The ways that begin with r_T near 1 have not.
+    Raises InputError for fewer than 2 particles and where r is not above 0.
+    """
+    if n_particles < 2:
+        raise InputError(f"particles: {n_particles} is not accepted; take 2 or more")
+    rng = noise.generator(seed, noise.SAMPLING, n_particles)
+    shape = (n_particles, *compiled.model.picture_shape)
+    draw = noise.DRAWS[compiled.model.kernel.noise]
+    chain, particles = Chain(compiled, theta, log_r, n_particles, way, edge), Particles(n_particles, rng)
+    X = particles.update(*chain.start(draw(rng, shape)))
+    for t, after in zip(chain.times, chain.times[1:], strict=False):
+        X = particles.update(*chain.step(X, t, after, draw(rng, shape)))
+    error, resamplings = particles.log_Z_error(), particles.resamplings
+    X = particles.resampled(X, n_samples)
+    return Result(X, float(particles.log_Z), error, np.array(particles.history), resamplings)
+
+
+def sample_chain(compiled, theta, log_r, n, noise, way="linear", edge=False, callback=None):
+    """n samples of the multiplied chain as the paper has it, without weights, which is not p(x_0) r(x_0): (n, ...).
+
+    noise and callback: as in generate_samples; with an r of 1 these are its samples.
+    """
+    chain = Chain(compiled, theta, log_r, n, way, edge, weighted=False)
+    shape = (n, *compiled.model.picture_shape)
+    notify = callback or (lambda t, X: None)
+    (X,) = chain.start(noise(shape))
+    notify(chain.times[0], X)
+    for t, after in zip(chain.times, chain.times[1:], strict=False):
+        (X,) = chain.step(X, t, after, noise(shape))
+        notify(after, X)
+    return X

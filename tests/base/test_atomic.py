@@ -1,0 +1,97 @@
+"""Replacing a file in one step."""
+
+import json
+import os
+import subprocess
+import time
+
+import pytest
+
+from dpm.base.atomic import replacing, writable_folder, write_json
+from dpm.base.errors import InputError
+
+
+def test_the_new_content_takes_the_place(tmp_path):
+    path = tmp_path / "x"
+    path.write_text("old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failure_leaves_the_old_content_and_nothing_else(tmp_path):
+    path = tmp_path / "x"
+    path.write_text("old")
+
+    def fail():
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def leave(path, pid, age=10):
+    """A file as a writer of `path` leaves it that is killed; age: seconds."""
+    left = path.with_name(f".{path.name}.{pid}.0123abcd.tmp")
+    left.write_text("half")
+    moment = time.time() - age
+    os.utime(left, (moment, moment))
+    return left
+
+
+def ended_process():
+    done = subprocess.Popen(["true"])
+    done.wait()
+    return done.pid
+
+
+def replace(path):
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+
+
+def test_what_killed_writers_left_is_removed_by_the_next(tmp_path):
+    """Also that of a process with our own number: in a container each has the same."""
+    for pid in (ended_process(), os.getpid()):
+        leave(tmp_path / "x[1].h5", pid)
+    replace(tmp_path / "x[1].h5")
+    assert list(tmp_path.iterdir()) == [tmp_path / "x[1].h5"]
+
+
+def test_a_writer_at_work_and_other_files_are_left_alone(tmp_path):
+    """A process that lives, a file newer than the one written, and names that are not this file's."""
+    path = tmp_path / "x"
+    kept = {
+        leave(path, os.getppid()),
+        leave(path, ended_process(), age=-100),
+        leave(tmp_path / "y", ended_process()),
+        leave(tmp_path / "x.x", ended_process()),
+        leave(path, "9" * 30),
+        leave(path, "-1"),
+    }
+    replace(path)
+    assert set(tmp_path.iterdir()) == kept | {path}
+
+
+def test_json_takes_the_place_of_the_old_file(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text("old")
+    write_json(path, {"a": [1, 0.5, None]})
+    assert json.loads(path.read_text()) == {"a": [1, 0.5, None]}
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert json.loads(path.read_text()) == {"a": [1, 0.5, None]}
+
+
+def test_a_folder_that_is_none_is_refused_by_the_name_of_the_option(tmp_path):
+    assert writable_folder("--output-dir", str(tmp_path)) == tmp_path
+    (tmp_path / "file").touch()
+    for name in ("file", "none"):
+        with pytest.raises(InputError, match=r"^--output-dir: .* is not a folder; create it first"):
+            writable_folder("--output-dir", tmp_path / name)

@@ -1,0 +1,22 @@
+"""What a user's mistake is."""
+
+import pytest
+
+from dpm.base.errors import InputError
+from dpm.commands.cli import command
+
+
+def test_a_mistake_is_a_value_error_for_callers_from_python():
+    with pytest.raises(ValueError, match=r"^n: 0; accepted"):
+        raise InputError("n: 0; accepted: 1 or more")
+
+
+def test_a_mistake_is_one_line_and_status_2_for_callers_from_the_shell(capsys):
+    def action():
+        raise InputError("n: 0\nis\tnot accepted")
+
+    assert command("train.py", action) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    (line,) = shown.err.splitlines()
+    assert line.startswith("train.py: error: n: 0")

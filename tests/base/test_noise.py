@@ -1,0 +1,85 @@
+"""Random numbers are functions of a seed and a position."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from dpm.base import noise
+
+
+def test_position_and_purpose_alone_decide():
+    first = noise.generator(3, noise.TRAINING, 7).random(4)
+    np.testing.assert_array_equal(first, noise.generator(3, noise.TRAINING, 7).random(4))
+    for other in [(4, noise.TRAINING, 7), (3, noise.TRAINING, 8), (3, noise.EVALUATION, 7)]:
+        assert not np.array_equal(first, noise.generator(*other).random(4))
+
+
+@pytest.mark.parametrize("times", [noise.single_time, noise.stratified_times])
+def test_times_are_whole_and_uniform_over_2_to_T(times):
+    """Each picture's time is uniform over 2..T: chi-square over many seeds for picture 0."""
+    T = 6
+    draws = np.array([times(np.random.default_rng(s), 4, T)[0] for s in range(3000)])
+    assert set(draws) == set(range(2, T + 1))
+    counts = np.bincount(draws.astype(int))[2:]
+    assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_stratified_times_cover_every_part():
+    """n = k (T - 1) pictures get each time exactly k times."""
+    t = noise.stratified_times(np.random.default_rng(0), 27, 10)
+    np.testing.assert_array_equal(np.bincount(t.astype(int))[2:], 3)
+
+
+def test_single_time_is_one_for_all():
+    assert len(set(noise.single_time(np.random.default_rng(1), 50, 1000))) == 1
+
+
+def test_minibatch_noise_has_the_right_laws():
+    t, N, U = noise.minibatch_noise(np.random.default_rng(0), (50, 1, 8, 8), 100, "normal")
+    assert t.shape == (50,)
+    assert stats.kstest(N.ravel(), "norm").pvalue > 1e-3
+    assert stats.kstest(U.ravel(), "uniform").pvalue > 1e-3
+
+
+def test_picture_noise_does_not_depend_on_the_batch():
+    whole = noise.picture_noise(0, noise.EVALUATION, [0, 1, 2, 3], (1, 2, 2), "normal")
+    part = noise.picture_noise(0, noise.EVALUATION, [2, 3], (1, 2, 2), "normal")
+    for a, b in zip(whole, part, strict=True):
+        np.testing.assert_array_equal(a[2:], b)
+    again = noise.picture_noise(0, noise.EVALUATION, [2, 3], (1, 2, 2), "normal", draw=1)
+    assert not np.array_equal(part[0], again[0])
+
+
+def test_sample_noise_advances_and_does_not_depend_on_the_number():
+    many, few = noise.PictureNoise(5, 0, 4), noise.PictureNoise(5, 2, 1)
+    for _ in range(3):
+        draw, single = many((4, 1, 2, 2)), few((1, 1, 2, 2))
+        np.testing.assert_array_equal(draw[2:3], single)
+    assert not np.array_equal(draw, many((4, 1, 2, 2)))
+
+
+@pytest.mark.parametrize("kind", noise.DRAWS)
+def test_drawing_ahead_gives_the_numbers_of_one_draw_after_the_other(monkeypatch, kind):
+    """A seed's samples stay what they were, however many steps are drawn at once."""
+    draws = []
+    for ahead in (1, 30, 4_000_000):
+        monkeypatch.setattr(noise, "DRAWN_AHEAD", ahead)
+        source = noise.PictureNoise(5, 0, 2, kind)
+        draws.append([source((2, 3)) for _ in range(12)])
+    np.testing.assert_array_equal(draws[0], draws[1])
+    np.testing.assert_array_equal(draws[0], draws[2])
+    with pytest.raises(ValueError, match="must be alike"):
+        source((2, 4))
+
+
+def test_crops_are_pieces_of_their_pictures_at_places_drawn_evenly():
+    X = np.arange(6 * 8, dtype=float).reshape(1, 1, 6, 8).repeat(3000, 0)
+    crops = noise.drawn_crops(np.random.default_rng(0), X, 4)
+    assert crops.shape == (3000, 1, 4, 4)
+    rows, columns = np.divmod(crops[:, 0, 0, 0].astype(int), 8)
+    for crop, i, j in zip(crops[:50], rows, columns, strict=False):
+        np.testing.assert_array_equal(crop[0], X[0, 0, i : i + 4, j : j + 4])
+    for places, n in ((rows, 3), (columns, 5)):
+        counts = np.bincount(places, minlength=n)
+        assert len(counts) == n
+        assert abs(counts - 3000 / n).max() < 4 * (3000 / n) ** 0.5

@@ -1,0 +1,51 @@
+"""python -m dpm evaluate: what is refused before anything is read, and that help is quick."""
+
+import subprocess
+import sys
+
+import pytest
+
+from dpm.commands.evaluate import PROG, main
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["--n-examples", "0"], "--n-examples: 0"),
+        (["--t-per-example", "-1"], "--t-per-example: -1"),
+        (["--seed", "-1"], "--seed: -1"),
+        (["--batch-size", "201"], "--batch-size: 201"),
+        (["--draws", "5"], "--draws 5"),
+        (["--trajectories", "5", "--t-per-example", "2"], "--t-per-example 2"),
+        (["--trajectories", "5", "--estimator", "exact"], "--estimator exact"),
+        (["--estimator", "reference-2015", "--t-per-example", "2"], "--t-per-example 2"),
+        (["--input", "a.npz", "--split", "train"], "--split train"),
+        (["--input", "a.npz", "--data-path", "b"], "--data-path b"),
+        (["--estimator", "2015"], "2015"),
+        (["--n-examples", "few"], "few"),
+    ],
+)
+def test_what_would_be_ignored_or_cannot_be_is_refused_in_a_line(given, named, capsys):
+    try:
+        status = main(["x.h5", *given])
+    except SystemExit as stop:
+        status = stop.code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (status, line.startswith(f"{PROG}: error: ")) == (2, True)
+    assert named in line
+
+
+def test_a_file_that_is_not_there_is_a_line(capsys, tmp_path):
+    assert main([str(tmp_path / "x.h5"), "--output-dir", str(tmp_path)]) == 2
+    assert "no such file" in capsys.readouterr().err
+    assert main([str(tmp_path / "x.h5"), "--output-dir", str(tmp_path / "absent")]) == 2
+    assert "not a folder" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from dpm import evaluate; evaluate.parser().format_help(); "
+        "print([m for m in ('numpy', 'pytensor', 'jax', 'matplotlib') if m in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "[]\n"

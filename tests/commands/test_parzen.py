@@ -1,0 +1,342 @@
+"""python -m dpm parzen: densities beside closed forms and other libraries, the choice of sigma, the command."""
+
+import json
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import logsumexp
+
+from dpm import sampler
+from dpm.commands import sampling
+from dpm.commands.cli import sample_main
+from dpm.commands.parzen import SIGMAS, log_density, main, parzen, squared_distances
+from tests.helpers import runs
+
+ROOT = Path(__file__).parents[2]
+D = 784
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """A function that runs the command into a folder; returns (status, stdout, stderr's lines)."""
+    (tmp_path / "out").mkdir()
+
+    def run(*given):
+        capsys.readouterr()
+        try:
+            status = main([str(a) for a in (*given, "--output-dir", tmp_path / "out")])
+        except SystemExit as stop:
+            status = stop.code
+        shown = capsys.readouterr()
+        return status, shown.out, shown.err.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def result(tmp_path):
+    """A function that reads parzen.json."""
+    return lambda: json.loads((tmp_path / "out/parzen.json").read_text())
+
+
+# ------------------------------------------------------------------ the density
+
+
+def test_at_one_centre_it_is_the_normaliser():
+    """-D/2 log(2 pi sigma^2), D = 784: -720.4478 for sigma 1, +2890.0056 for 0.01."""
+    zero = np.zeros((1, D))
+    np.testing.assert_allclose(log_density(zero, zero, [1, 0.01]), [[-720.4478], [2890.0056]], atol=5e-5)
+
+
+def test_far_points_stay_finite():
+    """Points at 100 everywhere, centres 0 and 1: D/2 99^2 / sigma^2 below the normaliser, half of the weight lost."""
+    centres = np.stack([np.zeros(D), np.ones(D)])
+    sigma = 0.1
+    expected = -(D / 2) * np.log(2 * np.pi * sigma**2) - D / 2 * (99 / sigma) ** 2 - np.log(2)
+    np.testing.assert_allclose(log_density(np.full((3, D), 100.0), centres, [sigma]), [[expected] * 3], rtol=1e-13)
+
+
+def test_it_is_the_gaussian_kde_of_scipy():
+    rng = np.random.default_rng(0)
+    centres, X = rng.standard_normal((50, 3)), 2 * rng.standard_normal((20, 3))
+    # scipy's width is a factor of the data's covariance: 1 by whitening.
+    white = np.linalg.cholesky(np.linalg.inv(np.cov(centres.T)))
+    for sigma in (0.2, 1.0):
+        kde = stats.gaussian_kde((centres @ white).T, bw_method=sigma)
+        np.testing.assert_allclose(
+            log_density(X @ white, centres @ white, [sigma])[0], kde.logpdf((X @ white).T), rtol=1e-10
+        )
+
+
+def test_it_is_the_kernel_density_of_scikit_learn():
+    neighbors = pytest.importorskip("sklearn.neighbors")
+    rng = np.random.default_rng(0)
+    centres, X = rng.random((40, 30)), rng.random((20, 30))
+    for sigma in (0.05, 0.3):
+        kde = neighbors.KernelDensity(bandwidth=sigma, rtol=0, atol=0).fit(centres)
+        np.testing.assert_allclose(log_density(X, centres, [sigma])[0], kde.score_samples(X), rtol=1e-10)
+
+
+def test_parts_do_not_matter_and_all_are_told(monkeypatch):
+    rng = np.random.default_rng(0)
+    centres, X = rng.random((7, 5)), rng.random((23, 5))
+    whole = log_density(X, centres, [0.1, 1])
+    told = []
+    monkeypatch.setattr("dpm.commands.parzen.CHUNK", 4 * 7)
+    np.testing.assert_allclose(log_density(X, centres, [0.1, 1], told.append), whole, rtol=1e-13)
+    assert told == [4] * 5 + [3]
+
+
+def test_neighbours_far_from_the_middle_are_told_apart():
+    """Two clouds a million apart, 0.001 wide: products of matrices alone would lose all digits of the distances."""
+    rng = np.random.default_rng(0)
+    side = np.repeat([-5e5, 5e5], 20)[:, None]
+    centres, X = (side + 1e-3 * rng.standard_normal((40, 10)) for _ in range(2))
+    exponents = -((X[:, None] - centres) ** 2).sum(axis=2) / (2 * 1e-6)
+    expected = logsumexp(exponents, axis=1) - np.log(40) - 10 * np.log(1e-3 * np.sqrt(2 * np.pi))
+    np.testing.assert_allclose(log_density(X, centres, [1e-3])[0], expected, rtol=1e-6)
+    assert (squared_distances(X, X, 1e-9).diagonal() == 0).all()
+
+
+def test_memory_is_that_of_the_parts():
+    """Beside float64 copies of both arguments, three arrays of 32 MB: far below all distances, 384 MB here."""
+    rng = np.random.default_rng(0)
+    centres, X = rng.random((12_000, 4), dtype=np.float32), rng.random((4_000, 4), dtype=np.float32)
+    tracemalloc.start()
+    log_density(X, centres, [0.1, 1])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * 2**25 + 6 * 8 * (centres.size + X.size)
+
+
+@pytest.mark.slow
+def test_the_protocol_s_own_size_takes_less_than_2_gigabytes():
+    """10,000 x 10,000 examples of 784 numbers, all widths: the whole process, its data included."""
+    code = (
+        "import resource, numpy as np\nfrom dpm.commands.parzen import SIGMAS, log_density\n"
+        "rng = np.random.default_rng(0)\n"
+        "log_density(rng.random((10_000, 784)), rng.random((10_000, 784)), SIGMAS)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) * 1024 < 2e9
+
+
+# ------------------------------------------------------------------ the choice of sigma
+
+
+def test_sigma_is_the_best_for_the_validation_examples_and_the_value_that_of_the_test_examples():
+    """Centres of one Gaussian, validation and test examples of others: a wide window fits the former, a narrow one
+    the latter, which must not matter."""
+    rng = np.random.default_rng(0)
+    centres, valid, test = (s * rng.standard_normal((200, 2)) for s in (1, 2.2, 0.1))
+    sigmas = [0.1, 0.5, 1, 2, 4]
+    found = parzen(centres, valid, test, sigmas)
+    by_sigma = [
+        logsumexp(-((valid[:, None] - centres) ** 2).sum(2) / (2 * s**2), axis=1, b=1 / 200) - 2 * np.log(s)
+        for s in sigmas
+    ]
+    assert found.sigma == sigmas[np.argmax(np.mean(by_sigma, axis=1))] == 2
+    kernel = stats.multivariate_normal([0, 0], 4)
+    expected = [logsumexp(kernel.logpdf(x - centres), b=1 / 200) for x in test]
+    np.testing.assert_allclose(found.value, np.mean(expected), rtol=1e-10)
+    np.testing.assert_allclose(found.standard_error, stats.sem(expected), rtol=1e-8)
+
+
+def test_the_value_approaches_the_entropy_of_the_kernel_s_own_law():
+    """Samples of N(0, 1) in one dimension, sigma small: the density is that of N(0, 1 + sigma^2)."""
+    rng = np.random.default_rng(0)
+    centres, valid, test = (rng.standard_normal((n, 1)) for n in (20_000, 200, 1000))
+    found = parzen(centres, valid, test, [0.1])
+    expected = stats.norm(scale=np.sqrt(1.01)).logpdf(test).mean()
+    assert found.value == pytest.approx(expected, abs=5e-3)
+
+
+# ------------------------------------------------------------------ the command
+
+
+def test_samples_of_a_file_against_the_data(run, result, data, tmp_path):
+    """The value is the mean of the logarithm of 12 mixed Gaussians over the 20 test pictures / 255; sigma the best of
+    the last sixth of the 60 training pictures."""
+    samples = runs.pixels(12, seed=5) / 255
+    np.savez(tmp_path / "samples.npz", X=samples)
+    status, out, err = run(tmp_path / "samples.npz", "--data-path", data, "--sigmas", 1, 0.2, 0.4, "--quiet")
+    assert (status, err) == (0, [])
+
+    def mean(pictures, sigma):
+        squares = ((pictures[:, None] / 255 - samples) ** 2).sum(axis=(2, 3, 4))
+        return np.mean(
+            logsumexp(-squares / (2 * sigma**2), axis=1) - np.log(12) - 64 * np.log(sigma * np.sqrt(2 * np.pi))
+        )
+
+    valid, test = runs.pixels(60)[50:], runs.pixels(20, seed=1)
+    by_sigma = [mean(valid, sigma) for sigma in (0.2, 0.4, 1)]
+    best = (0.2, 0.4, 1)[int(np.argmax(by_sigma))]
+    assert best == 0.4
+    found = result()
+    np.testing.assert_allclose(found["validation"], by_sigma, rtol=1e-7)
+    assert found["value"] == pytest.approx(mean(test, best), rel=1e-7)
+    assert (found["sigma"], found["sigma_at_edge"]) == (best, False)
+    assert (
+        out
+        == f"Parzen log likelihood {found['value']:.2f} +- {found['standard_error']:.2f} nats an example, sigma 0.4\n"
+    )
+
+
+def test_samples_of_a_checkpoint_are_those_of_sample_py_and_their_file_gives_the_same(
+    run, result, trained, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sampling, "BATCH", 2)
+    status, out, _ = run(trained, "--n-samples", 4, "--seed", 3)
+    assert status == 0
+    assert "not clipped" in out
+    first = result()
+    with np.load(tmp_path / "out/parzen_samples.npz") as file:
+        samples = file["X"]
+    assert sample_main([str(trained), "--n", "4", "--seed", "3", "--output-dir", str(tmp_path), "--quiet"]) == 0
+    with np.load(tmp_path / "samples.npz") as file:
+        np.testing.assert_allclose(samples, file["X"], atol=1e-6)
+    assert run(tmp_path / "out/parzen_samples.npz", "--data-path", runs.data(tmp_path.parent))[0] == 0
+    again = result()
+    assert (again["value"], again["sigma"], again["seed"]) == (first["value"], first["sigma"], None)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError("no space left on device")])
+def test_a_drawing_that_was_stopped_goes_on_and_gives_the_same(run, result, trained, tmp_path, monkeypatch, stop):
+    """Samples are kept by model and seed; a further command draws those alone that are missing."""
+    monkeypatch.setattr(sampling, "BATCH", 2)
+    assert main([str(trained), "--n-samples", "7", "--output-dir", str(tmp_path)]) == 0
+    whole = np.load(tmp_path / "parzen_samples.npz")["X"]
+    drawn, real = [], sampler.generate_samples
+
+    def stopping(compiled, theta, count, noise, **more):
+        drawn.append(count)
+        if len(drawn) == 3:
+            raise stop
+        return real(compiled, theta, count, noise, **more)
+
+    monkeypatch.setattr(sampler, "generate_samples", stopping)
+    assert run(trained, "--n-samples", 7)[0] in (2, 130)
+    path = tmp_path / "out" / "parzen_samples.npz"
+    (partial,) = (tmp_path / "out").iterdir()
+    np.testing.assert_array_equal(np.load(partial)["X"], whole[:4])
+    status, out, _ = run(trained, "--n-samples", 7)
+    assert status == 0
+    assert "holds 4 samples of this model, seed and engine; going on" in out
+    assert drawn == [2, 2, 2, 2, 1]
+    np.testing.assert_array_equal(np.load(path)["X"], whole)
+    assert not partial.exists()
+    assert result()["samples"]["n"] == 7
+    status, out, _ = run(trained, "--n-samples", 3)
+    assert "holds 7 samples of this model, seed and engine; taking the first 3" in out
+    assert (status, len(drawn), result()["samples"]["n"]) == (0, 5, 3)
+    drawn[:] = [0, 0]  # the first batch of another seed fails: the samples that are there stay
+    assert run(trained, "--n-samples", 2, "--seed", 5)[0] in (2, 130)
+    np.testing.assert_array_equal(np.load(path)["X"], whole)
+    assert run(trained, "--n-samples", 2, "--seed", 5)[0] == 0
+    assert (drawn[2:], len(np.load(path)["X"])) == ([2, 2], 2)
+
+
+@pytest.mark.parametrize("content", [b"PK\3\4 and no more", b"\x93NUMPY", b""])
+def test_a_damaged_file_of_samples_is_drawn_anew(run, trained, tmp_path, content):
+    (tmp_path / "out" / "parzen_samples.npz").write_bytes(content)
+    assert run(trained, "--n-samples", 2)[0] == 0
+    assert np.load(tmp_path / "out" / "parzen_samples.npz")["X"].shape == (2, 1, 8, 8)
+
+
+def test_clipped_samples_are_cut_at_0_and_1(run, result, data, tmp_path):
+    X = np.linspace(-1, 2, 3 * 64).reshape(3, 1, 8, 8)
+    values = []
+    for name, samples, flags in (("a", X, ["--clip"]), ("b", np.clip(X, 0, 1), []), ("c", X, [])):
+        np.savez(tmp_path / f"{name}.npz", X=samples)
+        assert run(tmp_path / f"{name}.npz", "--data-path", data, *flags)[0] == 0
+        values.append(result()["value"])
+        assert result()["samples"]["clipped"] == bool(flags)
+    assert values[0] == values[1] != values[2]
+
+
+@pytest.mark.parametrize(("sigmas", "side"), [((0.01, 0.02), "larger"), ((5, 10), "smaller")])
+def test_a_sigma_at_the_edge_is_warned_of(run, result, data, tmp_path, sigmas, side):
+    np.savez(tmp_path / "samples.npz", X=runs.pixels(12, seed=5) / 255)
+    status, _, err = run(tmp_path / "samples.npz", "--data-path", data, "--sigmas", *sigmas, "--quiet")
+    assert status == 0
+    (line,) = err
+    assert f"at the edge of the grid; give {side} --sigmas too" in line
+    assert result()["sigma_at_edge"] is True
+
+
+def test_one_sigma_is_no_edge(run, result, data, tmp_path):
+    np.savez(tmp_path / "samples.npz", X=runs.pixels(12, seed=5) / 255)
+    assert run(tmp_path / "samples.npz", "--data-path", data, "--sigmas", 0.3, "--quiet")[2] == []
+    assert result()["sigma_at_edge"] is False
+
+
+def test_the_grid_is_that_of_the_protocol():
+    """Ten widths from 10^-1 to 10^0, evenly spaced in their logarithm (Goodfellow et al. 2014)."""
+    np.testing.assert_allclose(np.diff(np.log10(SIGMAS)), 1 / 9)
+    assert (len(SIGMAS), SIGMAS[0], SIGMAS[-1]) == (10, 0.1, 1)
+
+
+REFUSED = [
+    (["model.pkl"], "model.pkl: accepted are checkpoint.h5, FILE.npz and FILE.hdf5"),
+    (["none.npz"], "samples none.npz: no such file"),
+    (["none.h5"], "checkpoint none.h5: no such file"),
+    (["none.h5", "--dataset", "MNIST"], "--dataset: has no meaning with a checkpoint"),
+    (["none.npz", "--seed", 1], "--seed: has no meaning with samples"),
+    (["none.npz", "--backend", "jax"], "--backend: has no meaning with samples"),
+    (["none.npz", "--n-samples", 0], "--n-samples: 0 is not accepted; take 1 or more"),
+    (["none.npz", "--sigmas", 0.1, -1], "--sigmas: -1.0 is not accepted"),
+    (["none.npz", "--sigmas", "nan"], "--sigmas: nan is not accepted"),
+    (["none.npz", "--dataset", "NIST"], "did you mean MNIST"),
+    (["none.npz", "--sigma", 1], "unrecognized arguments"),
+    ([], "the following arguments are required"),
+]
+
+
+@pytest.mark.parametrize(("given", "told"), REFUSED)
+def test_mistakes_are_one_line(run, data, tmp_path, given, told):
+    more = ["--data-path", data] if given else []
+    status, out, err = run(*given, *more)
+    assert (status, out, len(err)) == (2, "", 1)
+    assert err[0].startswith("dpm parzen: error: ")
+    assert told in err[0]
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_too_few_samples_and_wrong_shapes_are_refused(run, data, tmp_path):
+    np.savez(tmp_path / "few.npz", X=np.zeros((3, 1, 8, 8)))
+    np.savez(tmp_path / "wide.npz", X=np.zeros((3, 1, 9, 9)))
+    for given, told in ((("few.npz", "--n-samples", 4), "holds 3"), (("wide.npz",), "accepted: (n, 1, 8, 8)")):
+        status, _, err = run(tmp_path / given[0], *given[1:], "--data-path", data)
+        assert (status, len(err)) == (2, 1)
+        assert told in err[0]
+
+
+def test_samples_that_are_not_finite_are_counted_and_refused(run, trained, monkeypatch):
+    def broken(compiled, theta, start, n, *more):
+        X = np.zeros((n, 1, 8, 8))
+        X[2, 0, 3, 3] = np.nan
+        yield X
+
+    monkeypatch.setattr("dpm.commands.parzen.draw", broken)
+    status, out, (line,) = run(trained, "--n-samples", 4, "--quiet")
+    assert (status, out) == (2, "")
+    assert "1 of 4 samples are not finite" in line
+
+
+def test_clipping_continuous_data_is_refused_before_anything_is_drawn(run, tmp_path):
+    pixels = [runs.pixels(n, seed=n) / 255 * 2.5 - 1 for n in (12, 4)]
+    runs.write_data(tmp_path, *pixels)
+    np.savez(tmp_path / "samples.npz", X=pixels[1])
+    status, _, (line,) = run(tmp_path / "samples.npz", "--data-path", tmp_path, "--clip")
+    assert status == 2
+    assert "--clip: is for pixels" in line
+
+
+def test_help_imports_nothing_heavy():
+    runs.check_help("dpm.commands.parzen", "--sigmas")

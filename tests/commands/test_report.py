@@ -1,0 +1,80 @@
+"""The command: its options, what it refuses, what it imports."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dpm.commands.report import main
+from tests.helpers import report_folders as folders
+from tests.helpers import runs
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def refused(capsys):
+    """A function that runs the command, which must fail, and returns its one line."""
+
+    def refused(*given):
+        line = runs.refused(capsys, main, *given, progs=("dpm report",))
+        return line.removeprefix("dpm report: error: ")
+
+    return refused
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys\nfrom dpm.commands.report import main\n"
+        "try:\n main(['--help'])\nexcept SystemExit:\n pass\n"
+        "print({'numpy', 'pytensor', 'jax', 'matplotlib', 'bokeh', 'jinja2'} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr == "set()\n"
+    assert "--watch" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([], "the following arguments are required: RUN"),
+        (["--output", "a.txt"], "--output: a.txt is not accepted"),
+        (["--output", "nowhere/a.html"], "--output: the folder nowhere does not exist"),
+        (["--port", "1"], "--port 1 is for --watch"),
+        (["--watch", "--port", "70000"], "--port: 70000 is not accepted"),
+        (["--watch", "--output", "a.html"], "--output is not used by --watch"),
+        (["--watch", "--backend", "c"], "--backend is not used by --watch"),
+        (["--no-model", "--data-path", "x"], "--data-path is not used with --no-model"),
+        (["--no-model", "--backend", "c"], "--backend is not used with --no-model"),
+    ],
+)
+def test_options_that_contradict_are_one_line(refused, tmp_path, given, told):
+    run = [folders.make(tmp_path / "run")] if given else []
+    assert told in refused(*run, *given)
+
+
+@pytest.mark.parametrize("package", ["bokeh", "jinja2"])
+def test_an_absent_package_is_named_with_its_extra(refused, tmp_path, monkeypatch, package):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == package else find(name, *a))
+    line = refused(folders.make(tmp_path / "run"))
+    assert line == f"the package {package} is not installed; pip install '.[report]'"
+
+
+def test_a_model_that_cannot_be_had_is_told_and_the_page_is_written(tmp_path, capsys):
+    folder, output = folders.make(tmp_path / "run"), tmp_path / "report.html"
+    assert main([str(folder), "--output", str(output)]) == 1
+    shown = capsys.readouterr()
+    assert "the model was not evaluated" in shown.err
+    assert "holds no checkpoint.h5" in output.read_text()
+    assert shown.out.startswith(f"1 run: {output} (")
+
+
+def test_a_page_that_cannot_be_made_leaves_the_old_one(refused, tmp_path):
+    folder, output = folders.make(tmp_path / "run"), tmp_path / "report.html"
+    output.write_text("old")
+    (folder / "samples_t0000_batch000001.npz").write_text("no archive")
+    assert "samples_t0000" in refused(folder, "--no-model", "--output", output)
+    assert output.read_text() == "old"

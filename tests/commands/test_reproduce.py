@@ -1,0 +1,124 @@
+"""python -m dpm reproduce: what is refused, and a miniature of each page as a user gets it."""
+
+import re
+
+import pytest
+
+from dpm.base.errors import InputError
+from dpm.commands.reproduce import PROG, main
+from dpm.reports.tables import running
+from tests.helpers import runs
+from tests.helpers.reproduce_here import here
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["table3"], "table3"),
+        (["table2", "--rows", "bark"], "--rows: bark is no row of table2; accepted: mnist"),
+        (["table1", "--budget", "0"], "--budget: 0.0"),
+        (["table1", "--samples", "5"], "--samples 5: has a meaning for table2 alone"),
+        (["table2", "--samples", "0"], "--samples 0: take 1 or more"),
+        (["table1", "--seed", "-1"], "--seed: -1"),
+        (["table1", "--budget", "2", "--small"], "--budget 2: has no meaning for a miniature"),
+        (["table1", "--budget", "2", "--rows", "heartbeat", "swissroll"], "no meaning for heartbeat and swissroll"),
+        (["table1", "--results", ".", "--runs", "a-file"], "--runs: a-file cannot be made"),
+        (["table1", "--results", "absent"], "--results: absent is not a folder"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(given, named, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-file").touch()
+    (tmp_path / "docs" / "results").mkdir(parents=True)
+    assert named in runs.refused(capsys, main, *given, progs=(PROG,))
+
+
+def test_help_is_quick():
+    runs.check_help("dpm.reports.tables", "--budget")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder of all three pages, whose models train without the pictures that they draw for themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        runs.share_compiled(patch)
+        runs.without_pictures(patch)
+        here(patch)
+        yield tmp_path_factory.mktemp("reproduce")
+
+
+def miniature(place, what):
+    """The page of a miniature; a failure of any row is a failure here."""
+    assert main([what, "--small", "--runs", str(place / "runs"), "--results", str(place)]) == 0
+    return (place / f"{what}.md").read_text()
+
+
+def test_table_1_has_a_miniature_of_every_row(place):
+    text = miniature(place, "table1")
+    for name in ("heartbeat", "swissroll", "mnist", "deadleaves", "bark", "cifar10"):
+        (line,) = re.findall(rf"^\| {name} \|.*", text, re.MULTILINE)
+        assert re.search(r"\| -?\d+\.\d{3} \| -?\d+\.\d{3} \| \d+\.\d{3} \|", line) or "is not here" in line
+
+
+def test_a_row_that_was_never_made_is_named_with_its_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "made", lambda row, options: {"missing": "nothing is trained here"})
+    given = ["--small", "--seed", "3", "--runs", str(tmp_path), "--results", str(tmp_path)]
+    assert main(["table1", "--rows", "bark", *given]) == 0
+    text = (tmp_path / "table1.md").read_text()
+    expected = (
+        f"python -m dpm reproduce table1 --rows mnist --seed 3 --runs {tmp_path} --results {tmp_path} --small"
+    )
+    assert f"| mnist | not made: {expected} |" in text
+
+
+def test_a_row_that_fails_is_told_on_the_page_and_the_others_are_made(tmp_path, monkeypatch, capsys):
+    def made(row, options):
+        if row.name == "bark":
+            raise InputError("`python train.py` ended with status 2")
+        return {"missing": "nothing is trained here"}
+
+    monkeypatch.setattr(running, "made", made)
+    assert main(["table1", "--small", "--runs", str(tmp_path), "--results", str(tmp_path)]) == 1
+    text = (tmp_path / "table1.md").read_text()
+    assert "| bark | failed: `python train.py` ended with status 2 |" in text
+    assert text.count("nothing is trained here") >= 4
+
+
+def test_table_2_is_drawn_from_the_same_model(place):
+    assert re.search(r"\| mnist \| -?\d+\.\d \| \d+\.\d \| 20 samples", miniature(place, "table2"))
+
+
+def test_figures_are_drawn_from_the_same_models(place):
+    text = miniature(place, "figures")
+    for number in (1, 2, 4, 5):
+        assert f"](figure_{number}.png)" in text
+        assert (place / f"figure_{number}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_rows_that_are_not_asked_for_keep_their_place_on_the_page(place, monkeypatch):
+    """Where they were made before their figures stand there as they are, also where their data are gone."""
+    given = ["--small", "--runs", str(place / "runs"), "--results", str(place)]
+    before = (place / "figures.md").read_text().splitlines()
+    drawn = []
+    monkeypatch.setattr(running, "run", lambda *words: drawn.append(running.shown(words[0], words[1:])))
+    monkeypatch.setattr(running, "located", lambda name: None)
+    (place / "figure_4.png").unlink()
+    assert main(["figures", "--rows", "deadleaves", *given]) == 0
+    after = (place / "figures.md").read_text().splitlines()
+    assert [line for line in after if "](figure_" in line] == [line for line in before if "](figure_" in line]
+    assert len(drawn) == 1
+    assert "deadleaves-small-seed0" in drawn[0]
+    assert (place / "figure_4.png").exists()
+
+
+def test_a_figure_that_fails_is_told_and_the_others_are_drawn(place, monkeypatch, capsys):
+    """Status 1; the page is written."""
+
+    def fails(program, *words):
+        raise InputError("`python sample.py` ended with status 2")
+
+    monkeypatch.setattr(running, "run", fails)
+    assert main(["figures", "--small", "--runs", str(place / "runs"), "--results", str(place)]) == 1
+    text = (place / "figures.md").read_text()
+    assert "failed: `python sample.py` ended with status 2." in text
+    assert "](figure_1.png)" in text

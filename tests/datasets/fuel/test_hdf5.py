@@ -1,0 +1,175 @@
+"""Fuel's HDF5 layout: read as Fuel reads it, written as Fuel writes it, whole or not at all."""
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from dpm.base.errors import InputError
+from dpm.datasets import H5PYDataset
+from tests.datasets.conftest import LABELS
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+@pytest.mark.parametrize("which", ["train", "test"])
+def test_fuels_files_hold_what_fuel_says(fuel, name, which, in_memory):
+    expected = np.load(fuel / f"{name}_expected.npz")[which]
+    dataset = H5PYDataset(fuel / f"{name}.hdf5", (which,), load_in_memory=in_memory)
+    features, targets = dataset.get_data(slice(None))
+    assert dataset.provides_sources == dataset.sources == ("features", "targets")
+    assert dataset.num_examples == len(expected) == len(targets)
+    assert features.dtype == np.uint8
+    np.testing.assert_array_equal(features.reshape(expected.shape), expected)
+    assert dataset.axis_labels == LABELS
+    dataset.close()
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize(
+    "request_",
+    [
+        [3, 0, 3],
+        np.array([5, 1, 4, 1]),
+        [2],
+        [],
+        slice(1, 6, 2),
+        slice(-2, None),
+        slice(4, 1, -1),
+        slice(9, 99),
+    ],
+    ids=str,
+)
+def test_requests_keep_their_order_and_repeats(fuel, request_, in_memory):
+    expected = np.load(fuel / "mnist_expected.npz")["test"]
+    dataset = H5PYDataset(fuel / "mnist.hdf5", ("test",), load_in_memory=in_memory)
+    features, targets = dataset.get_data(request_)
+    wanted = expected[request_ if isinstance(request_, slice) else np.array(request_, int)]
+    np.testing.assert_array_equal(features[:, 0], wanted)
+    assert len(targets) == len(wanted)
+    dataset.close()
+
+
+@pytest.mark.parametrize("bad", [3, [6], [-1], [0.5], [True], "train", [[0]], None], ids=repr)
+def test_a_request_out_of_range_or_of_another_kind_is_refused(fuel, bad):
+    dataset = H5PYDataset(fuel / "mnist.hdf5", ("test",))
+    with pytest.raises(InputError, match="request"):
+        dataset.get_data(bad)
+    dataset.close()
+
+
+def test_sources_come_in_the_order_asked_for(fuel):
+    dataset = H5PYDataset(fuel / "mnist.hdf5", "test", sources=("targets", "features"))
+    targets, features = dataset.get_data([0])
+    assert targets.shape == (1, 1)
+    assert features.shape == (1, 1, 28, 28)
+    dataset.close()
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_subset_is_taken_of_the_sets_in_increasing_order(fuel, in_memory):
+    expected = np.load(fuel / "mnist_expected.npz")["train"]
+    for subset, rows in ((slice(3, 9), range(3, 9)), ([7, 2, 11], [2, 7, 11])):
+        dataset = H5PYDataset(fuel / "mnist.hdf5", ("train",), subset, in_memory)
+        assert dataset.num_examples == len(rows)
+        np.testing.assert_array_equal(dataset.get_data([1, 0])[0][:, 0], expected[[rows[1], rows[0]]])
+        dataset.close()
+
+
+@pytest.mark.parametrize("bad", [slice(0, 9, 2), slice(5, 5), [], [20], [-1], 3, "all"], ids=repr)
+def test_a_subset_that_is_none_is_refused(fuel, bad):
+    with pytest.raises(InputError, match="subset"):
+        H5PYDataset(fuel / "mnist.hdf5", ("train",), bad)
+
+
+def test_closing_one_leaves_another_of_the_same_file_readable(fuel):
+    first, second = (H5PYDataset(fuel / "mnist.hdf5", (which,)) for which in ("train", "test"))
+    first.get_data([0])
+    before = second.get_data([0])[0]
+    first.close()
+    np.testing.assert_array_equal(second.get_data([0])[0], before)
+    assert first.get_data([0])[0].shape == (1, 1, 28, 28), "a closed data set opens again when it is needed"
+    first.close()
+    second.close()
+
+
+def test_an_open_data_set_can_be_sent_to_another_process(fuel):
+    dataset = H5PYDataset(fuel / "mnist.hdf5", ("test",))
+    before = dataset.get_data([2, 1])
+    copy = pickle.loads(pickle.dumps(dataset))
+    np.testing.assert_array_equal(copy.get_data([2, 1])[0], before[0])
+    dataset.close()
+    copy.close()
+
+
+FORK = """
+import os, sys
+import numpy as np
+from dpm.datasets.fuel.hdf5 import H5PYDataset
+
+dataset = H5PYDataset(sys.argv[1])
+expected = dataset.get_data(slice(None))[0]
+mine = dataset._file
+children = []
+for child in range(2):
+    pid = os.fork()
+    if pid == 0:
+        pairs = [[i % 20, 0] for i in range(1000)]
+        good = all(np.array_equal(dataset.get_data(pair)[0], expected[pair]) for pair in pairs)
+        own = dataset._file is not mine
+        os._exit(0 if good and own else 1)
+    children.append(pid)
+for i in range(20):
+    assert np.array_equal(dataset.get_data([i, 0])[0], expected[[i, 0]])
+assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0, 0]
+assert dataset._file is mine and dataset.get_data([3])[0].shape == (1, 1, 28, 28)
+dataset.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_each_of_two_forked_readers_opens_its_own_handle(fuel):
+    # In a process of its own: engines loaded by other tests have threads, which a fork must not meet.
+    command = [sys.executable, "-c", FORK, str(fuel / "mnist.hdf5")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda whole: b"",
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: whole[:-1],
+        lambda whole: whole[:100],
+        lambda whole: b"<!DOCTYPE html><title>403 Forbidden</title>",
+        lambda whole: whole.replace(b"features", b"factures", 1),
+    ],
+    ids=["empty", "half", "one byte short", "header only", "html", "source missing"],
+)
+def test_a_damaged_file_is_refused_by_name_in_one_line(fuel, tmp_path, spoil):
+    path = tmp_path / "mnist.hdf5"
+    path.write_bytes(spoil((fuel / "mnist.hdf5").read_bytes()))
+    with pytest.raises(InputError) as caught:
+        H5PYDataset(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_a_folder_and_a_plain_hdf5_file_are_refused_by_name(tmp_path):
+    with pytest.raises(InputError, match=r"none\.hdf5: there is no such file"):
+        H5PYDataset(tmp_path / "none.hdf5")
+    with pytest.raises(InputError, match=str(tmp_path)):
+        H5PYDataset(tmp_path)
+    plain = tmp_path / "plain.hdf5"
+    with h5py.File(plain, "w") as file:
+        file["features"] = np.zeros((3, 1, 2, 2))
+    with pytest.raises(InputError, match=r"plain\.hdf5.*'split'"):
+        H5PYDataset(plain)

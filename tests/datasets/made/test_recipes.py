@@ -1,0 +1,43 @@
+"""Made data sets: from a seed alone, the first examples whatever their number, training and test apart."""
+
+import numpy as np
+import pytest
+
+from dpm.base.errors import InputError
+from dpm.datasets.made import recipes as make
+
+
+@pytest.mark.parametrize("name", make.RECIPES)
+def test_examples_depend_on_the_seed_alone_and_the_first_not_on_the_number(name):
+    recipe = make.RECIPES[name]
+    size = min(recipe.size, 24)
+    few, many, other = (make.image_sets(name, n, 2, size, seed) for n, seed in ((100, 3), (103, 3), (100, 4)))
+    np.testing.assert_array_equal(few["train"]["features"], many["train"]["features"][:100])
+    assert not np.array_equal(few["train"]["features"], other["train"]["features"])
+    assert not np.array_equal(few["train"]["features"][:2], few["test"]["features"])
+    assert many["train"]["features"].shape[0] == 103
+    assert few["train"]["features"].ndim == len(recipe.labels)
+
+
+def test_dead_leaves_become_levels_of_all_greys():
+    """Uniform grey values: 8 bits of them have mean 127.5 and deviation 255 / sqrt(12); a leaf covers many pixels."""
+    pixels = make.image_sets("DEAD_LEAVES", 200, 1, 8, 0)["train"]["features"]
+    assert pixels.dtype == np.uint8
+    means = pixels.reshape(200, -1).mean(1)
+    assert abs(means.mean() - 127.5) < 4 * means.std() / 200**0.5
+    assert (pixels.min(), pixels.max()) == (0, 255)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("BARK", 1, 1, 8, 0), "'BARK' cannot be made; accepted are DEAD_LEAVES, BARK_LIKE"),
+        (("BARK_LIKE", 1, 1, 4, 0), "BARK_LIKE is made in sizes from 16"),
+        (("SWISSROLL", 1, 1, 3, 0), "from 2 to 2"),
+        (("HEARTBEAT", 0, 1, 20, 0), "n=0"),
+        (("HEARTBEAT", 1, 0, 20, 0), "test=0"),
+    ],
+)
+def test_what_cannot_be_made_is_refused(arguments, words):
+    with pytest.raises(InputError, match=words):
+        make.image_sets(*arguments)

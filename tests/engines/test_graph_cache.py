@@ -1,0 +1,114 @@
+"""Graphs kept among the caches: the same bits without building, and nothing taken that is of another model."""
+
+import os
+from importlib.metadata import PackageNotFoundError
+
+import numpy as np
+import pytest
+
+from dpm.engines import graph_cache as kept_graphs
+from dpm.engines.compiled import CompiledModel
+from dpm.engines.engine import Engine
+from dpm.model import DiffusionModel
+from tests.helpers.graphs import TINY
+
+pytest.importorskip("jax")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "dpm" / "graphs"
+
+
+def results(dtype="float32", forbidden=False, **arguments):
+    """Cost, gradient and costs by picture of a model; forbidden: its graph must not be built."""
+    engine = Engine("jax", dtype)
+    with engine:
+        model = DiffusionModel(**TINY | arguments, trajectory_length=5)
+    compiled = CompiledModel(model, engine)
+    if forbidden:
+        model.cost = model.cost_single_t = lambda *inputs: pytest.fail("the graph was built again")
+    theta = compiled.start(np.random.default_rng(1))
+    rng = np.random.default_rng(2)
+    X, N, U = (engine.asarray(rng.random((3, *model.picture_shape))) for _ in range(3))
+    t, weights = engine.asarray([2, 3, 5]), engine.asarray([1, 2, 1])
+    cost, gradient = compiled.objective(3)(theta, X, t, N, U, weights)
+    assert cost.dtype == gradient.dtype == dtype
+    return np.array([cost, *gradient, *compiled.costs(3)(theta, X, t, N, U)])
+
+
+def test_the_second_run_builds_no_graph_and_has_the_same_bits(folder):
+    first = results()
+    assert len(list(folder.iterdir())) == 2
+    np.testing.assert_array_equal(results(forbidden=True), first)
+
+
+def test_a_kept_graph_computes_what_one_compiled_at_once_does(monkeypatch):
+    kept = results("float64")
+
+    def absent(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(kept_graphs, "version", absent)
+    np.testing.assert_allclose(results("float64"), kept, rtol=1e-12, atol=1e-14)
+
+
+def test_another_model_has_a_graph_of_its_own(folder):
+    results()
+    before = {path.name for path in folder.iterdir()}
+    results(n_hidden_conv=3)
+    assert len({path.name for path in folder.iterdir()} - before) == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"nothing", None])
+def test_a_damaged_file_is_as_none(folder, damage):
+    kept_graphs.keep("name", b"a graph")
+    assert kept_graphs.load("name") == b"a graph"
+    content = (folder / "name").read_bytes()
+    (folder / "name").write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if damage is None else damage)
+    assert kept_graphs.load("name") is None
+
+
+def test_a_model_whose_class_is_of_elsewhere_is_never_kept(folder):
+    """It may override anything, whatever arguments it inherits."""
+
+    class Mine(DiffusionModel):
+        pass
+
+    with Engine("jax", "float32"):
+        ours, mine = (kind(**TINY, trajectory_length=5) for kind in (DiffusionModel, Mine))
+    assert kept_graphs.facts(ours)[-1] == mine.arguments
+    assert kept_graphs.facts(mine) is None
+
+
+def test_a_changed_program_has_other_keys_and_keeps_nothing(monkeypatch, tmp_path):
+    """A graph of older code is never taken for that of this one; files that were changed since they were imported are
+    not the code that runs."""
+    assert kept_graphs.key("a model") == kept_graphs.key("a model") != kept_graphs.key("another")
+    assert kept_graphs.possible()
+    (tmp_path / "__init__.py").write_text("changed = 1")
+    monkeypatch.setattr(kept_graphs.dpm, "__file__", str(tmp_path / "__init__.py"))
+    assert not kept_graphs.possible()
+    before = kept_graphs.key("a model")
+    monkeypatch.setattr(kept_graphs, "CODE", kept_graphs._code())
+    assert kept_graphs.possible()
+    assert kept_graphs.key("a model") != before
+
+
+def test_a_folder_that_cannot_be_made_is_no_error(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    kept_graphs.keep("name", b"a graph")
+    assert kept_graphs.load("name") is None
+
+
+def test_the_oldest_are_forgotten(folder, monkeypatch):
+    monkeypatch.setattr(kept_graphs, "MOST", 2)
+    for name in "abc":
+        kept_graphs.keep(name, name.encode())
+    assert kept_graphs.load("a") is None
+    for second, name in enumerate("bc"):
+        os.utime(folder / name, (second, second))
+    assert kept_graphs.load("b") == b"b"  # it was used after c
+    kept_graphs.keep("d", b"d")
+    assert (kept_graphs.load("c"), kept_graphs.load("b")) == (None, b"b")

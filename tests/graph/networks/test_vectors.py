@@ -1,0 +1,221 @@
+"""The networks of vectors: features in numpy, and what they are with readouts of 0 (D.1, Table C.1)."""
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from scipy.special import expit, softmax
+
+from dpm.graph.kernels.binomial import BinomialKernel
+from dpm.graph.kernels.full_gaussian import FullGaussian
+from dpm.graph.kernels.gaussian import Gaussian, GaussianKernel
+from dpm.graph.networks import vectors as networks
+from tests.helpers.graphs import constant
+
+T, N, SIZE = 4, 6, 3
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((N, SIZE))
+BITS = RNG.integers(0, 2, (N, SIZE)).astype(float)
+TIMES = np.array([2.0, 3, 4, 2, 3, 4])
+BETA = np.array([0.05, 0.1, 0.3, 0.6])
+BETA_BAR = np.concatenate([[0], 1 - np.cumprod(1 - BETA)])
+STEP = TIMES.astype(int)
+RATES = [BETA[STEP - 1][:, None], BETA_BAR[STEP][:, None], BETA_BAR[STEP - 1][:, None]]
+
+
+@pytest.fixture(autouse=True)
+def _double():
+    with pytensor.config.change_flags(floatX="float64"):
+        yield
+
+
+def graphs():
+    return [constant(r) for r in RATES]
+
+
+def drawn(brick, seed=1):
+    """Values of all parameters: as they start, those that start at one value moved from it."""
+    rng = np.random.default_rng(seed)
+    return {path: value + 0.1 * rng.standard_normal(value.shape) for path, value in brick.initialize(rng).items()}
+
+
+def evaluate(brick, outputs, values=None):
+    values = values or {path: np.zeros(p.shape) for path, p in brick.parameters().items()}
+    given = {p.variable: values[path] for path, p in brick.parameters().items()}
+    return pytensor.function(list(given), outputs, mode="FAST_COMPILE", on_unused_input="ignore")(*given.values())
+
+
+def reverse(network, kernel, x, values=None):
+    """p(x_{t-1} | x_t) as arrays; parameters of 0 unless given."""
+    return evaluate(network, list(network.reverse(kernel, constant(x), constant(TIMES), graphs())), values)
+
+
+def test_radial_features_are_a_softmax_of_squared_distances():
+    """phi_k = exp(-|x - c_k|^2 / 2 w_k^2) over their sum (D.1.1): they sum to 1."""
+    brick = networks.NormalizedRBF(SIZE, 5)
+    values = drawn(brick)
+    (features,) = evaluate(brick, [brick.apply(constant(X), None)], values)
+    squares = ((X[:, None] - values["/rbf.centres"]) ** 2).sum(axis=2)
+    expected = softmax(-squares / (2 * np.exp(values["/rbf.log_width"]) ** 2), axis=1)
+    np.testing.assert_allclose(features, expected, rtol=1e-12)
+    np.testing.assert_allclose(features.sum(axis=1), 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("activation", "function"), [(networks.Sigmoid, expit), (networks.Tanh, np.tanh)])
+def test_hidden_layers_are_those_of_numpy(activation, function):
+    """Three layers of sigmoids over the centred input (D.1.2)."""
+    brick = networks.HiddenLayers(SIZE, 4, 3, activation, centre=0.2)
+    values = drawn(brick)
+    (features,) = evaluate(brick, [brick.apply(constant(X), None)], values)
+    expected = X - 0.2
+    matrices = [v for path, v in values.items() if path.endswith(".W")]
+    biases = [v for path, v in values.items() if path.endswith(".b")]
+    assert [m.shape for m in matrices] == [(SIZE, 4), (4, 4), (4, 4)]
+    for W, b in zip(matrices, biases, strict=True):
+        expected = function(expected @ W + b)
+    np.testing.assert_allclose(features, expected, rtol=1e-12)
+
+
+def test_a_wide_start_has_the_deviation_asked_for():
+    brick = networks.HiddenLayers(2, 2000, 1, networks.Tanh, spread=3.0)
+    start = brick.initialize(np.random.default_rng(0))
+    for value in start.values():
+        assert value.std() == pytest.approx(3, rel=0.1)
+
+
+def test_features_of_time_stay_of_unit_size_from_no_noise_to_nothing_else():
+    beta_bar = np.array([[0.0], [1e-9], [0.5], [1 - 1e-9], [1.0]])
+    features = networks.time_features([None, constant(beta_bar), None]).eval(mode="FAST_COMPILE")
+    assert features.shape == (5, 3)
+    assert np.abs(features).max() <= 1.5
+    assert np.ptp(features, axis=0).min() > 0.9
+
+
+def test_inputs_stand_beside_the_features():
+    hidden = networks.NormalizedRBF(SIZE, 5)
+    brick = networks.WithInputs(SIZE, hidden)
+    (features,) = evaluate(brick, [brick.apply(constant(X), None)])
+    assert features.shape == (N, brick.n_features) == (N, 5 + SIZE)
+    np.testing.assert_array_equal(features[:, 5:], X)
+
+
+def test_a_readout_a_step_takes_the_one_of_its_step():
+    """ "The top, readout, layer for each function was learned independently for each time step"."""
+    features = RNG.standard_normal((N, 5))
+    for steps in (T, None):
+        brick = networks.Readout("mu", 5, 2, steps)
+        values = drawn(brick)
+        (out,) = evaluate(brick, [brick.apply(constant(features), constant(TIMES))], values)
+        W, b = values["/mu.W"], values["/mu.b"]
+        for i, t in enumerate(STEP):
+            one = (W[t - 1], b[t - 1]) if steps else (W, b)
+            np.testing.assert_allclose(out[i], features[i] @ one[0] + one[1], rtol=1e-12)
+
+
+def test_mean_and_variance_start_at_the_forward_kernel():
+    """Table C.1: mu = x sqrt(1 - beta), Sigma = beta."""
+    network = networks.MeanVariance(SIZE, networks.NormalizedRBF(SIZE, 5), T)
+    mu, sigma = reverse(network, GaussianKernel(), X)
+    np.testing.assert_allclose(mu, X * np.sqrt(1 - RATES[0]), rtol=1e-12)
+    np.testing.assert_allclose(sigma**2, np.broadcast_to(RATES[0], X.shape), rtol=1e-12)
+
+
+def test_posterior_variance_starts_at_the_exact_reverse_of_unit_gaussian_data():
+    """For data of unit variance the chain is stationary and its own reverse: mu = x sqrt(1 - beta), Sigma = beta."""
+    network = networks.PosteriorVariance(SIZE, networks.NormalizedRBF(SIZE, 5), T)
+    mu, sigma = reverse(network, GaussianKernel(), X)
+    np.testing.assert_allclose(mu, X * np.sqrt(1 - RATES[0]), rtol=1e-12)
+    np.testing.assert_allclose(sigma**2, np.broadcast_to(RATES[0], X.shape), rtol=1e-12)
+
+
+@pytest.mark.parametrize("network", [networks.MeanVariance, networks.PosteriorVariance])
+def test_readouts_move_mean_and_variance_as_their_parts_say(network):
+    """reverse = start + slope z, variance(z'); the variance of PosteriorVariance is never below that of q."""
+    brick = network(SIZE, networks.NormalizedRBF(SIZE, 5), T)
+    kernel, x = GaussianKernel(), constant(X)
+    z = brick.read(x, constant(TIMES), graphs())
+    start, slope = brick.mean(kernel, x, graphs())
+    parts = [z["mu"], z["sigma"], start, slope, brick.variance(kernel, z["sigma"], graphs())]
+    values = drawn(brick)
+    z_mu, z_sigma, start, slope, variance = evaluate(brick, parts, values)
+    mu, sigma = reverse(brick, kernel, X, values)
+    np.testing.assert_allclose(mu, start + slope * z_mu, rtol=1e-12)
+    np.testing.assert_allclose(sigma**2, variance, rtol=1e-12)
+    assert np.ptp(z_sigma) > 0
+    if network is networks.PosteriorVariance:
+        assert np.all(variance >= RATES[0] * RATES[2] / RATES[1])
+
+
+def test_full_covariance_has_a_number_for_each_pair():
+    """mix is strictly lower triangular, row by row; 0 at the start, where the covariance is diagonal."""
+    brick = networks.MeanVariance(SIZE, networks.NormalizedRBF(SIZE, 5), T, full=True)
+    p = brick.reverse(GaussianKernel(), constant(X), constant(TIMES), graphs())
+    assert isinstance(p, FullGaussian)
+    (mix,) = evaluate(brick, [p.mix])
+    np.testing.assert_array_equal(mix, np.zeros((N, SIZE, SIZE)))
+    matrices = networks.lower_triangle(constant(np.array([[1.0, 2, 3]])), 3).eval(mode="FAST_COMPILE")
+    np.testing.assert_array_equal(matrices, [[[0, 0, 0], [1, 0, 0], [2, 3, 0]]])
+    assert isinstance(
+        networks.MeanVariance(SIZE, networks.NormalizedRBF(SIZE, 5), T).reverse(
+            GaussianKernel(), constant(X), constant(TIMES), graphs()
+        ),
+        Gaussian,
+    )
+
+
+PI = 0.2
+
+
+def posterior(x_0, x_t):
+    """q(x_{t-1} = 1 | x_t, x_0) of a bit by Bayes' rule; x_0 may be a rate."""
+    beta, _, before = RATES
+    one = x_0 * (1 - before) + PI * before
+    now_if_one = np.where(x_t == 1, 1 - beta + PI * beta, (1 - PI) * beta)
+    now_if_zero = np.where(x_t == 1, PI * beta, 1 - beta + (1 - PI) * beta)
+    return one * now_if_one / (one * now_if_one + (1 - one) * now_if_zero)
+
+
+def bits_network(network):
+    return network(SIZE, networks.HiddenLayers(SIZE, 4, 1, networks.Sigmoid), T)
+
+
+def test_rates_start_at_the_reversed_null_kernel():
+    """Independent bits of the base rate turned round: Bayes with a rate for x_0."""
+    (logit,) = reverse(bits_network(networks.Rates), BinomialKernel(PI), BITS)
+    np.testing.assert_allclose(expit(logit), posterior(PI, BITS), rtol=1e-10)
+
+
+def test_plain_rates_are_the_readout_through_a_sigmoid():
+    """D.1.2: "the top layer output was passed through a sigmoid"; a readout of 0 is a rate of a half."""
+    network = bits_network(networks.PlainRates)
+    (logit,) = reverse(network, BinomialKernel(PI), BITS)
+    np.testing.assert_array_equal(logit, np.zeros_like(BITS))
+    values = drawn(network)
+    z = network.read(constant(BITS), constant(TIMES), graphs())["rates"]
+    np.testing.assert_allclose(reverse(network, BinomialKernel(PI), BITS, values)[0], evaluate(network, [z], values)[0])
+
+
+def test_predicted_bits_of_x_0_are_mixed_by_bayes():
+    """p(x_{t-1} = 1 | x_t) = q(. | x_t, 1) b + q(. | x_t, 0) (1 - b); b is the base rate with a readout of 0."""
+    network = bits_network(networks.BitsOfX0)
+    values = drawn(network)
+    z = network.read(constant(BITS), constant(TIMES), graphs())["bits"]
+    b = expit(evaluate(network, [z], values)[0] + np.log(PI / (1 - PI)))
+    (logit,) = reverse(network, BinomialKernel(PI), BITS, values)
+    expected = b * posterior(1.0, BITS) + (1 - b) * posterior(0.0, BITS)
+    np.testing.assert_allclose(expit(logit), expected, rtol=1e-9)
+
+
+def test_gradients_reach_every_parameter():
+    brick = networks.PosteriorVariance(
+        SIZE, networks.WithInputs(SIZE, networks.HiddenLayers(SIZE, 4, 2, networks.Tanh, spread=2.0)), T, full=True
+    )
+    p = brick.reverse(GaussianKernel(), constant(X), constant(TIMES), graphs())
+    wrt = [parameter.variable for parameter in brick.parameters().values()]
+    cost = sum((part**2).sum() for part in p)
+    gradients = pytensor.grad(cost, wrt)
+    assert isinstance(gradients, list)
+    for gradient in evaluate(brick, gradients, drawn(brick)):
+        assert np.isfinite(gradient).all()
+        assert np.abs(gradient).max() > 0
+    assert pt.as_tensor(cost).ndim == 0

@@ -1,0 +1,154 @@
+"""The bound K of both kernels against sums over all trajectories, closed forms and central differences."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy.special import expit, xlogy
+
+from dpm.graph import schedules
+from dpm.graph.networks import vectors as networks
+from tests.helpers.graphs import compiled_bits, compiled_vectors
+
+
+def K_by_all_trajectories(compiled, theta, x_0, rate):
+    """Eq. 37, with p(x_0 | x_1) of Eq. 43: the sum over all x_1..x_T of one x_0, in nats."""
+    model = compiled.model
+    T, size, pi = model.trajectory_length, len(x_0), model.kernel.base_rate
+    beta = schedules.erase_equally(T)
+    states = np.array(list(itertools.product([0.0, 1.0], repeat=size)))
+
+    def log_bits(x, p):
+        return (xlogy(x, p) + xlogy(1 - x, 1 - p)).sum()
+
+    total = 0.0
+    for path in itertools.product(range(len(states)), repeat=T):
+        x = [np.asarray(x_0), *states[list(path)]]
+        forward = [log_bits(x[t], x[t - 1] * (1 - beta[t - 1]) + pi * beta[t - 1]) for t in range(1, T + 1)]
+        log_q = sum(forward)
+        if log_q == -np.inf:
+            continue
+        log_p = log_bits(x[T], np.full(size, pi))
+        log_p += forward[0] + log_bits(x[0], np.full(size, pi)) - log_bits(x[1], np.full(size, pi))
+        log_p += sum(log_bits(x[t - 1], rate[t, path[t - 1]]) for t in range(2, T + 1))
+        total += np.exp(log_q) * (log_p - log_q)
+    return total
+
+
+@pytest.mark.parametrize("network", [networks.Rates, networks.PlainRates, networks.BitsOfX0])
+def test_K_of_three_bits_is_the_sum_over_all_trajectories(network):
+    """T = 3: the expectation of Eq. 14 over x_0 and x_t, with the edge effect removed, equals Eq. 37 summed whole.
+
+    The data have the base rate as mean, by which the entropies of pi cancel (B.1, B.2); any data with it will do.
+    """
+    T, size, pi = 3, 3, 0.3
+    compiled = compiled_bits(T, size, pi, network)
+    model = compiled.model
+    theta = np.random.default_rng(0).standard_normal(compiled.layout.size)
+    states = np.array(list(itertools.product([0.0, 1.0], repeat=size)))
+    reverse = compiled.get("rates", len(states), "Xt", lambda X, t: list(model.reverse(X, t)))
+    rate = {
+        (t, i): expit(logits)
+        for t in range(2, T + 1)
+        for i, logits in enumerate(np.reshape(reverse(theta, states, np.full(len(states), float(t))), (-1, size)))
+    }
+    weights = np.exp((xlogy(states, pi) + xlogy(1 - states, 1 - pi)).sum(axis=1))
+    expected = sum(w * K_by_all_trajectories(compiled, theta, x, rate) for w, x in zip(weights, states, strict=True))
+
+    # The same K by Eq. 14: x_t enumerated through the noise that makes it, each time with its probability.
+    alpha_bar = np.cumprod(1 - schedules.erase_equally(T))
+    pairs = [(x_0, x_t, t) for x_0 in states for x_t in states for t in range(2, T + 1)]
+    x_0, x_t, t = (np.array(a) for a in zip(*pairs, strict=True))
+    rate_t = x_0 * alpha_bar[t - 1][:, None] + pi * (1 - alpha_bar[t - 1][:, None])
+    q = np.prod(np.where(x_t == 1, rate_t, 1 - rate_t), axis=1)
+    noise = np.where(x_t == 1, rate_t / 2, (1 + rate_t) / 2)  # below the rate makes a 1
+    costs = compiled.costs(len(t))(theta, x_0, t.astype(float), noise, noise)
+    prior = np.prod(np.where(x_0 == 1, pi, 1 - pi), axis=1)
+    possible = prior * q > 0
+    K_minus_null = -np.sum((prior * q * costs)[possible]) / (T - 1) * np.log(2)
+    L_null = -size * model.kernel.prior_entropy()
+    assert K_minus_null + L_null == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize("T", [2, 3, 10])
+def test_the_reversed_null_kernel_has_K_of_L_null(T):
+    """Independent bits of the base rate are diffused into themselves: with readouts of 0 K = L_null at every T, for the
+    mean over data of that rate."""
+    size, pi = 2, 0.3
+    compiled = compiled_bits(T, size, pi)
+    states = np.array(list(itertools.product([0.0, 1.0], repeat=size)))
+    alpha_bar = np.cumprod(1 - schedules.erase_equally(T))
+    total = 0.0
+    for t in range(2, T + 1):
+        rate = states[:, None] * alpha_bar[t - 1] + pi * (1 - alpha_bar[t - 1])
+        noise = np.where(states == 1, rate / 2, (1 + rate) / 2)
+        x_0 = np.broadcast_to(states[:, None], noise.shape).reshape(-1, size)
+        noise = noise.reshape(-1, size)
+        costs = compiled.costs(len(x_0))(np.zeros(compiled.layout.size), x_0, np.full(len(x_0), float(t)), noise, noise)
+        weights = (
+            np.where(states == 1, rate, 1 - rate).prod(axis=2) * np.where(states == 1, pi, 1 - pi).prod(axis=1)[:, None]
+        )
+        total += weights.reshape(-1) @ costs / (T - 1)
+    assert total == pytest.approx(0, abs=1e-10)
+
+
+@pytest.mark.parametrize("name", ["free", "basis"])
+def test_gradient_of_K_by_central_differences_with_a_learned_schedule(name):
+    """Section 2.4.1: beta moves x_t through frozen noise, the KL of every step and both entropies; the whole
+    trajectory t = 2..T at once."""
+    T = 6
+    choices = {
+        "free": lambda: schedules.FreeSchedule(schedules.released(T)),
+        "basis": lambda: schedules.BasisSchedule(T, 3, 0.01),
+    }
+    compiled = compiled_vectors(T, schedule=choices[name])
+    rng = np.random.default_rng(0)
+    theta = 0.3 * rng.standard_normal(compiled.layout.size)
+    n = 3 * (T - 1)
+    X, N = rng.standard_normal((2, n, 2))
+    frozen = (X, np.tile(np.arange(2.0, T + 1), 3), N, N, np.ones(n))
+    objective = compiled.objective(n)
+    _, gradient = objective(theta, *frozen)
+    step = 1e-6
+    for path, block in compiled.layout.slices.items():
+        direction = np.zeros_like(theta)
+        direction[block] = rng.standard_normal(theta[block].shape)
+        above, below = (objective(theta + s * direction, *frozen)[0] for s in (step, -step))
+        assert gradient @ direction == pytest.approx((above - below) / (2 * step), rel=1e-6, abs=1e-8), path
+    schedule_part = next(s for path, s in compiled.layout.slices.items() if "schedule" in path)
+    assert np.abs(gradient[schedule_part]).min() > 0
+
+
+def test_entropy_bounds_hold_with_equality_for_unit_gaussian_data():
+    """Eq. 23 for N(0, 1) data: H_q(X_{t-1} | X_t) = H_q(X_t | X_{t-1}), the upper bound, at each t (27 to 29); the
+    lower bound is below it by the information on X_0 that step t loses."""
+    T = 10
+    compiled = compiled_vectors(T)
+    bounds = compiled.get("bounds", T, "XtN", compiled.model.entropy_bounds)
+    t = np.arange(1.0, T + 1)
+    X = np.random.default_rng(0).standard_normal((T, 2))
+    lower, upper = bounds(np.zeros(compiled.layout.size), X, t, X)
+    beta = compiled.beta(np.zeros(compiled.layout.size))
+    np.testing.assert_allclose(upper, np.log(2 * np.pi * np.e * beta), rtol=1e-12)
+    beta_bar = 1 - np.cumprod(1 - beta)
+    np.testing.assert_allclose((upper - lower)[1:], np.log(beta_bar[1:] / beta_bar[:-1]), rtol=1e-10)
+
+
+def test_entropy_bounds_of_bits_hold_by_enumeration():
+    """Eq. 23 for one bit of the base rate, with H_q(X_{t-1} | X_t) from the joint distribution."""
+    T, pi = 5, 0.3
+    compiled = compiled_bits(T, 1, pi)
+    bounds = compiled.get("bounds", 4, "XtN", compiled.model.entropy_bounds)
+    beta = schedules.erase_equally(T)
+    alpha_bar = np.concatenate([[1], np.cumprod(1 - beta)])
+    for t in range(2, T + 1):
+        x_0, before = np.array([[0.0], [0.0], [1.0], [1.0]]), np.array([[0.0], [1.0], [0.0], [1.0]])
+        rate = x_0 * alpha_bar[t - 1] + pi * (1 - alpha_bar[t - 1])
+        noise = np.where(before == 1, rate / 2, (1 + rate) / 2)
+        weights = (np.where(x_0 == 1, pi, 1 - pi) * np.where(before == 1, rate, 1 - rate))[:, 0]
+        lower, upper = (weights @ b for b in bounds(np.zeros(compiled.layout.size), x_0, np.full(4, float(t)), noise))
+        moved = np.array([pi * beta[t - 1], 1 - beta[t - 1] + pi * beta[t - 1]])
+        joint = np.array([[(1 - pi) * (1 - moved[0]), (1 - pi) * moved[0]], [pi * (1 - moved[1]), pi * moved[1]]])
+        exact = -xlogy(joint, joint / joint.sum(axis=0)).sum()
+        assert lower - 1e-12 <= exact <= upper + 1e-12
+        assert exact == pytest.approx(upper, abs=1e-12)  # stationary: H_q(X_t) = H_q(X_{t-1})

@@ -1,0 +1,55 @@
+"""Small helpers to build and evaluate graphs in tests."""
+
+import numpy as np
+import pytensor.tensor as pt
+
+from dpm.engines.compiled import CompiledModel, Layout
+from dpm.engines.engine import Engine
+from dpm.graph import schedules
+from dpm.graph.kernels.binomial import BinomialKernel
+from dpm.graph.kernels.gaussian import GaussianKernel
+from dpm.graph.networks import vectors as networks
+from dpm.graph.vector_model import VectorDiffusion
+
+TINY = {
+    "spatial_width": 4,
+    "n_colors": 2,
+    "n_temporal_basis": 3,
+    "n_hidden_conv": 2,
+    "n_layers_conv": 1,
+    "n_hidden_dense_lower": 3,
+    "n_layers_dense_lower": 2,
+    "n_hidden_dense_upper": 3,
+}
+
+
+def value(expression):
+    """Evaluate a graph without inputs, quickly."""
+    return expression.eval(mode="FAST_COMPILE")
+
+
+def constant(number):
+    return pt.constant(np.asarray(number, dtype="float64"))
+
+
+def compiled_bits(T, size=3, base_rate=0.3, network=networks.Rates):
+    """A binomial model in double precision; with `Rates` and parameters of 0 its bits are independent."""
+    engine = Engine("auto", "float64")
+    with engine:
+        hidden = networks.HiddenLayers(size, 4, 1, networks.Sigmoid)
+        schedule = schedules.FixedSchedule(schedules.erase_equally(T))
+        model = VectorDiffusion(size, BinomialKernel(base_rate), schedule, network(size, hidden, T))
+    return CompiledModel(model, engine)
+
+
+def compiled_vectors(T, schedule=None):
+    """A Gaussian model of two numbers in double precision, the schedule's parameters in the vector too.
+
+    schedule: a function that builds it. With parameters of 0 the model is the unit Gaussian.
+    """
+    engine = Engine("auto", "float64")
+    with engine:
+        network = networks.MeanVariance(2, networks.NormalizedRBF(2, 5), T)
+        schedule = schedule() if schedule else schedules.FixedSchedule(schedules.released(T))
+        model = VectorDiffusion(2, GaussianKernel(), schedule, network)
+    return CompiledModel(model, engine, Layout(model.parameters()))

@@ -1,0 +1,90 @@
+"""Mixtures of bits beside sums over all states, all components and known data."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from dpm.datasets.made.generators import heartbeat
+from dpm.likelihood.bernoulli_mixture import PSEUDO_COUNT, BernoulliMixture, expectation_maximisation, fit, maximised
+
+STATES = np.array(list(itertools.product((0.0, 1.0), repeat=6)))
+
+
+@pytest.fixture
+def mixture():
+    rng = np.random.default_rng(0)
+    return BernoulliMixture(np.array([0.5, 0.2, 0.3]), rng.random((3, 6)))
+
+
+def joint(mixture, x):
+    """p(x, k) for each k, factor by factor, from scipy's Bernoulli."""
+    return [w * stats.bernoulli.pmf(x, rates).prod() for w, rates in zip(*mixture, strict=True)]
+
+
+def test_all_states_have_the_probability_1(mixture):
+    assert np.exp(mixture.score_samples(STATES)).sum() == pytest.approx(1, rel=1e-12)
+
+
+def test_a_state_has_the_sum_over_components(mixture):
+    expected = [np.log(sum(joint(mixture, x))) for x in STATES]
+    np.testing.assert_allclose(mixture.score_samples(STATES), expected, rtol=1e-12)
+
+
+def test_a_component_without_weight_counts_for_nothing(mixture):
+    more = BernoulliMixture(np.append(mixture.weights, 0), np.vstack([mixture.rates, np.full(6, 0.5)]))
+    np.testing.assert_allclose(more.score_samples(STATES), mixture.score_samples(STATES), rtol=1e-14)
+
+
+def test_of_components_that_are_known_it_counts_ones():
+    """Rate (ones + 1/2) / (n + 1), the mode under a Beta(3/2, 3/2); weights are shares."""
+    X = np.array([[1.0, 0], [1, 0], [1, 1], [0, 1]])
+    found = maximised(X, np.array([[1.0, 0], [1, 0], [1, 0], [0, 1]]))
+    np.testing.assert_allclose(found.weights, [3 / 4, 1 / 4])
+    np.testing.assert_allclose(found.rates, [[3.5 / 4, 1.5 / 4], [0.5 / 2, 1.5 / 2]])
+
+
+def test_it_ends_where_a_step_of_enumerated_posteriors_changes_nothing(mixture):
+    """At a fixed point the mixture is the one that Bayes' rule, term by term, and counting give."""
+    X = STATES[np.random.default_rng(0).integers(0, 64, 40)]
+    found = expectation_maximisation(X, mixture)
+    shares = np.array([np.divide(j, sum(j)) for j in (joint(found, x) for x in X)])
+    again = maximised(X, shares)
+    before = [np.log(sum(joint(m, x))) for m in (found, again) for x in X]
+    assert np.mean(before[40:]) == pytest.approx(np.mean(before[:40]), abs=1e-5)
+    assert found.score_samples(X).mean() > mixture.score_samples(X).mean()
+
+
+def test_no_step_makes_the_posterior_of_the_rates_less(mixture):
+    """EM's guarantee, for the likelihood times the Beta prior whose mode is taken."""
+    X = STATES[np.random.default_rng(1).integers(0, 64, 50)]
+    values = []
+    for _ in range(15):
+        prior = PSEUDO_COUNT * (np.log(mixture.rates) + np.log1p(-mixture.rates)).sum()
+        values.append(mixture.score_samples(X).sum() + prior)
+        shares = np.exp(mixture.log_joint(X) - mixture.score_samples(X)[:, None])
+        mixture = maximised(X, shares)
+    assert np.diff(values).min() > -1e-9
+    assert values[-1] > values[0] + 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_five_components_know_the_heartbeat(seed):
+    """Each of five phases has the probability 1/5: -log 5 nats; the rates are 0 and 1 but for the pseudo-count."""
+    pytest.importorskip("sklearn")
+    X = heartbeat(np.random.default_rng(10 + seed), 4000).astype(float)
+    found = fit(X, 5, np.random.default_rng(seed))
+    assert found.score_samples(X).mean() == pytest.approx(-np.log(5), abs=0.02)
+    phases = heartbeat(np.random.default_rng(0), 200)
+    assert len(np.unique(found.rates.round(), axis=0)) == 5
+    assert {tuple(r) for r in found.rates.round().astype(int)} == {tuple(p) for p in phases}
+
+
+def test_one_component_is_independent_bits():
+    """The entropy of independent bits: -sum of H(rate), with the rates of the data."""
+    pytest.importorskip("sklearn")
+    X = (np.random.default_rng(0).random((20_000, 3)) < [0.1, 0.5, 0.7]).astype(float)
+    found = fit(X, 1, np.random.default_rng(0))
+    expected = -sum(stats.entropy([r, 1 - r]) for r in X.mean(axis=0))
+    assert found.score_samples(X).mean() == pytest.approx(expected, abs=1e-6)

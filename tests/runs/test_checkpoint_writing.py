@@ -1,0 +1,99 @@
+"""Checkpoints are never half written, whatever stops the writer."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from dpm.runs import checkpoint
+from tests.helpers.checkpoints import META, arrays, equal
+
+
+@pytest.fixture
+def path(tmp_path):
+    checkpoint.save(tmp_path / "checkpoint.h5", META, arrays())
+    return tmp_path / "checkpoint.h5"
+
+
+@pytest.mark.parametrize("where", ["fsync", "replace", "write"])
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(path, monkeypatch, where):
+    def full(*arguments, **more):
+        raise OSError(28, "No space left on device")
+
+    if where == "write":
+        monkeypatch.setattr(h5py.Group, "create_dataset", full)
+    else:
+        monkeypatch.setattr(os, where, full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save(path, {"state": 2}, arrays(seed=1))
+    monkeypatch.undo()
+    assert list(path.parent.iterdir()) == [path]
+    assert equal(checkpoint.load(path), META, arrays())
+
+
+def test_the_file_is_on_the_disk_before_it_takes_the_place(path, monkeypatch):
+    order = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, name=name, real=real: (order.append(name), real(*a))[1])
+    checkpoint.save(path, META, arrays())
+    assert order[:2] == ["fsync", "replace"]
+
+
+WRITER = """
+import os, signal, sys, time
+import numpy as np
+from dpm.runs import checkpoint
+
+path = sys.argv[1]
+for number, seconds in enumerate(map(float, sys.argv[2:])):
+    receive, send = os.pipe()
+    child = os.fork()
+    if not child:
+        for n in range(10**9):
+            checkpoint.save(path, {"n": n}, {"/parameters/a": np.full(30_000, n)})
+            os.write(send, n.to_bytes(4, "little"))
+    done = os.read(receive, 4)  # one file is there
+    time.sleep(seconds)
+    if number % 2:  # at an instant of writing, which is the lesser part of a save
+        before = set(os.listdir(os.path.dirname(path)))
+        while set(os.listdir(os.path.dirname(path))) <= before:
+            pass
+        time.sleep(seconds / 100)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(send)
+    while last := os.read(receive, 4):
+        done = last
+    os.close(receive)
+    meta, arrays = checkpoint.load(path)
+    assert meta["n"] >= int.from_bytes(done, "little"), (meta, done)
+    assert (arrays["/parameters/a"] == meta["n"]).all()
+    left = len(os.listdir(os.path.dirname(path))) - 1
+    assert left <= 1, "what the writer before left was removed"
+    print(left)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("number", [40, pytest.param(200, marks=pytest.mark.slow)])
+def test_whenever_the_writer_is_killed_the_newest_file_loads(tmp_path, number):
+    """Writers in a tight loop, each killed at another moment: the last file that was told done, or a newer one.
+
+    What a killed writer left half written is gone after the next one has saved.
+    """
+    path = tmp_path / "checkpoint.h5"
+    moments = np.random.default_rng(0).uniform(0, 0.06, number)
+    command = [sys.executable, "-c", WRITER, str(path), *map(str, moments)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    left = done.stdout.split()
+    assert len(left) == number
+    assert left.count("1") > number / 4, "many were killed while they wrote"
+    checkpoint.save(path, META, arrays())
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,165 @@
+"""A run is the same, bit for bit: after a stop at any batch, in another process, with or without pictures."""
+
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dpm import viz
+from dpm.commands.cli import sample_main, train_main
+from dpm.engines.compiled import CompiledModel
+from dpm.engines.engine import Engine
+from dpm.extensions import standard_extensions
+from dpm.runs import checkpoint
+from dpm.runs.flags import FROZEN, OPTIMIZERS
+from dpm.training import run as training
+from tests.helpers import runs
+from tests.training.test_frozen_loop import StopWithin
+from tests.training.test_resume import Stop, log
+
+ROOT = Path(__file__).parents[2]
+EPOCHS, STEPS = 4, 4  # batches, or subfunctions, of 15 pictures
+STOPS = 10
+WITH_SAMPLES = """
+import sys
+import pytest
+from dpm.commands.cli import train_main
+from dpm.extensions import PlotEntropies, PlotSamples
+from tests.helpers import runs
+
+runs.without_pictures(pytest.MonkeyPatch(), keep=(PlotEntropies, PlotSamples))
+sys.exit(train_main())
+"""
+
+
+def fingerprint(folder):
+    """{file: SHA-256 of what it holds} of a run, but for seconds, and but for its config, which names folders."""
+    paths = [path for path in folder.iterdir() if path.name != "config.json"]
+    return {path.name: hashlib.sha256(content(path)).hexdigest() for path in paths}
+
+
+def content(path):
+    if path.name == "log.csv":
+        return json.dumps(log(path.parent)).encode()
+    if path.suffix != ".h5":
+        return path.read_bytes()
+    meta, arrays = checkpoint.load_run(path)
+    state = meta["state"]
+    state |= {"seconds": 0, "rows": [row | {"seconds": 0} for row in state["rows"]]}
+    parts = [json.dumps([state, meta["model"]]).encode()]
+    for name, array in arrays.items():
+        parts += [f"{name} {array.dtype} {array.shape}".encode(), array.tobytes()]
+    return b"\n".join(parts)
+
+
+def check_stops(tmp_path, data, monkeypatch, optimizer, engine):
+    """Stop a run at each of STOPS batches, go on, and compare all files with those of the straight run."""
+    runs.share_compiled(monkeypatch)
+    cut = ["--n-subfunctions", STEPS] if optimizer in FROZEN else ["--batch-size", runs.TRAIN // STEPS]
+    arguments = ["--data-path", data, "--model-args", runs.MODEL, "--quiet", "--epochs", EPOCHS, *cut]
+    arguments += ["--optimizer", optimizer, "--backend", engine]
+
+    def train(name, *extensions):
+        runs.without_pictures(monkeypatch, *extensions)
+        (tmp_path / name).mkdir()
+        assert train_main([str(a) for a in (*arguments, "--output-dir", tmp_path / name)]) == 0
+        (folder,) = (tmp_path / name).iterdir()
+        return folder
+
+    expected = fingerprint(train("straight"))
+    assert set(expected) == {"checkpoint.h5", "checkpoint_best.h5", "log.csv"}
+    rng = np.random.default_rng(OPTIMIZERS.index(optimizer))
+    steps = rng.choice(np.arange(1, EPOCHS * STEPS), STOPS, replace=False)
+    for step in steps:
+        folder = train(f"stopped{step}", (StopWithin if optimizer in FROZEN else Stop)(step))
+        path = folder / "checkpoint.h5"
+        # L-BFGS does a pass that was not whole again; from within its first one there is nothing but the start.
+        reached = step // STEPS * STEPS if optimizer == "lbfgs" else step
+        assert checkpoint.load_run(path)[0]["state"]["step"] == reached
+        runs.without_pictures(monkeypatch)
+        assert train_main(["--resume-file", str(path)]) == 0
+        assert fingerprint(folder) == expected, f"stopped at step {step}"
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_run_resumed_from_any_batch_leaves_the_files_of_the_straight_run(tmp_path, data, monkeypatch, optimizer):
+    check_stops(tmp_path, data, monkeypatch, optimizer, "auto")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_run_resumed_on_each_engine_leaves_the_files_of_the_straight_run(
+    tmp_path, data, monkeypatch, optimizer, engine_name
+):
+    check_stops(tmp_path, data, monkeypatch, optimizer, engine_name)
+
+
+def test_the_pictures_of_a_resumed_runs_last_epoch_are_those_of_the_straight_run(base, tmp_path, data, monkeypatch):
+    """Stopped in the second of two epochs, from which on it makes all pictures."""
+    runs.share_compiled(monkeypatch)
+    runs.without_pictures(monkeypatch, Stop(4))
+    folder = runs.train(tmp_path / "out", data, "--ext-every-n", 1)
+    monkeypatch.setattr(training, "standard_extensions", standard_extensions)
+    # PlotInternalState knows its names only where it is the first to compile.
+    monkeypatch.setattr(training, "CompiledModel", CompiledModel)
+    assert train_main(["--resume-file", str(folder / "checkpoint.h5")]) == 0
+    expected = fingerprint(runs.complete(base)[0])
+    found = fingerprint(folder)
+    assert found == {name: value for name, value in expected.items() if "batch000003" not in name}
+    assert sum(name.endswith(".png") for name in found) > 30
+    assert sum(name.endswith(".npz") for name in found) > 15
+
+
+def test_two_processes_leave_the_same_files_whatever_the_order_of_their_sets(data, tmp_path):
+    """PYTHONHASHSEED=0 and =1; with the samples and entropies of the last epoch."""
+    processes = []
+    for seed in "01":
+        (tmp_path / seed).mkdir()
+        command = [sys.executable, "-c", WITH_SAMPLES, *runs.arguments(tmp_path / seed, data, "--epochs", 1)]
+        processes.append(subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed}))
+    assert [process.wait(120) for process in processes] == [0, 0]
+    first, second = (fingerprint(folder) for out in "01" for folder in (tmp_path / out).iterdir())
+    assert first == second
+    assert {"checkpoint.h5", "log.csv", "samples_t0000_batch000003.npz", "entropies_batch000003.png"} <= set(first)
+
+
+def random_states():
+    """What the global generators of numpy and Python are about to draw."""
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002
+    return name, keys.tobytes(), rest, random.getstate()
+
+
+@pytest.fixture(scope="module")
+def plotted(base):
+    """(folder, random states before, after training) of a run with pictures before it and after each epoch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(viz, "plot_parameter", lambda *a: None)  # its values are computed; drawing takes most of the time
+        Engine()  # a library that is imported here for the first time may draw
+        before = random_states()
+        folder = runs.train(
+            base / "exactness-plotted", runs.data(base), "--plot-before-training", "true", "--ext-every-n", 1
+        )
+        return folder, before, random_states()
+
+
+def test_training_and_sampling_leave_the_global_generators_alone(plotted, tmp_path, monkeypatch):
+    folder, before, after = plotted
+    assert before == after
+    runs.share_compiled(monkeypatch)
+    assert sample_main([str(folder / "checkpoint.h5"), "--output-dir", str(tmp_path), "--n", "20", "--quiet"]) == 0
+    assert random_states() == after
+    random.random()
+    assert random_states() != after
+
+
+def test_pictures_change_nothing(base, plotted):
+    """Pictures before training and after each epoch, against none at all: log, parameters, optimizer."""
+    with_pictures, without = fingerprint(plotted[0]), fingerprint(runs.trained(base))
+    assert {name: with_pictures[name] for name in without} == without
+    assert {"samples_t0000_batch000000.png", "samples_t0000_batch000003.png"} <= set(with_pictures)

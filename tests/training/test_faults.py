@@ -1,0 +1,328 @@
+"""Faults of the machine: a run that is killed, a disk that is full or read-only, caches that are cold or of no use.
+
+What lies there stays whole, training goes on where it can, and nobody sees more than a line.
+"""
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pytensor import config
+
+from dpm.commands.cli import train_main
+from dpm.engines.compiled import CompiledModel
+from dpm.runs import checkpoint
+from dpm.runs import folder as run_folder
+from dpm.training import run as training
+from tests.helpers import runs
+from tests.training.test_exactness import fingerprint
+
+ROOT = Path(__file__).parents[2]
+EPOCHS = 4
+
+
+def resume(out, *flags):
+    """Go on with the run in a folder for output; returns the exit status."""
+    return train_main(["--resume-file", "auto", "--output-dir", str(out), *map(str, flags)])
+
+
+@pytest.fixture
+def straight(base, train):
+    """The files of a run of EPOCHS that nothing happens to."""
+    return fingerprint(train("--epochs", EPOCHS))
+
+
+# ---------------------------------------------------------------------- killed
+
+
+class StandIn(CompiledModel):
+    """In place of the compiled functions some of numpy, of data and noise: a process trains as soon as it runs."""
+
+    def objective(self, batch_size):
+        def cost_and_gradient(theta, X, t, N, U, weights):
+            gradient = theta * (1 + N.mean()) + X.mean()
+            return gradient @ theta, gradient
+
+        return cost_and_gradient
+
+    def costs(self, batch_size):
+        return lambda theta, X, t, N, U: (X - N).mean(axis=(1, 2, 3)) * theta.mean()
+
+
+WITH_STAND_IN = """
+import sys
+from dpm.training import run as training
+from dpm.commands.cli import train_main
+from tests.training.test_faults import StandIn
+
+training.CompiledModel = StandIn
+sys.exit(train_main())
+"""
+
+
+def killed(program, seconds, arguments):
+    """Run a program and kill it so many seconds after its second epoch, when the checkpoint of the first is there."""
+    command = [sys.executable, *program, *map(str, arguments), "--quiet", "false"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        epochs = (line for line in process.stdout if line.startswith("epoch "))
+        assert len(list(itertools.islice(epochs, 2))) == 2
+        time.sleep(seconds)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+
+
+def check_kills(program, number, train, data, tmp_path):
+    """Kill a run again and again, each time within 0.2 s, some ten epochs, most of whose time goes into files."""
+    epochs = 50 + 20 * number
+    expected = fingerprint(train("--epochs", epochs))
+    (out := tmp_path / "killed").mkdir()
+    arguments = runs.arguments(out, data, "--epochs", epochs, "--ext-every-n", 10**6)
+    steps = [0]
+    for seconds in np.random.default_rng(number).uniform(0, 0.2, number):
+        killed(program, seconds, arguments)
+        (folder,) = out.iterdir()
+        steps.append(checkpoint.load_run(folder / "checkpoint.h5")[0]["state"]["step"])
+        arguments = ["--resume-file", "auto", "--output-dir", out]
+    print(f"steps at the kills: {steps}")
+    assert all(a < b for a, b in itertools.pairwise(steps))
+    assert resume(out) == 0
+    assert fingerprint(folder) == expected
+
+
+def test_a_run_killed_five_times_ends_as_one_that_never_was(data, train, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CompiledModel", StandIn)
+    check_kills(["-c", WITH_STAND_IN], 5, train, data, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_run_of_the_model_killed_thirty_times_ends_as_one_that_never_was(data, train, tmp_path):
+    check_kills(["train.py"], 30, train, data, tmp_path)
+
+
+def test_a_run_killed_before_it_marks_its_best_checkpoint_marks_it_after_all(base, data, tmp_path, train, monkeypatch):
+    """The second and last epoch of the shared run is its best: no later one would mend the mark."""
+    mark, count = run_folder.mark_best, iter(range(10))
+
+    def kill(folder):
+        if next(count) == 1:
+            raise KeyboardInterrupt
+        mark(folder)
+
+    monkeypatch.setattr(run_folder, "mark_best", kill)
+    folder = train(status=130)
+    assert checkpoint.load(folder / "checkpoint_best.h5")[0]["state"]["step"] == 3
+    monkeypatch.undo()
+    runs.share_compiled(monkeypatch)
+    runs.without_pictures(monkeypatch)
+    assert resume(folder.parent) == 0
+    assert fingerprint(folder) == fingerprint(runs.trained(base))
+
+
+# ---------------------------------------------------------------------- disks
+
+
+@pytest.fixture
+def mount(tmp_path):
+    """A function that mounts as the command does, or skips the test; all is undone at its end."""
+    mounted = []
+
+    def run(*arguments):
+        try:
+            subprocess.run(["mount", *map(str, arguments)], check=True, capture_output=True, text=True)
+        except FileNotFoundError:
+            pytest.skip("there is no command mount")
+        except subprocess.CalledProcessError as error:
+            pytest.skip(f"mounting is not allowed here: {error.stderr.strip()}")
+        mounted.append(arguments[-1])
+
+    yield run
+    for folder in reversed(mounted):
+        subprocess.run(["umount", "--lazy", str(folder)], check=False, capture_output=True)
+
+
+class AtStep:
+    """An extension that does something after the minibatch that makes the loop's step `step`."""
+
+    def __init__(self, step, action):
+        self.step, self.action = step, action
+
+    def after_batch(self, loop):
+        if loop.state.step == self.step:
+            self.action()
+
+
+def fill(path):
+    """Write zeros until not a page more fits."""
+    with suppress(OSError), open(path, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+def check_after_the_fault(folder, shown, reason):
+    """Of EPOCHS, 3 and a last try of the checkpoint failed: a warning each; the first epoch's checkpoint is whole."""
+    log, newest = "warning: log.csv", "warning: checkpoint.h5"
+    *warnings, last = shown.splitlines()
+    assert [line.partition(" was not saved: ")[0] for line in warnings] == [log, newest] * (EPOCHS - 1) + [newest]
+    assert all(reason in line for line in warnings)
+    assert last == "not saved: checkpoint.h5, log.csv; the warnings above say why"
+    assert checkpoint.load_run(folder / "checkpoint.h5")[0]["state"]["step"] == runs.STEPS
+
+
+def test_a_disk_that_fills_costs_the_new_checkpoint_not_the_old(mount, tmp_path, data, straight, monkeypatch, capsys):
+    """1 MB, full from the second epoch on; with room again the run goes on as if nothing had been."""
+    (disk := tmp_path / "disk").mkdir()
+    mount("-t", "tmpfs", "-o", "size=1m", "none", disk)
+    runs.without_pictures(monkeypatch, AtStep(runs.STEPS + 1, lambda: fill(disk / "filler")))
+    capsys.readouterr()
+    assert train_main(runs.arguments(disk, data, "--epochs", EPOCHS)) == 1
+    (folder,) = disk.glob("DiffusionModel_*")
+    check_after_the_fault(folder, capsys.readouterr().err, "No space left on device")
+    assert {path.name for path in folder.iterdir()} == {*straight, "config.json"}
+    (disk / "filler").unlink()
+    runs.without_pictures(monkeypatch)
+    assert resume(disk) == 0
+    assert fingerprint(folder) == straight
+
+
+def test_a_folder_that_becomes_read_only_costs_the_new_checkpoint_not_the_old(
+    mount, tmp_path, data, straight, monkeypatch, capsys
+):
+    (out := tmp_path / "out").mkdir()
+
+    def make_read_only():
+        mount("--bind", out, out)
+        mount("-o", "remount,bind,ro", out)
+
+    runs.without_pictures(monkeypatch, AtStep(runs.STEPS + 1, make_read_only))
+    capsys.readouterr()
+    assert train_main(runs.arguments(out, data, "--epochs", EPOCHS)) == 1
+    (folder,) = out.iterdir()
+    check_after_the_fault(folder, capsys.readouterr().err, "Read-only file system")
+    subprocess.run(["umount", out], check=True)
+    runs.without_pictures(monkeypatch)
+    assert resume(out) == 0
+    assert fingerprint(folder) == straight
+
+
+FAILING = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from dpm.runs import checkpoint
+
+path = Path(sys.argv[1])
+old = {f"/parameters/{i}": np.arange(500.0) + i for i in range(20)}
+new = {name: -value for name, value in old.items()}
+checkpoint.save(path, {"n": 1}, new)
+size = path.stat().st_size
+checkpoint.save(path, {"n": 0}, old)
+for k in [0, 1, size - 1, *np.random.default_rng(0).integers(size, size=47)]:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(k), resource.RLIM_INFINITY))
+    try:
+        checkpoint.save(path, {"n": 1}, new)
+    except OSError as error:
+        assert str(error), k
+    else:
+        raise AssertionError(k)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    meta, arrays = checkpoint.load(path)
+    assert meta == {"n": 0}
+    assert all((arrays[name] == value).all() for name, value in old.items())
+    assert list(path.parent.iterdir()) == [path]
+checkpoint.save(path, {"n": 1}, new)
+print(checkpoint.load(path)[0]["n"], size)
+"""
+
+
+def test_a_write_that_fails_at_any_byte_leaves_the_old_checkpoint_and_nothing_else(tmp_path):
+    """At 50 sizes up to the last byte, by the system's limit; the next save does, and the process ends in peace."""
+    command = [sys.executable, "-c", FAILING, str(tmp_path / "checkpoint.h5")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("1 ")
+
+
+# ---------------------------------------------------------------------- caches
+
+
+def start(folder, data, environment, *flags):
+    """A process of train.py whose caches lie in `folder`, where the environment does not say otherwise."""
+    out = folder / "out"
+    out.mkdir(parents=True)
+    place = {name: str(folder / "home") for name in ("HOME", "XDG_CACHE_HOME")}
+    environment = os.environ | place | {"PYTENSOR_FLAGS": f"base_compiledir={folder / 'compiled'}"} | environment
+    command = [sys.executable, "train.py", *runs.arguments(out, data, *flags)]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def check_as_ever(base, folder, process):
+    """Status 0, at most a line on stderr, and the numbers of the shared run; returns the run's files."""
+    _, shown = process.communicate(timeout=600)
+    assert (process.returncode, len(shown.splitlines()) < 2) == (0, True), shown
+    (run,) = (folder / "out").iterdir()
+    found = fingerprint(run)
+    assert found.items() >= fingerprint(runs.trained(base)).items()
+    return found
+
+
+@pytest.mark.slow
+def test_four_trainings_at_once_on_a_cold_cache(base, data, tmp_path):
+    shared = {"HOME": tmp_path / "home", "XDG_CACHE_HOME": tmp_path / "home/.cache"}
+    shared["PYTENSOR_FLAGS"] = f"base_compiledir={tmp_path / 'compiled'}"
+    (tmp_path / "home").mkdir()
+    environment = {name: str(value) for name, value in shared.items()}
+    processes = {tmp_path / name: start(tmp_path / name, data, environment) for name in "abcd"}
+    first, *others = [check_as_ever(base, folder, process) for folder, process in processes.items()]
+    assert others == [first] * 3
+
+
+@pytest.mark.slow
+def test_a_path_without_compilers(base, data, tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to(sys.executable)
+    check_as_ever(base, tmp_path / "a", start(tmp_path / "a", data, {"PATH": str(tmp_path / "bin")}))
+
+
+@pytest.mark.slow
+def test_a_home_that_cannot_be_written(base, data, tmp_path):
+    """Not even made: it would lie in a file. JAX alone goes on without; Matplotlib is given a place of its own."""
+    pytest.importorskip("jax")
+    nowhere = {"HOME": "/dev/null/home", "XDG_CACHE_HOME": "/dev/null/cache", "PYTENSOR_FLAGS": ""}
+    nowhere["MPLCONFIGDIR"] = str(tmp_path)
+    check_as_ever(base, tmp_path / "a", start(tmp_path / "a", data, nowhere))
+
+
+@pytest.mark.parametrize("engine", ["numba", "c"])
+def test_an_engine_that_cannot_keep_what_it_compiles_says_what_to_set(engine):
+    if engine == "c" and not config.cxx:
+        pytest.skip("no compiler")
+    command = [sys.executable, "-c", f"from dpm.engines.engine import Engine; Engine({engine!r})"]
+    environment = os.environ | {"HOME": "/dev/null/home", "PYTENSOR_FLAGS": ""}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"dpm.base.errors.InputError: --backend: {engine!r} ")
+    assert all(words in last for words in ("/dev/null/home/.pytensor", "HOME", "base_compiledir="))
+
+
+@pytest.mark.slow
+def test_a_lock_left_in_the_compile_folder(base, data, tmp_path):
+    """That of a process that was killed while it compiled; the engine is C where there is a compiler."""
+    if not shutil.which("g++"):
+        pytest.skip("no compiler")
+    flags = {"PYTENSOR_FLAGS": f"base_compiledir={tmp_path / 'compiled'}"}
+    command = [sys.executable, "-c", "from pytensor import config; print(config.compiledir)"]
+    done = subprocess.run(command, env=os.environ | flags, capture_output=True, text=True, check=True)
+    (Path(done.stdout.strip()) / ".lock").write_text("1\n")
+    process = start(tmp_path / "a", data, flags, "--backend", "c")
+    _, shown = process.communicate(timeout=600)
+    assert (process.returncode, shown) == (0, "")

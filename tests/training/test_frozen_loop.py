@@ -1,0 +1,281 @@
+"""Training on a sum of functions with frozen noise: what a subfunction is, and runs of sfo and lbfgs."""
+
+import itertools
+import signal
+
+import numpy as np
+import pytest
+
+from dpm.commands.cli import train_main
+from dpm.engines.compiled import CompiledModel
+from dpm.engines.engine import Engine
+from dpm.experiments.named import EXACT
+from dpm.model import DiffusionModel
+from dpm.optimizers import SFO
+from dpm.runs import checkpoint
+from dpm.runs.flags import FROZEN
+from dpm.training import run as training
+from dpm.training.frozen_loop import SubfunctionLoop, default_number
+from tests.helpers import runs
+from tests.training.test_resume import Stop, assert_same
+
+N = 4  # subfunctions of 15 pictures
+
+
+@pytest.mark.parametrize(
+    ("n", "expected"), [(400_000, 63), (50_000, 22), (40_000, 20), (4_000, 20), (1_500, 15), (100, 1), (60, 1), (1, 1)]
+)
+def test_default_number_of_subfunctions(n, expected):
+    """sqrt(n) / 10, at least 20 where that leaves 100 examples each."""
+    assert default_number(n) == expected
+
+
+@pytest.fixture(scope="module")
+def loop():
+    """A loop over 61 pictures in 7 parts, float64, at its start."""
+    model = DiffusionModel(
+        spatial_width=4,
+        n_colors=1,
+        trajectory_length=5,
+        n_hidden_conv=2,
+        n_layers_conv=1,
+        n_hidden_dense_lower=0,
+        n_hidden_dense_upper=3,
+        n_temporal_basis=2,
+        n_scales=1,
+        n_t_per_minibatch=2,
+    )
+    compiled = CompiledModel(model, Engine("auto", "float64"))
+    X = np.random.default_rng(0).standard_normal((61, 1, 4, 4))
+    theta = compiled.start(np.random.default_rng(1))
+    return SubfunctionLoop(compiled, theta, SFO, X, EXACT, 7, 2, seed=3)
+
+
+def test_no_example_is_left_out(loop):
+    assert sorted(np.concatenate(loop.parts)) == list(range(61))
+    assert {len(part) for part in loop.parts} == {8, 9}
+
+
+def test_the_same_parameters_give_the_same_bits(loop):
+    theta = loop.theta + 0.1
+    first = [loop.subfunction(theta, i) for i in range(7)]
+    for i in reversed(range(7)):
+        value, gradient = loop.subfunction(theta.copy(), i)
+        assert value == first[i][0]
+        np.testing.assert_array_equal(gradient, first[i][1])
+
+
+def test_each_subfunction_and_refresh_has_noise_of_its_own(loop, monkeypatch):
+    drawn = []
+    objective = loop.compiled.objective(18)
+
+    def record(theta, *inputs):
+        drawn.append(inputs)
+        return objective(theta, *inputs)
+
+    monkeypatch.setattr(loop.compiled, "objective", lambda size: record)
+    for refresh in (0, 1):
+        monkeypatch.setattr(loop.state, "refresh", refresh)
+        for i in range(7):
+            loop.subfunction(loop.theta, i)
+    for place in (1, 2, 3):  # times and both noises
+        for a, b in itertools.combinations([inputs[place][:8] for inputs in drawn], 2):
+            assert not np.array_equal(a, b)
+
+
+def test_the_sum_is_the_mean_cost_of_all_examples(loop):
+    """sum of f_i / N = the mean over examples, each n_t_per_minibatch times, with their noise."""
+    values = [loop.subfunction(loop.theta, i)[0] for i in range(7)]
+    costs = []
+    for i, part in enumerate(loop.parts):
+        rng = training.noise.generator(3, training.noise.SUBFUNCTION, 0, i)
+        t, N, U = (np.concatenate(a) for a in zip(*(draw(rng, (len(part), 1, 4, 4)) for _ in range(2)), strict=True))
+        costs.append(loop.compiled.costs(18)(loop.theta, np.concatenate([loop.features[part]] * 2), t, N, U))
+    assert np.sum(values) / 7 == pytest.approx(np.concatenate(costs).mean(), rel=1e-10)
+
+
+def draw(rng, shape):
+    return training.noise.minibatch_noise(rng, shape, 5, "normal")
+
+
+def test_gradients_against_central_differences(loop):
+    optimizer = SFO(loop.subfunction, loop.theta, range(7), rng=np.random.default_rng(0))
+    assert abs(optimizer.check_grad(small_diff=1e-7)).max() < 1e-6  # short: leaky ReLU has a kink
+
+
+class Idle:
+    """An optimizer that finds nothing lower."""
+
+    skipped_steps = 0
+
+    def __init__(self, f_df, theta, references, rng):
+        self.theta, self.sum = theta, self
+        self.evaluations = 0
+
+    def vector(self):
+        return self.theta
+
+    def step(self):
+        pass
+
+
+def test_an_optimizer_that_ends_by_itself_ends_training(loop):
+    idle = SubfunctionLoop(loop.compiled, loop.theta, Idle, loop.features, EXACT, 7, 2, seed=3)
+    assert idle.run()
+    assert idle.ended_by_itself == "Idle finds no lower point"
+    assert idle.state.step == 0
+
+
+def test_a_refresh_begins_anew_from_the_parameters_reached(loop):
+    """After each pass: noise is other noise, the optimizer has no history, the parameters are the accepted ones."""
+    seen = []
+
+    class Look:
+        def after_batch(self, loop):
+            seen.append((loop.state.step, loop.state.refresh, loop.optimizer_state() == {}))
+
+    run = SubfunctionLoop(loop.compiled, loop.theta, SFO, loop.features, EXACT, 7, 3, 3, refresh_noise=1)
+    run.extensions = [Look()]
+    run.run()
+    assert seen == [(k, k // 7, k % 7 == 0) for k in range(1, 22)]
+
+
+# ---------------------------------------------------------------------- by train.py
+
+
+class StopWithin(Stop):
+    """Sends its signal right after an evaluation, before the optimizer has seen it."""
+
+    def after_evaluation(self, loop):
+        super().after_batch(loop)
+
+    def after_batch(self, loop):
+        pass
+
+
+@pytest.fixture
+def train(data, tmp_path, monkeypatch):
+    """A function that trains three epochs in a new folder and returns it."""
+    runs.share_compiled(monkeypatch)
+    numbers = itertools.count()
+
+    def run(*flags, stop=None):
+        runs.without_pictures(monkeypatch, *([stop] if stop else []))
+        out = tmp_path / f"out{next(numbers)}"
+        out.mkdir()
+        base = ["--data-path", data, "--output-dir", out, "--model-args", runs.MODEL, "--epochs", 3, "--quiet"]
+        assert train_main([str(a) for a in (*base, *flags)]) == 0
+        (folder,) = out.iterdir()
+        return folder
+
+    return run
+
+
+@pytest.mark.parametrize("optimizer", ["sfo", "lbfgs", "adam", "rmsprop"])
+def test_training_with_each(train, tmp_path, optimizer):
+    """Pictures of one grey each: the bound of the test data rises, whose noise is the same at each epoch."""
+    train_data, test_data = (
+        np.broadcast_to(runs.pixels(n, seed, 1), (n, 1, runs.WIDTH, runs.WIDTH)) for n, seed in ((60, 0), (20, 1))
+    )
+    (tmp_path / "grey").mkdir()
+    runs.write_data(tmp_path / "grey", train_data, test_data)
+    more = ["--n-subfunctions", N] if optimizer in FROZEN else ["--batch-size", 15, "--lr", 0.01]
+    folder = train("--optimizer", optimizer, "--epochs", 8, "--data-path", tmp_path / "grey", *more)
+    _, arrays = checkpoint.load(folder / "checkpoint.h5")
+    log = (folder / "log.csv").read_text().splitlines()
+    names = log[0].split(",")
+    bounds = [float(line.split(",")[names.index("test_K_minus_L_null")]) for line in log[1:]]
+    assert bounds[-1] > bounds[0] + 0.1
+    assert any(name.startswith("/optimizer/") for name in arrays)
+    rates = {line.split(",")[names.index("learning_rate")] for line in log[1:]}
+    assert rates == ({""} if optimizer in FROZEN else {"0.01"})
+
+
+@pytest.mark.parametrize("optimizer", FROZEN)
+def test_the_checkpoint_holds_the_accepted_parameters(train, optimizer):
+    """Those that the optimizer's own state leads to, not those of the last evaluation."""
+    folder = train("--optimizer", optimizer, "--n-subfunctions", N)
+    parameters, state = checkpoint.split(checkpoint.load(folder / "checkpoint.h5")[1])
+    theta = np.concatenate([parameters[name].ravel() for name in sorted(parameters)])
+    if optimizer == "lbfgs":
+        reached = state["best"]
+    else:
+        k = len(state["basis"])
+        weights = np.linalg.solve(state["basis_factor"][:k, :k].T, state["at"][:k])
+        reached = state["origin"] + weights @ state["basis"]
+    np.testing.assert_allclose(np.sort(theta), np.sort(reached), atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", FROZEN)
+@pytest.mark.parametrize(("step", "refresh"), [(1, 0), (4, 0), (7, 0), (9, 1), (8, 2), (8, 1)])
+def test_a_stopped_run_goes_on_as_if_never_stopped(train, monkeypatch, optimizer, step, refresh):
+    """Stopped in the first pass, at the end of one, within one, after and at a refresh; L-BFGS does its pass again."""
+    flags = ["--optimizer", optimizer, "--n-subfunctions", N, "--refresh-noise", refresh]
+    expected = train(*flags)
+    stop = StopWithin(step)
+    folder = train(*flags, stop=stop)
+    reached = checkpoint.load_run(folder / "checkpoint.h5")[0]["state"]["step"]
+    assert reached == (step if optimizer == "sfo" or step % N == 0 else step // N * N)
+    runs.without_pictures(monkeypatch)
+    assert train_main(["--resume-file", str(folder / "checkpoint.h5")]) == 0
+    assert_same(folder, expected)
+
+
+def test_the_same_seed_gives_the_same_run(train):
+    first, second = (train("--optimizer", "sfo", "--n-subfunctions", N, "--seed", 5) for _ in range(2))
+    assert_same(first, second)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--optimizer", "sfo", "--lr", "0.1"], ["--lr 0.1", "--optimizer sfo", "rmsprop and adam"]),
+        (["--optimizer", "lbfgs", "--batch-size", "8"], ["--batch-size 8", "--optimizer lbfgs"]),
+        (["--optimizer", "sfo", "--dropout-rate", "0.1"], ["--dropout-rate 0.1", "--optimizer sfo"]),
+        (["--n-subfunctions", "8"], ["--n-subfunctions 8", "--optimizer rmsprop", "sfo and lbfgs"]),
+        (["--optimizer", "adam", "--refresh-noise", "2"], ["--refresh-noise 2", "--optimizer adam"]),
+        (["--optimizer", "sfo", "--faithful"], ["--optimizer sfo", "--faithful", "rmsprop"]),
+        (["--optimizer", "newton"], ["--optimizer", "newton", "sfo", "lbfgs", "rmsprop", "adam"]),
+        (["--optimizer", "sfo", "--n-subfunctions", "0"], ["--n-subfunctions", "0", "1 or more"]),
+        (["--optimizer", "sfo", "--n-subfunctions", "61"], ["--n-subfunctions", "61", "60 training examples"]),
+        (["--optimizer", "sfo", "--refresh-noise", "-1"], ["--refresh-noise", "-1", "0, for never"]),
+    ],
+)
+def test_flags_without_meaning_are_refused(data, tmp_path, capsys, flags, words):
+    out = tmp_path / "out"
+    out.mkdir()
+    base = ["--data-path", data, "--output-dir", out, "--model-args", runs.MODEL, "--quiet"]
+    line = runs.refused(capsys, train_main, *base, *flags)
+    assert all(word in line for word in words)
+    assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize(("optimizer", "advice"), [("sfo", "--n-subfunctions up to"), ("lbfgs", "--refresh-noise or")])
+def test_more_memory_than_a_checkpoint_holds_is_refused_at_once(data, tmp_path, capsys, monkeypatch, optimizer, advice):
+    monkeypatch.setattr(checkpoint, "LARGEST_ARRAY", 100_000)
+    base = ["--data-path", data, "--output-dir", tmp_path, "--model-args", runs.MODEL, "--n-subfunctions", 60]
+    line = runs.refused(capsys, train_main, *base, "--optimizer", optimizer, "--quiet", "--epochs", 100)
+    assert advice in line
+
+
+@pytest.mark.parametrize("optimizer", FROZEN)
+def test_a_start_that_is_not_finite_is_one_line(train, monkeypatch, capsys, optimizer):
+    real = SubfunctionLoop.subfunction
+
+    def broken(loop, theta, i):
+        value, gradient = real(loop, theta, i)
+        return np.nan * value, gradient
+
+    monkeypatch.setattr(SubfunctionLoop, "subfunction", broken)
+    with pytest.raises(AssertionError):
+        train("--optimizer", optimizer, "--n-subfunctions", N)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("train.py: error: training cannot begin: ")
+    assert "not finite" in line
+
+
+def test_a_second_signal_ends_lbfgs_at_once(train, monkeypatch, capsys):
+    stop = StopWithin(2, signal.SIGINT, times=2)
+    with pytest.raises(AssertionError):
+        train("--optimizer", "lbfgs", "--n-subfunctions", N, stop=stop)
+    assert "stopped" in capsys.readouterr().err

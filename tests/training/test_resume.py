@@ -1,0 +1,220 @@
+"""Stopping and going on: the run is, bit for bit, the one that was never stopped."""
+
+import csv
+import itertools
+import json
+import shutil
+import signal
+
+import numpy as np
+import pytest
+
+from dpm.commands.cli import train_main
+from dpm.runs import checkpoint
+from tests.helpers import runs
+
+EPOCHS = 3
+
+
+class Stop:
+    """An extension that sends a signal to the process after the minibatch that makes the loop's step `step`."""
+
+    def __init__(self, step, number=signal.SIGINT, times=1):
+        self.step, self.number, self.times = step, number, times
+
+    def after_batch(self, loop):
+        if loop.state.step == self.step:
+            for _ in range(self.times):
+                signal.raise_signal(self.number)
+
+
+@pytest.fixture(autouse=True)
+def attended():
+    """As in a terminal: SIGHUP is not ignored, whatever started the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture
+def train(data, tmp_path, monkeypatch):
+    """A function that trains for EPOCHS in a new folder and returns it; stop: an extension."""
+    runs.share_compiled(monkeypatch)
+    numbers = itertools.count()
+
+    def run(*flags, stop=None, data_path=data):
+        runs.without_pictures(monkeypatch, *([stop] if stop else []))
+        return runs.train(tmp_path / f"out{next(numbers)}", data_path, "--epochs", EPOCHS, *flags)
+
+    return run
+
+
+@pytest.fixture
+def resume(monkeypatch):
+    """A function that goes on with the run in a folder; returns the exit status."""
+
+    def run(folder, *flags, stop=None):
+        runs.without_pictures(monkeypatch, *([stop] if stop else []))
+        return train_main(["--resume-file", str(folder / "checkpoint.h5"), *map(str, flags)])
+
+    return run
+
+
+def log(folder):
+    with (folder / "log.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def assert_same(folder, expected):
+    """Log, parameters and the optimizer's buffers are equal; the state is, but for the seconds."""
+    meta, arrays = checkpoint.load(folder / "checkpoint.h5")
+    meta_expected, arrays_expected = checkpoint.load(expected / "checkpoint.h5")
+    assert list(arrays) == list(arrays_expected)
+    for name, array in arrays_expected.items():
+        np.testing.assert_array_equal(arrays[name], array)
+    assert log(folder) == log(expected)
+    for state in (meta["state"], meta_expected["state"]):
+        del state["seconds"], state["rows"]
+    assert meta["state"] == meta_expected["state"]
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 8])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stopped_run_goes_on_as_if_never_stopped(train, resume, capsys, step, number):
+    """After the first batch, at the end of an epoch (3), and in the midst of the second and third."""
+    expected = train()
+    capsys.readouterr()
+    folder = train(stop=Stop(step, number))
+    path = folder / "checkpoint.h5"
+    assert capsys.readouterr().out == (
+        f"stopped; --resume-file goes on with it: {path} (epoch {step // runs.STEPS}, step {step})\n"
+    )
+    assert checkpoint.load(path)[0]["state"]["step"] == step
+    assert len(log(folder)) == step // runs.STEPS
+    assert resume(folder) == 0
+    assert capsys.readouterr().out == f"finished: {path} (epoch {EPOCHS}, step {EPOCHS * runs.STEPS})\n"
+    assert_same(folder, expected)
+
+
+def test_what_nohup_started_goes_on_when_the_terminal_closes(train):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    folder = train(stop=Stop(2, signal.SIGHUP))
+    assert checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] == EPOCHS * runs.STEPS
+
+
+def test_a_run_may_be_stopped_again_and_again(train, resume):
+    expected, folder = train(), train(stop=Stop(2))
+    for step in (4, 5):
+        assert resume(folder, stop=Stop(step)) == 0
+    assert resume(folder) == 0
+    assert_same(folder, expected)
+
+
+def test_going_on_keeps_the_noise_of_dropout(train, resume):
+    expected = train("--dropout-rate", 0.5)
+    folder = train("--dropout-rate", 0.5, stop=Stop(4))
+    assert resume(folder) == 0
+    assert_same(folder, expected)
+
+
+def test_a_second_interrupt_ends_the_program_at_once(train, monkeypatch, data, tmp_path, capsys):
+    """Status 130; the checkpoint is that of the last epoch, whole."""
+    before = signal.getsignal(signal.SIGINT)
+    train()
+    runs.without_pictures(monkeypatch, Stop(4, times=2))
+    (tmp_path / "twice").mkdir()
+    assert train_main(runs.arguments(tmp_path / "twice", data, "--epochs", EPOCHS)) == 130
+    assert capsys.readouterr().err == "train.py: stopped\n"
+    (folder,) = (tmp_path / "twice").iterdir()
+    assert checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] == 3
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_finished_run_goes_on_to_more_epochs(train, resume):
+    expected = train("--epochs", 4)
+    folder = train("--epochs", 2)
+    assert resume(folder, "--epochs", 4) == 0
+    assert_same(folder, expected)
+    assert json.loads((folder / "config.json").read_text())["flags"]["epochs"] == 4
+
+
+def test_going_on_with_a_finished_run_does_no_step(train, resume):
+    folder = train()
+    shutil.copytree(folder, before := folder.parent / "copy")
+    assert resume(folder) == 0
+    assert_same(folder, before)
+    assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in before.iterdir())
+
+
+def test_going_on_makes_no_new_folder(train, resume):
+    """A run that was moved goes on where it is now."""
+    folder = train(stop=Stop(4))
+    moved = folder.parent.parent / "moved"
+    folder.rename(moved)
+    assert resume(moved) == 0
+    assert list(folder.parent.iterdir()) == []
+    assert len(log(moved)) == EPOCHS
+
+
+def test_data_that_were_moved_are_named_anew(train, resume, data, tmp_path, capsys):
+    expected = train()
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        shutil.copy(data / "mnist.hdf5", tmp_path / name)
+    folder = train(stop=Stop(4), data_path=tmp_path / "old")
+    shutil.rmtree(tmp_path / "old")
+    assert resume(folder) == 2
+    assert "no MNIST found" in capsys.readouterr().err
+    assert resume(folder, "--data-path", tmp_path / "new") == 0
+    assert_same(folder, expected)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["data"]["path"] == str(tmp_path / "new/mnist.hdf5")
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_other_data_are_refused_and_the_run_left_alone(train, resume, data, tmp_path, capsys, part):
+    """One pixel of either part is enough; both places are named."""
+    folder = train(stop=Stop(4))
+    sets = {"train": runs.pixels(runs.TRAIN), "test": runs.pixels(runs.TEST, seed=1)}
+    sets[part][7, 0, 3, 3] ^= 1
+    other = runs.write_data(tmp_path, **sets)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    capsys.readouterr()
+    assert resume(folder, "--data-path", tmp_path) == 2
+    line = capsys.readouterr().err
+    assert all(str(path) in line for path in (other, data / "mnist.hdf5"))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_the_state_of_a_stopped_epoch_is_kept(train, resume):
+    """The mean of the epoch's training costs counts the batches before the stop."""
+    folder = train(stop=Stop(5))
+    state = checkpoint.load(folder / "checkpoint.h5")[0]["state"]
+    assert state["weight_sum"] == 50
+    assert np.isfinite(state["cost_sum"])
+    assert state["seconds"] > 0
+    resume(folder, stop=Stop(6))
+    state = checkpoint.load(folder / "checkpoint.h5")[0]["state"]
+    assert (state["weight_sum"], state["cost_sum"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "words"),
+    [
+        ("config", "face", "sideways", "its face is 'sideways'; accepted: exact, released"),
+        ("config", "face", ["exact"], "its face is ['exact']; accepted: exact, released"),
+        ("flags", "lr", "fast", "its flag 'lr' is 'fast'"),
+        ("state", "epoch_cost", 1.0, "its state 'epoch_cost' is 1.0"),
+        ("state", "step", 1.5, "its state 'step' is 1.5"),
+    ],
+)
+def test_a_run_whose_checkpoint_was_made_by_hand_is_refused(train, resume, capsys, part, key, value, words):
+    """Its checksums agree, but train.py writes no such thing."""
+    folder = train(stop=Stop(2))
+    meta, arrays = checkpoint.load(folder / "checkpoint.h5")
+    meta = json.loads(json.dumps(meta))
+    {"config": meta["config"], "flags": meta["config"]["flags"], "state": meta["state"]}[part][key] = value
+    checkpoint.save(folder / "checkpoint.h5", meta, arrays)
+    capsys.readouterr()
+    assert resume(folder) == 2
+    assert f"checkpoint {folder / 'checkpoint.h5'}: {words}" in capsys.readouterr().err

@@ -1,0 +1,76 @@
+"""Training: what a run leaves behind, what an epoch is, and that nothing but the flags changes the numbers."""
+
+import json
+import random
+
+import h5py
+import numpy as np
+import pytest
+
+from dpm.graph.bricks import draw_masks
+from dpm.model import DiffusionModel
+from dpm.runs import checkpoint
+from tests.helpers import runs
+
+
+def test_the_folder_says_all_that_a_run_needs_again(base):
+    folder = runs.trained(base)
+    config = json.loads((folder / "config.json").read_text())
+    assert sorted(config) == ["command", "data", "face", "flags", "model", "versions"]
+    assert config["flags"]["batch_size"] == 25
+    assert config["flags"]["lr"] == 1e-3
+    assert config["flags"]["model_args"]["trajectory_length"] == config["model"]["trajectory_length"] == runs.T
+    assert config["data"]["path"] == str(runs.data(base) / "mnist.hdf5")
+    assert (config["data"]["dtype"], config["data"]["range"]) == ("uint8", [0, 255])
+    unit = runs.pixels(runs.TRAIN) / 255
+    assert config["data"]["scale"] == pytest.approx(1 / unit.std(), rel=1e-6)
+    assert config["data"]["shift"] == pytest.approx(-unit.mean() / unit.std(), rel=1e-6)
+    assert config["versions"]["numpy"] == np.__version__
+    assert {"dpm", "python", "pytensor", "h5py"} <= config["versions"].keys()
+    assert folder.name.startswith("DiffusionModel_MNIST-")
+    DiffusionModel(**config["model"])
+
+
+def test_the_checkpoint_holds_the_run_and_no_data(base):
+    folder = runs.trained(base)
+    meta, arrays = checkpoint.load(folder / "checkpoint.h5")
+    assert meta["config"] == json.loads((folder / "config.json").read_text())
+    assert meta["state"]["step"] == 6
+    assert [{k: v for k, v in row.items() if k != "seconds"} for row in meta["state"]["rows"]] == runs.rows(folder)
+    values, optimizer = checkpoint.split(arrays)
+    assert {name: a.shape for name, a in values.items()} == {
+        name: p.shape for name, p in DiffusionModel(**meta["model"]).parameters().items() if "perturb" not in name
+    }
+    assert optimizer["mean_square"].size == sum(a.size for a in values.values())
+    with h5py.File(folder / "checkpoint.h5") as file:
+        assert set(file) == {"meta", "optimizer", "parameters"}
+
+
+def test_pictures_do_not_change_training(base):
+    """With pictures after each epoch and with none, log and parameters are the same, bit for bit."""
+    assert runs.same(runs.complete(base)[0], runs.trained(base))
+
+
+def test_the_seed_decides_all_numbers(base, train):
+    assert runs.same(train("--seed", 0), runs.trained(base))
+    other = train("--seed", 1)
+    before, after = runs.parameters(runs.trained(base)), runs.parameters(other)
+    assert all(not np.array_equal(before[name], after[name]) for name in before)
+    assert runs.rows(other)[0]["test_K"] != runs.rows(runs.trained(base))[0]["test_K"]
+
+
+def test_global_random_states_are_left_alone(train):
+    before = np.random.get_state()[1].copy(), np.random.get_state()[2:], random.getstate()  # noqa: NPY002
+    train()
+    after = np.random.get_state()[1], np.random.get_state()[2:], random.getstate()  # noqa: NPY002
+    np.testing.assert_array_equal(after[0], before[0])
+    assert after[1:] == before[1:]
+
+
+def test_dropout_changes_training_and_its_masks_keep_the_mean(base, train):
+    folder = train("--dropout-rate", 0.5)
+    assert all(np.isfinite(row["train_K"]) for row in runs.rows(folder))
+    assert runs.rows(folder)[0]["train_K"] != runs.rows(runs.trained(base))[0]["train_K"]
+    (mask,) = draw_masks(np.random.default_rng(0), [(100, 100)], 0.5)
+    assert set(np.unique(mask)) == {0, 2}
+    assert mask.mean() == pytest.approx(1, abs=0.05)

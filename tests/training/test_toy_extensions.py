@@ -1,0 +1,120 @@
+"""Toy runs whole: what they leave behind, truth and ceiling beside the bound, and going on after a stop."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dpm.commands.cli import train_main
+from dpm.experiments import exact as truth
+from dpm.experiments import toys
+from dpm.runs import checkpoint
+from dpm.training import least_squares as refit
+from dpm.training import toy_extensions
+from tests.helpers import runs
+from tests.training.test_resume import Stop
+
+HEARTBEAT = "trajectory_length=12,hidden=6,layers=1"
+SWISSROLL = "trajectory_length=6,hidden=8,noise=0.1,schedule='even_log_snr'"
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch):
+    """A function that trains a small toy and returns its folder; stop: an extension."""
+    monkeypatch.setattr(toy_extensions, "EVALUATIONS", 20_000)
+    monkeypatch.setattr(refit, "EXAMPLES", 2000)
+    standard = toy_extensions.toy_extensions
+
+    def run(name, arguments, *flags, stop=None):
+        small = {key: getattr(toys.TOYS[name], key) for key in toys.Toy.__dataclass_fields__}
+        monkeypatch.setitem(toys.TOYS, name, toys.Toy(**(small | {"n_train": 4000, "n_test": 500})))
+        monkeypatch.setattr(
+            "dpm.training.run.toy_extensions", lambda *more: [*standard(*more), *([stop] if stop else [])]
+        )
+        out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        out.mkdir()
+        given = ["--experiment", name, "--model-args", arguments, "--batch-size", 1000, "--epochs", 2, *flags]
+        assert train_main([str(a) for a in (*given, "--output-dir", out, "--quiet")]) == 0
+        (folder,) = out.iterdir()
+        return folder
+
+    return run
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("heartbeat", HEARTBEAT), ("swissroll", SWISSROLL)])
+def test_a_run_leaves_a_log_a_result_and_its_figure(train, name, arguments):
+    folder = train(name, arguments)
+    result = json.loads((folder / "result.json").read_text())
+    assert result["unit"] == "bits/example"
+    assert result["epoch"] == 2
+    null = truth.heartbeat_L_null() if name == "heartbeat" else truth.gaussian_L_null()
+    assert result["K"] - result["K_minus_L_null"] == pytest.approx(null, abs=1e-4)
+    known = truth.heartbeat_truth() if name == "heartbeat" else truth.swiss_roll_truth(0.1, np.random.default_rng(0))[0]
+    assert result["truth"] == pytest.approx(known)
+    assert result["K"] < result["ceiling"] + 4 * result["standard_error"]
+    assert result["ceiling"] < result["truth"]
+    rows = runs.rows(folder)
+    assert [row["epoch"] for row in rows] == [1, 2]
+    for row in rows:
+        assert row["truth"] == pytest.approx(result["truth"])
+        assert row["ceiling"] == pytest.approx(result["ceiling"])
+    assert (folder / "trajectory_batch000008.png").stat().st_size > 10_000
+    with np.load(folder / "entropies_batch000008.npz") as file:
+        assert (file["lower"] < file["upper"]).all()
+    with np.load(folder / "trajectory_batch000008.npz") as file:
+        T = 12 if name == "heartbeat" else 6
+        assert sorted(file) == sorted(["times", "x_0", f"x_{T // 2}", f"x_{T}"])
+        assert file["x_0"].shape == (500, 20 if name == "heartbeat" else 2)
+        if name == "heartbeat":
+            assert set(np.unique(file["x_0"])) <= {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("heartbeat", HEARTBEAT), ("swissroll", f"{SWISSROLL},learn_beta=True")]
+)
+def test_a_stopped_run_goes_on_as_if_never_stopped(train, monkeypatch, name, arguments):
+    """Parameters, optimizer and log, bit for bit; the closed-form start is not made again."""
+    expected = train(name, arguments)
+    folder = train(name, arguments, stop=Stop(3))
+    assert checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] == 3
+    monkeypatch.setattr("dpm.training.run.toy_extensions", toy_extensions.toy_extensions)
+    assert train_main(["--resume-file", str(folder / "checkpoint.h5"), "--quiet"]) == 0
+    (meta, arrays), (meta_expected, arrays_expected) = (
+        checkpoint.load(f / "checkpoint.h5") for f in (folder, expected)
+    )
+    assert list(arrays) == list(arrays_expected)
+    for path, array in arrays_expected.items():
+        np.testing.assert_array_equal(arrays[path], array, err_msg=path)
+    for state in (meta["state"], meta_expected["state"]):
+        state["rows"] = [{k: v for k, v in row.items() if k != "seconds"} for row in state["rows"]]
+        del state["seconds"]
+    assert meta["state"] == meta_expected["state"]
+
+
+def test_a_learned_schedule_has_the_ceiling_of_its_own_rates(train):
+    folder = train("swissroll", f"{SWISSROLL},learn_beta=True", "--lr", 0.05)
+    ceilings = [row["ceiling"] for row in runs.rows(folder)]
+    assert ceilings[0] != ceilings[1]
+
+
+def test_a_signal_during_the_closed_form_start_ends_the_program_at_once(train, monkeypatch, tmp_path, capsys):
+    """There is nothing to go on with yet: status 130, one line."""
+    fit = refit.fit_step
+
+    def interrupted(*arguments):
+        Stop(0).after_batch(type("Loop", (), {"state": type("State", (), {"step": 0})}))
+        return fit(*arguments)
+
+    monkeypatch.setattr(refit, "fit_step", interrupted)
+    (tmp_path / "out").mkdir()
+    arguments = [
+        "--experiment",
+        "swissroll",
+        "--model-args",
+        SWISSROLL,
+        "--output-dir",
+        str(tmp_path / "out"),
+        "--quiet",
+    ]
+    assert train_main(arguments) == 130
+    assert capsys.readouterr().err == "train.py: stopped\n"

@@ -1,0 +1,89 @@
+"""Long runs hold no more memory and no more files than short ones."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import runs
+
+ROOT = Path(__file__).parents[2]
+WATCH = """
+import json, os, sys
+import pytest
+from dpm.commands import cli
+from tests.helpers import runs
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+"""
+TRAIN = (
+    WATCH
+    + """
+seen = {}
+
+class Watch:
+    def after_batch(self, loop):
+        if loop.state.step % 500 == 0:
+            seen[loop.state.step] = resident(), len(os.listdir("/proc/self/fd"))
+
+runs.without_pictures(pytest.MonkeyPatch(), Watch())
+assert cli.train_main() == 0
+print(json.dumps(seen))
+"""
+)
+SAMPLE = (
+    WATCH
+    + """
+import numpy as np
+from dpm.engines.engine import Engine
+from dpm.model import DiffusionModel
+from dpm.base.noise import PictureNoise
+from dpm.engines.compiled import CompiledModel
+from dpm.sampler import generate_samples
+
+T, n, seen = 1000, 100, {}
+engine = Engine()
+with engine:
+    model = DiffusionModel(spatial_width=16, n_colors=1, trajectory_length=T, n_hidden_conv=2, n_layers_conv=1,
+                           n_hidden_dense_lower=0, n_hidden_dense_upper=2, n_temporal_basis=2)
+compiled = CompiledModel(model, engine)
+theta = compiled.start(np.random.default_rng(0))
+
+def watch(t, X):
+    if T - t in (10, T):
+        seen[T - t] = resident()
+
+generate_samples(compiled, theta, n, PictureNoise(0, 0, n), callback=watch)
+print(json.dumps(seen))
+"""
+)
+
+
+def watched(script, *arguments):
+    """What a script prints last, as JSON, with whole numbers as keys."""
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stderr
+    return {int(key): value for key, value in json.loads(done.stdout.splitlines()[-1]).items()}
+
+
+@pytest.mark.parametrize("steps", [2000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_training_holds_no_more_memory_after_its_first_500_steps(tmp_path, steps):
+    """At most 20 MB more, where each minibatch with its noise has 20 kB; and not one open file more."""
+    runs.write_data(tmp_path, runs.pixels(2500), runs.pixels(100, seed=1))
+    seen = watched(TRAIN, *runs.arguments(tmp_path, tmp_path, "--epochs", steps // 100))
+    assert list(seen) == list(range(500, steps + 1, 500))
+    memory, files = zip(*seen.values(), strict=True)
+    print(f"resident MB every 500 steps: {memory}; open files: {files}")
+    assert max(memory) - memory[0] <= 20
+    assert len(set(files)) == 1
+
+
+def test_sampling_holds_as_much_memory_at_its_last_step_as_at_its_tenth():
+    """T = 1000; to keep the states would take 100 MB."""
+    seen = watched(SAMPLE)
+    print(f"resident MB after 10 and 1000 steps: {seen}")
+    assert seen[1000] - seen[10] <= 50

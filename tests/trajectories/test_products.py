@@ -1,0 +1,384 @@
+"""Products with r(x) (section 2.5): what each choice of r_t samples, and that particles make it exact."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import logsumexp
+
+from dpm.base.errors import InputError
+from dpm.graph import schedules
+from dpm.trajectories import products as posterior
+from tests.helpers import exact
+from tests.helpers.graphs import compiled_bits, compiled_vectors
+
+GRID = np.linspace(-3.5, 3.5, 701)
+MIXTURE = exact.MIXTURE
+
+
+def mixture_posterior(x_t, alpha_bar):
+    """For x_t of the mixture's forward marginal: log weights (n, 3), means and variances of x_0 by component."""
+    w, m, s = (np.array(a) for a in zip(*MIXTURE, strict=True))
+    variance = alpha_bar * s**2 + 1 - alpha_bar
+    log_w = np.log(w) + stats.norm.logpdf(x_t[:, None], alpha_bar**0.5 * m, variance**0.5)
+    mean = m + alpha_bar**0.5 * s**2 / variance * (x_t[:, None] - alpha_bar**0.5 * m)
+    return (
+        log_w - logsumexp(log_w, axis=1, keepdims=True),
+        mean,
+        np.broadcast_to(s**2 * (1 - alpha_bar) / variance, mean.shape),
+    )
+
+
+def reverse_matrix(beta, alpha_bar_before):
+    """The exact reverse kernel on the grid: rows x_t, columns x_{t-1}, by Bayes' rule."""
+    w, m, s = (np.array(a) for a in zip(*MIXTURE, strict=True))
+    deviation = (alpha_bar_before * s**2 + 1 - alpha_bar_before) ** 0.5
+    before = (w * stats.norm.pdf(GRID[:, None], alpha_bar_before**0.5 * m, deviation)).sum(axis=1)
+    joint = stats.norm.pdf(GRID[:, None], (1 - beta) ** 0.5 * GRID, beta**0.5) * before
+    return joint / joint.sum(axis=1, keepdims=True)
+
+
+def total_variation(log_r_t, T, log_r):
+    """Between the multiplied chain's end, on the grid, and p(x_0) r(x_0); log_r_t: (T + 1, grid)."""
+    beta = schedules.released(T)
+    alpha_bar = np.concatenate([[1], np.cumprod(1 - beta)])
+    law = stats.norm.pdf(GRID) * np.exp(log_r_t[T])
+    law /= law.sum()
+    for t in range(T, 0, -1):
+        step = reverse_matrix(beta[t - 1], alpha_bar[t - 1]) * np.exp(log_r_t[t - 1])
+        law = law @ (step / step.sum(axis=1, keepdims=True))
+    truth = sum(w * stats.norm.pdf(GRID, m, s) for w, m, s in MIXTURE) * np.exp(log_r)
+    return 0.5 * np.abs(law - truth / truth.sum()).sum()
+
+
+@pytest.mark.parametrize(
+    ("way", "deviation", "expected"),
+    [
+        ("constant", 0.5, 0.128),
+        ("constant", 1.0, 0.090),
+        ("constant", 0.2, 0.148),
+        ("linear", 0.5, 0.101),
+        ("linear", 1.0, 0.123),
+        ("linear", 0.2, 0.146),
+        ("end", 0.5, 0.522),
+        ("end", 1.0, 0.301),
+        ("end", 0.2, 0.652),
+    ],
+)
+def test_what_each_way_of_r_samples(way, deviation, expected):
+    """One dimension, mixture of three Gaussians, T = 40, exact reverse kernel: total variations computed independently
+    on a grid of their own. The paper's rule (constant) is not exact."""
+    T = 40
+    log_r = stats.norm.logpdf(GRID, 0.6, deviation)
+    c = posterior.exponents(way, schedules.released(T))
+    assert total_variation(c[:, None] * log_r, T, log_r) == pytest.approx(expected, abs=0.01)
+
+
+def predicted_mean(alpha_bar):
+    """E[x_0 | x_t] of the mixture on the grid, in closed form."""
+    log_w, mean, _ = mixture_posterior(GRID, alpha_bar)
+    return (np.exp(log_w) * mean).sum(axis=1)
+
+
+def check_the_predicted_row(T, deviation, expected):
+    rows = [GRID, *(predicted_mean(a) for a in np.cumprod(1 - schedules.released(T)))]
+    log_r = stats.norm.logpdf(np.array(rows), 0.6, deviation)
+    assert total_variation(log_r, T, log_r[0]) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize(("deviation", "expected"), [(0.5, 0.088), (1.0, 0.063), (0.2, 0.124)])
+def test_what_r_of_the_mean_samples(deviation, expected):
+    """r_t(x) = r(E[x_0 | x_t = x]), the way "predicted", T = 40: figures computed independently, as above."""
+    check_the_predicted_row(40, deviation, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("deviation", "expected"), [(0.5, 0.094), (1.0, 0.066), (0.2, 0.183)])
+def test_what_r_of_the_mean_samples_with_many_steps(deviation, expected):
+    """The same for T = 400: more steps do not make it exact."""
+    check_the_predicted_row(400, deviation, expected)
+
+
+def test_the_models_prediction_is_the_exact_mean():
+    """E[x_0 | x_t] out of p(x_{t-1} | x_t) alone, for the exact reverse kernel, at every kind of time."""
+    compiled = exact.mixture(40)
+    twist = posterior.Twist(compiled.model, lambda x: x[:, 0], "predicted")
+    predict = compiled.get("predict", len(GRID), "Xt", lambda X, t: [twist.predict(X, t)])
+    alpha_bar = np.cumprod(1 - schedules.released(40))
+    for t in (2, 20, 40):
+        (x_0,) = predict(exact.NONE, GRID[:, None], np.full(len(GRID), float(t)))
+        np.testing.assert_allclose(x_0[:, 0], predicted_mean(alpha_bar[t - 1]), atol=1e-9)
+    (x_0,) = predict(exact.NONE, GRID[:, None], np.zeros(len(GRID)))
+    np.testing.assert_array_equal(x_0[:, 0], GRID)
+    (x_0,) = predict(exact.NONE, GRID[:, None], np.ones(len(GRID)))  # p(x_0 | x_1) is the forward kernel (Eq. 43)
+    np.testing.assert_allclose(x_0[:, 0], GRID * alpha_bar[0] ** 0.5, rtol=1e-12)
+
+
+def test_the_expected_r_is_exact():
+    """r_t(x) = E[r(x_0) | x_t = x] in closed form makes the product exact, which checks the grid itself."""
+    T, log_r = 40, stats.norm.logpdf(GRID, 0.6, 0.5)
+    rows = [log_r]
+    for alpha_bar in np.cumprod(1 - schedules.released(T)):
+        log_w, mean, variance = mixture_posterior(GRID, alpha_bar)
+        rows.append(logsumexp(log_w + stats.norm.logpdf(0.6, mean, (variance + 0.25) ** 0.5), axis=1))
+    assert total_variation(np.array(rows), T, log_r) < 0.002
+
+
+def test_exponents_are_one_at_the_data_and_named():
+    beta = schedules.erase_equally(5)
+    for way in posterior.WAYS:
+        assert posterior.exponents(way, beta)[0] == 1
+    np.testing.assert_allclose(posterior.exponents("linear", beta), posterior.exponents("alpha_bar", beta), atol=1e-12)
+    with pytest.raises(InputError, match="constant, linear"):
+        posterior.exponents("other", beta)
+
+
+def check_Z(results, truth):
+    """The mean of exp(log Z) is unbiased: within 3 standard errors of Z; the claimed error is of the right size."""
+    Z = np.exp([r.log_Z for r in results])
+    error = Z.std(ddof=1) / len(Z) ** 0.5
+    assert abs(Z.mean() - truth) < 3 * error
+    spread = np.std([r.log_Z for r in results], ddof=1)
+    assert spread / 2 < np.sqrt(np.mean([r.log_Z_error**2 for r in results])) < 2 * spread
+
+
+@pytest.mark.parametrize("way", ["linear", "alpha_bar"])
+def test_Z_and_samples_of_a_gaussian_product(way):
+    """N(0, I) times a Gaussian r: Z and mean in closed form."""
+    T, mean, sigma = 40, np.array([1.0, -0.5]), 0.6
+    compiled = compiled_vectors(T)
+    theta = np.zeros(compiled.layout.size)
+    log_r = posterior.gaussian(mean, sigma)
+    results = [posterior.sample_product(compiled, theta, log_r, 256, seed, way) for seed in range(60)]
+    scale = (1 + sigma**2) ** 0.5
+    truth = np.prod(stats.norm.pdf(mean, 0, scale) * (2 * np.pi) ** 0.5 * sigma)
+    check_Z(results, truth)
+    # Weighted by its exp(log Z), a run's mean estimates Z E[x] without bias, however few particles there are.
+    weighted = np.array([np.exp(r.log_Z) * r.samples.mean(axis=0) for r in results]) / truth
+    error = weighted.std(axis=0, ddof=1) / len(weighted) ** 0.5
+    assert np.all(np.abs(weighted.mean(axis=0) - mean / (1 + sigma**2)) < 3.5 * error)
+    assert np.all(error < 0.05)
+
+
+def test_Z_and_samples_of_bits_with_a_dependence():
+    """Three bits times an r that couples them: Z and the joint law by enumeration."""
+    T, pi = 10, 0.3
+    compiled = compiled_bits(T, base_rate=pi)
+    theta = np.zeros(compiled.layout.size)
+
+    def log_r(x):
+        return 1.5 * x[:, 0] * x[:, 1] - 1.0 * x[:, 1] * x[:, 2] + 0.5 * x[:, 2]
+
+    states = np.array(list(np.ndindex(2, 2, 2)), dtype=float)
+    weights = np.where(states == 1, pi, 1 - pi).prod(axis=1) * np.exp(log_r(states))
+    results = [posterior.sample_product(compiled, theta, log_r, 256, seed) for seed in range(60)]
+    check_Z(results, weights.sum())
+    samples = np.concatenate([r.samples for r in results])
+    counts = np.bincount((samples @ [4, 2, 1]).astype(int), minlength=8) / len(samples)
+    np.testing.assert_allclose(counts, weights / weights.sum(), atol=0.02)
+
+
+def test_a_bit_seen_is_the_bit_drawn():
+    compiled = compiled_bits(10)
+    theta = np.zeros(compiled.layout.size)
+    log_r = posterior.bits(np.array([1.0, 0, 0]), np.array([1.0, 0, 0]))
+    samples = posterior.sample_product(compiled, theta, log_r, 512, 0).samples
+    assert samples[:, 0].mean() > 0.98
+    assert abs(samples[:, 1].mean() - 0.3) < 0.1
+
+
+def test_systematic_resampling_keeps_each_expected_number_within_one():
+    rng = np.random.default_rng(0)
+    weights = rng.random(50)
+    weights /= weights.sum()
+    counts = np.bincount(posterior.systematic(weights, rng.random()), minlength=50)
+    assert np.all(np.abs(counts - 50 * weights) < 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: posterior.gaussian(0.0, 0.0), "sigma"),
+        (lambda: posterior.gaussian(0.0, -1.0), "sigma"),
+        (lambda: posterior.bits(1, 1, 0.5), "error"),
+    ],
+)
+def test_wrong_arguments_are_named(make, named):
+    with pytest.raises(InputError, match=named):
+        make()
+
+
+def test_a_log_r_that_does_not_give_a_number_each_is_refused():
+    compiled = compiled_bits(10)
+    with pytest.raises(InputError, match=r"log_r: returns 2 axes; accepted: .*\(n,\)"):
+        posterior.sample_product(compiled, np.zeros(compiled.layout.size), lambda x: x, 4, 0)
+
+
+@pytest.mark.parametrize(("value", "words"), [(np.nan, "not a finite number"), (-np.inf, "0 at every particle")])
+def test_weights_that_are_no_numbers_or_all_0_are_refused(value, words):
+    particles = posterior.Particles(4, np.random.default_rng(0))
+    with pytest.raises(InputError, match=words):
+        particles.update(np.zeros((4, 2)), np.full(4, value))
+
+
+def test_rates_in_place_of_bits_give_the_mean_of_r():
+    """bits at rates: log of r's mean over independent bits, by enumeration."""
+    states = np.array(list(np.ndindex(2, 2, 2)), dtype=float)
+    log_r, rates = posterior.bits([1, 1, 0], [1, 0, 0], 0.1), np.array([[0.3, 0.6, 0.9]])
+    mean = (np.where(states == 1, rates, 1 - rates).prod(axis=1) * np.exp(log_r(states).eval())).sum()
+    assert log_r(rates).eval() == pytest.approx(np.log([mean]))
+
+
+# ------------------------------------------------------------------ exact in the number of particles
+
+
+def normals_on_the_grid(T):
+    """p(x_1) of exact.mixture(T) on the grid: pi(x_T) through the chain of its Gaussian steps down to t = 2."""
+    compiled, law = exact.mixture(T), stats.norm.pdf(GRID)
+    step = compiled.get("reverse", len(GRID), "Xt", lambda X, t: list(compiled.model.reverse(X, t)))
+    for t in range(T, 1, -1):
+        mu, sigma = step(exact.NONE, GRID[:, None], np.full(len(GRID), float(t)))
+        matrix = stats.norm.pdf(GRID, mu, sigma)
+        law = (law / law.sum()) @ (matrix / matrix.sum(axis=1, keepdims=True))
+    return compiled, law / law.sum()
+
+
+def bits_by_enumeration(T):
+    """p(x_1) over all 8 states of a model of three bits with random parameters, through its steps down to t = 2."""
+    compiled = compiled_bits(T)
+    theta = 0.4 * np.random.default_rng(0).standard_normal(compiled.layout.size)
+    states = np.array(list(np.ndindex(2, 2, 2)), dtype=float)
+    law = np.where(states == 1, 0.3, 0.7).prod(axis=1)
+    step = compiled.get("logit", 8, "Xt", lambda X, t: list(compiled.model.reverse(X, t)))
+    for t in range(T, 1, -1):
+        (logit,) = step(theta, states, np.full(8, float(t)))
+        rate = 1 / (1 + np.exp(-logit[:, None, :]))
+        law = law @ np.where(states == 1, rate, 1 - rate).prod(axis=2)
+    return compiled, theta, states, law
+
+
+def coupled(x):
+    return 0.8 * x[:, 0] * x[:, 1] - 0.5 * x[:, 1] * x[:, 2] + 0.3 * x[:, 2]
+
+
+def check_numbers(T, runs, way):
+    log_r = posterior.gaussian(0.6, 1.0)
+    compiled, law = normals_on_the_grid(T)
+    truth = (law * np.exp(log_r(GRID[:, None]))).sum()
+    results = [posterior.sample_product(compiled, exact.NONE, log_r, 128, s, way, edge=False) for s in range(runs)]
+    check_mean(np.exp([r.log_Z for r in results]), truth)
+
+
+def check_bits(T, runs, way):
+    compiled, theta, states, law = bits_by_enumeration(T)
+    truth = (law * np.exp(coupled(states))).sum()
+    results = [posterior.sample_product(compiled, theta, coupled, 128, s, way, edge=False) for s in range(runs)]
+    check_mean(np.exp([r.log_Z for r in results]), truth)
+
+
+def check_mean(Z, truth):
+    assert abs(Z.mean() - truth) < 3 * Z.std(ddof=1) / len(Z) ** 0.5
+    assert Z.std(ddof=1) / len(Z) ** 0.5 < 0.05 * truth
+
+
+each_kernel = pytest.mark.parametrize("check", [check_numbers, check_bits])
+
+
+@each_kernel
+@pytest.mark.parametrize("way", ["linear", "predicted"])
+def test_Z_is_unbiased_of_both_kernels(check, way):
+    """The mean of exp(log Z) over runs is the Z of the model's own chain, by grid and by enumeration; T = 8."""
+    check(8, 100, way)
+
+
+@pytest.mark.slow
+@each_kernel
+@pytest.mark.parametrize("way", ["linear", "end", "predicted"])
+@pytest.mark.parametrize("T", [40, 400])
+def test_Z_is_unbiased_of_both_kernels_with_more_steps(check, T, way):
+    """The same for T = 40 and 400 over 200 runs."""
+    check(T, 200, way)
+
+
+def check_total_variation(T, numbers):
+    """Falls with the number of particles, to what independent draws have."""
+    log_r, edges = posterior.gaussian(0.6, 0.5), np.linspace(-3.5, 3.5, 41)
+    compiled, law = normals_on_the_grid(T)
+    truth = np.histogram(GRID, edges, weights=law * np.exp(log_r(GRID[:, None])))[0]
+    distances = []
+    for n in numbers:
+        runs = [posterior.sample_product(compiled, exact.NONE, log_r, n, s, edge=False).samples for s in range(3)]
+        shares = [np.histogram(x, edges)[0] / n for x in runs]
+        distances.append(np.mean([0.5 * np.abs(share - truth / truth.sum()).sum() for share in shares]))
+    assert np.all(np.diff(distances) < 0), distances
+    assert distances[-1] < 0.06, distances
+
+
+def test_total_variation_falls_with_the_number_of_particles():
+    check_total_variation(40, (64, 1024, 16384))
+
+
+@pytest.mark.slow
+def test_total_variation_falls_with_the_number_of_particles_and_many_steps():
+    check_total_variation(400, (64, 1024, 16384))
+
+
+@pytest.mark.parametrize("way", ["end", "predicted"])
+def test_gaussian_data_with_a_gaussian_r_are_the_closed_form(way):
+    """Data N(0.5, 0.3^2), exact reverse kernel: x_1 is N(m, v), and its product with r has Z, mean and variance known.
+
+    With the schedule that erases all signal x_T is N(0, 1) exactly, so that p(x_1) = q(x_1).
+    """
+    beta = schedules.erase_equally(40)
+    compiled = exact.mixture(40, [(1.0, 0.5, 0.3)], beta)
+    m, v = (1 - beta[0]) ** 0.5 * 0.5, (1 - beta[0]) * 0.09 + beta[0]
+    log_r, (mean, sigma) = posterior.gaussian(0.8, 0.4), (0.8, 0.4)
+    truth = stats.norm.pdf(mean, m, (v + sigma**2) ** 0.5) * (2 * np.pi) ** 0.5 * sigma
+    results = [posterior.sample_product(compiled, exact.NONE, log_r, 512, s, way, edge=False) for s in range(40)]
+    check_mean(np.exp([r.log_Z for r in results]), truth)
+    x = np.concatenate([r.samples for r in results])
+    variance = 1 / (1 / v + sigma**-2)
+    assert x.mean() == pytest.approx(variance * (m / v + mean / sigma**2), abs=0.01)
+    assert x.var() == pytest.approx(variance, rel=0.05)
+
+
+# ------------------------------------------------------------------ the heartbeat
+
+
+def phases(X):
+    return (X @ exact.PATTERNS.T).argmax(axis=1)
+
+
+@pytest.mark.parametrize(
+    ("way", "T"),
+    [
+        ("linear", 200),
+        pytest.param("end", 200, marks=pytest.mark.slow),
+        pytest.param("predicted", 40, marks=pytest.mark.slow),
+    ],
+)
+def test_one_bit_given_is_the_right_phase(way, T):
+    """The heartbeat with its exact factorial kernel and bit 0 seen: log Z = log(0.2 (1 - error) + 0.8 error), and with
+    particles at least 99 % of the samples of T = 200 have phase 0."""
+    error = 1e-4
+    known = np.arange(20) == 0
+    result = posterior.sample_product(
+        exact.heartbeat(T), exact.NONE, posterior.bits(known, known, error), 1000, 0, way, edge=False
+    )
+    if way != "linear":  # whose estimates are unbiased but seldom near
+        assert result.log_Z == pytest.approx(np.log(0.2 * (1 - error) + 0.8 * error), abs=0.2)
+    right = (phases(result.samples) == 0).mean()
+    assert right >= (0.99 if T == 200 else 0.95)
+
+
+@pytest.mark.parametrize("way", ["constant", "end", pytest.param("predicted", marks=pytest.mark.slow)])
+def test_bits_that_contradict_each_other_give_a_finite_answer(way):
+    """Bits 0 and 1 are never both 1 in the data: samples are bits, one of the two is not believed."""
+    known = np.arange(20) < 2
+    log_r = posterior.bits(known, known, 1e-6)
+    result = posterior.sample_product(exact.heartbeat(40), exact.NONE, log_r, 200, 0, way)
+    assert np.isfinite([result.log_Z, result.log_Z_error, *result.effective]).all()
+    assert set(np.unique(result.samples)) <= {0.0, 1.0}
+    X = posterior.sample_chain(
+        exact.heartbeat(40), exact.NONE, log_r, 200, lambda shape: np.random.default_rng(0).random(shape), way
+    )
+    assert set(np.unique(X)) <= {0.0, 1.0}
