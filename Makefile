@@ -9,7 +9,7 @@ TRAIN_FLAGS ?= --batch-size 64 --lr 5e-4 --epochs 6
 .DEFAULT_GOAL := help
 COVERAGE ?= --cov
 # One quick round for each interpreter: engines, the convolution, flags, bricks, files, short runs with their log.
-QUICK ?= tests/test_backend.py tests/test_conv.py tests/test_flags.py tests/bricks tests/test_files.py tests/test_tensorboard.py
+QUICK ?= tests/engines/test_engine.py tests/graph/test_same_conv.py tests/runs/test_flags.py tests/graph/bricks tests/base/test_atomic.py tests/training/test_tensorboard.py
 # Hours of training for each row of the tables that does not end by itself.
 BUDGET ?= 1
 .PHONY: help train test test-quick test-without-jax test-quick-without-jax test-slow lint bench table1 table2 figures clean

@@ -1,6 +1,6 @@
 """Draw from a trained diffusion probabilistic model; `python sample.py --help` lists the options."""
 
-from dpm.commands.cli import sample_main
+from dpm.commands.sample import main
 
 if __name__ == "__main__":
-    raise SystemExit(sample_main())
+    raise SystemExit(main(prog="sample.py"))

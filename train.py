@@ -1,6 +1,6 @@
 """Train a diffusion probabilistic model; `python train.py --help` lists the options."""
 
-from dpm.commands.cli import train_main
+from dpm.commands.train import main
 
 if __name__ == "__main__":
-    raise SystemExit(train_main())
+    raise SystemExit(main(prog="train.py"))

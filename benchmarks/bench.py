@@ -246,7 +246,7 @@ def exponent(values, seconds):
     return float(np.polyfit(np.log(values), np.log(seconds), 1)[0])
 
 
-def summarised(numbers):
+def summarized(numbers):
     """{name: {column: {"median", "least", "largest"}}}; an engine's "ratio" is its median over that of torch, and
     "torch" is the fastest of its variants, with its name as "variant"."""
     summary: dict = {}
@@ -324,7 +324,7 @@ def run(options, folder, bar):
         bar.write(f"{machine()}; {size:,} parameters")
         checked(torch, answers)
     numbers = measured(own + torch, MEASURES, rounds, bar)
-    variant = summarised({CHOOSES: numbers[CHOOSES]})[CHOOSES].get("torch", {}).get("variant")
+    variant = summarized({CHOOSES: numbers[CHOOSES]})[CHOOSES].get("torch", {}).get("variant")
     variant = variant and f"torch, {variant}"
     chosen = own + [column for column in torch if column.name == variant]
     numbers |= started(chosen, FRESH, starts, bar)
@@ -340,7 +340,7 @@ def main(arguments=None):
     options = arguments_of(arguments)
     with tempfile.TemporaryDirectory(prefix="bench") as folder, tqdm(unit="figure", disable=None) as bar:
         numbers = run(options, folder, bar)
-    summary = summarised(numbers)
+    summary = summarized(numbers)
     fitted = exponents(summary) if options.growth else {}
     print(*table(summary, options.engines), sep="\n")
     for name, columns in fitted.items():

@@ -34,7 +34,7 @@ LOOKS = 4  # a pass
 
 
 class Case(NamedTuple):
-    """What is minimised, for how many passes, and whether every evaluation sees noise of its own."""
+    """What is minimized, for how many passes, and whether every evaluation sees noise of its own."""
 
     make: Callable[[], problems.Problem]
     passes: int

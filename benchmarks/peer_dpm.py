@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.worker import peak_memory, serve, timed
-from dpm.base.noise import PictureNoise
+from dpm.base.noise import ExampleNoise
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.named import EXACT
+from dpm.experiments.named import CORRECTED
 from dpm.extensions import EveryN, standard_extensions
 from dpm.likelihood.estimates import K_minus_L_null
 from dpm.model import DiffusionModel
 from dpm.optimizers import RMSProp
 from dpm.runs.data import prepared_data
-from dpm.runs.flags import DTYPES, literal_arguments
+from dpm.runs.flags import DTYPES, parse_literals
 from dpm.sampler import generate_samples, reverse_steps
-from dpm.training.run import build_loop, grey_level, new_flags, run_config
+from dpm.training.run import build_loop, gray_level_noise, new_flags, run_config
 
 LEARNING_RATE = 1e-3
 PICTURES = 49
@@ -40,10 +40,10 @@ class Peer:
     def __init__(self, engine_name, model_args, dtype):
         given = {"backend": engine_name, "quiet": True, "optimizer": "rmsprop"}
         self.flags, _ = new_flags(given | {"epochs": 10**9, "ext_every_n": 10**9})
-        self.data = prepared_data(self.flags, EXACT, None)
+        self.data = prepared_data(self.flags, CORRECTED, None)
         self.engine = Engine(engine_name, dtype)
         with self.engine:
-            arguments = {"spatial_width": 28, "n_colors": 1, "uniform_noise": grey_level(EXACT, self.data)}
+            arguments = {"spatial_width": 28, "n_colors": 1, "uniform_noise": gray_level_noise(CORRECTED, self.data)}
             self.model = DiffusionModel(**(arguments | model_args))
         self.compiled = CompiledModel(self.model, self.engine)
         rng = np.random.default_rng(0)
@@ -51,7 +51,7 @@ class Peer:
         # Biases start at 0, with which a check would see little of them.
         self.theta += self.engine.asarray(0.01 * rng.standard_normal(self.theta.shape))
         self.rule = RMSProp(self.compiled.layout.size, dtype)
-        shape = (EXAMPLES, *self.model.picture_shape)
+        shape = (EXAMPLES, *self.model.example_shape)
         t = rng.integers(2, self.model.trajectory_length + 1, EXAMPLES)
         arrays = rng.standard_normal(shape), t, rng.standard_normal(shape), rng.random(shape)
         self.examples = [self.engine.asarray(a) for a in arrays]
@@ -125,7 +125,7 @@ class Peer:
 
         begin = time.perf_counter()
         try:
-            generate_samples(self.compiled, self.theta, PICTURES, PictureNoise(0, 0, PICTURES), callback=stop)
+            generate_samples(self.compiled, self.theta, PICTURES, ExampleNoise(0, 0, PICTURES), callback=stop)
         except Enough:
             return time.perf_counter() - begin
         raise ValueError(f"steps: {steps} is not accepted; it is a number below T - 1")
@@ -134,8 +134,8 @@ class Peer:
         """An epoch of train.py, its log and checkpoint included, its pictures not."""
         if self.loop is None:
             self.flags["batch_size"] = int(size)
-            self.loop = build_loop(self.flags, EXACT, self.data, self.compiled)
-            config = run_config(self.flags, EXACT, self.data, self.model)
+            self.loop = build_loop(self.flags, CORRECTED, self.data, self.compiled)
+            config = run_config(self.flags, CORRECTED, self.data, self.model)
             self.folder = tempfile.TemporaryDirectory(prefix="bench")
             extensions = standard_extensions(Path(self.folder.name), config, self.data, self.flags)
             self.loop.extensions = [e for e in extensions if not isinstance(e, EveryN)]
@@ -155,7 +155,7 @@ def main():
     parser.add_argument("--model-args", default="")
     parser.add_argument("--dtype", choices=DTYPES, default="float32")
     options = parser.parse_args()
-    serve(Peer(options.engine, literal_arguments(options.model_args), options.dtype).commands)
+    serve(Peer(options.engine, parse_literals(options.model_args), options.dtype).commands)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ class Schedule:
     """The fixed rates of the release and its bumps over time, by index t - 1."""
 
     def __init__(self, T, n_basis, step1_beta, dtype):
-        centres, time_line = np.linspace(-1, 1, n_basis), np.linspace(-1, 1, T)
-        bumps = np.exp(-((time_line - centres[:, None]) ** 2) / (2 * ((centres[1] - centres[0]) / 2) ** 2))
+        centers, time_line = np.linspace(-1, 1, n_basis), np.linspace(-1, 1, T)
+        bumps = np.exp(-((time_line - centers[:, None]) ** 2) / (2 * ((centers[1] - centers[0]) / 2) ** 2))
         smallest = np.full(T, 1e-6)
         smallest[0] += step1_beta
         beta = smallest + (1 - smallest - 1e-5) / np.linspace(T, 2, T)
@@ -46,7 +46,7 @@ class Schedule:
 
 
 class Model:
-    """The network, the bound and RMSProp. Pictures are (n, colours, width, width).
+    """The network, the bound and RMSProp. Pictures are (n, colors, width, width).
 
     arguments: those of DiffusionModel; arrays: dict of path to parameter.
     """

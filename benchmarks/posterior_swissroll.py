@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from dpm.base import noise
-from dpm.commands.cli import sample_parser
+from dpm.commands.sample import build_parser as sample_parser
 from dpm.commands.sampling import load_model
 from dpm.datasets.made.generators import swiss_roll_curve
 from dpm.engines.compiled import CompiledModel
@@ -48,7 +48,7 @@ def main(path, folder="docs/results"):
     r = np.exp(-0.5 * (((curve - MEAN) / SIGMA) ** 2).sum(axis=1))
     r /= r.sum()
     truth = r.reshape(PARTS, -1).sum(axis=1)
-    source = noise.PictureNoise(0, 0, N)
+    source = noise.ExampleNoise(0, 0, N)
     exact = curve[np.random.default_rng(0).choice(len(curve), N, p=r)]
     drawn = {
         "the product": exact + width * np.random.default_rng(1).standard_normal(exact.shape),

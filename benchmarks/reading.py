@@ -2,7 +2,7 @@
 
 python benchmarks/reading.py [--gigabytes 2] [--compression none|gzip] [--folder FOLDER] [--train]
 
-Makes a file of 64 x 64 colour images (dead leaves, shifted and permuted so that no two are equal), drops it from the
+Makes a file of 64 x 64 color images (dead leaves, shifted and permuted so that no two are equal), drops it from the
 system's cache where that is allowed, and reads one epoch of it as training does: blocks in random order, shuffled
 within a window, read ahead by a thread, made float32 in the model's units. MB/s are those of the pixels in the file.
 --train: the seconds of a training step of the default model for such images, to compare with those of a batch.
@@ -31,7 +31,7 @@ def make_file(path, gigabytes, compression):
     from dpm.datasets.made.dead_leaves import dead_leaves
 
     rng = np.random.default_rng(0)
-    grey = np.rint(255 * dead_leaves(rng, 300, 64, r_max=32.0)[:, 0]).astype(np.uint8)
+    gray = np.rint(255 * dead_leaves(rng, 300, 64, r_max=32.0)[:, 0]).astype(np.uint8)
     n = int(gigabytes * 1e9) // int(np.prod(SHAPE))
     chunk = max(1, hdf5_writing.CHUNK_BYTES // int(np.prod(SHAPE)))
     with h5py.File(path, "w") as file:
@@ -40,7 +40,7 @@ def make_file(path, gigabytes, compression):
         )
         for start in range(0, n, 1000):
             count = min(1000, n - start)
-            images = grey[rng.integers(0, len(grey), (count, 3))]
+            images = gray[rng.integers(0, len(gray), (count, 3))]
             features[start : start + count] = np.roll(images, rng.integers(64), axis=-1)
         bounds = {("train", "features"): (0, n)}
         file.attrs["split"] = hdf5_writing._split_array(["train"], bounds)

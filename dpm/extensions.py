@@ -11,13 +11,13 @@ from tqdm import tqdm
 
 from dpm import viz
 from dpm.base import noise
-from dpm.base.atomic import replacing
+from dpm.base.atomic import atomic_write
 from dpm.likelihood import estimates as likelihood
 from dpm.likelihood.entropies import spread_times, step_entropies
 from dpm.plots import bounds as viz_bounds
 from dpm.runs import checkpoint
 from dpm.runs import folder as run_folder
-from dpm.runs.folder import warned
+from dpm.runs.folder import report_failure
 from dpm.sampler import (
     Posterior,
     capture_times,
@@ -158,7 +158,7 @@ class WriteLog:
         writer = csv.DictWriter(text, list(loop.state.rows[0]) if loop.state.rows else COLUMNS)
         writer.writeheader()
         writer.writerows(loop.state.rows)
-        with warned("log.csv", loop, mended=True), replacing(self.path) as temporary:
+        with report_failure("log.csv", loop, mended=True), atomic_write(self.path) as temporary:
             temporary.write_text(text.getvalue(), newline="")
 
 
@@ -188,7 +188,7 @@ class Checkpoint:
         """Where the last epoch has the highest test K so far, its checkpoint is the best."""
         known = [row["test_K"] for row in loop.state.rows]
         if all(known[-1] >= K for K in known if np.isfinite(K)):
-            with warned(run_folder.BEST, loop, mended=True):
+            with report_failure(run_folder.BEST, loop, mended=True):
                 run_folder.mark_best(self.folder)
 
     def after_training(self, loop):
@@ -204,7 +204,7 @@ class Checkpoint:
         theta = loop.theta
         arrays |= {f"/parameters{path}": value for path, value in loop.compiled.layout.split(theta).items()}
         meta = {"config": self.config, "model": loop.compiled.model.arguments, "state": state}
-        with warned(run_folder.NEWEST, loop, mended=True):
+        with report_failure(run_folder.NEWEST, loop, mended=True):
             if not np.isfinite(theta).all():
                 raise ValueError("parameters are not finite; the file stays as it was")
             if self.there != loop.state.step:
@@ -237,7 +237,7 @@ class EveryN:
 
     def run(self, loop):
         self.done = loop.state.step
-        with warned(type(self.extension).__name__, loop):
+        with report_failure(type(self.extension).__name__, loop):
             self.extension.do(loop)
 
 
@@ -251,7 +251,7 @@ class PlotSamples:
     def do(self, loop):
         compiled, X_true = loop.compiled, self.X_true
         T = compiled.model.trajectory_length
-        noisy = X_true + noise.PictureNoise(loop.seed + 1, 0, len(X_true))(X_true.shape)
+        noisy = X_true + noise.ExampleNoise(loop.seed + 1, 0, len(X_true))(X_true.shape)
         mask = generate_inpaint_mask(*X_true.shape[:3])
         kinds = {
             "": None,
@@ -261,7 +261,7 @@ class PlotSamples:
         self.save("_true", X_true, 0, loop)
         for name, posterior in kinds.items():
             states: dict = {}
-            source = noise.PictureNoise(loop.seed, 0, len(X_true))
+            source = noise.ExampleNoise(loop.seed, 0, len(X_true))
             keep = set(capture_times(T))
             generate_samples(
                 compiled, loop.theta, len(X_true), source, posterior,
@@ -281,7 +281,7 @@ class PlotSamples:
         """Forward and reverse trajectory at the same times (the rows of Figure 1, as pictures)."""
         times = sorted(states)
         beta = loop.compiled.beta(loop.theta)
-        source = noise.PictureNoise(loop.seed, 0, len(self.X_true))
+        source = noise.ExampleNoise(loop.seed, 0, len(self.X_true))
         forward = forward_trajectory(beta, self.X_true, times, source(self.X_true.shape))
         for name, rows in (("forward", forward), ("reverse", [states[t] for t in times])):
             pictures = [self.scaling.inverse(np.asarray(X, dtype=np.float64)) for X in rows]
@@ -334,7 +334,7 @@ class PlotInternalState:
 
         function = loop.compiled.get("internal", len(self.X), "Xt", build)
         t = model.trajectory_length // 2
-        N = noise.PictureNoise(loop.seed, 0, len(self.X))(self.X.shape)
+        N = noise.ExampleNoise(loop.seed, 0, len(self.X))(self.X.shape)
         beta = loop.compiled.beta(loop.theta)
         (noisy,) = forward_trajectory(beta, self.X, [t], N)
         times = np.full(len(self.X), t, dtype=engine.dtype)
@@ -383,12 +383,12 @@ class LogLikelihood:
 
     def do(self, loop):
         size, compiled = min(loop.batch_size, len(self.test)), loop.compiled
-        if loop.face.likelihood_draws:
+        if loop.variant.likelihood_draws:
             estimates = likelihood.reference_likelihood(
-                compiled, loop.theta, self.test, loop.seed, size, loop.face.likelihood_draws
+                compiled, loop.theta, self.test, loop.seed, size, loop.variant.likelihood_draws
             )
             for result in tqdm(  # noqa: B007  the last one is the result
-                estimates, total=loop.face.likelihood_draws, disable=self.quiet or None, desc="likelihood"
+                estimates, total=loop.variant.likelihood_draws, disable=self.quiet or None, desc="likelihood"
             ):
                 pass
         else:
@@ -402,7 +402,7 @@ class LogLikelihood:
 
 
 def _channels_as_pictures(value):
-    """(n, channels, h, w) as n * channels grey pictures, stretched to [0, 1] together."""
+    """(n, channels, h, w) as n * channels gray pictures, stretched to [0, 1] together."""
     low, high = float(value.min()), float(value.max())
     n, channels, height, width = value.shape
     stretched = (value - low) / (high - low) if high > low else np.zeros_like(value)

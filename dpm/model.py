@@ -1,12 +1,12 @@
 """DiffusionModel: network, schedule and reverse kernel of pictures, as released or with the network of the paper."""
 
-import difflib
 import inspect
 
 import numpy as np
 import pytensor.tensor as pt
 from pytensor import config
 
+from dpm.base.arguments import check_whole_number
 from dpm.base.errors import InputError
 from dpm.graph import rates as schedule
 from dpm.graph.bricks import SCHEDULE, Constant
@@ -54,7 +54,7 @@ class DiffusionModel(Diffusion):
     constants: "float64", or "float32" as in the release, which rounds sqrt(n_hidden_conv), sqrt(
         n_hidden_dense_lower_output) and log(2) to single precision even where all else is double.
     network: "reference-2015", or "paper-2015" as Appendix D.2 describes it: non-linearities, bumps, and how mean and
-        variance are made of the readout (dpm/paper_network.py).
+        variance are made of the readout (dpm/graph/networks/images.py).
     conv_biases: "untied", as released: one for each filter and place; or "shared", one for each filter, with which a
         model without a dense path (n_hidden_dense_lower=0) serves pictures of any size.
     Raises InputError for a value that is not accepted.
@@ -129,8 +129,8 @@ class DiffusionModel(Diffusion):
             form=self.form.layers,
             shared_bias=self.conv_biases == "shared",
         )
-        picture_shape = (self.n_colors, self.spatial_width, self.spatial_width)
-        super().__init__("diffusionmodel", [self.mlp], GaussianKernel(), picture_shape, self.n_colors)
+        example_shape = (self.n_colors, self.spatial_width, self.spatial_width)
+        super().__init__("diffusionmodel", [self.mlp], GaussianKernel(), example_shape, self.n_colors)
         self.beta_perturb_coefficients = self.add_parameter(
             "beta_perturb_coefficients", (self.n_temporal_basis,), SCHEDULE, Constant(0.0)
         )
@@ -157,7 +157,7 @@ class DiffusionModel(Diffusion):
         """p(x_{t-1} | x_t): f_mu and the root of f_Sigma of Table C.1, as a Gaussian.
 
         As released, the mean is the forward kernel's plus mu_coeff sqrt(beta_t) and the variance
-        sigmoid(beta_coeff / sqrt(T) + logit(beta_t)); the paper's are Eq. 66 and 65 (dpm/paper_network.py).
+        sigmoid(beta_coeff / sqrt(T) + logit(beta_t)); the paper's are Eq. 66 and 65 (dpm/graph/networks/images.py).
         """
         mu_coeff, beta_coeff = self.temporal_readout(self.mlp.apply(X_noisy), t)
         beta_forward = self.get_beta_forward(t)
@@ -197,7 +197,7 @@ def checked_arguments(arguments):
     """The arguments of DiffusionModel with whole numbers as int; raises InputError where one is not accepted."""
     checked = dict(arguments)
     for name, smallest in SMALLEST.items():
-        checked[name] = whole_number(name, arguments[name], smallest)
+        checked[name] = check_whole_number(name, arguments[name], smallest)
     for name, largest in LARGEST.items():
         value = arguments[name]
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < largest:
@@ -209,24 +209,6 @@ def checked_arguments(arguments):
     return checked
 
 
-def whole_number(name, value, smallest):
-    """value as int; raises InputError where the argument `name` is not a whole number of at least `smallest`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not float(value).is_integer():
-        raise InputError(f"{name}: {value!r} is not a whole number; accepted: {smallest} or more")
-    if value < smallest:
-        raise InputError(f"{name}: {value!r} is too small; accepted: {smallest} or more")
-    return int(value)
-
-
-def known_names(arguments, accepted=None):
-    """arguments, a dict, if every name in it is accepted; otherwise InputError with the nearest name.
-
-    accepted: names, those of DiffusionModel unless given.
-    """
-    accepted = accepted or list(inspect.signature(DiffusionModel.__init__).parameters)[1:]
-    for name in arguments:
-        if name not in accepted:
-            near = difflib.get_close_matches(str(name), accepted, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"accepted: {', '.join(accepted)}"
-            raise InputError(f"model argument {name!r} is unknown; {hint}")
-    return arguments
+def argument_names():
+    """The names of the arguments of DiffusionModel."""
+    return list(inspect.signature(DiffusionModel.__init__).parameters)[1:]

@@ -8,11 +8,11 @@ import pytensor
 import pytensor.tensor as pt
 
 from dpm.base.errors import InputError
-from dpm.engines.compiled import in_turns
+from dpm.engines.compiled import map_microbatches
 from dpm.graph.rates import signal_shares
 
-STEPS_A_CALL = 10
-NUMBERS_A_CALL = 500_000  # of noise, and as many of states: 2 MB each in float32
+STEPS_PER_CALL = 10
+NUMBERS_PER_CALL = 500_000  # of noise, and as many of states: 2 MB each in float32
 
 
 def diffusion_step(model, Xmid, t, noise, known, observed, precision):
@@ -28,9 +28,9 @@ def diffusion_step(model, Xmid, t, noise, known, observed, precision):
     return model.kernel.sample(p, noise)
 
 
-def steps_a_call(steps, numbers):
+def steps_per_call(steps, numbers):
     """How many reverse steps to compute in one call: calls are equally long, and as few as hold `numbers` a step."""
-    most = max(1, min(STEPS_A_CALL, NUMBERS_A_CALL // max(1, numbers)))
+    most = max(1, min(STEPS_PER_CALL, NUMBERS_PER_CALL // max(1, numbers)))
     return math.ceil(steps / math.ceil(steps / most))
 
 
@@ -41,9 +41,9 @@ def reverse_steps(compiled, n_samples, steps):
     that neither Python nor the parameters' way into the engine is paid for at each step.
     """
     model, engine = compiled.model, compiled.engine
-    size = compiled.pictures_a_turn(n_samples)
+    size = compiled.microbatch_size(n_samples)
     times = pt.tensor("times", dtype=engine.dtype, shape=(size, steps))
-    noise = pt.tensor("noise", dtype=engine.dtype, shape=(size, steps, *model.picture_shape))
+    noise = pt.tensor("noise", dtype=engine.dtype, shape=(size, steps, *model.example_shape))
 
     def step(t, N, X, *constraints):
         return diffusion_step(model, X, t, N, *constraints)
@@ -56,7 +56,7 @@ def reverse_steps(compiled, n_samples, steps):
         return [pt.moveaxis(states, 0, 1)]
 
     function = compiled.get(f"reverse, {steps} steps", size, "XKOw", loop, [times, noise], kept=True)
-    return lambda theta, *arrays: in_turns(engine, function, theta, arrays, size)[0]
+    return lambda theta, *arrays: map_microbatches(engine, function, theta, arrays, size)[0]
 
 
 def generate_inpaint_mask(n_samples, n_colors, spatial_width):
@@ -119,7 +119,7 @@ def generate_samples(compiled, theta, n_samples, noise, posterior=None, callback
     Returns (n_samples, c, h, w) in scaled units.
     """
     model, engine = compiled.model, compiled.engine
-    shape = (n_samples, *model.picture_shape)
+    shape = (n_samples, *model.example_shape)
     if posterior is None:
         posterior = Posterior(np.zeros(shape))
     constraints = [engine.asarray(a) for a in posterior.constraints(shape)]
@@ -132,9 +132,9 @@ def generate_samples(compiled, theta, n_samples, noise, posterior=None, callback
     notify = callback or (lambda t, X: None)
     notify(model.trajectory_length, X)
     times = np.arange(model.trajectory_length, 1, -1)
-    steps = steps_a_call(len(times), X.size)
+    steps = steps_per_call(len(times), X.size)
     reverse = reverse_steps(compiled, n_samples, steps)
-    draws = np.zeros((n_samples, steps, *model.picture_shape), engine.dtype)
+    draws = np.zeros((n_samples, steps, *model.example_shape), engine.dtype)
     for start in range(0, len(times), steps):
         t = times[start : start + steps]  # the last call may have steps to spare, at t = 2, which nobody sees
         for i in range(len(t)):

@@ -25,16 +25,16 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from dpm.base.atomic import replacing
+from dpm.base.atomic import atomic_write
 from dpm.base.errors import InputError
 
 StrPath = str | os.PathLike[str]
 Pixels = npt.NDArray[np.uint8]
 
-MID_GREY = 128
+MID_GRAY = 128
 WHITE = 255
 MAGENTA = (255, 0, 255)
-BLUE, ORANGE, DARK = "#0072B2", "#D55E00", "#444444"  # apart for every common kind of colour blindness
+BLUE, ORANGE, DARK = "#0072B2", "#D55E00", "#444444"  # apart for every common kind of color blindness
 DPI = 128  # a power of two: whole pixels stay whole on their way through inches
 
 
@@ -43,14 +43,14 @@ def is_square(shape: int) -> bool:
     return any(shape > 0 and shape % c == 0 and math.isqrt(shape // c) ** 2 * c == shape for c in (1, 3))
 
 
-def image_grid(images: npt.ArrayLike, *, rows: int | None = None, gap: int = 1, background: int = MID_GREY) -> Pixels:
+def image_grid(images: npt.ArrayLike, *, rows: int | None = None, gap: int = 1, background: int = MID_GRAY) -> Pixels:
     """Lay images out in reading order on a grid, as near to square as their number allows.
 
     images: floats (n, c, h, w), n >= 1, c 1 or 3; 0 is black, 1 white, values outside are clipped. A pixel
     with a NaN or an infinity is magenta. rows: number of rows; gap: pixels between images and around the
-    grid; background: grey level 0..255 of gaps and of empty places.
+    grid; background: gray level 0..255 of gaps and of empty places.
 
-    Returns uint8 (H, W) for finite grey images, else (H, W, 3); H = rows * (h + gap) + gap, W likewise.
+    Returns uint8 (H, W) for finite gray images, else (H, W, 3); H = rows * (h + gap) + gap, W likewise.
     Raises InputError for other shapes, for integers (8-bit pixels must be divided by 255), rows < 1, gap < 0.
     """
     x = _images(images)
@@ -121,7 +121,7 @@ def plot_trajectory(states: Sequence[npt.ArrayLike], times: Sequence[float], pat
     figure = Figure((total_width / DPI, total_height / DPI), dpi=DPI)
     figure.figimage(np.asarray(picture), left, margin)
     row_height = height / len(slices)
-    every = math.ceil(16 / row_height)  # rows lower than a line of text are not all labelled
+    every = math.ceil(16 / row_height)  # rows lower than a line of text are not all labeled
     for row in range(0, len(slices), every):
         y = 1 - (margin + (row + 0.5) * row_height) / total_height
         figure.text((left - 10) / total_width, y, labels[row], ha="right", va="center", fontsize=8)
@@ -133,8 +133,8 @@ def show_receptive_fields(weights: npt.ArrayLike, path: StrPath, max_units: int 
     """Write the first `max_units` receptive fields or filters as a PNG grid; return its path.
 
     weights: (inputs, units) with inputs = c * h * w of a square image, channel first, c 1 or 3; or filters of
-    a convolution (filters, channels, k, k). With 1 or 3 channels each unit is a grey or coloured tile; with
-    other numbers each row of the grid is a filter and each column a channel. Mid-grey is 0, and each unit is
+    a convolution (filters, channels, k, k). With 1 or 3 channels each unit is a gray or colored tile; with
+    other numbers each row of the grid is a filter and each column a channel. Mid-gray is 0, and each unit is
     scaled by its own largest magnitude. Raises InputError for other shapes and as `plot_images` does.
     """
     target = _target(path, ".png")
@@ -199,7 +199,7 @@ def animate(states: Sequence[npt.ArrayLike], path: StrPath, fps: float = 10) -> 
     """Write states as an endless GIF, one grid of images a frame, and return its path.
 
     states: images (n, c, h, w) in [0, 1], all of one shape. fps: frames a second, 0.1 to 50, rounded to what
-    GIF can hold (10 ms steps; 256 colours a frame). The last frame stays for 2 seconds; equal neighbours are
+    GIF can hold (10 ms steps; 256 colors a frame). The last frame stays for 2 seconds; equal neighbors are
     stored as one longer frame. Raises InputError for other states or rates, and for a path that does not end
     in .gif.
     """
@@ -261,7 +261,7 @@ def _target(path: StrPath, suffix: str) -> Path:
 def _write(files: Mapping[Path, bytes]) -> None:
     """Write all files or none of them."""
     with ExitStack() as stack:
-        partial = {path: stack.enter_context(replacing(path)) for path in files}
+        partial = {path: stack.enter_context(atomic_write(path)) for path in files}
         for path, content in files.items():
             partial[path].write_bytes(content)
 
@@ -304,7 +304,7 @@ def _field_grid(weights: npt.ArrayLike, max_units: int) -> Pixels:
     if fields.shape[1] not in (1, 3):
         rows = len(fields)
         fields = fields.reshape(-1, 1, *fields.shape[2:])
-    return image_grid(fields, rows=rows, background=WHITE)  # mid-grey would hide the edge of a field of zeros
+    return image_grid(fields, rows=rows, background=WHITE)  # mid-gray would hide the edge of a field of zeros
 
 
 def _charts(width: float, height: float, *panels: Any, **layout: Any) -> tuple[Figure, Any]:
@@ -350,9 +350,9 @@ def _matrix(axes: Axes, matrix: npt.NDArray[np.float64]) -> None:
     limit = np.abs(matrix[finite]).max(initial=0) or 1.0
     # Averaging keeps a matrix larger than the panel free of aliasing, but would blur a small one.
     smooth = "nearest" if max(matrix.shape) <= 300 else "auto"
-    colours = colormaps["RdBu_r"].with_extremes(bad="magenta")
+    colors = colormaps["RdBu_r"].with_extremes(bad="magenta")
     shown = np.ma.masked_where(~finite, matrix)
-    image = axes.imshow(shown, cmap=colours, vmin=-limit, vmax=limit, aspect="auto", interpolation=smooth)
+    image = axes.imshow(shown, cmap=colors, vmin=-limit, vmax=limit, aspect="auto", interpolation=smooth)
     rows, columns = np.nonzero(~finite)
     axes.plot(columns, rows, "s", markersize=3, color="magenta")  # a mark: one cell can be less than a pixel
     axes.figure.colorbar(image, ax=axes)

@@ -76,7 +76,7 @@ def test_what_is_printed_names_units_signs_and_the_run(base):
     folder, out, err = runs.complete(base)
     for text in (
         "60 train, 20 test, 1x8x8",
-        "uint8 in [0, 255], 8-bit pixels, dequantised; x * ",
+        "uint8 in [0, 255], 8-bit pixels, dequantized; x * ",
         "has mean 0 and variance 1",
         "T = 10",
         "(float32, PyTensor",

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from dpm.base.arguments import check_names
 from dpm.base.errors import InputError
 from dpm.engines.compiled import CompiledModel, Layout
 from dpm.engines.engine import Engine
-from dpm.model import DiffusionModel, known_names
+from dpm.model import DiffusionModel, argument_names
 from tests.helpers.graphs import TINY
 
 
@@ -31,7 +32,7 @@ def test_zeroed_network_on_normal_data(T, kl_terms, expected):
     beta, beta_bar = compiled.get("schedule", 0, "", lambda: [model.beta_arr, model.beta_bar_arr])(theta)
     step = compiled.mu_sigma(T - 1)
     t = np.arange(2, T + 1)
-    ones = np.ones((T - 1, *model.picture_shape))
+    ones = np.ones((T - 1, *model.example_shape))
     mu, sigma = (a[:, 0, 0, 0] for a in step(theta, ones, t.astype(float)))
     # mu is linear in x_t; with x_0, N normal, mu_q - mu is normal with the variance of its two coefficients.
     b, total, before = beta[t - 1], beta_bar[t], beta_bar[t - 1]
@@ -49,7 +50,7 @@ def test_zeroed_network_on_normal_data(T, kl_terms, expected):
     rng = np.random.default_rng(0)
     n = 2000
     times = 2 + (np.arange(n) * (T - 1) // n).astype(float)
-    X, N = rng.standard_normal((2, n, *model.picture_shape))
+    X, N = rng.standard_normal((2, n, *model.example_shape))
     costs = compiled.costs(n)(theta, X, times, N, np.full_like(X, 0.5))
     bits = -costs / model.n_colors
     assert abs(bits.mean() - expected) < 4 * bits.std() / n**0.5 + abs(expected) * 0.01
@@ -57,12 +58,12 @@ def test_zeroed_network_on_normal_data(T, kl_terms, expected):
 
 def test_a_zeroed_sampler_keeps_unit_variance():
     """With a zeroed network the variance of the state is 1 at every step of the reverse trajectory."""
-    from dpm.base.noise import PictureNoise
+    from dpm.base.noise import ExampleNoise
     from dpm.sampler import generate_samples
 
     compiled, theta = zeroed(30)
     variances = []
-    generate_samples(compiled, theta, 400, PictureNoise(0, 0, 400), callback=lambda t, X: variances.append(X.var()))
+    generate_samples(compiled, theta, 400, ExampleNoise(0, 0, 400), callback=lambda t, X: variances.append(X.var()))
     assert len(variances) == 30
     np.testing.assert_allclose(variances, 1, atol=4 * (2 / (400 * 32)) ** 0.5)
 
@@ -81,7 +82,7 @@ def test_gradient_of_the_cost_by_central_differences():
     compiled = CompiledModel(model, engine, Layout(model.parameters()))
     rng = np.random.default_rng(0)
     theta = 0.3 * rng.standard_normal(compiled.layout.size)
-    X, N = rng.standard_normal((2, 2, *model.picture_shape))
+    X, N = rng.standard_normal((2, 2, *model.example_shape))
     frozen = (X, np.array([2.0, 5.0]), N, rng.random(X.shape), np.array([1.0, 0.5]))
     function = compiled.objective(2)
     _, gradient = function(theta, *frozen)
@@ -136,4 +137,4 @@ def test_arguments_that_are_not_accepted(change, named):
 def test_whole_floats_count_as_integers_and_names_are_checked():
     assert DiffusionModel(**TINY, trajectory_length=10.0).trajectory_length == 10
     with pytest.raises(InputError, match="did you mean n_hidden_conv"):
-        known_names({"n_hiden_conv": 3})
+        check_names({"n_hiden_conv": 3}, argument_names())

@@ -9,7 +9,7 @@ import pytest
 import dpm
 from dpm import sampler
 from dpm.base.errors import InputError
-from dpm.base.noise import PictureNoise
+from dpm.base.noise import ExampleNoise
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.model import DiffusionModel
@@ -34,7 +34,7 @@ def theta(compiled):
 
 def test_one_draw_for_x_T_and_one_for_each_step_down_to_t_2(compiled, theta):
     """T - 1 steps (t = T..2) after the start; states are numbered T, T-1, ..., 2, 0 as released."""
-    source, draws, seen = PictureNoise(0, 0, N), [], []
+    source, draws, seen = ExampleNoise(0, 0, N), [], []
 
     def noise(shape):
         draws.append(source(shape))
@@ -58,17 +58,17 @@ def test_one_draw_for_x_T_and_one_for_each_step_down_to_t_2(compiled, theta):
 )
 def test_calls_are_equally_long(steps, numbers, length):
     """999 steps of 49 digits are 100 calls of 10; larger pictures have fewer steps a call, one at least."""
-    assert sampler.steps_a_call(steps, numbers) == length
+    assert sampler.steps_per_call(steps, numbers) == length
 
 
 def test_states_do_not_depend_on_how_many_steps_a_call_takes(compiled, theta, monkeypatch):
     """7 steps in calls of 7, of 4 (one to spare) and of 1."""
     seen = {}
     for most in (10, 4, 1):
-        monkeypatch.setattr(sampler, "STEPS_A_CALL", most)
+        monkeypatch.setattr(sampler, "STEPS_PER_CALL", most)
         states = []
         generate_samples(
-            compiled, theta, N, PictureNoise(0, 0, N), callback=lambda t, X, states=states: states.append((t, X))
+            compiled, theta, N, ExampleNoise(0, 0, N), callback=lambda t, X, states=states: states.append((t, X))
         )
         seen[most] = states
     for most in (4, 1):
@@ -79,8 +79,8 @@ def test_states_do_not_depend_on_how_many_steps_a_call_takes(compiled, theta, mo
 
 
 def test_samples_do_not_depend_on_how_many_are_drawn(compiled, theta):
-    three = generate_samples(compiled, theta, N, PictureNoise(0, 0, N))
-    one = generate_samples(compiled, theta, 1, PictureNoise(0, 2, 1))
+    three = generate_samples(compiled, theta, N, ExampleNoise(0, 0, N))
+    one = generate_samples(compiled, theta, 1, ExampleNoise(0, 2, 1))
     np.testing.assert_allclose(one[0], three[2], rtol=1e-12)
 
 
@@ -88,8 +88,8 @@ def test_all_known_is_the_input_and_none_known_a_plain_sample(compiled, theta):
     observed = np.random.default_rng(1).standard_normal(SHAPE)
     for known in (True, False):
         posterior = Posterior(observed, known=np.full(SHAPE, known))
-        X = generate_samples(compiled, theta, N, PictureNoise(0, 0, N), posterior)
-        plain = generate_samples(compiled, theta, N, PictureNoise(0, 0, N))
+        X = generate_samples(compiled, theta, N, ExampleNoise(0, 0, N), posterior)
+        plain = generate_samples(compiled, theta, N, ExampleNoise(0, 0, N))
         np.testing.assert_array_equal(X, observed if known else plain)
 
 
@@ -98,7 +98,7 @@ def test_in_painting_holds_the_known_part_at_every_time(compiled, theta):
     known = generate_inpaint_mask(*SHAPE[:3])
     states = []
     generate_samples(
-        compiled, theta, N, PictureNoise(0, 0, N), Posterior(observed, known=known), lambda t, X: states.append(X)
+        compiled, theta, N, ExampleNoise(0, 0, N), Posterior(observed, known=known), lambda t, X: states.append(X)
     )
     for X in states:
         np.testing.assert_array_equal(X[known], observed[known])
@@ -117,7 +117,7 @@ def test_denoising_starts_at_the_observation_and_narrow_noise_returns_it(compile
     observed = np.random.default_rng(1).standard_normal(SHAPE)
     states = []
     X = generate_samples(
-        compiled, theta, N, PictureNoise(0, 0, N), Posterior(observed, sigma=1e-4), lambda t, X: states.append(X)
+        compiled, theta, N, ExampleNoise(0, 0, N), Posterior(observed, sigma=1e-4), lambda t, X: states.append(X)
     )
     np.testing.assert_array_equal(states[0], observed)
     np.testing.assert_allclose(X, observed, atol=1e-3)
@@ -126,12 +126,12 @@ def test_denoising_starts_at_the_observation_and_narrow_noise_returns_it(compile
 @pytest.mark.parametrize("sigma", [0.0, -1.0, np.nan, np.inf])
 def test_noise_of_no_width_is_refused(compiled, theta, sigma):
     with pytest.raises(InputError, match="sigma"):
-        generate_samples(compiled, theta, N, PictureNoise(0, 0, N), Posterior(np.zeros(SHAPE), sigma=sigma))
+        generate_samples(compiled, theta, N, ExampleNoise(0, 0, N), Posterior(np.zeros(SHAPE), sigma=sigma))
 
 
 def test_wrong_shapes_are_named(compiled, theta):
     with pytest.raises(InputError, match=r"observation has shape \(3, 2, 5, 5\)"):
-        generate_samples(compiled, theta, N, PictureNoise(0, 0, N), Posterior(np.zeros((N, 2, 5, 5)), sigma=1.0))
+        generate_samples(compiled, theta, N, ExampleNoise(0, 0, N), Posterior(np.zeros((N, 2, 5, 5)), sigma=1.0))
 
 
 def test_capture_times_are_the_released_ones():
@@ -151,7 +151,7 @@ def test_forward_trajectory_has_the_marginals_mean_and_noise():
 def test_bits_start_at_the_base_rate_and_stay_bits():
     """Eq. 4 for the binomial kernel: x_T are bits of the base rate, whatever kind of number the noise is."""
     compiled, states = compiled_bits(5, 20, 0.2), {}
-    source = PictureNoise(0, 0, 500, compiled.model.kernel.noise)
+    source = ExampleNoise(0, 0, 500, compiled.model.kernel.noise)
     theta = np.zeros(compiled.layout.size)
     generate_samples(compiled, theta, 500, source, callback=lambda t, X: states.update({t: X}))
     for state in states.values():

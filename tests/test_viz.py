@@ -23,8 +23,8 @@ def pixels(path):
         return np.asarray(image)
 
 
-def has_colour(path, colour):
-    return (pixels(path)[..., :3] == colour).all(axis=-1).any()
+def has_color(path, color):
+    return (pixels(path)[..., :3] == color).all(axis=-1).any()
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_is_square(number, expected):
 # ---- image_grid ----
 
 
-def test_one_image_is_framed_by_grey():
+def test_one_image_is_framed_by_gray():
     expected = [[128, 128, 128, 128], [128, 0, 255, 128], [128, 51, 102, 128], [128, 128, 128, 128]]
     grid = viz.image_grid([[[[0.0, 1.0], [0.2, 0.4]]]])
     assert grid.dtype == np.uint8
@@ -70,7 +70,7 @@ def test_every_image_is_in_reading_order_and_the_rest_is_blank(n, rows, columns,
     np.testing.assert_array_equal(grid, expected)
 
 
-def test_colour_channels_stay_in_place():
+def test_color_channels_stay_in_place():
     images = uniform(3, 3, 2, 4)
     grid = viz.image_grid(images, rows=1, gap=0)
     np.testing.assert_array_equal(grid[:, 4:8], np.round(255 * images[1]).transpose(1, 2, 0))
@@ -157,7 +157,7 @@ def test_saved_images_are_exact(tmp_path, dtype):
         assert saved.files == ["X"]
         assert saved["X"].dtype == dtype
         np.testing.assert_array_equal(saved["X"], images)
-    assert has_colour(picture, viz.MAGENTA)
+    assert has_color(picture, viz.MAGENTA)
 
 
 @pytest.mark.parametrize(("width", "columns"), [(1, 4), (2, 4), (7, 4), (16, 6)])
@@ -226,8 +226,8 @@ def test_animation_of_one_frame_and_of_frames_with_nan(tmp_path):
     bad[0, 0, 1, 1] = np.nan
     with Image.open(viz.animate([state, bad], tmp_path / "nan.gif")) as gif:
         gif.seek(1)
-        centre = np.array(gif.convert("RGB").getpixel((gif.width // 2, gif.height // 2)))
-    assert np.abs(centre - viz.MAGENTA).max() <= 8
+        center = np.array(gif.convert("RGB").getpixel((gif.width // 2, gif.height // 2)))
+    assert np.abs(center - viz.MAGENTA).max() <= 8
 
 
 @pytest.mark.parametrize("fps", [0, -1, 51, float("nan")])
@@ -264,8 +264,8 @@ def test_filters_are_tiles_or_rows(tmp_path):
     assert small.shape == (5 * 4 + 1, 2 * 4 + 1)
     expected = np.round(255 * (0.5 + 0.5 * filters[4] / np.abs(filters[4]).max()))
     np.testing.assert_array_equal(small[17:20, 5:8], expected[1])
-    coloured = pixels(viz.show_receptive_fields(uniform(5, 3, 3, 3), tmp_path / "c.png"))
-    assert coloured.shape == (9 * 62, 13 * 62, 3)
+    colored = pixels(viz.show_receptive_fields(uniform(5, 3, 3, 3), tmp_path / "c.png"))
+    assert colored.shape == (9 * 62, 13 * 62, 3)
 
 
 def test_no_more_units_than_asked(tmp_path):
@@ -320,14 +320,14 @@ def test_parameter_has_the_pictures_that_apply(tmp_path, shape, endings):
 def test_any_numbers_can_be_drawn(tmp_path, value):
     (path,) = viz.plot_parameter(value, tmp_path / "p", "p")
     bad = not (np.abs(np.asarray(value, float)) < 1e150).all()
-    assert has_colour(path, (255, 0, 255)) == bad
+    assert has_color(path, (255, 0, 255)) == bad
 
 
 def test_one_nan_in_a_large_matrix_is_seen(tmp_path):
     matrix = uniform(784, 500)
     matrix[400, 300] = np.nan
     for path in viz.plot_parameter(matrix[:, 250:350], tmp_path / "p", "p"):
-        assert has_colour(path, viz.MAGENTA)
+        assert has_color(path, viz.MAGENTA)
 
 
 @pytest.mark.parametrize("value", [[], ["a"], [1j]])
@@ -339,7 +339,7 @@ def test_other_parameters_are_refused(tmp_path, value):
 # ---- monitors ----
 
 
-def colour(code):
+def color(code):
     return tuple(bytes.fromhex(code[1:]))
 
 
@@ -347,12 +347,12 @@ def colour(code):
 def test_monitors_show_all_curves(tmp_path, rows):
     path = viz.plot_monitors(rows, tmp_path / "m.png")
     for code in (viz.BLUE, viz.ORANGE, viz.DARK):
-        assert has_colour(path, colour(code))
+        assert has_color(path, color(code))
 
 
 def test_one_logged_epoch_is_a_visible_dot(tmp_path):
     def ink(row):
-        return (pixels(viz.plot_monitors([row], tmp_path / "m.png"))[..., :3] == colour(viz.BLUE)).all(axis=2).sum()
+        return (pixels(viz.plot_monitors([row], tmp_path / "m.png"))[..., :3] == color(viz.BLUE)).all(axis=2).sum()
 
     assert ink(ROWS[1]) > ink({"epoch": 2, "train_K_minus_L_null": None}) + 10  # more than in the legend
 

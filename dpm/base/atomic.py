@@ -11,7 +11,7 @@ from dpm.base.errors import InputError
 
 
 @contextmanager
-def replacing(path):
+def atomic_write(path):
     """A temporary path in the folder of `path` that takes its place when the block ends, or vanishes if it fails.
 
     Both the file and its folder are flushed to the disk, so that whenever the machine stops, `path` is either the
@@ -33,7 +33,7 @@ def replacing(path):
 
 def write_json(path, value):
     """value as an indented JSON file, replaced in one step."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n")
 
 

@@ -6,7 +6,7 @@ sees the same draws. Values are drawn in double precision and rounded by the cal
 
 import numpy as np
 
-DRAWN_AHEAD = 1_000_000  # numbers, 8 MB
+N_PREFETCHED = 1_000_000  # numbers, 8 MB
 
 # What the noise of a kernel is drawn by: functions of a Generator and a shape.
 DRAWS = {
@@ -61,7 +61,7 @@ def minibatch_noise(rng, shape, trajectory_length, kind, times=stratified_times)
     return t, DRAWS[kind](rng, shape), rng.random(shape)
 
 
-def drawn_examples(rng, X, n, kind):
+def draw_examples(rng, X, n, kind):
     """n examples of X, each once where there are as many, with the kernel's and uniform noise: three of (n, ...).
 
     kind: a key of DRAWS.
@@ -70,13 +70,13 @@ def drawn_examples(rng, X, n, kind):
     return examples, DRAWS[kind](rng, examples.shape), rng.random(examples.shape)
 
 
-def drawn_crops(rng, X, side):
+def draw_crops(rng, X, side):
     """A square piece of each picture, (n, c, side, side), at a place drawn evenly. X: (n, c, h, w), h and w >= side."""
     rows, columns = (rng.integers(0, length - side + 1, len(X)) for length in X.shape[2:])
     return np.stack([x[:, i : i + side, j : j + side] for x, i, j in zip(X, rows, columns, strict=True)])
 
 
-def picture_noise(seed, purpose, indices, shape, kind, draw=0):
+def example_noise(seed, purpose, indices, shape, kind, draw=0):
     """The kernel's and uniform noise of single pictures: a picture's draw depends on its index alone.
 
     indices: positions in the data set; shape: (c, h, w); kind: a key of DRAWS; draw: 0, 1, ... for further noise of
@@ -90,7 +90,7 @@ def picture_noise(seed, purpose, indices, shape, kind, draw=0):
     return np.stack(kernel_noise), np.stack(uniform)
 
 
-class PictureNoise:
+class ExampleNoise:
     """A stream of the kernel's noise for each picture of a sample, by its number; kind: a key of DRAWS.
 
     Picture i gets the same noise however many others are drawn with it. All draws have one shape.
@@ -107,7 +107,7 @@ class PictureNoise:
         if draw is None:
             # Many at once, the same numbers as one after the other: a call for each picture and step would take longer
             # than a step of a small model.
-            count = max(1, DRAWN_AHEAD // int(np.prod(shape)))
+            count = max(1, N_PREFETCHED // int(np.prod(shape)))
             parts = [self._draw(rng, (count, *shape[1:])) for rng in self._generators]
             self._ahead = iter(np.stack(parts, axis=1))
             draw = next(self._ahead)

@@ -8,7 +8,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def prefetch(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """function(item) of each, in order: of those that follow what the caller has, one is begun and no more.
 
     items are taken in the caller's thread. What they or function raise is raised after the results before it. A result

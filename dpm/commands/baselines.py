@@ -13,15 +13,15 @@ import numpy as np
 from tqdm import tqdm
 
 from dpm.base import noise
+from dpm.base.command_line import Parser, print_table, run_command
 from dpm.base.errors import InputError
-from dpm.commands.cli import Parser, command, print_table
 from dpm.likelihood import bernoulli_mixture
 from dpm.likelihood.estimates import estimate
 from dpm.runs.flags import check_numbers
 
 PROG = "dpm baselines"
 LOG_2 = float(np.log(2))
-# Added to all variances, in scaled units. The noise in a grey level has about 1e-5.
+# Added to all variances, in scaled units. The noise in a gray level has about 1e-5.
 FLOORS = (1e-1, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-6)
 COMPONENTS = (2, 5, 10, 20, 50, 100, 200)
 DIRECTIONS = (1, 2, 5, 10, 20, 50, 100, 200, 300, 400, 500, 600, 700, 1000, 1500, 2000)
@@ -88,9 +88,9 @@ KINDS = {
 
 
 class Data(NamedTuple):
-    """Scaled and dequantised examples as training sees them, (n, D) float64, and what their units are.
+    """Scaled and dequantized examples as training sees them, (n, D) float64, and what their units are.
 
-    elements: of what a figure is stated for, the colours of a pixel or a whole vector; scale: of the data's units,
+    elements: of what a figure is stated for, the colors of a pixel or a whole vector; scale: of the data's units,
     model = scale * x + shift; L_null: as of a model, bits. truth: bits, where it is known, or None.
     """
 
@@ -182,7 +182,7 @@ def chosen_model(kind, train, start, rng, progress):
 
 def parser():
     """The options of the command."""
-    top = Parser(prog=PROG, description=__doc__.partition(": ")[2], allow_abbrev=False)
+    top = Parser(prog=PROG, description=__doc__.partition(": ")[2])
     add = top.add_argument
     add("--experiment", help="data of a named run, as train.py --experiment")
     add("--small", action="store_true", help="those of its small variant")
@@ -193,7 +193,7 @@ def parser():
         "can have)")  # fmt: skip
     add("--floors", nargs="+", type=float, metavar="FLOOR", help="what may be added to all variances (default: "
         f"{', '.join(f'{floor:g}' for floor in FLOORS)})")  # fmt: skip
-    add("--seed", type=int, default=0, help="of made data, noise in grey levels and starts (default: %(default)s)")
+    add("--seed", type=int, default=0, help="of made data, noise in gray levels and starts (default: %(default)s)")
     add("--quiet", action="store_true", help="print the table alone")
     return top
 
@@ -201,7 +201,7 @@ def parser():
 def main(arguments=None):
     """Run the command; returns the exit status."""
     options = parser().parse_args(arguments)
-    return command(PROG, lambda: run(options))
+    return run_command(PROG, lambda: run(options))
 
 
 def run(options):
@@ -286,15 +286,15 @@ def load_data(options):
     values = {name: value for name, value in vars(options).items() if name not in ("kinds", "floors")}
     given = {name: value for name, value in values.items() if value is not None and value is not False}
     check_numbers(given)
-    flags, face = training.new_flags(given)
+    flags, variant = training.new_flags(given)
     flags = flags | {"dtype": "float64"}
     toy = TOYS.get(flags["experiment"])
-    data: dict[str, Any] = toy_data(toy, flags["experiment"], flags) if toy else prepared_data(flags, face, None)
+    data: dict[str, Any] = toy_data(toy, flags["experiment"], flags) if toy else prepared_data(flags, variant, None)
     train, test = pieces(data["train"][:], flags["crop"]), data["test"]
-    if width := training.grey_level(face, data):
+    if width := training.gray_level_noise(variant, data):
         train = train + (noise.generator(flags["seed"], noise.BASELINE, 0).random(train.shape) - 0.5) * width
         # The noise of the test examples is what their K is computed with.
-        _, U = noise.picture_noise(flags["seed"], noise.EVALUATION, range(len(test)), test.shape[1:], "normal")
+        _, U = noise.example_noise(flags["seed"], noise.EVALUATION, range(len(test)), test.shape[1:], "normal")
         test = test + (U - 0.5) * width
     elements = test[0].size if toy else test.shape[1]
     prior = BinomialKernel(1 / HEARTBEAT["period"]) if flags["experiment"] == "heartbeat" else GaussianKernel()

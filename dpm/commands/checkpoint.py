@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dpm.base.command_line import Parser, error_line, print_table, run_command
 from dpm.base.errors import InputError
-from dpm.commands.cli import Parser, command, error_line, print_table
-from dpm.datasets.reading import replacing
+from dpm.datasets.reading import atomic_write
 from dpm.runs import checkpoint
 
 PROG = "dpm checkpoint"
@@ -23,11 +23,11 @@ SAFETENSORS = {
 
 def parser():
     """All commands and their options."""
-    top = Parser(prog=PROG, description="Verify, show, compare and export checkpoints.", allow_abbrev=False)
+    top = Parser(prog=PROG, description="Verify, show, compare and export checkpoints.")
     kinds = top.add_subparsers(metavar="COMMAND", parser_class=Parser, required=True)
 
     def add(name, run, text):
-        sub = kinds.add_parser(name, help=text, description=text, allow_abbrev=False)
+        sub = kinds.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run)
         return sub.add_argument
 
@@ -47,7 +47,7 @@ def parser():
 def main(arguments=None):
     """Run one command; returns the exit status."""
     options = parser().parse_args(arguments)
-    return command(PROG, lambda: options.run(options))
+    return run_command(PROG, lambda: options.run(options))
 
 
 def verify(options):
@@ -179,7 +179,7 @@ def export(options):
         arrays |= {f"optimizer/{name}": array for name, array in optimizer.items()}
     if len(arrays) < len(parameters) + options.all * len(optimizer) or "__metadata__" in arrays:
         raise InputError(f"export {path}: two arrays would have one name, or a name has a meaning of its own")
-    with replacing(target) as temporary, open(temporary, "wb") as stream:
+    with atomic_write(target) as temporary, open(temporary, "wb") as stream:
         (write_npz if options.to == "npz" else write_safetensors)(stream, arrays)
     print(f"{target}: {len(arrays)} arrays")
 
@@ -193,7 +193,7 @@ def write_npz(stream, arrays):
 
 
 def write_safetensors(stream, arrays):
-    """The format of Hugging Face's safetensors: length of the header, 8 bytes; header, JSON; the arrays' bytes."""
+    """The format of Hugging Variant's safetensors: length of the header, 8 bytes; header, JSON; the arrays' bytes."""
     # Those of large numbers first, so that each begins at a multiple of its numbers' size.
     order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
     header, end = {}, 0

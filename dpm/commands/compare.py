@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from dpm.base.arguments import check_names
 from dpm.base.errors import InputError
 from dpm.engines.compiled import CompiledModel, Layout
-from dpm.engines.engine import DTYPES, ENGINES, Engine
+from dpm.engines.engine import Engine
+from dpm.engines.names import DTYPES, ENGINES
 from dpm.experiments.named import RELEASED
-from dpm.model import DiffusionModel, known_names
+from dpm.model import DiffusionModel, argument_names
 from dpm.optimizers import RMSProp
 from dpm.runs.blocks_checkpoint import PARAMETER_PREFIX, infer_arguments, read_blocks_checkpoint
 from dpm.sampler import Posterior, capture_times, generate_inpaint_mask, generate_samples
@@ -27,7 +29,7 @@ BETA_PERTURB = "/diffusionmodel.beta_perturb_coefficients"
 
 def relative_difference(ours, theirs):
     """The largest |ours - theirs| over elements, each relative to the larger of |theirs| and the root mean square
-    of the whole array (so that an element near 0 is measured by the size of its neighbours).
+    of the whole array (so that an element near 0 is measured by the size of its neighbors).
 
     Infinite where shapes differ or a value is not finite.
     """
@@ -50,7 +52,7 @@ class Reference:
     def __init__(self, arrays, parameters, arguments, engine):
         self.arrays, self.engine = arrays, engine
         with engine:
-            self.model = DiffusionModel(**known_names(arguments), **RELEASED.model_arguments)
+            self.model = DiffusionModel(**check_names(arguments, argument_names()), **RELEASED.model_arguments)
         layout = Layout(self.model.parameters())
         self.compiled = CompiledModel(self.model, engine, layout)
         n_basis = self.model.n_temporal_basis
@@ -203,7 +205,7 @@ def model_config(path, value):
         arguments = None
     if not isinstance(arguments, dict):
         raise InputError(f"{path}: config_json is not the JSON dict of DiffusionModel's arguments, see docs/compare.md")
-    for name in set(known_names(arguments)) & set(RELEASED.model_arguments):
+    for name in set(check_names(arguments, argument_names())) & set(RELEASED.model_arguments):
         raise InputError(f"{path}: config_json names {name}, which 2015 did not have; leave it out")
     return arguments
 

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dpm.base.command_line import print_table
 from dpm.base.errors import InputError
-from dpm.commands.cli import print_table
 from dpm.datasets.formats import arrays, cifar10, folder
 from dpm.datasets.formats.idx import read_idx
 from dpm.datasets.fuel.hdf5 import H5PYDataset, set_names
 from dpm.datasets.fuel.writing import write_hdf5
 from dpm.datasets.images import channel_first
 from dpm.datasets.made import recipes as make
-from dpm.datasets.reading import replacing
+from dpm.datasets.reading import atomic_write
 from dpm.datasets.scaling import to_unit_range
 from dpm.datasets.search import (
     NAMES,
@@ -37,9 +37,9 @@ from dpm.datasets.stored import StoredSource, in_parts
 LABELS = ("batch", "channel", "height", "width")
 TEST_SHARE = 0.1
 # Textures of 640 x 480 pixels: each gives so many windows.
-BARK = {"size": 256, "crop": "random", "crops": 4, "grey": True}
+BARK = {"size": 256, "crop": "random", "crops": 4, "gray": True}
 SHEET = 49
-GREYS = 1_000_000
+GRAYS = 1_000_000
 READ_AT_ONCE = 16 << 20
 #: The options of convert that have a meaning for each kind of input.
 MEANINGFUL = {
@@ -47,7 +47,7 @@ MEANINGFUL = {
     "FASHION_MNIST": (),
     "CIFAR10": (),
     "BARK": ("size", "crop", "crops", "test_share", "seed"),
-    "PICTURES": ("size", "crop", "crops", "grey", "test_share", "seed"),
+    "PICTURES": ("size", "crop", "crops", "gray", "test_share", "seed"),
     "ARRAYS": ("key", "test_share", "seed"),
 }
 
@@ -88,7 +88,7 @@ def convert(options: Any) -> None:
         name = canonical_name(options.name)
     if name not in MEANINGFUL:
         raise InputError(f"convert {options.name}: cannot be converted; accepted are {', '.join(MEANINGFUL)}")
-    for key in ("size", "crop", "crops", "grey", "test_share", "seed", "key"):
+    for key in ("size", "crop", "crops", "gray", "test_share", "seed", "key"):
         if getattr(options, key) not in (None, False) and key not in MEANINGFUL[name]:
             raise InputError(f"--{key.replace('_', '-')} has no meaning for convert {name}; leave it out")
     if options.input is None and MEANINGFUL[name]:
@@ -110,7 +110,7 @@ def _array_sets(options: Any) -> dict[str, np.ndarray]:
 
 
 def _picture_sets(name: str, options: Any) -> dict[str, np.ndarray]:
-    chosen: dict[str, Any] = BARK if name == "BARK" else {"size": None, "crop": "center", "crops": 1, "grey": False}
+    chosen: dict[str, Any] = BARK if name == "BARK" else {"size": None, "crop": "center", "crops": 1, "gray": False}
     chosen = chosen | {key: value for key in chosen if (value := getattr(options, key)) not in (None, False)}
     if chosen["size"] is None:
         raise InputError("convert PICTURES: needs --size, the height and width that all pictures get, such as 64")
@@ -155,21 +155,21 @@ def make_set(options: Any) -> None:
     recipe = make.RECIPES[name]
     counts = options.n or recipe.n_train, options.test or recipe.n_test
     size = recipe.size if options.size is None else options.size
-    greys = None if options.intensities is None else grey_values(Path(options.intensities))
-    sets = make.image_sets(name, *counts, size, options.seed, options.quiet, greys)
+    grays = None if options.intensities is None else gray_values(Path(options.intensities))
+    sets = make.image_sets(name, *counts, size, options.seed, options.quiet, grays)
     origin = f"make {name}, {recipe.what}; size {size}, seed {options.seed}"
-    if greys is not None:
-        origin += f", greys of {options.intensities}"
+    if grays is not None:
+        origin += f", grays of {options.intensities}"
     write(options, name.lower(), sets, recipe.labels, origin)
 
 
-def grey_values(path: Path) -> np.ndarray:
-    """Pixels of the images in a file, in [0, 1], about GREYS at most. Raises InputError where there are none."""
+def gray_values(path: Path) -> np.ndarray:
+    """Pixels of the images in a file, in [0, 1], about GRAYS at most. Raises InputError where there are none."""
     array = next((a for members in opened(path).values() for a in members.values() if len(a.shape) >= 3), None)
     if array is None:
         raise InputError(f"--intensities: {path} holds no images; give a file of pictures")
-    pixels, quantised = to_unit_range(array[: max(1, GREYS // max(1, array[:1].size))], str(path))
-    if not quantised:
+    pixels, quantized = to_unit_range(array[: max(1, GRAYS // max(1, array[:1].size))], str(path))
+    if not quantized:
         raise InputError(f"--intensities: {path} holds no 8-bit pixels; give a file of pictures")
     return pixels.ravel()
 
@@ -265,7 +265,7 @@ def export(options: Any) -> None:
     target = Path(options.output or f"{path.stem}{'.npz' if options.to == 'npz' else '_pictures'}")
     if options.to == "npz":
         found = {f"{part}_{name}": array[:] for part, ms in opened(path).items() for name, array in ms.items()}
-        with replacing(target) as temporary, open(temporary, "wb") as stream:
+        with atomic_write(target) as temporary, open(temporary, "wb") as stream:
             np.savez(stream, **found)
     else:
         _export_pictures(path, target)

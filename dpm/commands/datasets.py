@@ -2,8 +2,8 @@
 
 import sys
 
+from dpm.base.command_line import Parser, run_command
 from dpm.commands import dataset_actions as commands
-from dpm.commands.cli import Parser, command
 
 
 def parser() -> Parser:
@@ -13,7 +13,7 @@ def parser() -> Parser:
     kinds = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
 
     def add(name, run, text, *positional):
-        sub = kinds.add_parser(name, help=text, description=text, allow_abbrev=False)
+        sub = kinds.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run)
         for argument, explanation in positional:
             sub.add_argument(argument.lower(), metavar=argument, help=explanation)
@@ -35,7 +35,7 @@ def parser() -> Parser:
     option("--crop", choices=("center", "random"), help="pictures: the largest central square, resized (default), or "
         "windows at random places, not resized")  # fmt: skip
     option("--crops", type=int, help="pictures: windows of each, with --crop random (default: 1)")
-    option("--grey", action="store_true", help="pictures: without colours")
+    option("--gray", action="store_true", help="pictures: without colors")
     option("--key", help="arrays: the name of the one that holds the images")
     option("--test-share", type=float, help="share of the pictures that becomes the test set, where there is none "
         f"(default: {commands.TEST_SHARE})")  # fmt: skip
@@ -47,7 +47,7 @@ def parser() -> Parser:
     option("--n", type=int, help="training examples (default: the usual number)")
     option("--test", type=int, help="test examples (default: the usual number)")
     option("--size", type=int, help="side of an image, length of a vector")
-    option("--intensities", metavar="FILE", help="DEAD_LEAVES: draw grey values from the pixels of a file of images "
+    option("--intensities", metavar="FILE", help="DEAD_LEAVES: draw gray values from the pixels of a file of images "
         "(default: uniform)")  # fmt: skip
     option("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
     option("--output", help="the .hdf5 file (default: NAME.hdf5 in the data folder)")
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         value, least = getattr(options, name, None), 0 if name == "seed" else 1
         if value is not None and value < least:
             top.error(f"--{name}: {value} is not accepted; take {least} or more")
-    return command(top.prog, lambda: options.run(options))
+    return run_command(top.prog, lambda: options.run(options))
 
 
 if __name__ == "__main__":

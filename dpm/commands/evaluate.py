@@ -1,9 +1,10 @@
-"""python -m dpm evaluate: the options. What they do is in dpm/evaluation.py."""
+"""python -m dpm evaluate: the options. What they do is in dpm/commands/evaluation.py."""
 
 import sys
 
+from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
-from dpm.commands.cli import Parser, add_model_options, command
+from dpm.commands.options import add_model_options
 
 PROG = "dpm evaluate"
 ESTIMATORS = ("exact", "reference-2015")
@@ -76,7 +77,7 @@ def main(arguments=None):
 
         return evaluate(options)
 
-    return command(PROG, action)
+    return run_command(PROG, action)
 
 
 if __name__ == "__main__":

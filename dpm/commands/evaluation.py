@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from dpm.base.atomic import replacing, writable_folder
+from dpm.base.atomic import atomic_write, writable_folder
+from dpm.base.command_line import print_table
 from dpm.base.errors import InputError
-from dpm.commands.cli import print_table
 from dpm.commands.evaluate import DRAWS, SINGLE_EXAMPLES
 from dpm.commands.sampling import compiled_model, load_model
 from dpm.experiments.toys import TOYS, toy_data
@@ -22,17 +22,17 @@ from dpm.runs.data import pieces, prepared_data
 from dpm.runs.user_images import read_pictures
 from dpm.training.run import resumed_flags
 
-LEVEL_TOLERANCE = 1e-3  # as in dpm/datasets/preprocess.py
+LEVEL_TOLERANCE = 1e-3  # as in dpm/datasets/scaling.py
 STEMS = {"exact": "evaluation", "reference-2015": "evaluation_2015", "trajectories": "log_likelihood"}
 
 
 class Examples(NamedTuple):
-    """X: scaled, (n, ...), in the float type of the run; name: what they are, in words; quantised: whether they are
+    """X: scaled, (n, ...), in the float type of the run; name: what they are, in words; quantized: whether they are
     8-bit levels."""
 
     X: np.ndarray
     name: str
-    quantised: bool
+    quantized: bool
 
 
 class Result(NamedTuple):
@@ -59,10 +59,10 @@ def evaluate(options):
         raise InputError(f"{options.checkpoint}: a model.pkl does not tell its data; give --input FILE")
     compiled, theta = compiled_model(loaded, options.backend, options.threads)
     model = compiled.model
-    given = input_examples(options, loaded, model.picture_shape) if options.input else run_examples(options, loaded)
+    given = input_examples(options, loaded, model.example_shape) if options.input else run_examples(options, loaded)
     model.kernel.check(given.X, f"--input {options.input}" if options.input else given.name)
     scale = None if model.kernel.binary else loaded.scaling.scale
-    units = Units(int(np.prod(model.picture_shape)), model.n_pixels, scale)
+    units = Units(int(np.prod(model.example_shape)), model.n_pixels, scale)
     if options.trajectories:
         result = by_trajectories(options, compiled, theta, given.X, units)
     elif options.estimator == "reference-2015":
@@ -78,7 +78,7 @@ def evaluate(options):
         "seed": options.seed,
         "engine": str(compiled.engine),
     }
-    levels = bits_of_levels(result.values, units, no_levels(given.quantised, model.uniform_noise, loaded.scaling.scale))
+    levels = bits_of_levels(result.values, units, no_levels(given.quantized, model.uniform_noise, loaded.scaling.scale))
     if not options.quiet:
         report(about, result, units, levels)
     written = write(folder, about, result, units, levels)
@@ -105,24 +105,24 @@ def run_examples(options, loaded):
     given = {"resume_file": options.checkpoint, "quiet": options.quiet}
     if options.data_path is not None:
         given["data_path"] = options.data_path
-    flags, face = resumed_flags(given, loaded.config)
+    flags, variant = resumed_flags(given, loaded.config)
     name, split = flags["experiment"], options.split or "test"
     if name in TOYS:
         if options.data_path is not None:
             raise InputError(f"--data-path {options.data_path}: {name} makes its own data; leave it out")
         data = toy_data(TOYS[name], name, flags)
     else:
-        data = prepared_data(flags, face, loaded.config["data"])
+        data = prepared_data(flags, variant, loaded.config["data"])
     X = data[split]
     if split == "train" and flags["crop"]:
         X = pieces(X[:], flags["crop"])
     X, words = first_of(X, options, f"{split} examples of {data['name']} ({data['path']})")
-    return Examples(X, words, data["quantised"])
+    return Examples(X, words, data["quantized"])
 
 
-def input_examples(options, loaded, picture_shape):
+def input_examples(options, loaded, example_shape):
     """The Examples of --input."""
-    X = read_pictures(options.input, picture_shape, loaded.pixels)
+    X = read_pictures(options.input, example_shape, loaded.pixels)
     X, words = first_of(X, options, f"examples of {options.input}")
     levels = LEVELS * X
     on_grid = (np.abs(levels - np.rint(levels)) <= LEVEL_TOLERANCE).all() and X.min() >= 0 and X.max() <= 1
@@ -205,7 +205,7 @@ def by_trajectories(options, compiled, theta, X, units):
     found = []
     with tqdm(total=len(X) * M * T, unit="step", unit_scale=True, disable=options.quiet or None, desc="Eq. 9") as bar:
         for example, x in enumerate(X):
-            block = min(options.batch_size or compiled.pictures_a_turn(bound.BLOCK), M)
+            block = min(options.batch_size or compiled.microbatch_size(bound.BLOCK), M)
             found.append(bound.log_likelihood(compiled, theta, x, options.seed, M, block, bar.update, example))
     value, error, effective, K = np.array(found).T
     null = compiled.model.kernel.prior_entropy() * units.dimensions
@@ -261,7 +261,7 @@ def report(about, result, units, levels):
                     + [row(NAMES[key], units.in_data(key, result.values[key])) for key in keys])  # fmt: skip
         value, reason = levels
         of = "log p(x_0)" if "log_p" in result.values else "K"
-        told = f"none, as {reason}" if reason else f"{value:.4f} bits/dimension, uniform dequantisation"
+        told = f"none, as {reason}" if reason else f"{value:.4f} bits/dimension, uniform dequantization"
         print(f"8-bit levels, by {of}: {told}")
     for line in result.lines:
         print(line)
@@ -285,7 +285,7 @@ def write(folder, about, result, units, levels):
     contents = [text.encode(), packed.getvalue(), table.getvalue().encode()]
     try:
         for path, content in zip(paths, contents, strict=False):
-            with replacing(path) as temporary:
+            with atomic_write(path) as temporary:
                 temporary.write_bytes(content)
     except OSError as error:
         raise InputError(f"--output-dir: cannot write in {folder} ({error}); give another folder") from None

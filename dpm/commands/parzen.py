@@ -13,12 +13,12 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
-from dpm.base.atomic import replacing, writable_folder, write_json
+from dpm.base.atomic import atomic_write, writable_folder, write_json
+from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
-from dpm.commands.cli import Parser, command
 from dpm.datasets.formats.arrays import read_arrays
+from dpm.engines.names import ENGINES
 from dpm.likelihood.estimates import estimate
-from dpm.runs.flags import ENGINES
 
 PROG = "dpm parzen"
 # The protocol of Goodfellow et al. (2014): their number of samples, their grid, and the first 1,000 of the validation
@@ -43,59 +43,59 @@ class ParzenResult(NamedTuple):
     validation: np.ndarray
 
 
-def log_density(X, centres, sigmas, progress=None):
-    """log of the mean over the centres of N(x; centre, sigma^2 I), nats an example: (k, n).
+def log_density(X, centers, sigmas, progress=None):
+    """log of the mean over the centers of N(x; center, sigma^2 I), nats an example: (k, n).
 
-    X: (n, D); centres: (m, D); sigmas: k widths, in the units of X. Beside its arguments and float64 copies of both it
+    X: (n, D); centers: (m, D); sigmas: k widths, in the units of X. Beside its arguments and float64 copies of both it
     holds at most 3 x 32 MB, or 3 m numbers where m is above 4 million. progress: called with the number of examples
     after each part.
     """
-    X, centres = (np.asarray(a, dtype=np.float64) for a in (X, centres))
-    middle = centres.mean(axis=0)
-    X, centres = X - middle, centres - middle  # smaller numbers, whose products round less
-    rows = max(1, CHUNK // len(centres))
+    X, centers = (np.asarray(a, dtype=np.float64) for a in (X, centers))
+    middle = centers.mean(axis=0)
+    X, centers = X - middle, centers - middle  # smaller numbers, whose products round less
+    rows = max(1, CHUNK // len(centers))
     values = np.empty((len(sigmas), len(X)))
     for start in range(0, len(X), rows):
         part = slice(start, min(start + rows, len(X)))
-        distances = squared_distances(X[part], centres, EXACT_TO * 2 * min(sigmas) ** 2)
+        distances = squared_distances(X[part], centers, EXACT_TO * 2 * min(sigmas) ** 2)
         # Behind the least distance the largest exponent is 0, so that no sum vanishes however far x is.
         least = distances.min(axis=1, keepdims=True)
         distances -= least
         terms = np.empty_like(distances)
         for value, sigma in zip(values, sigmas, strict=True):
             np.exp(np.multiply(distances, -0.5 / sigma**2, out=terms), out=terms)
-            normaliser = X.shape[1] * np.log(sigma * np.sqrt(2 * np.pi))
-            value[part] = np.log(terms.mean(axis=1)) - least[:, 0] * (0.5 / sigma**2) - normaliser
+            normalizer = X.shape[1] * np.log(sigma * np.sqrt(2 * np.pi))
+            value[part] = np.log(terms.mean(axis=1)) - least[:, 0] * (0.5 / sigma**2) - normalizer
         if progress:
             progress(part.stop - part.start)
     return values
 
 
-def squared_distances(X, centres, tolerance):
+def squared_distances(X, centers, tolerance):
     """Squared Euclidean distances, (n, m), with an error of at most `tolerance` or of some roundings of the distance.
 
     By one product of matrices; rows where that would cancel too many digits are computed from differences.
     """
-    sizes, centre_sizes = (np.einsum("ij,ij->i", a, a) for a in (X, centres))
-    distances = X @ centres.T
+    sizes, center_sizes = (np.einsum("ij,ij->i", a, a) for a in (X, centers))
+    distances = X @ centers.T
     distances *= -2
     distances += sizes[:, None]
-    distances += centre_sizes
+    distances += center_sizes
     # Each of the three parts is rounded at its own size, the sums of products more than once.
-    rounding = 8 * np.finfo(np.float64).eps * (sizes + centre_sizes.max())
+    rounding = 8 * np.finfo(np.float64).eps * (sizes + center_sizes.max())
     exact = rounding > np.maximum(tolerance, 1e-12 * distances.min(axis=1))
-    distances[exact] = cdist(X[exact], centres, "sqeuclidean")
+    distances[exact] = cdist(X[exact], centers, "sqeuclidean")
     return np.maximum(distances, 0, out=distances)
 
 
-def parzen(centres, valid, test, sigmas, progress=None):
+def parzen(centers, valid, test, sigmas, progress=None):
     """The log likelihood of `test` under a Parzen window whose width is the best of `sigmas` for `valid`: ParzenResult.
 
-    centres: samples of the model, (m, D); valid: (v, D), of the training split; test: (n, D).
+    centers: samples of the model, (m, D); valid: (v, D), of the training split; test: (n, D).
     """
-    validation = log_density(valid, centres, sigmas, progress).mean(axis=1)
+    validation = log_density(valid, centers, sigmas, progress).mean(axis=1)
     sigma = sigmas[int(validation.argmax())]
-    (values,) = log_density(test, centres, [sigma], progress)
+    (values,) = log_density(test, centers, [sigma], progress)
     value, error = estimate(values)
     return ParzenResult(value, error, float(sigma), validation)
 
@@ -105,7 +105,7 @@ def parzen(centres, valid, test, sigmas, progress=None):
 
 def parser():
     """The options of the command."""
-    top = Parser(prog=PROG, description=__doc__.partition(": ")[2], allow_abbrev=False)
+    top = Parser(prog=PROG, description=__doc__.partition(": ")[2])
     add = top.add_argument
     add("source", metavar="CHECKPOINT|SAMPLES", help="checkpoint.h5 of a run, from which samples are drawn; or samples "
         "in units of the data: FILE.npz (its array X) or FILE.hdf5[:SPLIT[:A-B]]")  # fmt: skip
@@ -127,7 +127,7 @@ def parser():
 def main(arguments=None):
     """Run the command; returns the exit status."""
     options = parser().parse_args(arguments)
-    return command(PROG, lambda: run(options))
+    return run_command(PROG, lambda: run(options))
 
 
 def run(options):
@@ -201,7 +201,7 @@ def check_options(options, drawn):
 
 def check_clip(options, data):
     """Raise InputError for --clip where numbers have no limits."""
-    if options.clip and not data["quantised"]:
+    if options.clip and not data["quantized"]:
         raise InputError(f"--clip: is for pixels; {data['name']} is continuous, leave it out")
 
 
@@ -220,20 +220,20 @@ def drawn_samples(options, folder):
     given = {"resume_file": options.source, "quiet": options.quiet}
     if options.data_path is not None:
         given["data_path"] = options.data_path
-    flags, face = training.resumed_flags(given, loaded.config)
+    flags, variant = training.resumed_flags(given, loaded.config)
     toy = TOYS.get(flags["experiment"])
     if toy and options.data_path is not None:
         raise InputError("--data-path: has no meaning with a model of a made data set; leave it out")
     compiled, theta = sampling.compiled_model(loaded, options.backend or "auto")
     if compiled.model.kernel.binary:
         raise InputError(f"{options.source}: a model of bits, which have no density; K is their log likelihood's bound")
-    data = toy_data(toy, flags["experiment"], flags) if toy else prepared_data(flags, face, loaded.config["data"])
+    data = toy_data(toy, flags["experiment"], flags) if toy else prepared_data(flags, variant, loaded.config["data"])
     check_clip(options, data)  # drawing takes long
     batch = sampling.VECTORS if loaded.vectors else sampling.BATCH
     seed = SEED if options.seed is None else options.seed
     n, scaling = options.n_samples or N_SAMPLES, loaded.scaling
     facts = [str(compiled.engine), seed, loaded.config["model"], scaling.scale, scaling.shift]
-    kept = SampleFiles(folder, json.dumps(facts).encode() + theta.tobytes(), compiled.model.picture_shape)
+    kept = SampleFiles(folder, json.dumps(facts).encode() + theta.tobytes(), compiled.model.example_shape)
     known = kept.read()
     if len(known) and not options.quiet:
         what = "going on with them" if len(known) < n else f"taking the first {n:,}"
@@ -288,7 +288,7 @@ class SampleFiles:
 
     def write(self, path, parts):
         """Replace one of the files by one of these parts of the samples."""
-        with replacing(path) as temporary, open(temporary, "wb") as stream:
+        with atomic_write(path) as temporary, open(temporary, "wb") as stream:
             np.savez(stream, X=np.concatenate(parts), of=self.of)
 
 
@@ -297,7 +297,7 @@ def draw(compiled, theta, start, n, seed, batch, quiet):
 
     Yields arrays of up to `batch` samples.
     """
-    from dpm.base.noise import PictureNoise
+    from dpm.base.noise import ExampleNoise
     from dpm.sampler import generate_samples
 
     model = compiled.model
@@ -306,7 +306,7 @@ def draw(compiled, theta, start, n, seed, batch, quiet):
     with tqdm(**shown, disable=quiet or None, desc=f"{n:,} samples") as bar:
         for first in range(start, n, batch):
             count = min(batch, n - first)
-            noise = PictureNoise(seed, first, count, model.kernel.noise)
+            noise = ExampleNoise(seed, first, count, model.kernel.noise)
 
             def callback(t, X, count=count):
                 if t < model.trajectory_length:
@@ -322,10 +322,10 @@ def read_samples(options, folder):
     from dpm.training import run as training
 
     chosen = {"dataset": options.dataset, "data_path": options.data_path, "quiet": options.quiet or None}
-    flags, face = training.new_flags({key: value for key, value in chosen.items() if value is not None})
-    data: dict[str, Any] = prepared_data(flags, face, None)
+    flags, variant = training.new_flags({key: value for key, value in chosen.items() if value is not None})
+    data: dict[str, Any] = prepared_data(flags, variant, None)
     check_clip(options, data)
-    samples = read_pictures(options.source, data["test"].shape[1:], data["quantised"], "samples")
+    samples = read_pictures(options.source, data["test"].shape[1:], data["quantized"], "samples")
     if len(samples) < (options.n_samples or 1):
         raise InputError(f"--n-samples: {options.source} holds {len(samples)}; take at most that, or leave it out")
     return samples[: options.n_samples], data | {"crop": None}, options.source
@@ -341,7 +341,7 @@ def validation_and_test(data):
 
     def unit(scaled):
         values = data["scaling"].inverse(scaled.astype(np.float64))
-        return flat(np.rint(255 * values) / 255 + 0.0 if data["quantised"] else values)
+        return flat(np.rint(255 * values) / 255 + 0.0 if data["quantized"] else values)
 
     return unit(valid), unit(data["test"])
 

@@ -3,9 +3,9 @@
 import importlib.util
 import sys
 
+from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
-from dpm.commands.cli import Parser, command
-from dpm.runs.flags import ENGINES
+from dpm.engines.names import ENGINES
 
 PROG = "dpm report"
 OUTPUT, PORT = "report.html", 8765
@@ -13,9 +13,7 @@ OUTPUT, PORT = "report.html", 8765
 
 def parser():
     """All options; what is not given is None or False."""
-    top = Parser(
-        prog=PROG, description="Show runs of train.py as one HTML page that needs nothing else.", allow_abbrev=False
-    )
+    top = Parser(prog=PROG, description="Show runs of train.py as one HTML page that needs nothing else.")
     add = top.add_argument
     add("runs", metavar="RUN", nargs="+", help="run folder that train.py left, or still writes; at most 8")
     add("--output", metavar="FILE.html", help=f"the page (default: {OUTPUT}, here)")
@@ -61,7 +59,7 @@ def main(arguments=None):
 
         return write(options, OUTPUT)
 
-    return command(PROG, action)
+    return run_command(PROG, action)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from dpm.base.atomic import replacing, writable_folder
+from dpm.base.atomic import atomic_write, writable_folder
+from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
-from dpm.commands.cli import Parser, command
 
 PROG = "dpm reproduce"
 BUDGET = 1.0
@@ -15,7 +15,7 @@ SAMPLES, SMALL_SAMPLES = 10_000, 20
 
 def parser():
     """The options."""
-    top = Parser(prog=PROG, description=__doc__.partition(": ")[2], allow_abbrev=False)
+    top = Parser(prog=PROG, description=__doc__.partition(": ")[2])
     add = top.add_argument
     add("what", choices=("table1", "table2", "figures"), help="which page to make; it goes on where it was interrupted")
     add("--rows", nargs="+", metavar="NAME", help="make these alone; of the others the page shows what there is "
@@ -33,7 +33,7 @@ def parser():
 def main(arguments=None):
     """Run the command; returns the exit status."""
     options = parser().parse_args(arguments)
-    return command(PROG, lambda: reproduce(options))
+    return run_command(PROG, lambda: reproduce(options))
 
 
 def reproduce(options):
@@ -54,7 +54,7 @@ def reproduce(options):
         records.append(record)
     lines, complete = written(rows, records, options)
     path = Path(options.results) / f"{options.what}.md"
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("\n".join(lines).rstrip() + "\n")
     print(f"written: {path}")
     return int(failed or not complete)
@@ -74,7 +74,7 @@ def found(row, options):
 
 def command_of(row, options):
     """The command that makes a row as these options would."""
-    words = ["python", "-m", "dpm.reports.tables", options.what, "--rows", row.name]
+    words = ["python", "-m", "dpm", "reproduce", options.what, "--rows", row.name]
     top = parser()
     for name in ("seed", "runs", "results"):
         if getattr(options, name) != top.get_default(name):
@@ -108,8 +108,8 @@ def with_parzen(row, record, options):
     n = options.samples or (SMALL_SAMPLES if options.small else SAMPLES)
     if "parzen" not in record or record["parzen"]["samples"]["n"] != n:
         folder, flags = running.folder_of(row, options), ("--n-samples", n)
-        running.run("dpm.commands.parzen", folder / record["checkpoint"], *flags, "--output-dir", folder)
-        command = {"command": running.shown("dpm.commands.parzen", ("CHECKPOINT", *flags))}
+        running.run("parzen", folder / record["checkpoint"], *flags, "--output-dir", folder)
+        command = {"command": running.shown("parzen", ("CHECKPOINT", *flags))}
         record = record | {"parzen": read_json(folder / "parzen.json") | command}
         running.keep(folder, record)
     return record

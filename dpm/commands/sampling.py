@@ -8,15 +8,16 @@ import numpy as np
 from tqdm import tqdm
 
 from dpm import viz
-from dpm.base.atomic import replacing, writable_folder
+from dpm.base.arguments import check_names
+from dpm.base.atomic import atomic_write, writable_folder
 from dpm.base.errors import InputError
-from dpm.base.noise import PictureNoise
+from dpm.base.noise import ExampleNoise
 from dpm.datasets import Scaling
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.experiments.named import RELEASED
 from dpm.experiments.toys import TOYS
-from dpm.model import DiffusionModel, known_names
+from dpm.model import DiffusionModel, argument_names
 from dpm.plots.vectors import save_vectors
 from dpm.runs import checkpoint
 from dpm.runs.blocks_checkpoint import PARAMETER_PREFIX, infer_arguments, read_blocks_checkpoint
@@ -28,7 +29,7 @@ from dpm.trajectories.products import sample_chain, sample_product
 BATCH = 100
 VECTORS = 1000  # in a batch
 DEFAULT_N = 49
-CHAIN_WAY = "linear"  # of those in dpm/posterior.py
+CHAIN_WAY = "linear"  # of those in dpm/trajectories/products.py
 # The weights of "linear" have heavy tails, so that its log Z is usually too low and its error too small.
 PARTICLES_WAY = "end"
 
@@ -184,12 +185,12 @@ def load_model(options):
     # As training builds it: a toy's complete arguments may hold one that has no meaning beside the others.
     build = partial(toy.model, flags["model_args"]) if toy else partial(DiffusionModel, **sized(options, meta["model"]))
     scaling = Scaling(data["scale"], data["shift"])
-    return Loaded(build, parameters, scaling, flags["dtype"], data["quantised"], toy is not None, meta["config"])
+    return Loaded(build, parameters, scaling, flags["dtype"], data["quantized"], toy is not None, meta["config"])
 
 
 def sized(options, arguments):
     """The saved arguments of DiffusionModel, for pictures of --size. Raises InputError where they fit one size only."""
-    arguments = known_names(arguments)
+    arguments = check_names(arguments, argument_names())
     if options.size is None or options.size == arguments["spatial_width"]:
         return arguments
     dense = arguments["n_hidden_dense_lower"] > 0 and arguments["n_layers_dense_lower"] > 0
@@ -208,7 +209,7 @@ def load_2015(options, path):
             f"--size {options.size}: a model.pkl of 2015 draws pictures of its own size only; leave it out"
         )
     arrays = read_blocks_checkpoint(path)
-    for name in set(known_names(options.model_args)) & set(RELEASED.model_arguments):
+    for name in set(check_names(options.model_args, argument_names())) & set(RELEASED.model_arguments):
         raise InputError(f"--model-args {name}: a model.pkl has {RELEASED.model_arguments[name]!r}; leave it out")
     arguments = infer_arguments(arrays) | options.model_args | RELEASED.model_arguments
     parameters = {p: v for p, v in arrays.items() if p.startswith(PARAMETER_PREFIX)}
@@ -224,7 +225,7 @@ def load_2015(options, path):
 def chosen_r(options, model, scaling):
     """The log r of --log-r, in the model's units."""
     name, arguments = named_r.read(options.log_r)
-    return named_r.build(name, arguments, model.picture_shape, scaling, model.kernel.binary)
+    return named_r.build(name, arguments, model.example_shape, scaling, model.kernel.binary)
 
 
 def mode(options, compiled, theta, loaded):
@@ -250,7 +251,7 @@ def observation(options, model, scaling, pixels):
     the input in data units or None; drawn: True where in-painting draws, or None."""
     if options.mode == "sample":
         return (lambda first, n: None), None, None
-    pictures = read_pictures(options.input, model.picture_shape, pixels)
+    pictures = read_pictures(options.input, model.example_shape, pixels)
     scaled = scaling.forward(pictures)
     if options.mode == "denoise":
         sigma = 1.0 if options.sigma is None else options.sigma
@@ -258,11 +259,11 @@ def observation(options, model, scaling, pixels):
         def denoise(first, n):
             observed = cycled(scaled, first, n)
             if options.add_noise:
-                observed = observed + sigma * PictureNoise(options.seed + 1, first, n)(observed.shape)
+                observed = observed + sigma * ExampleNoise(options.seed + 1, first, n)(observed.shape)
             return Posterior(observed, sigma=sigma)
 
         return denoise, pictures, None
-    drawn = read_mask("left" if options.mask is None else options.mask, model.picture_shape)
+    drawn = read_mask("left" if options.mask is None else options.mask, model.example_shape)
 
     def inpaint(first, n):
         observed = cycled(scaled, first, n)
@@ -287,7 +288,7 @@ def draw(options, model, run, first, n, every):
     """(samples, states at state_times) number first to first + n - 1, in scaled units."""
     T = model.trajectory_length
     keep, states = set(state_times(T, every)), []
-    noise = PictureNoise(options.seed, first, n, model.kernel.noise)
+    noise = ExampleNoise(options.seed, first, n, model.kernel.noise)
     with tqdm(total=T - 1, unit="step", disable=options.quiet or None, desc=f"samples {first}-{first + n - 1}") as bar:
 
         def callback(t, X):
@@ -309,7 +310,7 @@ def write(folder, X, more, vectors, options):
         viz.save_images(X, folder / "samples")
         shown = more if options.every or options.particles else {}
         if shown:
-            with replacing(folder / "samples.npz") as temporary, open(temporary, "wb") as stream:
+            with atomic_write(folder / "samples.npz") as temporary, open(temporary, "wb") as stream:
                 np.savez(stream, X=X, **shown)
         if options.animate:
             viz.animate([state[:DEFAULT_N] for state in more["X_t"]], folder / "samples.gif")

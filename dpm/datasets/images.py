@@ -1,4 +1,4 @@
-"""Image data as the model wants it: training and test images, colour axis before height and width."""
+"""Image data as the model wants it: training and test images, color axis before height and width."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ import numpy as np
 from dpm.base.errors import InputError
 
 COLOURS = (1, 3)
-ACCEPTED = "accepted are square images, grey (n, w, w) or with 1 or 3 colours (n, c, w, w) or (n, w, w, c)"
-ACCEPTED_LARGE = "accepted are images, grey (n, h, w) or with 1 or 3 colours (n, c, h, w) or (n, h, w, c)"
+ACCEPTED = "accepted are square images, gray (n, w, w) or with 1 or 3 colors (n, c, w, w) or (n, w, w, c)"
+ACCEPTED_LARGE = "accepted are images, gray (n, h, w) or with 1 or 3 colors (n, c, h, w) or (n, h, w, c)"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ImageData:
 
 
 def channel_first(array: np.ndarray, what: str, labels: Sequence[str] = (), large: bool = False) -> np.ndarray:
-    """Images (n, c, h, w) from grey images (n, h, w) or images with the colour axis first or last.
+    """Images (n, c, h, w) from gray images (n, h, w) or images with the color axis first or last.
 
     Raises InputError as `channel_order` does.
     """
@@ -50,12 +50,12 @@ def channel_first(array: np.ndarray, what: str, labels: Sequence[str] = (), larg
 
 
 def channel_order(shape: Sequence[int], what: str, labels: Sequence[str] = (), large: bool = False) -> tuple[int, ...]:
-    """The axes of images of such a shape in the order batch, colour (where there is one), height, width.
+    """The axes of images of such a shape in the order batch, color (where there is one), height, width.
 
     `labels`, if they name batch, height and width, say which axis is which; without them the shape must. A
     shape that fits both orders, such as (n, 3, 3, 3), is taken as it is.
     Raises InputError, with `what` and the shape, for anything that is not square, unless `large`, or has not 1 or 3
-    colours, and for no images at all.
+    colors, and for no images at all.
     """
     accepted = ACCEPTED_LARGE if large else ACCEPTED
     if 0 in shape:
@@ -75,7 +75,7 @@ def channel_order(shape: Sequence[int], what: str, labels: Sequence[str] = (), l
 
 
 def reordered(array: np.ndarray, order: Sequence[int]) -> np.ndarray:
-    """Images with the axes of `channel_order`, and an axis of colour for grey ones: (n, c, h, w)."""
+    """Images with the axes of `channel_order`, and an axis of color for gray ones: (n, c, h, w)."""
     array = array.transpose(order)
     return np.ascontiguousarray(array[:, None] if array.ndim == 3 else array)
 

@@ -71,10 +71,10 @@ def native(array: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """As dpm.base.atomic.replacing; raises InputError if the folder cannot be written to."""
     try:
-        with files.replacing(path) as temporary:
+        with files.atomic_write(path) as temporary:
             yield temporary
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error}); give a path in a writable folder") from error

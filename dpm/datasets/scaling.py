@@ -17,7 +17,7 @@ LEVEL_TOLERANCE = 1e-3
 
 
 def to_unit_range(array: Any, what: str = "data", dtype: DTypeLike = "float64") -> tuple[np.ndarray, bool]:
-    """The values in [0, 1] if they are pixels, else as they are; and whether they are quantised to 8 bits.
+    """The values in [0, 1] if they are pixels, else as they are; and whether they are quantized to 8 bits.
 
     Decide on a whole data set, not on a batch: see `level_factor`, whose errors are raised.
 
@@ -32,7 +32,7 @@ def to_unit_range(array: Any, what: str = "data", dtype: DTypeLike = "float64") 
 
 
 def level_factor(data: Any, what: str = "data") -> int | None:
-    """By what the data are multiplied to be 8-bit levels, 1 or 255; None where they are not quantised.
+    """By what the data are multiplied to be 8-bit levels, 1 or 255; None where they are not quantized.
 
     Pixels are 8-bit levels: 0..255 in any dtype, or levels / 255 within 1e-3 of a level. Images of nothing but 0 and
     1 are binary: they stay 0 and 1. Other floats are continuous data.
@@ -86,9 +86,9 @@ class Scaling:
         with np.errstate(over="ignore", invalid="ignore"):
             for _, part in _parts(data):
                 # Chan, Golub & LeVeque (1983): the means and squares of two samples joined.
-                size, centre = part.size, part.mean()
-                apart, total = centre - mean, count + size
-                squares += ((part - centre) ** 2).sum() + apart**2 * count * size / total
+                size, center = part.size, part.mean()
+                apart, total = center - mean, count + size
+                squares += ((part - center) ** 2).sum() + apart**2 * count * size / total
                 mean += apart * size / total
                 count = total
             deviation = float(np.sqrt(squares / count))

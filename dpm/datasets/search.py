@@ -93,7 +93,7 @@ def load(
         first: how many training and test images to take at most, the first ones, which are then read into memory.
 
     Raises InputError if the name is unknown, if no place has the data (what was searched, the file names, how
-    to get them), and if the data are unreadable, have no test set or are not square images of 1 or 3 colours.
+    to get them), and if the data are unreadable, have no test set or are not square images of 1 or 3 colors.
     """
     name, wish = canonical_name(name), Wish(in_memory, large, first)
     if is_file_name(name):

@@ -57,9 +57,9 @@ class StoredImages(StoredSource):
                 "convert pictures --size"
             )
         self.order = channel_order(self.shape, what, dataset.axis_labels[self.name], large)
-        colours = () if len(self.shape) == 4 else (1,)
+        colors = () if len(self.shape) == 4 else (1,)
         n, *rest = (self.shape[axis] for axis in self.order)
-        self.shape = (n, *colours, *rest)
+        self.shape = (n, *colors, *rest)
         self.ndim, self.size = len(self.shape), int(np.prod(self.shape))
 
     def __getitem__(self, request: Any) -> np.ndarray:

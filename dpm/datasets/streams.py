@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dpm.base.errors import InputError
-from dpm.base.prefetch import one_ahead
+from dpm.base.prefetch import prefetch
 from dpm.datasets.stored import PreparedImages
 
 #: Of what lies on a disk: bytes that are read together, and how many times as many are shuffled together.
@@ -55,7 +55,7 @@ class ShuffledScheme(SequentialScheme):
 
 @dataclass(frozen=True)
 class WindowScheme(SequentialScheme):
-    """As ShuffledScheme for examples that lie on a disk, whose neighbours are read together.
+    """As ShuffledScheme for examples that lie on a disk, whose neighbors are read together.
 
     The file is cut into blocks of `block` examples; a window is `blocks` of them, drawn at random, and its examples
     come in random order. So every example comes once an epoch, but a block's stay within one window.
@@ -136,7 +136,7 @@ class WindowStream:
         position = size * start
         rest: list[np.ndarray] = []
         begins = range(position // window * window, len(order), window)
-        windows = one_ahead(lambda begin: self.stored[order[begin : begin + window]], begins)
+        windows = prefetch(lambda begin: self.stored[order[begin : begin + window]], begins)
         for begin in begins:
             last = begin + window >= len(order)
             examples = next(windows)[max(0, position - begin) :]

@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from dpm.base.atomic import replacing
+from dpm.base.atomic import atomic_write
 
 MOST = 200  # kept: the newest
 
@@ -34,7 +34,7 @@ def keep_seconds(key, seconds):
     newest = dict(list(known.items())[1 - MOST :]) | {key: round(seconds, 1)}
     with suppress(OSError):
         cache_folder().mkdir(parents=True, exist_ok=True)
-        with replacing(_path()) as temporary:
+        with atomic_write(_path()) as temporary:
             temporary.write_text(json.dumps(newest))
 
 

@@ -7,7 +7,7 @@ import pytensor
 import pytensor.tensor as pt
 
 from dpm.base.errors import InputError
-from dpm.engines import graph_cache as kept_graphs
+from dpm.engines import graph_cache
 from dpm.engines.engine import XLA_LEVEL, XLA_LEVEL_OF_GRADIENTS
 from dpm.graph.bricks import SCHEDULE, dropout_masks
 
@@ -57,7 +57,7 @@ def trained_layout(model):
     return Layout({path: p for path, p in model.parameters().items() if p.role != SCHEDULE})
 
 
-def turns(arrays, size):
+def split_microbatches(arrays, size):
     """Arrays by picture, `size` pictures at a time: yields (pictures, parts).
 
     The last parts are filled up with copies of the last picture, which do not count among the pictures.
@@ -71,19 +71,19 @@ def turns(arrays, size):
         yield count, parts
 
 
-def in_turns(engine, function, theta, arrays, size):
+def map_microbatches(engine, function, theta, arrays, size):
     """The outputs of function(theta, *arrays), each an array by picture, computed `size` pictures at a time."""
-    held = engine.held(theta)
+    held = engine.to_device(theta)
 
     def turn(part):
         count, arrays = part
         return [a[:count] for a in function(held, *arrays)]
 
-    results = engine.map(turn, turns(arrays, size))
+    results = engine.map(turn, split_microbatches(arrays, size))
     return [np.concatenate(parts) for parts in zip(*results, strict=True)]
 
 
-def sum_of_turns(engine, function, size):
+def accumulate_microbatches(engine, function, size):
     """The objective of any number of pictures, means with any weights, from that of `size` pictures, sums.
 
     function: (theta, X, t, N, U, weights, *more arrays by picture) -> cost, gradient.
@@ -93,7 +93,7 @@ def sum_of_turns(engine, function, size):
         total = float(arrays[WEIGHTS].sum())
         if total <= 0:
             raise ValueError(f"the weights of the pictures sum to {total}; at least one must be above 0")
-        held = engine.held(theta)
+        held = engine.to_device(theta)
 
         def turn(part):
             count, arrays = part
@@ -101,7 +101,7 @@ def sum_of_turns(engine, function, size):
             arrays[WEIGHTS][count:] = 0
             return function(held, *arrays)
 
-        results = engine.map(turn, turns(arrays, size))
+        results = engine.map(turn, split_microbatches(arrays, size))
         cost, gradient = next(results)
         cost_sum, writable = float(cost), False  # the first gradient is the engine's own, the sum of two is ours
         for cost, part in results:
@@ -134,14 +134,14 @@ class CompiledModel:
 
         Compiled for minibatches of batch_size pictures, taken some at a time; others have a partial last turn.
         """
-        size = self.pictures_a_turn(batch_size)
+        size = self.microbatch_size(batch_size)
         level = XLA_LEVEL_OF_GRADIENTS
         function = self.get("objective", size, "XtNUw", self._cost_and_gradient, kept=True, level=level)
-        return sum_of_turns(self.engine, function, size)
+        return accumulate_microbatches(self.engine, function, size)
 
     def objective_with_dropout(self, batch_size):
         """As objective, with masks behind the inputs: (function, the shapes of their parts for one picture)."""
-        size = self.pictures_a_turn(batch_size)
+        size = self.microbatch_size(batch_size)
         masks = []
 
         def build(*inputs):
@@ -152,7 +152,7 @@ class CompiledModel:
 
         function = self.get("dropout", size, "XtNUw", build, masks, level=XLA_LEVEL_OF_GRADIENTS)
         self._mask_shapes = self._mask_shapes or [mask.type.shape[1:] for mask in masks]
-        return sum_of_turns(self.engine, function, size), self._mask_shapes
+        return accumulate_microbatches(self.engine, function, size), self._mask_shapes
 
     def _cost_and_gradient(self, X, t, N, U, weights):
         cost = self.model.cost(X, t, N, U, weights)
@@ -165,9 +165,9 @@ class CompiledModel:
 
         Compiled as objective is; n is any number of pictures.
         """
-        size = self.pictures_a_turn(batch_size)
+        size = self.microbatch_size(batch_size)
         function = self.get("costs", size, "XtNU", lambda *inputs: [self.model.cost_single_t(*inputs)], kept=True)
-        return lambda theta, *arrays: in_turns(self.engine, function, theta, arrays, size)[0]
+        return lambda theta, *arrays: map_microbatches(self.engine, function, theta, arrays, size)[0]
 
     def mu_sigma(self, batch_size):
         """(theta, X_noisy, t) -> mu, sigma; see DiffusionModel.get_mu_sigma."""
@@ -187,7 +187,7 @@ class CompiledModel:
 
         kinds: a letter for each input: t and w are numbers by picture, (batch_size,), all others pictures.
         more_inputs: a list of symbolic inputs that build may fill. kept: whether the name and the model's arguments
-        determine the graph, so that a later process may have it too (Engine.kept_function). level: see Engine.function.
+        determine the graph, so that a later process may have it too (Engine.cached_function). level: see Engine.function.
         """
         key = name, batch_size
         if key not in self._compiled:
@@ -198,22 +198,24 @@ class CompiledModel:
                 def graph():
                     return build(*inputs), [*self.layout.givens(theta), *self._constants()]
 
-                facts = kept_graphs.facts(self.model) if kept else None
+                facts = graph_cache.facts(self.model) if kept else None
                 if facts:
                     facts = [name, *facts, [*self.layout.parameters]]
-                    self._compiled[key] = self.engine.kept_function(facts, [theta, *inputs, *more_inputs], graph, level)
+                    self._compiled[key] = self.engine.cached_function(
+                        facts, [theta, *inputs, *more_inputs], graph, level
+                    )
                 else:
                     outputs, givens = graph()  # before the inputs are listed, some of which it may make
                     self._compiled[key] = self.engine.function([theta, *inputs, *more_inputs], outputs, givens, level)
         return self._compiled[key]
 
-    def pictures_a_turn(self, batch_size):
+    def microbatch_size(self, batch_size):
         """How many of a minibatch's pictures to compute at once; see Engine.turns."""
-        return math.ceil(batch_size / self.engine.turns(batch_size, self.model.n_pixels, self.layout.size))
+        return math.ceil(batch_size / self.engine.count_microbatches(batch_size, self.model.n_pixels, self.layout.size))
 
     def _input(self, kind, batch_size):
         by_picture = kind in "tw"
-        shape = (batch_size,) if by_picture else (batch_size, *self.model.picture_shape)
+        shape = (batch_size,) if by_picture else (batch_size, *self.model.example_shape)
         return pt.tensor(kind, dtype=self.engine.dtype, shape=shape)
 
     def _constants(self):

@@ -23,14 +23,14 @@ from pytensor.tensor.rewriting.shape import local_shape_ground
 from threadpoolctl import ThreadpoolController
 
 from dpm.base.errors import InputError
-from dpm.base.prefetch import one_ahead
-from dpm.engines import graph_cache as kept_graphs
+from dpm.base.prefetch import prefetch
+from dpm.engines import graph_cache
 from dpm.engines.compile_times import cache_folder
-from dpm.runs.flags import DTYPES, ENGINES
+from dpm.engines.names import DTYPES, ENGINES
 
-PIXELS_A_TURN = 32 * 28 * 28  # at most, unless the model has many parameters
-PARAMETERS_A_PIXEL = 72  # at most: each turn reads all parameters, and in training writes as long a gradient
-PIXELS_A_THREAD = 8 * 28 * 28  # at least: fewer are not worth a thread
+PIXELS_PER_MICROBATCH = 32 * 28 * 28  # at most, unless the model has many parameters
+PARAMETERS_PER_PIXEL = 72  # at most: each turn reads all parameters, and in training writes as long a gradient
+PIXELS_PER_THREAD = 8 * 28 * 28  # at least: fewer are not worth a thread
 # How far XLA optimizes for a CPU. At 3, its own choice, it takes more than twice as long as at 2 to compile; of all
 # functions only the gradient is faster for it, by 3 %, and nothing else is called often enough to be worth the wait.
 XLA_LEVEL, XLA_LEVEL_OF_GRADIENTS = 2, 3
@@ -108,7 +108,7 @@ class Engine:
             return 1
         return self._threads or len(os.sched_getaffinity(0))
 
-    def turns(self, n, n_pixels, n_parameters=0):
+    def count_microbatches(self, n, n_pixels, n_parameters=0):
         """In how many equal turns to compute n pictures of n_pixels with n_parameters.
 
         On a CPU few pictures at once, so that its cache holds what the layers pass on (docs/performance.md), something
@@ -116,8 +116,8 @@ class Engine:
         """
         if not self.on_cpu:
             return 1
-        turns = math.ceil(n * n_pixels / max(PIXELS_A_TURN, n_parameters / PARAMETERS_A_PIXEL))
-        at_once = max(1, min(self.threads, n * n_pixels // PIXELS_A_THREAD))
+        turns = math.ceil(n * n_pixels / max(PIXELS_PER_MICROBATCH, n_parameters / PARAMETERS_PER_PIXEL))
+        at_once = max(1, min(self.threads, n * n_pixels // PIXELS_PER_THREAD))
         return min(n, math.ceil(turns / at_once) * at_once)
 
     def map(self, function, items):
@@ -132,7 +132,7 @@ class Engine:
     def ahead(self, function, items):
         """function(item) of each; yields the results, and computes the next one while the caller works with one."""
         alone = self.threads == 1 and self.on_cpu
-        yield from (map if alone else one_ahead)(function, items)
+        yield from (map if alone else prefetch)(function, items)
 
     @cached_property
     def _pool(self):
@@ -171,13 +171,13 @@ class Engine:
                 run = _by_numba(compiled) if self.name == "numba" else compiled
         return self._checked(run, inputs, isinstance(outputs, list))
 
-    def kept_function(self, facts, inputs, build, level=XLA_LEVEL):
+    def cached_function(self, facts, inputs, build, level=XLA_LEVEL):
         """As function, of the graph that build() -> (list of outputs, givens) makes; JAX has it built only once.
 
         facts: what determines the graph besides the code of this program, as JSON can hold it. With JAX the graph is
-        kept among the caches (dpm/kept_graphs.py), and is compiled from there the first time too: the same bits.
+        kept among the caches (dpm/graph_cache.py), and is compiled from there the first time too: the same bits.
         """
-        if self.name != "jax" or not kept_graphs.possible():
+        if self.name != "jax" or not graph_cache.possible():
             outputs, givens = build()
             return self.function(inputs, outputs, givens, level)
         import jax
@@ -185,12 +185,12 @@ class Engine:
 
         with self._guard():
             shapes = [[str(v.type.dtype), v.type.shape] for v in inputs]
-            key = kept_graphs.key(facts, shapes, config.get_config_hash(), jax.default_backend())
-            graph = kept_graphs.load(key)
+            key = graph_cache.key(facts, shapes, config.get_config_hash(), jax.default_backend())
+            graph = graph_cache.load(key)
             if graph is None:
                 compiled = self._by_pytensor(inputs, *build())
                 graph = bytes(export.export(compiled.vm.jit_fn)(*_shapes(inputs)).serialize())
-                kept_graphs.keep(key, graph)
+                graph_cache.keep(key, graph)
             run = self._by_xla(jax.jit(export.deserialize(bytearray(graph)).call), inputs, level)
         return self._checked(run, inputs, True)
 

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import dpm
-from dpm.base.atomic import replacing
+from dpm.base.atomic import atomic_write
 from dpm.engines.compile_times import cache_folder, key_of
 
 MOST = 500  # kept: those used last; about 100 kB each
@@ -59,7 +59,7 @@ def keep(name, graph):
     """Remember the bytes of a graph; where the folder cannot be written nothing is remembered."""
     with suppress(OSError):
         _folder().mkdir(parents=True, exist_ok=True)
-        with replacing(_folder() / name) as temporary:
+        with atomic_write(_folder() / name) as temporary:
             temporary.write_bytes(hashlib.sha256(graph).digest() + graph)
         for old in sorted(_folder().iterdir(), key=lambda path: path.stat().st_mtime_ns)[:-MOST]:
             old.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ NODES_A_DEVIATION = 3
 # A noisy point is felt on the curve no further than this many deviations from where it came from ...
 WINDOW = 10
 WINDOW_NODES = 64
-# ... and below this deviation it is not felt on the neighbouring turns, which are about 1 away.
+# ... and below this deviation it is not felt on the neighboring turns, which are about 1 away.
 ONE_TURN = 0.05
 FULL_NODES = 512
 # `best_schedule` chooses its times among so many, evenly spaced in log signal-to-noise ratio down to the lowest.
@@ -278,14 +278,14 @@ def _posterior_moments(
     # The weight of a place d away from the true c(u) is a normal density of this precision.
     root_precision = np.sqrt(snr / shrink)
     u, z = rng.uniform(size=n), rng.standard_normal((n, 2))
-    centre, tangent = swiss_roll_curve(u, noise)
+    center, tangent = swiss_roll_curve(u, noise)
     if root_precision * ONE_TURN > 1:
         reach = WINDOW / (root_precision * np.linalg.norm(tangent, axis=1))
         low, high = np.maximum(u - reach, 0)[:, None], np.minimum(u + reach, 1)[:, None]
         places = low + (high - low) * _midpoints(WINDOW_NODES)
     else:
         places = _midpoints(FULL_NODES)[None]
-    away = swiss_roll_curve(places, noise)[0] - centre[:, None]
+    away = swiss_roll_curve(places, noise)[0] - center[:, None]
     weights = softmax(-((root_precision * away - z[:, None]) ** 2).sum(-1) / 2, axis=1)
     away -= np.einsum("nm,nmd->nd", weights, away)[:, None]
     cov = np.einsum("nm,nmd,nme->nde", weights, away, away, optimize=True) / shrink**2

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
-class Face:
+class Variant:
     """What of the released code's habits is kept, where it differs from the paper (docs/from-2015.md, the numbers).
 
     model_arguments: the arguments of DiffusionModel that name a difference (2, 3; the network: 5, 6, 9).
-    dequantise_multiplied: the noise that fills a grey level is scaled as the data are; divided as released (1).
+    dequantize_multiplied: the noise that fills a gray level is scaled as the data are; divided as released (1).
     single_time: one time for all pictures of a minibatch, as released; otherwise one each, spread evenly (8).
     scaling_from_minibatch: scale and shift from one random minibatch, as released; otherwise all training data (13).
     step_by_parameter: a gradient that is not finite stops the step of its parameter only, as released (14).
@@ -21,7 +21,7 @@ class Face:
 
     name: str
     model_arguments: dict = field(default_factory=dict)
-    dequantise_multiplied: bool = True
+    dequantize_multiplied: bool = True
     single_time: bool = False
     scaling_from_minibatch: bool = False
     step_by_parameter: bool = False
@@ -31,8 +31,8 @@ class Face:
     likelihood_draws: int | None = None
 
 
-EXACT = Face(name="exact")
-RELEASED = Face(
+CORRECTED = Variant(name="exact")
+RELEASED = Variant(
     name="released",
     model_arguments={
         "kl_terms": "T",
@@ -40,7 +40,7 @@ RELEASED = Face(
         "constants": "float32",
         "network": "reference-2015",
     },
-    dequantise_multiplied=False,
+    dequantize_multiplied=False,
     single_time=True,
     scaling_from_minibatch=True,
     step_by_parameter=True,
@@ -49,7 +49,7 @@ RELEASED = Face(
     epochs=100_001,
     likelihood_draws=10_000,
 )
-FACES = {face.name: face for face in (EXACT, RELEASED)}
+VARIANTS = {variant.name: variant for variant in (CORRECTED, RELEASED)}
 
 
 @dataclass(frozen=True)

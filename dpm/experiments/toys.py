@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from dpm.base import noise
+from dpm.base.arguments import check_names, check_whole_number
 from dpm.base.errors import InputError
 from dpm.datasets import Scaling
 from dpm.datasets.made.generators import heartbeat, swiss_roll
@@ -16,7 +17,6 @@ from dpm.graph.kernels.full_gaussian import FullGaussianKernel
 from dpm.graph.kernels.gaussian import GaussianKernel
 from dpm.graph.networks import vectors as networks
 from dpm.graph.vector_model import VectorDiffusion
-from dpm.model import known_names, whole_number
 
 HEARTBEAT = {"length": 20, "period": 5}
 FINAL_SNR = 0.135  # of the evenly spaced schedule, whose ceiling is highest near it
@@ -57,7 +57,7 @@ class Toy:
         if not isinstance(form, str) or form not in self.forms:
             raise InputError(f"--model-args form={form!r}: accepted: {', '.join(self.forms)}")
         defaults = {"form": form} | self.arguments | self.forms[form]
-        checked = defaults | known_names(given, defaults)
+        checked = defaults | check_names(given, defaults)
         for name in set(given) - {"form"}:
             checked[name] = self._checked(name, given[name])
         for name, (other, value) in self.only.items():
@@ -76,7 +76,7 @@ class Toy:
             return value
         if type(default) is int:
             # K is a sum over t = 2..T (Eq. 14).
-            return whole_number(name, value, 2 if name == "trajectory_length" else 1)
+            return check_whole_number(name, value, 2 if name == "trajectory_length" else 1)
         if type(default) is bool:
             if not isinstance(value, bool):
                 raise InputError(f"--model-args {name}={value!r}: accepted: True or False")
@@ -102,7 +102,7 @@ def heartbeat_model(a):
     T, size = a["trajectory_length"], HEARTBEAT["length"]
     activation = networks.Sigmoid if a["activation"] == "sigmoid" else networks.Tanh
     hidden = networks.HiddenLayers(
-        size, a["hidden"], a["layers"], activation, time=not a["readout_a_step"], centre=1 / HEARTBEAT["period"]
+        size, a["hidden"], a["layers"], activation, time=not a["readout_a_step"], center=1 / HEARTBEAT["period"]
     )
     network = BIT_NETWORKS[a["network"]](size, hidden, T if a["readout_a_step"] else None)
     schedule = schedules.FixedSchedule(schedules.erase_equally(T))
@@ -114,7 +114,7 @@ SWISS_NETWORKS = {"mean_variance": networks.MeanVariance, "posterior_variance": 
 
 def swiss_roll_schedule(a):
     """beta_1..beta_T. "released": 1 / linspace(T, 2, T); "even_log_snr" needs the noise of the data alone; "best" is
-    computed from their density (dpm/truth.py). The first rate is a share of the data's noise in all three.
+    computed from their density (dpm/experiments/exact.py). The first rate is a share of the data's noise in all three.
     """
     T, beta_1 = a["trajectory_length"], a["beta_1_share"] * a["noise"] ** 2
     if a["schedule"] == "released":
@@ -130,7 +130,7 @@ def swiss_roll_schedule(a):
 
 
 def swiss_roll_model(a):
-    """Gaussian diffusion of two numbers; a normalised RBF network as in D.1.1, or an MLP."""
+    """Gaussian diffusion of two numbers; a normalized RBF network as in D.1.1, or an MLP."""
     T, full = a["trajectory_length"], a["covariance"] == "full"
     if a["hidden_kind"] == "rbf":
         hidden: Any = networks.NormalizedRBF(2, a["hidden"])
@@ -234,7 +234,7 @@ def toy_data(toy, name, flags):
         "dtype": flags["dtype"],
         "range": [float(train.min()), float(train.max())],
         "units": toy.units,
-        "quantised": False,
+        "quantized": False,
         "in_memory": True,
         "scaling": Scaling(1.0, 0.0),
         "train": train,

@@ -10,12 +10,12 @@ from dpm.graph.bricks import Brick
 class Diffusion(Brick):
     """A chain of T steps into noise and the learned chain back, for examples of any shape and either kernel.
 
-    A subclass names its reverse kernel p(x_{t-1} | x_t) in `reverse`. Examples are (n, *picture_shape), times the
+    A subclass names its reverse kernel p(x_{t-1} | x_t) in `reverse`. Examples are (n, *example_shape), times the
     paper's t = 1..T, one for each example, (n,).
 
-    kernel: one of dpm.graph.kernels; beta_arr: symbolic beta_1..beta_T, (T,); picture_shape: shape of one example;
-    elements_a_pixel: how many elements the bound is stated for: the colours of a pixel, or a whole vector.
-    uniform_noise: width of the noise that makes quantised data continuous; n_terms: how many terms of Eq. 14 a drawn
+    kernel: one of dpm.graph.kernels; beta_arr: symbolic beta_1..beta_T, (T,); example_shape: shape of one example;
+    n_channels: how many elements the bound is stated for: the colors of a pixel, or a whole vector.
+    uniform_noise: width of the noise that makes quantized data continuous; n_terms: how many terms of Eq. 14 a drawn
     time stands for; log_2: nats in a bit. arguments: all that determines a model with these parameters, as JSON can
     hold it, or None.
     """
@@ -26,11 +26,11 @@ class Diffusion(Brick):
     uniform_noise: float = 0.0
     log_2: float = float(np.log(2))
 
-    def __init__(self, name, children, kernel, picture_shape, elements_a_pixel):
+    def __init__(self, name, children, kernel, example_shape, n_channels):
         super().__init__(name, children)
         self.kernel = kernel
-        self.picture_shape = tuple(picture_shape)
-        self.elements_a_pixel = elements_a_pixel
+        self.example_shape = tuple(example_shape)
+        self.n_channels = n_channels
 
     def set_schedule(self, beta_arr, trajectory_length, n_terms=None):
         """Take beta_1..beta_T; n_terms is T - 1, the terms of the sum over t = 2..T, unless given."""
@@ -42,7 +42,7 @@ class Diffusion(Brick):
     @property
     def n_pixels(self):
         """How many pixels an example has; 1 for vectors."""
-        return int(np.prod(self.picture_shape)) // self.elements_a_pixel
+        return int(np.prod(self.example_shape)) // self.n_channels
 
     def reverse(self, X_noisy, t):
         """p(x_{t-1} | x_t) as a distribution of the kernel, the learned part (a factor of Eq. 5)."""
@@ -72,7 +72,7 @@ class Diffusion(Brick):
         """x_t and the posterior q(x_{t-1} | x_t, x_0) from frozen noise.
 
         X_noiseless: examples x_0; N: noise of the kernel's kind and U: uniform [0, 1) noise of the same shape. U makes
-        quantised grey levels continuous: x_0 + (U - 1/2) uniform_noise is what is diffused.
+        quantized gray levels continuous: x_0 + (U - 1/2) uniform_noise is what is diffused.
         Returns (x_t, a distribution of the kernel).
         """
         X_uniformnoise = X_noiseless + (U - 0.5) * self.uniform_noise if self.uniform_noise else X_noiseless
@@ -90,7 +90,7 @@ class Diffusion(Brick):
         L_null is the log likelihood of pi(x), -H_p(X_T), and cancels the prior's entropy in K.
         """
         nats = self._mean(self.kernel.kl(q, p), X_noiseless) * self.n_terms - self.entropy_gain(X_noiseless)
-        return nats / self.log_2 * self.elements_a_pixel
+        return nats / self.log_2 * self.n_channels
 
     def entropy_gain(self, X_noiseless):
         """H_q(X_T | X_0) - H_q(X_1 | X_0) of each example (Eq. 14, 48 and 49), nats for each element: (n,)."""
@@ -160,7 +160,7 @@ class Diffusion(Brick):
         """
         beta, _, beta_bar_previous = self.get_rates(t)
         X_previous = self.kernel.sample(self.kernel.forward_marginal(X_noiseless, beta_bar_previous), N)
-        upper = self._mean(self.kernel.entropy_step(beta, X_previous), X_noiseless) * self.elements_a_pixel
+        upper = self._mean(self.kernel.entropy_step(beta, X_previous), X_noiseless) * self.n_channels
         return [upper - self.bounds_apart(X_noiseless, t) / self.n_pixels, upper]
 
     def bounds_apart(self, X_noiseless, t):
@@ -179,7 +179,7 @@ class Diffusion(Brick):
         For the best p of either kernel, a Gaussian or independent bits, that mean lies within Eq. 23 too, where the
         bounds hold. X_noisy: x_t.
         """
-        return self._mean(self.kernel.entropy(self.reverse(X_noisy, t)), X_noisy) * self.elements_a_pixel
+        return self._mean(self.kernel.entropy(self.reverse(X_noisy, t)), X_noisy) * self.n_channels
 
     def _mean(self, values, like):
         """The mean over the elements of each example, (n,), of values that broadcast to `like`."""
@@ -191,4 +191,4 @@ class Diffusion(Brick):
 
     def by_example(self, values):
         """(n,) to broadcast over the elements of examples."""
-        return values.reshape((-1, *(1 for _ in self.picture_shape)))
+        return values.reshape((-1, *(1 for _ in self.example_shape)))

@@ -14,13 +14,13 @@ MAX_BETA_GAP = 1e-5
 def generate_temporal_basis(trajectory_length, n_basis):
     """Bump functions over time (Eq. 64): (n_basis, T), the columns sum to 1.
 
-    Centres lie evenly from the first to the last step; the released width is half their distance (the paper's
+    Centers lie evenly from the first to the last step; the released width is half their distance (the paper's
     text says the whole distance).
     """
     time = np.linspace(-1, 1, trajectory_length)
-    centres = np.linspace(-1, 1, n_basis)
-    width = (centres[1] - centres[0]) / 2
-    bumps = np.exp(-((time - centres[:, None]) ** 2) / (2 * width**2))
+    centers = np.linspace(-1, 1, n_basis)
+    width = (centers[1] - centers[0]) / 2
+    bumps = np.exp(-((time - centers[:, None]) ** 2) / (2 * width**2))
     return bumps / bumps.sum(axis=0)
 
 

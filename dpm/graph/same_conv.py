@@ -7,7 +7,7 @@ adds two bilinear operations which are closed under differentiation:
     weight_grad(x, g, k)[f, c, i, j] = sum_{n, y, x} g[n, y, x, f] x[n, y + p - i, x + p - j, c]
 
 with zeros outside the picture and p = (k - 1) / 2. The kernel is flipped (a true convolution) and only the
-centre of the full output is kept: the border ring that the 2015 code computes and then crops never existed
+center of the full output is kept: the border ring that the 2015 code computes and then crops never existed
 here. Pictures are channel-last, which is the layout in which a picture's patches are rows of one matrix and
 the convolution is a matrix product.
 
@@ -97,7 +97,7 @@ def _check_operands(x, other):
 
 
 def _patches(x, k):
-    """The k x k neighbourhood of each pixel: (n, height, width, k k channels)."""
+    """The k x k neighborhood of each pixel: (n, height, width, k k channels)."""
     p = (k - 1) // 2
     padded = np.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (k, k), axis=(1, 2))

@@ -31,7 +31,7 @@ def linear(trajectory_length, first=1e-4, last=0.02):
 
 
 def cosine(trajectory_length, offset=0.008, largest=0.999):
-    """alpha_bar_t = cos^2((t / T + offset) / (1 + offset) pi / 2), normalised (Nichol and Dhariwal 2021, Eq. 17)."""
+    """alpha_bar_t = cos^2((t / T + offset) / (1 + offset) pi / 2), normalized (Nichol and Dhariwal 2021, Eq. 17)."""
     share = np.cos((np.arange(trajectory_length + 1) / trajectory_length + offset) / (1 + offset) * np.pi / 2) ** 2
     return np.minimum(1 - share[1:] / share[:-1], largest)
 

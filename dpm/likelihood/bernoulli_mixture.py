@@ -1,4 +1,4 @@
-"""Mixtures of independent bits, by expectation maximisation: what scikit-learn has not."""
+"""Mixtures of independent bits, by expectation maximization: what scikit-learn has not."""
 
 from typing import NamedTuple
 
@@ -43,13 +43,13 @@ def fit(X, components, rng):
     for _ in range(STARTS if components > 1 else 1):
         examples, _ = kmeans_plusplus(X, components, random_state=int(rng.integers(2**31)))
         mixture = BernoulliMixture(np.full(components, 1 / components), 0.25 + 0.5 * examples)
-        mixture = expectation_maximisation(X, mixture)
+        mixture = expectation_maximization(X, mixture)
         if (score := mixture.score_samples(X).mean()) > value:
             best, value = mixture, score
     return best
 
 
-def expectation_maximisation(X, mixture):
+def expectation_maximization(X, mixture):
     """The mixture after steps of EM, until they gain less than TOLERANCE or there were STEPS of them."""
     value = -np.inf
     for _ in range(STEPS):
@@ -58,11 +58,11 @@ def expectation_maximisation(X, mixture):
         if log_p.mean() < value + TOLERANCE:
             break
         value = log_p.mean()
-        mixture = maximised(X, np.exp(log_joint - log_p))
+        mixture = maximized(X, np.exp(log_joint - log_p))
     return mixture
 
 
-def maximised(X, shares):
+def maximized(X, shares):
     """The BernoulliMixture that is best where example i belongs to component k with probability shares[i, k]."""
     counts = shares.sum(axis=0)
     rates = (shares.T @ X + PSEUDO_COUNT) / (counts[:, None] + 2 * PSEUDO_COUNT)

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from dpm.base import noise
-from dpm.engines.compiled import in_turns
+from dpm.engines.compiled import map_microbatches
 from dpm.likelihood.estimates import estimate
 
 BLOCK = 200  # examples that share one generator
@@ -53,9 +53,9 @@ class Terms(NamedTuple):
     def draws_error(self):
         """The part of `error` that the draws of times and x_t make: that of the mean of K over these very examples.
 
-        Neighbouring terms of an example differ by the mean curve, which is taken away, and by chance: half the mean
+        Neighboring terms of an example differ by the mean curve, which is taken away, and by chance: half the mean
         square of their differences is the variance of a term, as in dpm.likelihood.estimates.stratified_error. The last and the
-        first count as neighbours, so that each term comes twice. NaN for a single example or a single time.
+        first count as neighbors, so that each term comes twice. NaN for a single example or a single time.
         """
         n, k = self.kl.shape
         if n < 2 or k < 2:
@@ -85,7 +85,7 @@ def terms(compiled, theta, X, seed, times_per_example=None, progress=None, batch
     model.kernel.check(X, "X")
     T, n = model.trajectory_length, len(X)
     k = T - 1 if times_per_example is None else min(times_per_example, T - 1)
-    size = min(BLOCK, n, batch_size or compiled.pictures_a_turn(BLOCK))
+    size = min(BLOCK, n, batch_size or compiled.microbatch_size(BLOCK))
     function = compiled.get("kl", size, "XtNU", lambda *inputs: [model.kl_single_t(*inputs)], kept=True)
     times, kl = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
 
@@ -99,8 +99,8 @@ def terms(compiled, theta, X, seed, times_per_example=None, progress=None, batch
         N, U = (draw[: part.stop - start] for draw in _noise(rng, model))
         return part, j, [engine.asarray(a) for a in (X[part], times[part, j], N, U)]
 
-    for part, j, arrays in engine.ahead(inputs, product(range(0, n, BLOCK), range(k))):
-        (kl[part, j],) = in_turns(engine, function, theta, arrays, size)
+    for part, j, arrays in engine.prefetch(inputs, product(range(0, n, BLOCK), range(k))):
+        (kl[part, j],) = map_microbatches(engine, function, theta, arrays, size)
         if progress:
             progress(part.stop - part.start)
     forward_T, forward_1, prior = entropies(compiled, theta, X)
@@ -111,14 +111,14 @@ def entropies(compiled, theta, X):
     """H_q(X_T | X_0), H_q(X_1 | X_0) and H_p(X_T) (Eq. 14) of the scaled examples X, nats: three of (n,)."""
     size, engine = min(BLOCK, len(X)), compiled.engine
     function = compiled.get("constants", size, "X", compiled.model.entropies)
-    return [a.astype(np.float64) for a in in_turns(engine, function, theta, [engine.asarray(X[:])], size)]
+    return [a.astype(np.float64) for a in map_microbatches(engine, function, theta, [engine.asarray(X[:])], size)]
 
 
 def edge(compiled, theta, X):
     """K of Eq. 12 less that of Eq. 14 for each of the scaled examples X, nats: (n,). See Diffusion.edge."""
     size, engine = min(BLOCK, len(X)), compiled.engine
     function = compiled.get("edge", size, "X", lambda X: [compiled.model.edge(X)])
-    return in_turns(engine, function, theta, [engine.asarray(X[:])], size)[0].astype(np.float64)
+    return map_microbatches(engine, function, theta, [engine.asarray(X[:])], size)[0].astype(np.float64)
 
 
 def bounds_apart(compiled, theta, X):
@@ -132,7 +132,7 @@ def bounds_apart(compiled, theta, X):
 
 def _noise(rng, model):
     """The kernel's and uniform noise of a whole block, so that an example's draws do not depend on how many follow."""
-    shape = (BLOCK, *model.picture_shape)
+    shape = (BLOCK, *model.example_shape)
     return noise.DRAWS[model.kernel.noise](rng, shape), rng.random(shape)
 
 
@@ -159,7 +159,7 @@ def log_likelihood(compiled, theta, x, seed, trajectories, block=100, progress=N
     """
     model, engine = compiled.model, compiled.engine
     size, T = min(block, trajectories), model.trajectory_length
-    part = compiled.pictures_a_turn(size)
+    part = compiled.microbatch_size(size)
     step = compiled.get("log_ratio", part, "XtN", model.log_ratio)
     end = compiled.get("prior_log_prob", part, "X", lambda X: [log_prior(model, X)])
     weights = []
@@ -173,11 +173,11 @@ def log_likelihood(compiled, theta, x, seed, trajectories, block=100, progress=N
         for t in range(1, T + 1):
             rng = noise.generator(seed, noise.FORWARD, example, start, t)
             N = engine.asarray(noise.DRAWS[model.kernel.noise](rng, X.shape))
-            X, ratio = in_turns(engine, step, theta, [X, engine.asarray(np.full(size, t)), N], part)
+            X, ratio = map_microbatches(engine, step, theta, [X, engine.asarray(np.full(size, t)), N], part)
             total += ratio
             if progress:
                 progress(count)
-        (last,) = in_turns(engine, end, theta, [X], part)
+        (last,) = map_microbatches(engine, end, theta, [X], part)
         weights.append((total + last)[:count])
     return summary_of(np.concatenate(weights), noise.generator(seed, noise.FORWARD, example))
 

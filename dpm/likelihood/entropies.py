@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dpm.base import noise
-from dpm.engines.compiled import in_turns
+from dpm.engines.compiled import map_microbatches
 
 BATCH = 2000  # examples at once, at most
 
@@ -38,9 +38,9 @@ def step_entropies(compiled, theta, X, seed, draws, times=None):
     rows = []
     for t in times:
         rng = noise.generator(seed, noise.ENTROPY, int(t))
-        examples, N, U = noise.drawn_examples(rng, X, draws, model.kernel.noise)
+        examples, N, U = noise.draw_examples(rng, X, draws, model.kernel.noise)
         arrays = [engine.asarray(a) for a in (examples, np.full(draws, t), N, U)]
-        lower, upper, entropy = (a.astype(np.float64) for a in in_turns(engine, function, theta, arrays, size))
+        lower, upper, entropy = (a.astype(np.float64) for a in map_microbatches(engine, function, theta, arrays, size))
         rows.append([lower.mean(), upper.mean(), entropy.mean(), entropy.std(ddof=1) / draws**0.5])
     return Entropies(times, *np.transpose(rows))
 

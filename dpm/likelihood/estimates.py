@@ -16,7 +16,7 @@ class Estimate(NamedTuple):
 
 def L_null(model):
     """The log likelihood of scaled pictures under the unit Gaussian, -H_p(X_T), in bits a pixel."""
-    return -model.kernel.prior_entropy() / np.log(2) * model.elements_a_pixel
+    return -model.kernel.prior_entropy() / np.log(2) * model.n_channels
 
 
 def evaluation_times(model, seed, n, draw=0):
@@ -24,7 +24,7 @@ def evaluation_times(model, seed, n, draw=0):
     return noise.stratified_times(noise.generator(seed, noise.EVALUATION, draw), n, model.trajectory_length)
 
 
-def picture_costs(compiled, theta, X, seed, batch_size, draw=0):
+def example_costs(compiled, theta, X, seed, batch_size, draw=0):
     """-(K - L_null) of each picture at one time each, bits a pixel: (n,).
 
     X: scaled pictures (n, c, h, w); the times spread evenly over 2..T. Noise and times depend on (seed, draw,
@@ -37,11 +37,11 @@ def picture_costs(compiled, theta, X, seed, batch_size, draw=0):
 
     def inputs(start):
         indices = np.arange(start, min(start + batch_size, len(X)))
-        N, U = noise.picture_noise(seed, noise.EVALUATION, indices, X.shape[1:], compiled.model.kernel.noise, draw)
+        N, U = noise.example_noise(seed, noise.EVALUATION, indices, X.shape[1:], compiled.model.kernel.noise, draw)
         part = slice(start, start + batch_size)
         return [engine.asarray(a) for a in (X[part], t[part], N, U)]
 
-    costs = [function(theta, *arrays) for arrays in engine.ahead(inputs, range(0, len(X), batch_size))]
+    costs = [function(theta, *arrays) for arrays in engine.prefetch(inputs, range(0, len(X), batch_size))]
     return np.concatenate(costs).astype(np.float64)
 
 
@@ -50,7 +50,7 @@ def K_minus_L_null(compiled, theta, X, seed, batch_size, draws=1):
 
     Several draws make the value more exact; the error is that of one, since all have the same pictures.
     """
-    bounds = [-picture_costs(compiled, theta, X, seed, batch_size, draw) for draw in range(draws)]
+    bounds = [-example_costs(compiled, theta, X, seed, batch_size, draw) for draw in range(draws)]
     times = [evaluation_times(compiled.model, seed, len(X), draw) for draw in range(draws)]
     errors = [stratified_error(values, t) for values, t in zip(bounds, times, strict=True)]
     return Estimate(float(np.mean(bounds)), float(np.sqrt(np.mean(np.square(errors)))))
@@ -64,7 +64,7 @@ def K_all_terms(compiled, theta, X, seed, batch_size, draws):
     costs = np.empty((model.trajectory_length - 1, draws))
     for row, t in zip(costs, range(2, model.trajectory_length + 1), strict=True):
         rng = noise.generator(seed, noise.LIKELIHOOD, t)
-        examples, N, U = noise.drawn_examples(rng, X, draws, model.kernel.noise)
+        examples, N, U = noise.draw_examples(rng, X, draws, model.kernel.noise)
         row[:] = function(theta, *(engine.asarray(a) for a in (examples, np.full(draws, t), N, U)))
     error = np.sqrt(np.sum(costs.var(axis=1, ddof=1)) / draws) / len(costs)
     return Estimate(float(-costs.mean()), float(error))
@@ -73,7 +73,7 @@ def K_all_terms(compiled, theta, X, seed, batch_size, draws):
 def stratified_error(values, times):
     """Standard error of the mean of values whose times are spread evenly: NaN for a single one.
 
-    Values at neighbouring times differ by chance alone, so the mean square of their differences is twice the
+    Values at neighboring times differ by chance alone, so the mean square of their differences is twice the
     variance that is left within a stratum (the successive-difference estimator, von Neumann 1941).
     """
     if len(values) < 2:

@@ -23,7 +23,7 @@ GAIN = {"forward_T": -1, "forward_1": -1, "prior": -1, "L_null": 1, "K": 1, "K_e
 class Units(NamedTuple):
     """What an example is.
 
-    dimensions: its numbers, a pixel of three colours having three; pixels: 1 for vectors; scale: the model's units are
+    dimensions: its numbers, a pixel of three colors having three; pixels: 1 for vectors; scale: the model's units are
     scale * x + shift of the data's; None for bits, whose probability has no units.
     """
 
@@ -61,16 +61,16 @@ class Units(NamedTuple):
         return float(-nats / self.dimensions / np.log(2) + np.log2(LEVELS))
 
 
-def no_levels(quantised, noise, scale):
+def no_levels(quantized, noise, scale):
     """Why the data or the model have no bits of 8-bit levels, a text; None where they have.
 
-    quantised: whether the data are levels / 255; noise: the width of the model's uniform noise, in its units.
+    quantized: whether the data are levels / 255; noise: the width of the model's uniform noise, in its units.
     """
-    if not quantised:
+    if not quantized:
         return "the data are not 8-bit levels"
     level = scale / LEVELS
     if not np.isclose(noise, level, rtol=1e-6):
-        return f"the model's uniform noise is {noise:.4g} wide and a grey level {level:.4g}"
+        return f"the model's uniform noise is {noise:.4g} wide and a gray level {level:.4g}"
     return None
 
 

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class LBFGS(Optimizer):
-    """Minimise the sum with scipy's L-BFGS-B (Byrd, Lu, Nocedal, Zhu 1995), one evaluation of all subfunctions a pass.
+    """Minimize the sum with scipy's L-BFGS-B (Byrd, Lu, Nocedal, Zhu 1995), one evaluation of all subfunctions a pass.
 
     f_df, theta, subfunction_references, args, rng, display: as in SFO; nothing here is drawn by chance.
     max_history_terms: pairs of the history. bounds: None, or (lower, upper), each a number, a nest of theta's form or

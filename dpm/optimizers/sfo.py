@@ -35,7 +35,7 @@ def default_subspace(N, terms=10):
 
 
 class SFO(Optimizer):
-    """Minimise a sum of functions with one quadratic for each (Sohl-Dickstein, Poole, Ganguli, ICML 2014).
+    """Minimize a sum of functions with one quadratic for each (Sohl-Dickstein, Poole, Ganguli, ICML 2014).
 
     What a step does, and what the paper's section about it is called: it evaluates one subfunction at the present
     proposal and moves its quadratic there ("Approximating functions"); updates the quadratic's Hessian from its own

@@ -21,7 +21,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from dpm.base.atomic import replacing
+from dpm.base.atomic import atomic_write
 from dpm.base.errors import InputError
 from dpm.datasets.fuel import probe as hdf5_probe
 
@@ -84,7 +84,7 @@ def save(path, meta, arrays):
         seal = f"{SEAL}{hashlib.sha256(content[USER_BLOCK:]).hexdigest()}\n".encode()
         content[: len(seal)] = seal
     stream.seek(0)
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         shutil.copyfileobj(stream, file, COPIED_AT_ONCE)
 
 

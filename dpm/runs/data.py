@@ -16,7 +16,7 @@ READ_AT_ONCE = 4 << 20  # bytes of the file
 VALIDATION_SHARE = 6  # of the training split: the last 10,000 of MNIST, as is usual
 
 
-def prepared_data(flags, face, saved):
+def prepared_data(flags, variant, saved):
     """Scaled training and test pictures and what is known of them: a dict.
 
     saved: the entry "data" of a run that goes on, or None; its scaling is taken and its data must be the same.
@@ -32,16 +32,16 @@ def prepared_data(flags, face, saved):
             "--data-path the place where those are now"
         )
     train, test = surveys.values()
-    quantised = train["factor"] is not None
-    if quantised != (test["factor"] is not None):
+    quantized = train["factor"] is not None
+    if quantized != (test["factor"] is not None):
         raise InputError(f"{found.path}: one of train and test is 8-bit pixels, the other is not; make them alike")
-    scaling = Scaling(saved["scale"], saved["shift"]) if saved else fitted(found, train, flags, face)
+    scaling = Scaling(saved["scale"], saved["shift"]) if saved else fitted(found, train, flags, variant)
     prepared = {
         part: PreparedImages(images, surveys[part]["factor"], scaling, flags["dtype"]) for part, images in sets.items()
     }
     in_memory = not isinstance(found.train, StoredImages)
     low, high = train["range"]
-    kind = "8-bit pixels, dequantised" if quantised else "continuous"
+    kind = "8-bit pixels, dequantized" if quantized else "continuous"
     return {
         "name": found.name,
         "path": str(found.path),
@@ -51,7 +51,7 @@ def prepared_data(flags, face, saved):
         "range": [low, high],
         "units": f"{found.train.dtype} in [{low:g}, {high:g}], {kind}; x * {scaling.scale:.5g} + {scaling.shift:.5g} "
         "has mean 0 and variance 1" + ("" if in_memory else "; read from the disk in batches"),
-        "quantised": quantised,
+        "quantized": quantized,
         "in_memory": in_memory,
         "scaling": scaling,
         "train": prepared["train"][:] if in_memory else prepared["train"],
@@ -98,10 +98,10 @@ def survey(images, what, quiet):
     return {"hash": digest, "factor": factor, "range": [low, high], "counts": counts if whole else None}
 
 
-def fitted(found, train, flags, face):
+def fitted(found, train, flags, variant):
     """Scale and shift: of all training pixels, or of one random minibatch as released. train: their survey."""
     unit = PreparedImages(found.train, train["factor"], Scaling(1.0, 0.0), "float32")
-    if face.scaling_from_minibatch:
+    if variant.scaling_from_minibatch:
         rng = noise.generator(flags["seed"], noise.START, 0)
         n = min(flags["batch_size"], len(unit))
         return Scaling.fit(unit[rng.choice(len(unit), n, replace=False)], "one minibatch of the data")

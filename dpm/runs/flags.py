@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from dpm.base.arguments import parse_literals, parse_switch
 from dpm.base.errors import InputError
 
-ENGINES = ("auto", "jax", "numba", "c")
-DTYPES = ("float32", "float64")
 OPTIMIZERS = ("sfo", "lbfgs", "rmsprop", "adam")
 FROZEN = ("sfo", "lbfgs")  # they need a function that does not change: noise is frozen for each part of the data
 
@@ -32,38 +31,6 @@ class Flag:
         return self.name.replace("-", "_")
 
 
-def switch(text):
-    """True or False from a text that says so; 2015 took any text as true."""
-    values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if text.lower() not in values:
-        raise InputError(f"{text!r} is neither true nor false")
-    return values[text.lower()]
-
-
-def literal_arguments(text, example="n_hidden_conv=100,n_scales=3"):
-    """ "n_scales=3,step1_beta=0.01" as a dict, each value a Python literal. Raises InputError otherwise.
-
-    example: what is accepted, for the message.
-    """
-    import ast
-
-    try:
-        call = ast.parse(f"f({text}\n)", mode="eval").body
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
-            raise ValueError("a bracket is closed that was not opened")
-        if call.args or any(k.arg is None for k in call.keywords):
-            raise ValueError("only name=value pairs are accepted")
-        names = [k.arg for k in call.keywords]
-        if len(set(names)) != len(names):
-            raise ValueError("a name occurs twice")
-        return {k.arg: ast.literal_eval(k.value) for k in call.keywords}
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        raise InputError(
-            f"{text!r} is not a list of literals ({str(error).partition(' on line')[0].partition(': <ast')[0]}); "
-            f'accepted: "{example}"'
-        ) from None
-
-
 TRAIN_FLAGS = (
     Flag("batch-size", int, 512, "512", "pictures in a minibatch; more than there are count as all"),
     Flag(
@@ -85,7 +52,7 @@ TRAIN_FLAGS = (
     Flag("ext-every-n", int, 25, "25", "epochs between pictures and reported likelihoods", on_resume=True),
     Flag(
         "model-args",
-        literal_arguments,
+        parse_literals,
         {},
         "''",
         'arguments of DiffusionModel, as "n_hidden_conv=100,n_scales=3"',
@@ -98,7 +65,7 @@ TRAIN_FLAGS = (
         "MNIST",
         "MNIST, FASHION_MNIST, CIFAR10, IMAGENET, BARK, BARK_LIKE, DEAD_LEAVES, or a file FILE.hdf5",
     ),
-    Flag("plot-before-training", switch, False, "False", "true: make all pictures once before training"),
+    Flag("plot-before-training", parse_switch, False, "False", "true: make all pictures once before training"),
     Flag("seed", int, 0, "", "of all random numbers: start, order, noise, pictures"),
     Flag(
         "epochs",
@@ -144,7 +111,7 @@ TRAIN_FLAGS = (
         "",
         "named run: mnist, fashion, cifar10, deadleaves, bark, heartbeat or swissroll; sets data, model, batch size",
     ),
-    Flag("small", switch, False, "", "a small variant of the experiment, which ends in minutes on two cores"),
+    Flag("small", parse_switch, False, "", "a small variant of the experiment, which ends in minutes on two cores"),
     Flag("crop", int, None, "", "train on random squares of this side, cut out of larger pictures"),
     Flag(
         "in-memory",
@@ -176,9 +143,13 @@ TRAIN_FLAGS = (
         "leaves each 100",
     ),
     Flag("refresh-noise", int, 0, "", "sfo and lbfgs: passes after which the frozen noise is drawn anew; 0: never"),
-    Flag("faithful", switch, False, "", "train as released in 2015, without the corrections of docs/from-2015.md"),
-    Flag("tensorboard", switch, False, "", "write the log for TensorBoard too (extra tensorboard)", on_resume=True),
-    Flag("quiet", switch, False, "", "print nothing but errors and the last line", on_resume=True),
+    Flag(
+        "faithful", parse_switch, False, "", "train as released in 2015, without the corrections of docs/from-2015.md"
+    ),
+    Flag(
+        "tensorboard", parse_switch, False, "", "write the log for TensorBoard too (extra tensorboard)", on_resume=True
+    ),
+    Flag("quiet", parse_switch, False, "", "print nothing but errors and the last line", on_resume=True),
 )
 
 
@@ -228,12 +199,12 @@ def with_optimizer(flags, given, default):
 
 def check_saved(flags, path):
     """Raise InputError, naming the checkpoint, unless a command line could have given the flags that it holds."""
-    kinds = {int: int, float: int | float, str: str, switch: bool, literal_arguments: dict}
+    kinds = {int: int, float: int | float, str: str, parse_switch: bool, parse_literals: dict}
     known = {flag.key: flag for flag in TRAIN_FLAGS}
     for key, value in flags.items():
         flag = known.get(key)
         fits = flag is not None and (
-            isinstance(value, kinds[flag.kind]) and (type(value) is bool) == (flag.kind is switch)
+            isinstance(value, kinds[flag.kind]) and (type(value) is bool) == (flag.kind is parse_switch)
             if value is not None
             else flag.default is None
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dpm.base.atomic import replacing
+from dpm.base.atomic import atomic_write
 from dpm.base.errors import InputError
 from dpm.runs import checkpoint
 
@@ -21,7 +21,7 @@ LOCK = "run.lock"
 
 
 @contextmanager
-def locked(folder):
+def lock_folder(folder):
     """Within the block nobody else trains in the folder; yields who did and never ended it, or "".
 
     The system gives the lock back when a process ends, however it ends; the file it leaves then tells of it.
@@ -106,11 +106,11 @@ def mark_best(folder):
 
 def _link(path, name):
     """A second name for a file, which replaces what had it. No copy: a file is never changed once it is written."""
-    with replacing(name) as temporary:
+    with atomic_write(name) as temporary:
         os.link(path, temporary)
 
 
-class warned(suppress):
+class report_failure(suppress):
     """Turns a failure to write or plot into one warning line on stderr that says what was not saved.
 
     loop.unsaved names it, until it is written after all where `mended`: as files that hold all that went before.

@@ -17,11 +17,11 @@ CENTER = re.compile(r"center:(?P<side>[0-9]{1,5})")
 HDF5_NAME = re.compile(r"(?P<path>.*\.hdf5)(:(?P<split>[^:]*)(:(?P<rows>.*))?)?", re.DOTALL)
 
 
-def read_pictures(name, picture_shape, pixels=True, flag="--input"):
+def read_pictures(name, example_shape, pixels=True, flag="--input"):
     """Pictures in data units, (n, c, h, w) float64.
 
     name: FILE.npz (its array X, or its only array), FILE.png, or FILE.hdf5[:SPLIT[:A-B]] (split test and all
-    examples by default). picture_shape: (c, h, w) of the model. pixels: whether the model's data were 8-bit pixels;
+    examples by default). example_shape: (c, h, w) of the model. pixels: whether the model's data were 8-bit pixels;
     an array of whole numbers 0..255 then counts as such. flag: what the option is called in messages.
     Raises InputError where the file is not such or its pictures have another shape.
     """
@@ -36,12 +36,12 @@ def read_pictures(name, picture_shape, pixels=True, flag="--input"):
         pictures = _read_png(_existing(name, flag))
     else:
         raise InputError(f"{what}: accepted are .npz, .png and FILE.hdf5[:SPLIT[:A-B]]")
-    if pictures.shape == picture_shape:
+    if pictures.shape == example_shape:
         pictures = pictures[None]
-    elif pictures.ndim == 3 and picture_shape[0] == 1:
+    elif pictures.ndim == 3 and example_shape[0] == 1:
         pictures = pictures[:, None]
-    if pictures.shape[1:] != picture_shape or not len(pictures):
-        raise InputError(f"{what}: pictures of shape {pictures.shape}; accepted: (n, {_shape(picture_shape)})")
+    if pictures.shape[1:] != example_shape or not len(pictures):
+        raise InputError(f"{what}: pictures of shape {pictures.shape}; accepted: (n, {_shape(example_shape)})")
     if pictures.dtype.kind == "f" and not np.isfinite(pictures).all():
         raise InputError(f"{what}: not finite at {tuple(map(int, np.argwhere(~np.isfinite(pictures))[0]))}")
     if pictures.dtype.kind != "f" or (pixels and pictures.max() > 1 and (pictures == np.rint(pictures)).all()):
@@ -49,14 +49,14 @@ def read_pictures(name, picture_shape, pixels=True, flag="--input"):
     return pictures.astype(np.float64)
 
 
-def read_mask(name, picture_shape):
+def read_mask(name, example_shape):
     """True where a pixel is to be drawn anew, (c, h, w) bool.
 
     name: one of MASKS, center:SIDE for the middle square of so many pixels, or a PNG or npz file whose values are not 0
-    there; a grey mask counts for all colours.
+    there; a gray mask counts for all colors.
     """
-    _, height, width = picture_shape
-    drawn = np.zeros(picture_shape, dtype=bool)
+    _, height, width = example_shape
+    drawn = np.zeros(example_shape, dtype=bool)
     if name in MASKS:
         middle_y, middle_x = slice(height // 4, height - height // 4), slice(width // 4, width - width // 4)
         # The known part keeps the middle of an odd width, as in the released mask.
@@ -107,7 +107,7 @@ def _read_npz(path):
 
 
 def _read_png(path):
-    """(1, c, h, w) in [0, 1], grey or colour; transparency is dropped."""
+    """(1, c, h, w) in [0, 1], gray or color; transparency is dropped."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -133,9 +133,9 @@ def _read_hdf5(what, path, split, rows):
         start, stop = int(span[1]), int(span[2])
     (features,) = dataset.get_data(slice(None))
     features = channel_first(features, what, dataset.axis_labels["features"])
-    unit, quantised = to_unit_range(features, what, "float32")
+    unit, quantized = to_unit_range(features, what, "float32")
     chosen = unit[start:stop].astype(np.float64)
-    return np.rint(255 * chosen) / 255 if quantised else features[start:stop].astype(np.float64)
+    return np.rint(255 * chosen) / 255 if quantized else features[start:stop].astype(np.float64)
 
 
 def _shape(shape):

@@ -23,8 +23,8 @@ class SubfunctionLoop(Loop):
     functions. Where it ends by itself, so does training, or the noise is refreshed at once. All others: see Loop.
     """
 
-    def __init__(self, compiled, theta, optimizer, X, face, number, epochs, seed, refresh_noise=0, extensions=()):
-        super().__init__(compiled, X, face, -(-len(X) // number), epochs, seed, extensions)
+    def __init__(self, compiled, theta, optimizer, X, variant, number, epochs, seed, refresh_noise=0, extensions=()):
+        super().__init__(compiled, X, variant, -(-len(X) // number), epochs, seed, extensions)
         self.kind, self.refresh_noise = optimizer, refresh_noise
         # A random cut: files are often sorted.
         self.parts = np.array_split(noise.generator(seed, noise.ORDER, 0).permutation(len(X)), number)

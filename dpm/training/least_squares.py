@@ -62,7 +62,7 @@ def fit_step(compiled, theta, X, seed, t):
     fit: dict = {}
     for round_ in range(ROUNDS):
         rng = noise.generator(seed, noise.REFIT, round_, t)
-        examples, N, U = (engine.asarray(a) for a in noise.drawn_examples(rng, X, n, model.kernel.noise))
+        examples, N, U = (engine.asarray(a) for a in noise.draw_examples(rng, X, n, model.kernel.noise))
         features, target, slope, q_var = (
             np.asarray(a, dtype=np.float64) for a in regression(theta, examples, times, N, U)
         )

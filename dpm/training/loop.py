@@ -49,7 +49,7 @@ class TrainingState:
 class Loop:
     """What every training shares: epochs, signals, and the extensions that hang on it.
 
-    compiled: a CompiledModel; X: all scaled training examples, an array, PreparedImages or a FuelStream; face: a Face;
+    compiled: a CompiledModel; X: all scaled training examples, an array, PreparedImages or a FuelStream; face: a Variant;
     batch_size: examples in one evaluation; epochs, seed: as the flags. extensions: objects with any of
     before_training(loop), after_evaluation(loop), after_batch(loop), after_epoch(loop), after_training(loop).
     A subclass has the flat parameters `theta`, epoch_length, learning_rate (None where it has none), skipped_steps,
@@ -62,8 +62,8 @@ class Loop:
     max_skipped = 100
     hours: float | None = None
 
-    def __init__(self, compiled, X, face, batch_size, epochs, seed, extensions=()):
-        self.compiled, self.features, self.face = compiled, X, face
+    def __init__(self, compiled, X, variant, batch_size, epochs, seed, extensions=()):
+        self.compiled, self.features, self.variant = compiled, X, variant
         self.batch_size, self.epochs, self.seed = min(batch_size, len(X)), epochs, seed
         self.extensions = list(extensions)
         self.state = TrainingState()
@@ -161,8 +161,8 @@ class Loop:
         """
         engine, model = self.compiled.engine, self.compiled.model
         n_t = model.n_t_per_minibatch
-        if X.shape[1:] != model.picture_shape:
-            X = noise.drawn_crops(rng, X, model.picture_shape[-1])
+        if X.shape[1:] != model.example_shape:
+            X = noise.draw_crops(rng, X, model.example_shape[-1])
         T, kind = model.trajectory_length, model.kernel.noise
         draws = [noise.minibatch_noise(rng, X.shape, T, kind, times) for _ in range(n_t)]
         t, N, U = (np.concatenate(parts) for parts in zip(*draws, strict=True))
@@ -211,7 +211,7 @@ class MainLoop(Loop):
         theta,
         rule,
         X,
-        face,
+        variant,
         batch_size,
         lr,
         epochs,
@@ -220,7 +220,7 @@ class MainLoop(Loop):
         decay=None,
         extensions=(),
     ):
-        super().__init__(compiled, X, face, batch_size, epochs, seed, extensions)
+        super().__init__(compiled, X, variant, batch_size, epochs, seed, extensions)
         self.theta, self.rule, self.lr = theta, rule, lr
         self.stream = minibatches(X, batch_size)
         self.dropout_rate, self.decay = dropout_rate, decay
@@ -228,7 +228,7 @@ class MainLoop(Loop):
     @property
     def epoch_length(self):
         """Minibatches an epoch has: one pass over the data, with --crop over all their pieces, or 500 as released."""
-        return self.face.epoch_batches or self.stream.num_batches * self.pieces
+        return self.variant.epoch_batches or self.stream.num_batches * self.pieces
 
     @cached_property
     def pieces(self):
@@ -236,7 +236,7 @@ class MainLoop(Loop):
 
         Raises InputError for smaller pictures.
         """
-        side, sides = self.compiled.model.picture_shape[-1], self.features[:1].shape[2:]
+        side, sides = self.compiled.model.example_shape[-1], self.features[:1].shape[2:]
         if min(sides, default=side) < side:
             raise InputError(f"training data: pictures of {sides} are smaller than the model's, {side} x {side}")
         return math.prod(length // side for length in sides)
@@ -247,7 +247,7 @@ class MainLoop(Loop):
         if self.decay:
             return self.decay(self.lr, self.state.step, self.epochs * self.epoch_length)
         floor = LEARNING_RATE_FLOOR
-        if not self.face.learning_rate_floor_raises:
+        if not self.variant.learning_rate_floor_raises:
             floor = min(floor, self.lr)
         return decay_learning_rate(self.lr, self.state.step, floor)
 
@@ -259,7 +259,7 @@ class MainLoop(Loop):
         number, done = divmod(self.state.step, self.stream.num_batches)
         batches = self.stream.get_epoch_iterator(noise.generator(self.seed, noise.ORDER, number), start=done)
         numbered = zip(batches, itertools.count(self.state.step), strict=False)
-        for inputs in self.compiled.engine.ahead(lambda batch: self.inputs(*batch), numbered):
+        for inputs in self.compiled.engine.prefetch(lambda batch: self.inputs(*batch), numbered):
             self.train_batch(inputs)
             self.end_of_step()
             if not self.going:
@@ -297,5 +297,5 @@ class MainLoop(Loop):
 
     def inputs(self, X, step):
         """(X, t, N, U, weights) for the objective on the scaled pictures X, with the noise of a step."""
-        times = noise.single_time if self.face.single_time else noise.stratified_times
+        times = noise.single_time if self.variant.single_time else noise.stratified_times
         return self.draw(noise.generator(self.seed, noise.TRAINING, step), X, times)

@@ -12,18 +12,19 @@ import numpy as np
 
 import dpm
 from dpm.base import noise
+from dpm.base.arguments import check_names
 from dpm.base.atomic import writable_folder, write_json
 from dpm.base.errors import InputError
 from dpm.datasets.search import canonical_name
-from dpm.engines import compile_times as compile_time
+from dpm.engines import compile_times
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.named import EXACT, EXPERIMENTS, FACES, RELEASED
+from dpm.experiments.named import CORRECTED, EXPERIMENTS, RELEASED, VARIANTS
 from dpm.experiments.toys import TOYS, decay_to_zero, toy_data
 from dpm.extensions import standard_extensions
 from dpm.graph.networks.images import NETWORKS
-from dpm.likelihood.estimates import picture_costs
-from dpm.model import DiffusionModel, known_names
+from dpm.likelihood.estimates import example_costs
+from dpm.model import DiffusionModel, argument_names
 from dpm.optimizers import LBFGS, SFO, Adam, RMSProp
 from dpm.optimizers.sfo import default_subspace
 from dpm.runs import checkpoint
@@ -44,20 +45,20 @@ def train(given):
     with ExitStack() as stack:
         folder = saved = None
         if given.get("resume_file") is not None:
-            flags, face, folder, saved = opened_run(given, stack)
+            flags, variant, folder, saved = opened_run(given, stack)
         else:
-            flags, face = new_flags(given)
+            flags, variant = new_flags(given)
             checked_output(flags)  # the folder is made when all that can be wrong has been looked at
         if flags["tensorboard"]:
             check_installed()
-        loop, data = prepared_loop(flags, face, saved and saved[0]["config"]["data"])
+        loop, data = prepared_loop(flags, variant, saved and saved[0]["config"]["data"])
         if saved:
             restore(loop, *saved)
         seconds = compile_functions(loop, data["test"], flags)
         if folder is None:
             folder = create_log_dir(flags["output_dir"], f"DiffusionModel_{data['name']}{flags['suffix']}")
-            stack.enter_context(run_folder.locked(folder))
-        config = run_config(flags, face, data, loop.compiled.model)
+            stack.enter_context(run_folder.lock_folder(folder))
+        config = run_config(flags, variant, data, loop.compiled.model)
         write_json(folder / "config.json", config)
         if not flags["quiet"]:
             print(summary(loop, data, seconds, folder, flags["optimizer"]), flush=True)
@@ -68,14 +69,14 @@ def train(given):
         return ended(loop, loop.run(), folder)
 
 
-def prepared_loop(flags, face, saved=None):
+def prepared_loop(flags, variant, saved=None):
     """(Loop at its start, without extensions; the data, as prepared_data). saved: as there."""
     toy = TOYS.get(flags["experiment"])
-    data = toy_data(toy, flags["experiment"], flags) if toy else prepared_data(flags, face, saved)
+    data = toy_data(toy, flags["experiment"], flags) if toy else prepared_data(flags, variant, saved)
     engine = Engine(flags["backend"], flags["dtype"], flags["threads"])
     with engine:
-        model = toy.model(flags["model_args"]) if toy else build_model(flags, face, data)
-    loop = build_loop(flags, face, data, CompiledModel(model, engine))
+        model = toy.model(flags["model_args"]) if toy else build_model(flags, variant, data)
+    loop = build_loop(flags, variant, data, CompiledModel(model, engine))
     loop.max_skipped, loop.hours = flags["max_skipped"], flags["hours"]
     return loop, data
 
@@ -94,13 +95,13 @@ def opened_run(given, stack):
         given = {k: v for k, v in given.items() if k != "output_dir"} | {"resume_file": str(path)}
     else:
         saved = checkpoint.load_run(name)
-    flags, face = resumed_flags(given, saved[0]["config"])
+    flags, variant = resumed_flags(given, saved[0]["config"])
     folder = checked_output(flags)
-    if left := stack.enter_context(run_folder.locked(folder)):
+    if left := stack.enter_context(run_folder.lock_folder(folder)):
         messages.append(f"the run's last user ended without an end: {left}")
     for message in [] if quiet else messages:
         print(message)
-    return flags, face, folder, saved
+    return flags, variant, folder, saved
 
 
 def ended(loop, finished, folder):
@@ -132,28 +133,28 @@ def new_flags(given):
     if name is not None and name not in (*EXPERIMENTS, *TOYS):
         raise InputError(f"--experiment: {name!r} is unknown; accepted: {', '.join((*EXPERIMENTS, *TOYS))}")
     if name in TOYS:
-        return toy_flags(TOYS[name], given), EXACT
-    face = RELEASED if given.get("faithful") else EXACT
+        return toy_flags(TOYS[name], given), CORRECTED
+    variant = RELEASED if given.get("faithful") else CORRECTED
     experiment = EXPERIMENTS[name].chosen(given.get("small")) if name else None
-    flags = resolved(given, experiment, face.epochs)
+    flags = resolved(given, experiment, variant.epochs)
     flags = with_optimizer(flags, given, experiment.optimizer if experiment else "rmsprop")
-    check_network(flags, face)
-    for key in set(known_names(flags["model_args"])) & set(face.model_arguments):
+    check_network(flags, variant)
+    for key in set(check_names(flags["model_args"], argument_names())) & set(variant.model_arguments):
         raise InputError(
             f"--model-args {key}={flags['model_args'][key]!r} contradicts --faithful, which sets "
-            f"{key}={face.model_arguments[key]!r}; leave one out"
+            f"{key}={variant.model_arguments[key]!r}; leave one out"
         )
-    return flags, face
+    return flags, variant
 
 
-def check_network(flags, face):
+def check_network(flags, variant):
     """Raise InputError for a --model that is unknown, contradicts --faithful, or is named in --model-args instead."""
     name = flags["model"]
     if name not in NETWORKS:
         raise InputError(f"--model: {name!r} is unknown; accepted: {', '.join(NETWORKS)}")
-    if face.model_arguments.get("network", name) != name:
+    if variant.model_arguments.get("network", name) != name:
         raise InputError(
-            f"--model {name} contradicts --faithful, which trains {face.model_arguments['network']} as released; "
+            f"--model {name} contradicts --faithful, which trains {variant.model_arguments['network']} as released; "
             "leave one out"
         )
     if "network" in flags["model_args"]:
@@ -193,10 +194,10 @@ def resumed_flags(given, config):
             )
         flags[flag.key] = given[flag.key]
     flags["resume_file"] = given["resume_file"]
-    face = config["face"]
-    if not isinstance(face, str) or face not in FACES:
-        raise InputError(f"checkpoint {given['resume_file']}: its face is {face!r}; accepted: {', '.join(FACES)}")
-    return flags, FACES[face]
+    variant = config["face"]
+    if not isinstance(variant, str) or variant not in VARIANTS:
+        raise InputError(f"checkpoint {given['resume_file']}: its face is {variant!r}; accepted: {', '.join(VARIANTS)}")
+    return flags, VARIANTS[variant]
 
 
 def checked_output(flags):
@@ -211,35 +212,35 @@ def checked_output(flags):
     return folder if flags["resume_file"] is not None else None
 
 
-def build_model(flags, face, data):
+def build_model(flags, variant, data):
     """The DiffusionModel of the flags for the data."""
     _, n_colors, width, _ = data["test"].shape
-    arguments = {"spatial_width": width, "n_colors": n_colors, "uniform_noise": grey_level(face, data)}
+    arguments = {"spatial_width": width, "n_colors": n_colors, "uniform_noise": gray_level_noise(variant, data)}
     for key in ("spatial_width", "n_colors"):
         if flags["model_args"].get(key, arguments[key]) != arguments[key]:
             raise InputError(
                 f"--model-args {key}={flags['model_args'][key]!r} contradicts the data, whose {key} is {arguments[key]}"
             )
-    arguments |= {"network": flags["model"]} | face.model_arguments
-    return DiffusionModel(**(arguments | known_names(flags["model_args"])))
+    arguments |= {"network": flags["model"]} | variant.model_arguments
+    return DiffusionModel(**(arguments | check_names(flags["model_args"], argument_names())))
 
 
-def grey_level(face, data):
-    """Width of the noise that makes grey levels continuous, in the model's units; 0 where data are not 8-bit."""
-    if not data["quantised"]:
+def gray_level_noise(variant, data):
+    """Width of the noise that makes gray levels continuous, in the model's units; 0 where data are not 8-bit."""
+    if not data["quantized"]:
         return 0.0
     scale = data["scaling"].scale
-    return scale / 255 if face.dequantise_multiplied else 1 / 255 / scale
+    return scale / 255 if variant.dequantize_multiplied else 1 / 255 / scale
 
 
-def build_loop(flags, face, data, compiled):
+def build_loop(flags, variant, data, compiled):
     """The Loop, at its start, without extensions."""
     toy = TOYS.get(flags["experiment"])
     layout, X, dtype = compiled.layout, data["train"], flags["dtype"]
     theta = compiled.start(noise.generator(flags["seed"], noise.START, 1))
     if flags["optimizer"] in FROZEN:
-        return frozen_loop(flags, face, compiled, theta, X)
-    blocks = list(layout.slices.values()) if face.step_by_parameter else None
+        return frozen_loop(flags, variant, compiled, theta, X)
+    blocks = list(layout.slices.values()) if variant.step_by_parameter else None
     rule: RMSProp | Adam = (
         Adam(layout.size, dtype) if flags["optimizer"] == "adam" else RMSProp(layout.size, dtype, blocks=blocks)
     )
@@ -248,7 +249,7 @@ def build_loop(flags, face, data, compiled):
         theta,
         rule,
         X,
-        face,
+        variant,
         batch_size=flags["batch_size"],
         lr=flags["lr"],
         epochs=flags["epochs"],
@@ -258,7 +259,7 @@ def build_loop(flags, face, data, compiled):
     )
 
 
-def frozen_loop(flags, face, compiled, theta, X):
+def frozen_loop(flags, variant, compiled, theta, X):
     """The SubfunctionLoop of SFO or L-BFGS. Raises InputError where a checkpoint could not hold what it remembers."""
     number = flags["n_subfunctions"] or default_number(len(X))
     if number > len(X):
@@ -274,7 +275,7 @@ def frozen_loop(flags, face, compiled, theta, X):
             f"checkpoint holds; take {advice}, or another optimizer"
         )
     kind, names = SFO if sfo else LBFGS, ("epochs", "seed", "refresh_noise")
-    return SubfunctionLoop(compiled, theta, kind, X, face, number, **{name: flags[name] for name in names})
+    return SubfunctionLoop(compiled, theta, kind, X, variant, number, **{name: flags[name] for name in names})
 
 
 def compile_functions(loop, test, flags):
@@ -283,17 +284,17 @@ def compile_functions(loop, test, flags):
     The engines compile some of it at the first call.
     """
     engine, choices = loop.compiled.engine, [flags[key] for key in ("batch_size", "optimizer", "dropout_rate")]
-    key = compile_time.key_of(str(engine), engine.threads, loop.compiled.model.arguments, choices)
+    key = compile_times.key_of(str(engine), engine.threads, loop.compiled.model.arguments, choices)
     if not flags["quiet"]:
-        before = compile_time.last_seconds(key)
+        before = compile_times.last_seconds(key)
         told = "the first time with this model" if before is None else f"{before:.0f} s the last time"
         print(f"compiling with {engine.name}, {told} ...", flush=True)
     start = time.perf_counter()
     loop.first_gradient()
     size = min(loop.batch_size, len(test))
-    picture_costs(loop.compiled, loop.theta, test[:size], loop.seed, size)
+    example_costs(loop.compiled, loop.theta, test[:size], loop.seed, size)
     seconds = time.perf_counter() - start
-    compile_time.keep_seconds(key, seconds)
+    compile_times.keep_seconds(key, seconds)
     return seconds
 
 
@@ -309,15 +310,15 @@ def restore(loop, meta, arrays):
     loop.load(theta, optimizer)
 
 
-def run_config(flags, face, data, model):
+def run_config(flags, variant, data, model):
     """All that is needed to run again, as JSON can hold it."""
-    described = {key: data[key] for key in ("name", "path", "hash", "dtype", "range", "quantised", "in_memory")}
+    described = {key: data[key] for key in ("name", "path", "hash", "dtype", "range", "quantized", "in_memory")}
     described |= dataclasses.asdict(data["scaling"])
     packages = ("pytensor", "numpy", "h5py")
     return {
         "command": ["train.py", *sys.argv[1:]],
         "flags": flags,
-        "face": face.name,
+        "face": variant.name,
         "data": described,
         "model": model.arguments,
         "versions": {"dpm": dpm.__version__, "python": platform.python_version()}
@@ -329,7 +330,7 @@ def summary(loop, data, seconds, folder, optimizer):
     """The block printed before training."""
     steps = "subfunctions" if optimizer in FROZEN else "steps"
     model = loop.compiled.model
-    shape = "x".join(map(str, model.picture_shape))
+    shape = "x".join(map(str, model.example_shape))
     resumed = f"resumed at epoch {loop.epoch}, step {loop.state.step}; " if loop.state.step else ""
     lines = [
         f"data     {data['name']} from {data['path']}: {len(data['train'])} train, {len(data['test'])} test, {shape}",

@@ -4,7 +4,7 @@ import importlib.util
 import math
 
 from dpm.base.errors import InputError
-from dpm.runs.folder import warned
+from dpm.runs.folder import report_failure
 
 
 def check_installed():
@@ -26,13 +26,13 @@ class TensorBoard:
     def before_training(self, loop):
         from tensorboardX import SummaryWriter
 
-        with warned("the log for TensorBoard", loop):
+        with report_failure("the log for TensorBoard", loop):
             self.writer = SummaryWriter(str(self.folder), purge_step=loop.state.step + 1)
 
     def after_epoch(self, loop):
         if self.writer is None:  # it could not be opened, which was told
             return
-        with warned("the log for TensorBoard", loop):
+        with report_failure("the log for TensorBoard", loop):
             row = loop.state.rows[-1]
             for name, value in row.items():
                 if name != "step" and value is not None and math.isfinite(value):
@@ -42,5 +42,5 @@ class TensorBoard:
     def after_training(self, loop):
         if self.writer is None:
             return
-        with warned("the log for TensorBoard", loop):
+        with report_failure("the log for TensorBoard", loop):
             self.writer.close()

@@ -5,8 +5,8 @@ import json
 import numpy as np
 from tqdm import tqdm
 
-from dpm.base.atomic import replacing
-from dpm.base.noise import PictureNoise
+from dpm.base.atomic import atomic_write
+from dpm.base.noise import ExampleNoise
 from dpm.experiments.toys import TOYS
 from dpm.extensions import Checkpoint, EveryN, Monitoring, PlotEntropies, PlotMonitors, Printing, WriteLog
 from dpm.likelihood import estimates as likelihood
@@ -91,7 +91,7 @@ class Bound:
             "draws_of_each_term": draws,
             "unit": compiled.model.unit,
         } | self.known(loop)
-        with replacing(self.path) as temporary:
+        with atomic_write(self.path) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n")
         if not self.quiet:
             tqdm.write(
@@ -110,7 +110,7 @@ class PlotTrajectories:
         compiled = loop.compiled
         model, n = compiled.model, len(self.X)
         T = model.trajectory_length
-        source = PictureNoise(loop.seed, 0, n, model.kernel.noise)
+        source = ExampleNoise(loop.seed, 0, n, model.kernel.noise)
         times = [0, max(T // 2, 2), T]
         # As the sampler numbers them: T..2, and 0 at the end.
         shown = [t if t > 1 else 0 for t in T - np.linspace(0, T - 1, STATES_SHOWN).round().astype(int)]
@@ -124,7 +124,7 @@ class PlotTrajectories:
         stem = self.folder / f"trajectory_batch{loop.state.step:06d}"
         np.savez_compressed(stem.with_suffix(".npz"), times=times, **{f"x_{t}": states[t] for t in times})
         if self.name == "swissroll":
-            N = PictureNoise(loop.seed + 1, 0, n, model.kernel.noise)(self.X.shape)
+            N = ExampleNoise(loop.seed + 1, 0, n, model.kernel.noise)(self.X.shape)
             forward = forward_trajectory(compiled.beta(loop.theta), self.X, times, N)
             drift = [self._drift(loop, max(t, 2)) for t in times]
             viz_toys.plot_figure_1(forward, [states[t] for t in times], drift, times, stem.with_suffix(".png"))

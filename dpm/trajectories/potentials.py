@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from dpm.base.arguments import parse_literals
 from dpm.base.errors import InputError
-from dpm.runs.flags import literal_arguments
 from dpm.trajectories import products as posterior
 
 EXAMPLE = "gaussian(mean=[0.5, None], sigma=0.1)"
@@ -53,7 +53,7 @@ def read(text):
         )
     name = call[1]
     try:
-        given = literal_arguments(call[2], "mean=[0.5, None], sigma=0.1")
+        given = parse_literals(call[2], "mean=[0.5, None], sigma=0.1")
     except InputError as error:
         raise InputError(f"--log-r {name}: {error}") from None
     for argument in given:

@@ -204,7 +204,7 @@ class Particles:
 
     @property
     def weights(self):
-        """Normalised, (n,)."""
+        """Normalized, (n,)."""
         return np.exp(self.log_w - logsumexp(self.log_w))
 
     @property
@@ -312,7 +312,7 @@ def sample_product(compiled, theta, log_r, n_particles, seed, way="linear", n_sa
     if n_particles < 2:
         raise InputError(f"particles: {n_particles} is not accepted; take 2 or more")
     rng = noise.generator(seed, noise.SAMPLING, n_particles)
-    shape = (n_particles, *compiled.model.picture_shape)
+    shape = (n_particles, *compiled.model.example_shape)
     draw = noise.DRAWS[compiled.model.kernel.noise]
     chain, particles = Chain(compiled, theta, log_r, n_particles, way, edge), Particles(n_particles, rng)
     X = particles.update(*chain.start(draw(rng, shape)))
@@ -329,7 +329,7 @@ def sample_chain(compiled, theta, log_r, n, noise, way="linear", edge=False, cal
     noise and callback: as in generate_samples; with an r of 1 these are its samples.
     """
     chain = Chain(compiled, theta, log_r, n, way, edge, weighted=False)
-    shape = (n, *compiled.model.picture_shape)
+    shape = (n, *compiled.model.example_shape)
     notify = callback or (lambda t, X: None)
     (X,) = chain.start(noise(shape))
     notify(chain.times[0], X)

@@ -7,14 +7,14 @@ import time
 
 import pytest
 
-from dpm.base.atomic import replacing, writable_folder, write_json
+from dpm.base.atomic import atomic_write, writable_folder, write_json
 from dpm.base.errors import InputError
 
 
 def test_the_new_content_takes_the_place(tmp_path):
     path = tmp_path / "x"
     path.write_text("old")
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
@@ -26,7 +26,7 @@ def test_a_failure_leaves_the_old_content_and_nothing_else(tmp_path):
     path.write_text("old")
 
     def fail():
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("half")
             raise RuntimeError
 
@@ -52,7 +52,7 @@ def ended_process():
 
 
 def replace(path):
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("new")
 
 

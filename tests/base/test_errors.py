@@ -2,8 +2,8 @@
 
 import pytest
 
+from dpm.base.command_line import run_command
 from dpm.base.errors import InputError
-from dpm.commands.cli import command
 
 
 def test_a_mistake_is_a_value_error_for_callers_from_python():
@@ -15,8 +15,8 @@ def test_a_mistake_is_one_line_and_status_2_for_callers_from_the_shell(capsys):
     def action():
         raise InputError("n: 0\nis\tnot accepted")
 
-    assert command("train.py", action) == 2
+    assert run_command("train.py", action) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     (line,) = shown.err.splitlines()
-    assert line.startswith("train.py: error: n: 0")
+    assert line.startswith("dpm train: error: n: 0")

@@ -42,16 +42,16 @@ def test_minibatch_noise_has_the_right_laws():
 
 
 def test_picture_noise_does_not_depend_on_the_batch():
-    whole = noise.picture_noise(0, noise.EVALUATION, [0, 1, 2, 3], (1, 2, 2), "normal")
-    part = noise.picture_noise(0, noise.EVALUATION, [2, 3], (1, 2, 2), "normal")
+    whole = noise.example_noise(0, noise.EVALUATION, [0, 1, 2, 3], (1, 2, 2), "normal")
+    part = noise.example_noise(0, noise.EVALUATION, [2, 3], (1, 2, 2), "normal")
     for a, b in zip(whole, part, strict=True):
         np.testing.assert_array_equal(a[2:], b)
-    again = noise.picture_noise(0, noise.EVALUATION, [2, 3], (1, 2, 2), "normal", draw=1)
+    again = noise.example_noise(0, noise.EVALUATION, [2, 3], (1, 2, 2), "normal", draw=1)
     assert not np.array_equal(part[0], again[0])
 
 
 def test_sample_noise_advances_and_does_not_depend_on_the_number():
-    many, few = noise.PictureNoise(5, 0, 4), noise.PictureNoise(5, 2, 1)
+    many, few = noise.ExampleNoise(5, 0, 4), noise.ExampleNoise(5, 2, 1)
     for _ in range(3):
         draw, single = many((4, 1, 2, 2)), few((1, 1, 2, 2))
         np.testing.assert_array_equal(draw[2:3], single)
@@ -63,8 +63,8 @@ def test_drawing_ahead_gives_the_numbers_of_one_draw_after_the_other(monkeypatch
     """A seed's samples stay what they were, however many steps are drawn at once."""
     draws = []
     for ahead in (1, 30, 4_000_000):
-        monkeypatch.setattr(noise, "DRAWN_AHEAD", ahead)
-        source = noise.PictureNoise(5, 0, 2, kind)
+        monkeypatch.setattr(noise, "N_PREFETCHED", ahead)
+        source = noise.ExampleNoise(5, 0, 2, kind)
         draws.append([source((2, 3)) for _ in range(12)])
     np.testing.assert_array_equal(draws[0], draws[1])
     np.testing.assert_array_equal(draws[0], draws[2])
@@ -74,7 +74,7 @@ def test_drawing_ahead_gives_the_numbers_of_one_draw_after_the_other(monkeypatch
 
 def test_crops_are_pieces_of_their_pictures_at_places_drawn_evenly():
     X = np.arange(6 * 8, dtype=float).reshape(1, 1, 6, 8).repeat(3000, 0)
-    crops = noise.drawn_crops(np.random.default_rng(0), X, 4)
+    crops = noise.draw_crops(np.random.default_rng(0), X, 4)
     assert crops.shape == (3000, 1, 4, 4)
     rows, columns = np.divmod(crops[:, 0, 0, 0].astype(int), 8)
     for crop, i, j in zip(crops[:50], rows, columns, strict=False):

@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from dpm.base.prefetch import one_ahead
+from dpm.base.prefetch import prefetch
 
 
 def test_results_come_in_order_and_one_is_begun_ahead():
@@ -18,16 +18,16 @@ def test_results_come_in_order_and_one_is_begun_ahead():
             takers.add(threading.current_thread())
             yield i
 
-    for i in one_ahead(lambda i: begun.append(i) or 10 * i, items()):
+    for i in prefetch(lambda i: begun.append(i) or 10 * i, items()):
         time.sleep(0.2)
         seen.append((i, begun[-1]))
     assert seen == [(0, 1), (10, 2), (20, 3), (30, 3)]
     assert takers == {threading.main_thread()}
-    assert list(one_ahead(str, [])) == []
+    assert list(prefetch(str, [])) == []
 
 
 def test_an_error_is_raised_where_its_result_is_asked_for():
-    results = one_ahead(lambda i: 1 // (1 - i), range(3))
+    results = prefetch(lambda i: 1 // (1 - i), range(3))
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):
         next(results)
@@ -40,7 +40,7 @@ def test_an_error_among_the_items_comes_after_the_results_before_it():
         yield from (1, 2)
         raise OSError("broke off")
 
-    results = one_ahead(str, items())
+    results = prefetch(str, items())
     assert [next(results), next(results)] == ["1", "2"]
     with pytest.raises(OSError, match="broke off"):
         next(results)
@@ -59,7 +59,7 @@ def test_a_result_is_let_go_when_it_is_handed_over():
         made.append(weakref.ref(large))
         return large
 
-    results = one_ahead(make, range(3))
+    results = prefetch(make, range(3))
     first = next(results)
     assert made[0]() is first
     del first
@@ -68,7 +68,7 @@ def test_a_result_is_let_go_when_it_is_handed_over():
 
 def test_a_caller_that_stops_leaves_no_thread():
     before = threading.active_count()
-    results = one_ahead(str, range(9))
+    results = prefetch(str, range(9))
     next(results)
     results.close()
     assert threading.active_count() == before

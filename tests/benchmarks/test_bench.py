@@ -55,14 +55,14 @@ NUMBERS = {
 
 
 def test_the_ratio_is_to_the_torch_variant_of_the_least_median():
-    summary = bench.summarised(NUMBERS)
+    summary = bench.summarized(NUMBERS)
     assert summary["step, s"]["jax"] == {"median": 2.0, "least": 1.0, "largest": 3.0, "ratio": 2.0}
     assert summary["step, s"]["torch"] == {"median": 1.0, "least": 1.0, "largest": 5.0, "variant": "2 threads"}
     assert summary["cold, s"] == {"jax": {"median": 7.0, "least": 7.0, "largest": 7.0}}
 
 
 def test_the_table_has_a_row_for_every_number_under_its_name_in_the_json():
-    summary = json.loads(json.dumps(bench.summarised(NUMBERS)))
+    summary = json.loads(json.dumps(bench.summarized(NUMBERS)))
     assert list(bench.table(summary, ["jax"])) == [
         "| | jax | torch |",
         "|---|---|---|",
@@ -72,7 +72,7 @@ def test_the_table_has_a_row_for_every_number_under_its_name_in_the_json():
 
 
 def test_without_torch_the_table_says_so_and_has_no_ratio():
-    summary = bench.summarised({"step, s": {"jax": [1.0], "numba": [2.0]}})
+    summary = bench.summarized({"step, s": {"jax": [1.0], "numba": [2.0]}})
     lines = list(bench.table(summary, ["jax", "numba"]))
     assert lines[0] == "| | jax | numba | torch: not installed |"
     assert lines[2] == "| step, s | 1 (1, 1) | 2 (2, 2) | - |"

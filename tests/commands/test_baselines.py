@@ -91,8 +91,8 @@ def test_a_mixture_finds_that_of_its_data(rng, kind):
 
 def test_components_are_chosen_by_examples_that_were_not_fitted(rng):
     """Five narrow clusters: more components gain nothing on new examples."""
-    centres = 10 * rng.standard_normal((5, 3))
-    X = centres[rng.integers(0, 5, 1200)] + 0.1 * rng.standard_normal((1200, 3))
+    centers = 10 * rng.standard_normal((5, 3))
+    X = centers[rng.integers(0, 5, 1200)] + 0.1 * rng.standard_normal((1200, 3))
     told = []
     _, choice = chosen_model(KINDS["mixture"], X, 1000, rng, lambda *a: told.append(a))
     assert choice["components"] == 5
@@ -138,14 +138,14 @@ def test_axes_end_where_examples_dimension_or_memory_do():
 
 
 def test_nats_of_an_example_are_bits_of_a_pixel_or_of_a_vector():
-    """12 elements, 3 colours: 4 pixels; 8 ln 2 nats are 8 bits, 2 a pixel; all of them for a vector."""
+    """12 elements, 3 colors: 4 pixels; 8 ln 2 nats are 8 bits, 2 a pixel; all of them for a vector."""
     for elements, expected in ((3, 2), (12, 8)):
         data = Data(np.zeros((1, 12)), np.zeros((1, 12)), elements, 1.0, 0.0, None, "", "")
         assert data.in_bits(8 * np.log(2)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_density_in_data_units_is_that_of_the_data():
-    """The uniform density on [0, 1] is 1; scaled by s it is 1/s, for each of three colours."""
+    """The uniform density on [0, 1] is 1; scaled by s it is 1/s, for each of three colors."""
     scale = 3.5
     for elements in (1, 3):
         log_p = elements * np.log2(stats.uniform(-1, scale).pdf(0))
@@ -155,8 +155,8 @@ def test_the_density_in_data_units_is_that_of_the_data():
 # ------------------------------------------------------------------ the command
 
 
-def test_gaussians_of_uniform_grey_levels(run, tmp_path):
-    """Grey levels, dequantised, are uniform on an interval of 256/255: variance (256/255)^2 / 12, of which a Gaussian
+def test_gaussians_of_uniform_gray_levels(run, tmp_path):
+    """Gray levels, dequantized, are uniform on an interval of 256/255: variance (256/255)^2 / 12, of which a Gaussian
     has -1/2 log2(2 pi e variance) bits a pixel in the data's units. Scaled by the deviation of the levels without
     noise, it is L_null less 1/2 log2 of the ratio of the variances."""
     runs.write_data(tmp_path, runs.pixels(3000, width=4), runs.pixels(2000, seed=1, width=4))
@@ -249,4 +249,4 @@ def test_pictures_too_large_for_a_covariance_are_refused(run, tmp_path):
 
 
 def test_help_imports_nothing_heavy():
-    runs.check_help("dpm.commands.baselines", "--kinds")
+    runs.check_help("baselines", "--kinds")

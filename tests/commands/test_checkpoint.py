@@ -65,10 +65,8 @@ def test_each_file_is_verified_even_after_a_bad_one(run, tmp_path):
             "(17,139 numbers)",
         ],
         [
-            f"dpm checkpoint: error: checkpoint {bad}: damaged or not an HDF5 file "
-            "(its checksum does not agree)",
-            f"dpm checkpoint: error: checkpoint {tmp_path}: no such file; give the checkpoint.h5 of a run "
-            "folder",
+            f"dpm checkpoint: error: checkpoint {bad}: damaged or not an HDF5 file (its checksum does not agree)",
+            f"dpm checkpoint: error: checkpoint {tmp_path}: no such file; give the checkpoint.h5 of a run folder",
         ],
     )
     assert run("verify", GOLDEN)[0] == 0
@@ -130,9 +128,7 @@ def test_texts_of_a_file_never_reach_the_terminal_as_they_are(run, changed):
 
 def test_a_checkpoint_of_no_run_is_refused(run, tmp_path):
     checkpoint.save(tmp_path / "x.h5", {"config": {}, "model": {}, "state": {}}, {})
-    line = (
-        f"dpm checkpoint: error: checkpoint {tmp_path / 'x.h5'}: holds no flags; it was not written by"
-    )
+    line = f"dpm checkpoint: error: checkpoint {tmp_path / 'x.h5'}: holds no flags; it was not written by"
     status, _, errors = run("show", tmp_path / "x.h5")
     assert (status, len(errors)) == (2, 1)
     assert errors[0].startswith(line)

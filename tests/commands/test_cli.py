@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from dpm.commands import sampling
-from dpm.commands.cli import sample_main, train_main
+from dpm.commands.sample import main as sample_main
+from dpm.commands.train import main as train_main
 from dpm.training import run as training
 from tests.helpers import runs
 
@@ -209,4 +210,4 @@ def test_an_interrupt_before_training_is_one_line_too(monkeypatch, capsys, data,
     monkeypatch.setattr(sampling, "load_model", interrupt)
     assert train_main(runs.arguments(tmp_path, data)) == 130
     assert sample_main(["x.h5", "--output-dir", str(tmp_path)]) == 130
-    assert capsys.readouterr().err.splitlines() == ["train.py: stopped", "sample.py: stopped"]
+    assert capsys.readouterr().err.splitlines() == ["dpm train: stopped", "dpm sample: stopped"]

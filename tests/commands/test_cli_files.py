@@ -6,7 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from dpm.commands.cli import sample_main, train_main
+from dpm.commands.sample import main as sample_main
+from dpm.commands.train import main as train_main
 from dpm.datasets import write_hdf5
 from dpm.runs import checkpoint as files
 from tests.helpers import runs

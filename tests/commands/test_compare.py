@@ -36,7 +36,7 @@ def test_all_arrays_agree_on_every_engine(golden, engine_name, name, dtype):
 
 @pytest.mark.parametrize("engine", ["numba", "c"])
 def test_schedule_cost_and_gradients_agree_on_the_other_engines(golden, engine):
-    """The arrays of one objective function (colour, two scales, dense path): cost, all gradients, RMSProp."""
+    """The arrays of one objective function (color, two scales, dense path): cost, all gradients, RMSProp."""
     try:
         chosen = Engine(engine, "float64")
     except InputError:

@@ -83,8 +83,8 @@ def test_the_pieces_of_one_picture_stay_in_one_set(run, pictures):
     assert len(train | test) == 12
 
 
-def test_grey_is_grey_and_the_default_file_lies_in_the_data_folder(run, pictures, tmp_path):
-    run("convert", "pictures", "--input", pictures, "--size", 5, "--grey", "--quiet")
+def test_gray_is_gray_and_the_default_file_lies_in_the_data_folder(run, pictures, tmp_path):
+    run("convert", "pictures", "--input", pictures, "--size", 5, "--gray", "--quiet")
     assert images(tmp_path / "data" / "holiday.hdf5").shape == (11, 1, 5, 5)
 
 
@@ -134,12 +134,12 @@ def test_made_sets_are_written_with_their_origin(run, tmp_path):
     assert images("h.hdf5").sum(1).tolist() == [4] * 5
 
 
-def test_dead_leaves_take_their_greys_from_a_file_of_pictures(run):
+def test_dead_leaves_take_their_grays_from_a_file_of_pictures(run):
     levels = np.array([10, 20, 250], np.uint8)[RNG.integers(0, 3, (4, 1, 6, 6))]
-    write_hdf5("greys.hdf5", {"train": {"features": levels}})
-    run("make", "dead-leaves", "--n", 3, "--test", 1, "--size", 8, "--intensities", "greys.hdf5", "--output", "d.hdf5")
+    write_hdf5("grays.hdf5", {"train": {"features": levels}})
+    run("make", "dead-leaves", "--n", 3, "--test", 1, "--size", 8, "--intensities", "grays.hdf5", "--output", "d.hdf5")
     assert set(np.unique(images("d.hdf5"))) == {10, 20, 250}
-    line = run("make", "bark-like", "--n", 1, "--size", 16, "--intensities", "greys.hdf5", status=2)
+    line = run("make", "bark-like", "--n", 1, "--size", 16, "--intensities", "grays.hdf5", status=2)
     assert "intensities: have no meaning for BARK_LIKE" in line
 
 
@@ -156,14 +156,14 @@ def test_info_says_what_is_there_and_draws_a_sheet(run):
 
 @pytest.mark.parametrize("kind", ["npz", "npy", "idx", "cifar"])
 def test_info_reads_every_kind_of_file(run, kind):
-    grey = COLOURS[:, 0]
+    gray = COLOURS[:, 0]
     if kind == "npz":
-        np.savez("x.npz", a=grey)
+        np.savez("x.npz", a=gray)
     elif kind == "npy":
-        np.save("x.npy", grey)
+        np.save("x.npy", gray)
     elif kind == "idx":
         with open("x.idx", "wb") as file:
-            file.write(gzip.decompress(idx(grey)))
+            file.write(gzip.decompress(idx(gray)))
     else:
         os.mkdir("cifar-10-batches-bin")
         for name in (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"):

@@ -13,8 +13,8 @@ from scipy.special import logsumexp
 
 from dpm import sampler
 from dpm.commands import sampling
-from dpm.commands.cli import sample_main
 from dpm.commands.parzen import SIGMAS, log_density, main, parzen, squared_distances
+from dpm.commands.sample import main as sample_main
 from tests.helpers import runs
 
 ROOT = Path(__file__).parents[2]
@@ -47,71 +47,71 @@ def result(tmp_path):
 # ------------------------------------------------------------------ the density
 
 
-def test_at_one_centre_it_is_the_normaliser():
+def test_at_one_centre_it_is_the_normalizer():
     """-D/2 log(2 pi sigma^2), D = 784: -720.4478 for sigma 1, +2890.0056 for 0.01."""
     zero = np.zeros((1, D))
     np.testing.assert_allclose(log_density(zero, zero, [1, 0.01]), [[-720.4478], [2890.0056]], atol=5e-5)
 
 
 def test_far_points_stay_finite():
-    """Points at 100 everywhere, centres 0 and 1: D/2 99^2 / sigma^2 below the normaliser, half of the weight lost."""
-    centres = np.stack([np.zeros(D), np.ones(D)])
+    """Points at 100 everywhere, centers 0 and 1: D/2 99^2 / sigma^2 below the normalizer, half of the weight lost."""
+    centers = np.stack([np.zeros(D), np.ones(D)])
     sigma = 0.1
     expected = -(D / 2) * np.log(2 * np.pi * sigma**2) - D / 2 * (99 / sigma) ** 2 - np.log(2)
-    np.testing.assert_allclose(log_density(np.full((3, D), 100.0), centres, [sigma]), [[expected] * 3], rtol=1e-13)
+    np.testing.assert_allclose(log_density(np.full((3, D), 100.0), centers, [sigma]), [[expected] * 3], rtol=1e-13)
 
 
 def test_it_is_the_gaussian_kde_of_scipy():
     rng = np.random.default_rng(0)
-    centres, X = rng.standard_normal((50, 3)), 2 * rng.standard_normal((20, 3))
+    centers, X = rng.standard_normal((50, 3)), 2 * rng.standard_normal((20, 3))
     # scipy's width is a factor of the data's covariance: 1 by whitening.
-    white = np.linalg.cholesky(np.linalg.inv(np.cov(centres.T)))
+    white = np.linalg.cholesky(np.linalg.inv(np.cov(centers.T)))
     for sigma in (0.2, 1.0):
-        kde = stats.gaussian_kde((centres @ white).T, bw_method=sigma)
+        kde = stats.gaussian_kde((centers @ white).T, bw_method=sigma)
         np.testing.assert_allclose(
-            log_density(X @ white, centres @ white, [sigma])[0], kde.logpdf((X @ white).T), rtol=1e-10
+            log_density(X @ white, centers @ white, [sigma])[0], kde.logpdf((X @ white).T), rtol=1e-10
         )
 
 
 def test_it_is_the_kernel_density_of_scikit_learn():
     neighbors = pytest.importorskip("sklearn.neighbors")
     rng = np.random.default_rng(0)
-    centres, X = rng.random((40, 30)), rng.random((20, 30))
+    centers, X = rng.random((40, 30)), rng.random((20, 30))
     for sigma in (0.05, 0.3):
-        kde = neighbors.KernelDensity(bandwidth=sigma, rtol=0, atol=0).fit(centres)
-        np.testing.assert_allclose(log_density(X, centres, [sigma])[0], kde.score_samples(X), rtol=1e-10)
+        kde = neighbors.KernelDensity(bandwidth=sigma, rtol=0, atol=0).fit(centers)
+        np.testing.assert_allclose(log_density(X, centers, [sigma])[0], kde.score_samples(X), rtol=1e-10)
 
 
 def test_parts_do_not_matter_and_all_are_told(monkeypatch):
     rng = np.random.default_rng(0)
-    centres, X = rng.random((7, 5)), rng.random((23, 5))
-    whole = log_density(X, centres, [0.1, 1])
+    centers, X = rng.random((7, 5)), rng.random((23, 5))
+    whole = log_density(X, centers, [0.1, 1])
     told = []
     monkeypatch.setattr("dpm.commands.parzen.CHUNK", 4 * 7)
-    np.testing.assert_allclose(log_density(X, centres, [0.1, 1], told.append), whole, rtol=1e-13)
+    np.testing.assert_allclose(log_density(X, centers, [0.1, 1], told.append), whole, rtol=1e-13)
     assert told == [4] * 5 + [3]
 
 
-def test_neighbours_far_from_the_middle_are_told_apart():
+def test_neighbors_far_from_the_middle_are_told_apart():
     """Two clouds a million apart, 0.001 wide: products of matrices alone would lose all digits of the distances."""
     rng = np.random.default_rng(0)
     side = np.repeat([-5e5, 5e5], 20)[:, None]
-    centres, X = (side + 1e-3 * rng.standard_normal((40, 10)) for _ in range(2))
-    exponents = -((X[:, None] - centres) ** 2).sum(axis=2) / (2 * 1e-6)
+    centers, X = (side + 1e-3 * rng.standard_normal((40, 10)) for _ in range(2))
+    exponents = -((X[:, None] - centers) ** 2).sum(axis=2) / (2 * 1e-6)
     expected = logsumexp(exponents, axis=1) - np.log(40) - 10 * np.log(1e-3 * np.sqrt(2 * np.pi))
-    np.testing.assert_allclose(log_density(X, centres, [1e-3])[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(log_density(X, centers, [1e-3])[0], expected, rtol=1e-6)
     assert (squared_distances(X, X, 1e-9).diagonal() == 0).all()
 
 
 def test_memory_is_that_of_the_parts():
     """Beside float64 copies of both arguments, three arrays of 32 MB: far below all distances, 384 MB here."""
     rng = np.random.default_rng(0)
-    centres, X = rng.random((12_000, 4), dtype=np.float32), rng.random((4_000, 4), dtype=np.float32)
+    centers, X = rng.random((12_000, 4), dtype=np.float32), rng.random((4_000, 4), dtype=np.float32)
     tracemalloc.start()
-    log_density(X, centres, [0.1, 1])
+    log_density(X, centers, [0.1, 1])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 3 * 2**25 + 6 * 8 * (centres.size + X.size)
+    assert peak < 3 * 2**25 + 6 * 8 * (centers.size + X.size)
 
 
 @pytest.mark.slow
@@ -131,19 +131,19 @@ def test_the_protocol_s_own_size_takes_less_than_2_gigabytes():
 
 
 def test_sigma_is_the_best_for_the_validation_examples_and_the_value_that_of_the_test_examples():
-    """Centres of one Gaussian, validation and test examples of others: a wide window fits the former, a narrow one
+    """Centers of one Gaussian, validation and test examples of others: a wide window fits the former, a narrow one
     the latter, which must not matter."""
     rng = np.random.default_rng(0)
-    centres, valid, test = (s * rng.standard_normal((200, 2)) for s in (1, 2.2, 0.1))
+    centers, valid, test = (s * rng.standard_normal((200, 2)) for s in (1, 2.2, 0.1))
     sigmas = [0.1, 0.5, 1, 2, 4]
-    found = parzen(centres, valid, test, sigmas)
+    found = parzen(centers, valid, test, sigmas)
     by_sigma = [
-        logsumexp(-((valid[:, None] - centres) ** 2).sum(2) / (2 * s**2), axis=1, b=1 / 200) - 2 * np.log(s)
+        logsumexp(-((valid[:, None] - centers) ** 2).sum(2) / (2 * s**2), axis=1, b=1 / 200) - 2 * np.log(s)
         for s in sigmas
     ]
     assert found.sigma == sigmas[np.argmax(np.mean(by_sigma, axis=1))] == 2
     kernel = stats.multivariate_normal([0, 0], 4)
-    expected = [logsumexp(kernel.logpdf(x - centres), b=1 / 200) for x in test]
+    expected = [logsumexp(kernel.logpdf(x - centers), b=1 / 200) for x in test]
     np.testing.assert_allclose(found.value, np.mean(expected), rtol=1e-10)
     np.testing.assert_allclose(found.standard_error, stats.sem(expected), rtol=1e-8)
 
@@ -151,8 +151,8 @@ def test_sigma_is_the_best_for_the_validation_examples_and_the_value_that_of_the
 def test_the_value_approaches_the_entropy_of_the_kernel_s_own_law():
     """Samples of N(0, 1) in one dimension, sigma small: the density is that of N(0, 1 + sigma^2)."""
     rng = np.random.default_rng(0)
-    centres, valid, test = (rng.standard_normal((n, 1)) for n in (20_000, 200, 1000))
-    found = parzen(centres, valid, test, [0.1])
+    centers, valid, test = (rng.standard_normal((n, 1)) for n in (20_000, 200, 1000))
+    found = parzen(centers, valid, test, [0.1])
     expected = stats.norm(scale=np.sqrt(1.01)).logpdf(test).mean()
     assert found.value == pytest.approx(expected, abs=5e-3)
 
@@ -339,4 +339,4 @@ def test_clipping_continuous_data_is_refused_before_anything_is_drawn(run, tmp_p
 
 
 def test_help_imports_nothing_heavy():
-    runs.check_help("dpm.commands.parzen", "--sigmas")
+    runs.check_help("parzen", "--sigmas")

@@ -34,7 +34,7 @@ def test_what_cannot_be_is_refused_in_a_line(given, named, capsys, tmp_path, mon
 
 
 def test_help_is_quick():
-    runs.check_help("dpm.reports.tables", "--budget")
+    runs.check_help("reproduce", "--budget")
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +65,7 @@ def test_a_row_that_was_never_made_is_named_with_its_command(tmp_path, monkeypat
     given = ["--small", "--seed", "3", "--runs", str(tmp_path), "--results", str(tmp_path)]
     assert main(["table1", "--rows", "bark", *given]) == 0
     text = (tmp_path / "table1.md").read_text()
-    expected = (
-        f"python -m dpm reproduce table1 --rows mnist --seed 3 --runs {tmp_path} --results {tmp_path} --small"
-    )
+    expected = f"python -m dpm reproduce table1 --rows mnist --seed 3 --runs {tmp_path} --results {tmp_path} --small"
     assert f"| mnist | not made: {expected} |" in text
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dpm.base import noise
 from dpm.commands import sampling
-from dpm.commands.cli import sample_main
+from dpm.commands.sample import main as sample_main
 from dpm.runs import checkpoint
 from dpm.runs.blocks_checkpoint import read_blocks_checkpoint
 from tests.helpers import runs

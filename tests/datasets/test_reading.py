@@ -45,5 +45,5 @@ def test_a_damaged_or_missing_file_is_named(tmp_path):
 
 
 def test_a_file_that_cannot_be_replaced_is_named(tmp_path):
-    with pytest.raises(InputError, match="cannot be written"), files.replacing(tmp_path / "nowhere/file"):
+    with pytest.raises(InputError, match="cannot be written"), files.atomic_write(tmp_path / "nowhere/file"):
         pass

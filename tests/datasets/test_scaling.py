@@ -35,8 +35,8 @@ def test_the_same_images_in_every_form_are_the_same(pixels):
         expected.astype(np.float16),
     ]
     for form in forms:
-        found, quantised = to_unit_range(form)
-        assert quantised
+        found, quantized = to_unit_range(form)
+        assert quantized
         assert found.dtype == np.float64
         np.testing.assert_array_equal(found, expected)
 
@@ -44,8 +44,8 @@ def test_the_same_images_in_every_form_are_the_same(pixels):
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int32, np.float32, np.float64])
 def test_binary_images_stay_zero_and_one(dtype):
     binary = RNG.integers(0, 2, (3, 1, 4, 4))
-    found, quantised = to_unit_range(binary.astype(dtype))
-    assert quantised
+    found, quantized = to_unit_range(binary.astype(dtype))
+    assert quantized
     np.testing.assert_array_equal(found, binary)
 
 
@@ -62,17 +62,17 @@ def test_binary_images_stay_zero_and_one(dtype):
     ],
     ids=str,
 )
-def test_continuous_data_are_kept_and_not_called_quantised(data):
-    found, quantised = to_unit_range(data)
-    assert not quantised
+def test_continuous_data_are_kept_and_not_called_quantized(data):
+    found, quantized = to_unit_range(data)
+    assert not quantized
     np.testing.assert_array_equal(found, data)
 
 
 def test_a_level_may_be_off_by_a_thousandth_and_no_more():
     data = np.array([0, 0.25, 100, 255]) / 255
     data[1] = (7 + 0.9e-3) / 255
-    found, quantised = to_unit_range(data)
-    assert quantised
+    found, quantized = to_unit_range(data)
+    assert quantized
     np.testing.assert_array_equal(found, np.array([0, 7, 100, 255]) / 255)
     data[1] = (7 + 1.1e-3) / 255
     assert not to_unit_range(data)[1]

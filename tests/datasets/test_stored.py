@@ -8,7 +8,7 @@ from dpm.datasets import H5PYDataset, Scaling, to_unit_range, write_hdf5
 from dpm.datasets.images import channel_first
 from dpm.datasets.stored import PreparedImages, StoredImages
 
-SHAPES = {"channel first": (9, 3, 6, 6), "channel last": (9, 6, 6, 3), "grey": (9, 6, 6)}
+SHAPES = {"channel first": (9, 3, 6, 6), "channel last": (9, 6, 6, 3), "gray": (9, 6, 6)}
 
 
 def stored(folder, images, large=False, **keywords):
@@ -49,11 +49,11 @@ def test_images_of_shapes_of_their_own_are_refused_with_the_way_out(golden):
 def test_prepared_pieces_are_bit_for_bit_those_of_the_whole(tmp_path, kind, dtype):
     levels = np.random.default_rng(1).integers(0, 256, (20, 1, 4, 4), np.uint8)
     images = {"levels": levels, "unit": (levels / 255).astype(np.float32), "continuous": levels * 0.37 - 11}[kind]
-    unit, quantised = to_unit_range(images, dtype="float32")
+    unit, quantized = to_unit_range(images, dtype="float32")
     scaling = Scaling.fit(unit)
     expected = scaling.forward(unit).astype(dtype)
     factor = {"levels": 1, "unit": 255, "continuous": None}[kind]
-    assert quantised == (factor is not None)
+    assert quantized == (factor is not None)
     prepared = PreparedImages(stored(tmp_path, images), factor, scaling, dtype)
     for request in (slice(None), np.array([3, 3, 19])):
         assert prepared[request].dtype == dtype

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dpm.commands import compare
-from dpm.commands.cli import train_parser
+from dpm.commands.train import build_parser as train_parser
 from dpm.model import DiffusionModel
 from dpm.runs.flags import TRAIN_FLAGS
 

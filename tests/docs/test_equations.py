@@ -85,8 +85,8 @@ def test_a_named_test_exists(file, path):
         body = node.body
 
 
-def test_products_with_r_reverse_each_other_up_to_their_normalisers():
-    """Eq. 57 holds, with 51 and 52 as they are; 62, which drops their normalisers, only where these are constant."""
+def test_products_with_r_reverse_each_other_up_to_their_normalizers():
+    """Eq. 57 holds, with 51 and 52 as they are; 62, which drops their normalizers, only where these are constant."""
     rng = np.random.default_rng(0)
 
     def both_sides(before, step, r):

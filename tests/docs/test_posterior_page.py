@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dpm.commands.cli import sample_parser
+from dpm.commands.sample import build_parser as sample_parser
 from dpm.graph.kernels.gaussian import Gaussian, GaussianKernel
 from dpm.trajectories import potentials as named_r
 from dpm.trajectories import products as posterior

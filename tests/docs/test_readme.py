@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from dpm.commands import baselines, compare, parzen
-from dpm.commands.cli import sample_parser, train_parser
 from dpm.commands.datasets import parser as datasets_parser
 from dpm.commands.reproduce import parser as reproduce_parser
+from dpm.commands.sample import build_parser as sample_parser
+from dpm.commands.train import build_parser as train_parser
 from dpm.runs.flags import resolved
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +25,7 @@ PARSERS = {
     "-m dpm reproduce": reproduce_parser,
 }
 COMMANDS = re.findall(
-    r"^python (train\.py|sample\.py|-m dpm\.(?:baselines|compare|datasets|parzen|reproduce)) (.*)$",
+    r"^python (train\.py|sample\.py|-m dpm (?:baselines|compare|datasets|parzen|reproduce)) (.*)$",
     README,
     re.MULTILINE,
 )

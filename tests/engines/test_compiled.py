@@ -51,8 +51,8 @@ def test_wrong_names_and_shapes_are_named(model, fault):
 def test_a_function_is_compiled_once_for_a_batch_size(model, monkeypatch):
     compiled = CompiledModel(model, Engine("auto", "float32"))
     calls = []
-    real = compiled.engine.kept_function
-    monkeypatch.setattr(compiled.engine, "kept_function", lambda *a: calls.append(1) or real(*a))
+    real = compiled.engine.cached_function
+    monkeypatch.setattr(compiled.engine, "cached_function", lambda *a: calls.append(1) or real(*a))
     compiled.costs(2)
     compiled.costs(2)
     assert len(calls) == 1
@@ -65,7 +65,7 @@ def test_pictures_in_turns_are_the_whole_minibatch(model):
     once, with weights and with dropout masks."""
     engines = [Engine("auto", "float64") for _ in range(2)]
     rng = np.random.default_rng(0)
-    X, N, U = rng.random((3, 7, *model.picture_shape))
+    X, N, U = rng.random((3, 7, *model.example_shape))
     inputs = (X, np.array([2.0, 4, 3, 2, 5, 3, 2]), N, U, np.array([1, 0, 0.5, 1, 1, 0, 2]))
     results = []
     for engine, size in zip(engines, (7, 2), strict=True):
@@ -85,7 +85,7 @@ def test_pictures_in_turns_are_the_whole_minibatch(model):
 
 def test_a_minibatch_without_weight_has_no_cost(model):
     compiled = CompiledModel(model, Engine("auto", "float32"))
-    X = np.zeros((2, *model.picture_shape), "float32")
+    X = np.zeros((2, *model.example_shape), "float32")
     with pytest.raises(ValueError, match="weights"):
         compiled.objective(2)(np.zeros(compiled.layout.size, "float32"), X, X[:, 0, 0, 0] + 2, X, X, X[:, 0, 0, 0])
 
@@ -95,7 +95,7 @@ def test_dropout_changes_the_objective_only_through_its_masks(model):
     compiled = CompiledModel(model, Engine("auto", "float32"))
     rng = np.random.default_rng(0)
     theta = (0.3 * rng.standard_normal(compiled.layout.size)).astype("float32")
-    X, N, U = rng.random((3, 2, *model.picture_shape)).astype("float32")
+    X, N, U = rng.random((3, 2, *model.example_shape)).astype("float32")
     inputs = (theta, X, np.float32([2, 4]), N, U, np.float32([1, 1]))
     function, shapes = compiled.objective_with_dropout(2)
     ones = [np.ones((2, *shape), "float32") for shape in shapes]
@@ -111,12 +111,12 @@ def test_turns_in_threads_are_the_turns_one_after_another(engine_name):
     rng = np.random.default_rng(0)
     with Engine(engine_name, "float32"):
         wide = DiffusionModel(**TINY | {"spatial_width": 32}, trajectory_length=5)
-    X, N, U = rng.random((3, 40, *wide.picture_shape)).astype("float32")
+    X, N, U = rng.random((3, 40, *wide.example_shape)).astype("float32")
     inputs = (X, rng.integers(2, 6, 40).astype("float32"), N, U, np.ones(40, "float32"))
     results = []
     for threads in (1, 2, 2):
         compiled = CompiledModel(wide, Engine(engine_name, "float32", threads))
-        assert compiled.pictures_a_turn(40) == 20
+        assert compiled.microbatch_size(40) == 20
         theta = compiled.start(np.random.default_rng(1))
         cost, gradient = compiled.objective(40)(theta, *inputs)
         results.append([cost, *gradient, *compiled.costs(40)(theta, *inputs[:4])])

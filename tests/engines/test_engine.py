@@ -96,7 +96,7 @@ def test_as_many_items_as_threads_are_computed_at_the_same_time():
 def test_the_next_item_is_computed_while_the_caller_has_one(threads, later):
     """With a single thread none is, so that --threads 1 keeps to one core."""
     begun, seen = [], []
-    for i in Engine("auto", threads=threads).ahead(lambda i: begun.append(i) or i, range(4)):
+    for i in Engine("auto", threads=threads).prefetch(lambda i: begun.append(i) or i, range(4)):
         time.sleep(0.2)
         seen.append((i, begun[-1]))
     assert seen == list(zip(range(4), later, strict=True))

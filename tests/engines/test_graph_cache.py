@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError
 import numpy as np
 import pytest
 
-from dpm.engines import graph_cache as kept_graphs
+from dpm.engines import graph_cache
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.model import DiffusionModel
@@ -31,7 +31,7 @@ def results(dtype="float32", forbidden=False, **arguments):
         model.cost = model.cost_single_t = lambda *inputs: pytest.fail("the graph was built again")
     theta = compiled.start(np.random.default_rng(1))
     rng = np.random.default_rng(2)
-    X, N, U = (engine.asarray(rng.random((3, *model.picture_shape))) for _ in range(3))
+    X, N, U = (engine.asarray(rng.random((3, *model.example_shape))) for _ in range(3))
     t, weights = engine.asarray([2, 3, 5]), engine.asarray([1, 2, 1])
     cost, gradient = compiled.objective(3)(theta, X, t, N, U, weights)
     assert cost.dtype == gradient.dtype == dtype
@@ -50,7 +50,7 @@ def test_a_kept_graph_computes_what_one_compiled_at_once_does(monkeypatch):
     def absent(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(kept_graphs, "version", absent)
+    monkeypatch.setattr(graph_cache, "version", absent)
     np.testing.assert_allclose(results("float64"), kept, rtol=1e-12, atol=1e-14)
 
 
@@ -63,11 +63,11 @@ def test_another_model_has_a_graph_of_its_own(folder):
 
 @pytest.mark.parametrize("damage", [b"", b"nothing", None])
 def test_a_damaged_file_is_as_none(folder, damage):
-    kept_graphs.keep("name", b"a graph")
-    assert kept_graphs.load("name") == b"a graph"
+    graph_cache.keep("name", b"a graph")
+    assert graph_cache.load("name") == b"a graph"
     content = (folder / "name").read_bytes()
     (folder / "name").write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if damage is None else damage)
-    assert kept_graphs.load("name") is None
+    assert graph_cache.load("name") is None
 
 
 def test_a_model_whose_class_is_of_elsewhere_is_never_kept(folder):
@@ -78,37 +78,37 @@ def test_a_model_whose_class_is_of_elsewhere_is_never_kept(folder):
 
     with Engine("jax", "float32"):
         ours, mine = (kind(**TINY, trajectory_length=5) for kind in (DiffusionModel, Mine))
-    assert kept_graphs.facts(ours)[-1] == mine.arguments
-    assert kept_graphs.facts(mine) is None
+    assert graph_cache.facts(ours)[-1] == mine.arguments
+    assert graph_cache.facts(mine) is None
 
 
 def test_a_changed_program_has_other_keys_and_keeps_nothing(monkeypatch, tmp_path):
     """A graph of older code is never taken for that of this one; files that were changed since they were imported are
     not the code that runs."""
-    assert kept_graphs.key("a model") == kept_graphs.key("a model") != kept_graphs.key("another")
-    assert kept_graphs.possible()
+    assert graph_cache.key("a model") == graph_cache.key("a model") != graph_cache.key("another")
+    assert graph_cache.possible()
     (tmp_path / "__init__.py").write_text("changed = 1")
-    monkeypatch.setattr(kept_graphs.dpm, "__file__", str(tmp_path / "__init__.py"))
-    assert not kept_graphs.possible()
-    before = kept_graphs.key("a model")
-    monkeypatch.setattr(kept_graphs, "CODE", kept_graphs._code())
-    assert kept_graphs.possible()
-    assert kept_graphs.key("a model") != before
+    monkeypatch.setattr(graph_cache.dpm, "__file__", str(tmp_path / "__init__.py"))
+    assert not graph_cache.possible()
+    before = graph_cache.key("a model")
+    monkeypatch.setattr(graph_cache, "CODE", graph_cache._code())
+    assert graph_cache.possible()
+    assert graph_cache.key("a model") != before
 
 
 def test_a_folder_that_cannot_be_made_is_no_error(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
-    kept_graphs.keep("name", b"a graph")
-    assert kept_graphs.load("name") is None
+    graph_cache.keep("name", b"a graph")
+    assert graph_cache.load("name") is None
 
 
 def test_the_oldest_are_forgotten(folder, monkeypatch):
-    monkeypatch.setattr(kept_graphs, "MOST", 2)
+    monkeypatch.setattr(graph_cache, "MOST", 2)
     for name in "abc":
-        kept_graphs.keep(name, name.encode())
-    assert kept_graphs.load("a") is None
+        graph_cache.keep(name, name.encode())
+    assert graph_cache.load("a") is None
     for second, name in enumerate("bc"):
         os.utime(folder / name, (second, second))
-    assert kept_graphs.load("b") == b"b"  # it was used after c
-    kept_graphs.keep("d", b"d")
-    assert (kept_graphs.load("c"), kept_graphs.load("b")) == (None, b"b")
+    assert graph_cache.load("b") == b"b"  # it was used after c
+    graph_cache.keep("d", b"d")
+    assert (graph_cache.load("c"), graph_cache.load("b")) == (None, b"b")

@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dpm.commands.cli import sample_main, train_main
 from dpm.commands.datasets import main as datasets_main
+from dpm.commands.sample import main as sample_main
+from dpm.commands.train import main as train_main
 from dpm.datasets import H5PYDataset, write_hdf5
 from dpm.datasets.made import recipes as make
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.named import EXACT, EXPERIMENTS, FACES, RELEASED
+from dpm.experiments.named import CORRECTED, EXPERIMENTS, RELEASED, VARIANTS
 from dpm.extensions import PlotSamples
 from dpm.model import DiffusionModel
 from tests.helpers import runs
@@ -161,6 +162,6 @@ def test_the_cifar10_experiment_is_the_command_of_the_2015_readme():
 
 
 def test_faces_by_name():
-    assert FACES == {"exact": EXACT, "released": RELEASED}
+    assert VARIANTS == {"exact": CORRECTED, "released": RELEASED}
     assert RELEASED.epoch_batches == 500
-    assert EXACT.epoch_batches is None
+    assert CORRECTED.epoch_batches is None

@@ -48,7 +48,7 @@ def test_the_papers_form_of_the_heartbeat_is_that_of_its_appendix():
 
 
 def test_the_papers_form_of_the_swiss_roll_is_that_of_its_appendix():
-    """D.1.1: a normalised RBF network of 16 units, diagonal covariance through a sigmoid, 40 steps; rates learned."""
+    """D.1.1: a normalized RBF network of 16 units, diagonal covariance through a sigmoid, 40 steps; rates learned."""
     arguments = TOYS["swissroll"].checked({"form": "paper"})
     assert arguments["trajectory_length"] == 40
     assert arguments["covariance"] == "diagonal"
@@ -58,7 +58,7 @@ def test_the_papers_form_of_the_swiss_roll_is_that_of_its_appendix():
     shapes = {path.rpartition("/")[2]: p.shape for path, p in built.parameters().items()}
     assert shapes == {
         "schedule.logits": (6,),
-        "rbf.centres": (16, 2),
+        "rbf.centers": (16, 2),
         "rbf.log_width": (16,),
         "mu.W": (7, 16, 2),
         "mu.b": (7, 2),

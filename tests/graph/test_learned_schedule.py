@@ -7,7 +7,7 @@ from dpm.base import noise
 from dpm.datasets.made.generators import swiss_roll
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.named import EXACT
+from dpm.experiments.named import CORRECTED
 from dpm.experiments.toys import TOYS
 from dpm.graph import schedules
 from dpm.likelihood import estimates as likelihood
@@ -27,7 +27,7 @@ def trained(schedule, lr, epochs, seed=0):
     compiled = compiled_vectors(T, schedule)
     theta = compiled.start(noise.generator(seed, noise.START, 1))
     rule = Adam(theta.size, "float64")
-    loop = MainLoop(compiled, theta, rule, X, EXACT, batch_size=64, lr=lr, epochs=epochs, seed=seed)
+    loop = MainLoop(compiled, theta, rule, X, CORRECTED, batch_size=64, lr=lr, epochs=epochs, seed=seed)
     assert loop.run()
     assert rule.skipped_steps == 0
     return compiled, loop.theta, compiled.beta(loop.theta)
@@ -71,7 +71,7 @@ def test_a_learned_schedule_is_better_than_the_released_one_it_started_from(seed
         }
         compiled, start = toy_start("swissroll", arguments, seed)
         theta = refit(compiled, start, X, seed, quiet=True)
-        loop = MainLoop(compiled, theta, Adam(theta.size), X, EXACT, batch_size=640, lr=3e-3, epochs=60, seed=seed)
+        loop = MainLoop(compiled, theta, Adam(theta.size), X, CORRECTED, batch_size=640, lr=3e-3, epochs=60, seed=seed)
         assert loop.run()
         bounds.append(likelihood.K_all_terms(compiled, loop.theta, TEST, 0, 20_000, 20_000))
         betas.append(compiled.beta(loop.theta))

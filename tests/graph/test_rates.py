@@ -29,10 +29,10 @@ def test_time_weights_interpolate():
 
 
 def test_bumps_are_those_of_equation_64():
-    """g_j(t) = exp(-(t - tau_j)^2 / 2 w^2) over their sum, w half the distance of the centres as released."""
+    """g_j(t) = exp(-(t - tau_j)^2 / 2 w^2) over their sum, w half the distance of the centers as released."""
     basis = schedule.generate_temporal_basis(7, 3)
-    time, centres = np.arange(7.0), np.array([0.0, 3.0, 6.0])
-    bumps = np.exp(-((time - centres[:, None]) ** 2) / (2 * 1.5**2))
+    time, centers = np.arange(7.0), np.array([0.0, 3.0, 6.0])
+    bumps = np.exp(-((time - centers[:, None]) ** 2) / (2 * 1.5**2))
     np.testing.assert_allclose(basis, bumps / bumps.sum(axis=0), rtol=1e-12)
 
 

@@ -225,8 +225,8 @@ def chunked(name, data):
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def png(width, height, colour, rows, extra=b""):
-    header = chunked(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0))
+def png(width, height, color, rows, extra=b""):
+    header = chunked(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, color, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + extra + chunked(b"IDAT", rows) + chunked(b"IEND", b"")
 
 

@@ -76,7 +76,7 @@ def originals(place):
     """The contents that each kind of mutant is made of; `place` is a folder to write to."""
     floats, signed = PIXELS[:3].astype(">f8"), PIXELS[:9].astype(">i2")
     named = {"x_train": PIXELS, "x_test": PIXELS[:4], "labels": np.arange(30), "flags": PIXELS > 99}
-    image, colour = Image.fromarray(PIXELS[0]).resize((20, 12)), Image.fromarray(PIXELS[:3, :, :6].transpose(1, 2, 0))
+    image, color = Image.fromarray(PIXELS[0]).resize((20, 12)), Image.fromarray(PIXELS[:3, :, :6].transpose(1, 2, 0))
     turned = Image.Exif()
     turned[0x0112] = 6
     plain = [idx(PIXELS, 8), idx(signed, 11), idx(floats, 14)]
@@ -93,15 +93,15 @@ def originals(place):
         "npy": [saved(np.save, a) for a in (PIXELS, PIXELS > 99, floats, np.asfortranarray(signed))],
         "png": [
             saved(image.save, "PNG"),
-            saved(colour.save, "PNG", exif=turned),
-            saved(colour.quantize(8).save, "PNG", transparency=3),
-            saved(colour.convert("RGBA").save, "PNG", optimize=True),
+            saved(color.save, "PNG", exif=turned),
+            saved(color.quantize(8).save, "PNG", transparency=3),
+            saved(color.convert("RGBA").save, "PNG", optimize=True),
         ],
         "jpeg": [
             saved(image.save, "JPEG"),
-            saved(colour.save, "JPEG", exif=turned),
-            saved(colour.save, "JPEG", progressive=True),
-            saved(colour.convert("CMYK").save, "JPEG"),
+            saved(color.save, "JPEG", exif=turned),
+            saved(color.save, "JPEG", progressive=True),
+            saved(color.convert("CMYK").save, "JPEG"),
         ],
     }  # fmt: skip
 

@@ -40,7 +40,7 @@ def make(folder, n=3, settings=None, pictures=False):
 
 
 def write_pictures(folder, step, level=0.0):
-    """Those of a step. Frame t has the grey level t / 10, or the difference of that and `level`."""
+    """Those of a step. Frame t has the gray level t / 10, or the difference of that and `level`."""
     for t in TIMES:
         for kind in ("", "_inpaint"):
             np.savez(

@@ -1,17 +1,18 @@
 """The programs that dpm.reports.tables runs, in this process."""
 
 from dpm.commands import evaluate, parzen
-from dpm.commands.cli import sample_main, train_main
 from dpm.commands.datasets import main as datasets_main
+from dpm.commands.sample import main as sample_main
+from dpm.commands.train import main as train_main
 from dpm.reports.tables import running, speed
 
 PROGRAMS = {
-    running.TRAIN: train_main,
-    running.SAMPLE: sample_main,
-    "dpm.commands.evaluate": evaluate.main,
-    "dpm.commands.parzen": parzen.main,
-    "dpm.datasets": datasets_main,
-    "dpm.reports.tables.speed": speed.main,
+    "train": train_main,
+    "sample": sample_main,
+    "evaluate": evaluate.main,
+    "parzen": parzen.main,
+    "datasets": datasets_main,
+    "speed": speed.main,
 }
 
 

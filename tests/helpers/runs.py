@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dpm.commands import sampling
-from dpm.commands.cli import train_main
+from dpm.commands.train import main as train_main
 from dpm.datasets import write_hdf5
 from dpm.engines import compiled as objective
 from dpm.extensions import EveryN, standard_extensions
@@ -95,7 +95,7 @@ def outcome(capsys, main, *given):
     return status, shown.out.splitlines(), shown.err.splitlines()
 
 
-def refused(capsys, main, *given, progs=("train.py", "sample.py")):
+def refused(capsys, main, *given, progs=("dpm train", "dpm sample")):
     """Run a command that must fail; check what all refusals have in common and return the one line."""
     status, out, (line,) = outcome(capsys, main, *given)
     assert (status, out) == (2, [])
@@ -103,11 +103,11 @@ def refused(capsys, main, *given, progs=("train.py", "sample.py")):
     return line
 
 
-def check_help(module, option):
-    """`python -m module --help` tells of the option and imports nothing heavy."""
+def check_help(name, option):
+    """`dpm NAME --help` tells of the option and imports nothing heavy."""
     code = (
-        f"import sys, runpy\nsys.argv = ['{module}', '--help']\n"
-        f"try: runpy.run_module('{module}', run_name='__main__')\n"
+        f"import sys, runpy\nsys.argv = ['dpm', '{name}', '--help']\n"
+        f"try: runpy.run_module('dpm', run_name='__main__')\n"
         "except SystemExit as stop: assert stop.code == 0\n"
         "assert not {'pytensor', 'jax', 'matplotlib', 'sklearn'} & set(sys.modules)"
     )

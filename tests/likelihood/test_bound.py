@@ -171,7 +171,7 @@ def test_of_pictures_it_is_the_K_that_training_reports(base):
     with engine:
         compiled = CompiledModel(DiffusionModel(**meta["model"]), engine)
     theta = compiled.layout.flatten(checkpoint.split(arrays)[0], "float32")
-    X = np.random.default_rng(0).standard_normal((30, *compiled.model.picture_shape)).astype(np.float32)
+    X = np.random.default_rng(0).standard_normal((30, *compiled.model.example_shape)).astype(np.float32)
     terms = bound.terms(compiled, theta, X, 0)
     pixel = terms.K / np.log(2) / compiled.model.n_pixels
     estimate = likelihood.K_minus_L_null(compiled, theta, X, 0, 30, draws=20)

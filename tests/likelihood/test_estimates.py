@@ -36,14 +36,14 @@ def X():
 
 def test_batches_do_not_matter_and_the_last_partial_one_counts(compiled, X):
     theta = 0.3 * np.random.default_rng(1).standard_normal(compiled.layout.size)
-    whole = likelihood.picture_costs(compiled, theta, X, 0, 23)
+    whole = likelihood.example_costs(compiled, theta, X, 0, 23)
     assert whole.shape == (23,)
-    np.testing.assert_allclose(likelihood.picture_costs(compiled, theta, X, 0, 10), whole, rtol=1e-12)
+    np.testing.assert_allclose(likelihood.example_costs(compiled, theta, X, 0, 10), whole, rtol=1e-12)
 
 
 def test_the_estimate_is_the_mean_over_pictures_and_draws(compiled, X):
     theta = 0.3 * np.random.default_rng(1).standard_normal(compiled.layout.size)
-    costs = [likelihood.picture_costs(compiled, theta, X, 0, 23, draw) for draw in range(3)]
+    costs = [likelihood.example_costs(compiled, theta, X, 0, 23, draw) for draw in range(3)]
     estimate = likelihood.K_minus_L_null(compiled, theta, X, 0, 23, draws=3)
     assert estimate.value == pytest.approx(-np.mean(costs), rel=1e-12)
     assert 0 < estimate.standard_error < 3 * stats.sem(costs[0])

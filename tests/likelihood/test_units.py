@@ -9,7 +9,7 @@ from dpm.likelihood.units import NAMES, Units, no_levels, number
 COLOURS = Units(dimensions=12, pixels=4, scale=2.0)
 
 
-def test_three_colours_are_three_dimensions_a_pixel():
+def test_three_colors_are_three_dimensions_a_pixel():
     values = COLOURS.all(24 * np.log(2))
     assert values["bits/example"] == pytest.approx(24)
     assert values["bits/pixel"] == pytest.approx(6)
@@ -18,7 +18,7 @@ def test_three_colours_are_three_dimensions_a_pixel():
     assert COLOURS.all(np.nan) == dict.fromkeys(values)
 
 
-def test_a_vector_has_no_pixels_and_a_grey_pixel_is_a_dimension():
+def test_a_vector_has_no_pixels_and_a_gray_pixel_is_a_dimension():
     assert "bits/pixel" in COLOURS.shown()
     for units in (Units(20, 1, 1.0), Units(64, 64, 1.0)):
         assert units.shown() == ["nats/example", "nats/dimension", "bits/example", "bits/dimension"]

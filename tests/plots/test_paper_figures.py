@@ -9,8 +9,8 @@ from dpm.base.errors import InputError
 from dpm.plots import paper_figures as viz_toys
 
 
-def colour_in(path, colour):
-    rgb = tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
+def color_in(path, color):
+    rgb = tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
     with Image.open(path) as image:
         return (np.asarray(image)[..., :3] == rgb).all(axis=2)
 
@@ -26,7 +26,7 @@ def test_figure_1_has_data_model_and_drift_at_each_time(tmp_path):
     points = rng.uniform(-2, 2, (20, 2))
     path = viz_toys.plot_figure_1(forward, reverse, [(points, -points)] * 3, [0, 20, 40], tmp_path / "f.png")
     assert path == tmp_path / "f.png"
-    data, model, drift = (colour_in(path, c) for c in (viz.BLUE, viz.ORANGE, viz.DARK))
+    data, model, drift = (color_in(path, c) for c in (viz.BLUE, viz.ORANGE, viz.DARK))
     for mask in (data, model, drift):
         assert boxes(mask, 3) == [True] * 3
     rows = [np.flatnonzero(mask.any(axis=1)) for mask in (data, model)]
@@ -48,8 +48,8 @@ def test_figure_2_shows_the_data_the_trajectory_and_the_rates(tmp_path):
     data = np.zeros((50, 20))
     data[:, ::5] = 1
     path = viz_toys.plot_figure_2(data, {2000: 1 - data, 0: data}, tmp_path / "f.png")
-    assert colour_in(path, "#000000").any()
-    assert boxes(colour_in(path, viz.BLUE), 3) == [True] * 3
+    assert color_in(path, "#000000").any()
+    assert boxes(color_in(path, viz.BLUE), 3) == [True] * 3
     again = viz_toys.plot_figure_2(data, {2000: data, 0: data}, tmp_path / "g.png")
     assert again.read_bytes() != path.read_bytes()
 

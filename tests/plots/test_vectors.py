@@ -15,7 +15,7 @@ def pixels(path):
 
 
 def blue(path):
-    """Where a picture has the colour of its data, up to the blending at edges."""
+    """Where a picture has the color of its data, up to the blending at edges."""
     rgb = [int(viz.BLUE[i : i + 2], 16) for i in (1, 3, 5)]
     return np.abs(pixels(path) - rgb).max(axis=2) < 8
 

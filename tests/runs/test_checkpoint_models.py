@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from dpm.base.errors import InputError
-from dpm.commands.cli import sample_main, train_main
+from dpm.commands.sample import main as sample_main
+from dpm.commands.train import main as train_main
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.model import DiffusionModel

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from dpm.base.errors import InputError
-from dpm.commands.cli import train_main, train_parser
+from dpm.commands.train import build_parser as train_parser
+from dpm.commands.train import main as train_main
 from dpm.datasets.stored import PreparedImages, StoredImages
 from dpm.runs import data as training_data
 from dpm.training.run import new_flags
@@ -33,7 +34,7 @@ def test_the_same_ten_images_in_any_range_are_the_same_numbers(tmp_path, kind):
     data = prepared(tmp_path, train=kind(LEVELS[0]), test=kind(LEVELS[1]))
     np.testing.assert_array_equal(data["test"], expected["test"])
     np.testing.assert_allclose(data["train"], expected["train"], rtol=1e-6)
-    assert data["quantised"]
+    assert data["quantized"]
 
 
 @pytest.mark.parametrize("kind", [*KINDS.values(), lambda x: x * 0.37 - 11.0], ids=[*KINDS, "continuous"])
@@ -45,8 +46,8 @@ def test_from_the_disk_come_the_numbers_that_memory_holds(tmp_path, kind):
     assert (here["in_memory"], disk["in_memory"]) == (True, False)
     np.testing.assert_array_equal(disk["train"][:], here["train"])
     np.testing.assert_array_equal(disk["test"], here["test"])
-    assert {k: disk[k] for k in ("hash", "range", "scaling", "quantised")} == {
-        k: here[k] for k in ("hash", "range", "scaling", "quantised")
+    assert {k: disk[k] for k in ("hash", "range", "scaling", "quantized")} == {
+        k: here[k] for k in ("hash", "range", "scaling", "quantized")
     }
 
 

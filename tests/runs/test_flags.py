@@ -4,10 +4,14 @@ import re
 
 import pytest
 
+from dpm.base.arguments import parse_literals, parse_switch
 from dpm.base.errors import InputError
-from dpm.commands.cli import sample_main, sample_parser, train_main, train_parser
+from dpm.commands.sample import build_parser as sample_parser
+from dpm.commands.sample import main as sample_main
+from dpm.commands.train import build_parser as train_parser
+from dpm.commands.train import main as train_main
 from dpm.experiments.named import EXPERIMENTS
-from dpm.runs.flags import TRAIN_FLAGS, check_saved, literal_arguments, resolved, switch
+from dpm.runs.flags import TRAIN_FLAGS, check_saved, resolved
 
 EXECUTABLE = (
     "n=__import__('os').system('touch {path}')",
@@ -46,8 +50,8 @@ def test_model_arguments_are_literals_and_nothing_of_them_is_run(refused, tmp_pa
 
 def test_literals_are_read_as_python_does():
     text = "a=3, b=-1.5e-3,c='x=(1', d=[1, (2,)], e=None,"
-    assert literal_arguments(text) == {"a": 3, "b": -1.5e-3, "c": "x=(1", "d": [1, (2,)], "e": None}
-    assert literal_arguments("") == {}
+    assert parse_literals(text) == {"a": 3, "b": -1.5e-3, "c": "x=(1", "d": [1, (2,)], "e": None}
+    assert parse_literals("") == {}
 
 
 @pytest.mark.parametrize("spelling", ["cifar10", "CIFAR-10", "cifar_10"])
@@ -66,7 +70,7 @@ def test_a_switch_is_what_its_text_says():
     assert parse(["--plot-before-training", "--seed", "3"]).plot_before_training is True
     assert not hasattr(parse([]), "plot_before_training")
     with pytest.raises(InputError, match="maybe"):
-        switch("maybe")
+        parse_switch("maybe")
 
 
 def test_both_spellings_of_each_flag_are_accepted():

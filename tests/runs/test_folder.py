@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dpm.base.errors import InputError
-from dpm.commands.cli import train_main
+from dpm.commands.train import main as train_main
 from dpm.runs import checkpoint
 from dpm.runs import folder as run_folder
 from tests.helpers import runs
@@ -20,7 +20,7 @@ import sys, time
 from dpm.runs.folder import locked
 
 with locked(sys.argv[1]):
-    print("locked", flush=True)
+    print("lock_folder", flush=True)
     time.sleep(60)
 """
 
@@ -38,23 +38,23 @@ def holder(tmp_path):
 
 def test_a_folder_in_use_names_the_process(tmp_path, holder):
     words = rf"{tmp_path}: is in use by process {holder.pid} on .* since 20.*; wait"
-    with pytest.raises(InputError, match=words), run_folder.locked(tmp_path):
+    with pytest.raises(InputError, match=words), run_folder.lock_folder(tmp_path):
         pass
 
 
 def test_the_lock_of_a_killed_process_is_free_and_told(tmp_path, holder):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    with run_folder.locked(tmp_path) as left:
+    with run_folder.lock_folder(tmp_path) as left:
         assert left.startswith(f"process {holder.pid} on ")
-    with run_folder.locked(tmp_path) as left:
+    with run_folder.lock_folder(tmp_path) as left:
         assert left == ""
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_that_is_under_way_is_not_resumed_twice(train, tmp_path, capsys):
     folder = train()
-    with run_folder.locked(folder):
+    with run_folder.lock_folder(folder):
         assert train_main(["--resume-file", str(folder / "checkpoint.h5"), "--epochs", "3"]) == 2
     assert f"is in use by process {os.getpid()}" in capsys.readouterr().err
     assert checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] == 6

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from dpm import viz
-from dpm.commands.cli import sample_main, train_main
+from dpm.commands.sample import main as sample_main
+from dpm.commands.train import main as train_main
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.extensions import standard_extensions
@@ -29,7 +30,7 @@ STOPS = 10
 WITH_SAMPLES = """
 import sys
 import pytest
-from dpm.commands.cli import train_main
+from dpm.commands.train import main as train_main
 from dpm.extensions import PlotEntropies, PlotSamples
 from tests.helpers import runs
 

@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from dpm.commands.cli import train_parser
+from dpm.commands.train import build_parser as train_parser
 from dpm.datasets import Scaling
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
@@ -17,12 +17,12 @@ from tests.helpers import runs
 def build(data_path, *more):
     """(flags, data, loop) of a command line, as train.py makes them before anything is compiled."""
     given = vars(train_parser().parse_args(runs.arguments(data_path, data_path, *more)))
-    flags, face = training.new_flags(given)
-    data = training.prepared_data(flags, face, None)
+    flags, variant = training.new_flags(given)
+    data = training.prepared_data(flags, variant, None)
     engine = Engine(flags["backend"], flags["dtype"])
     with engine:
-        model = training.build_model(flags, face, data)
-    return flags, data, training.build_loop(flags, face, data, CompiledModel(model, engine))
+        model = training.build_model(flags, variant, data)
+    return flags, data, training.build_loop(flags, variant, data, CompiledModel(model, engine))
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +40,8 @@ def rate(loop, step):
     return loop.learning_rate
 
 
-def bare_loop(face, lr):
-    return MainLoop(None, None, None, np.zeros((60, 1)), face, batch_size=25, lr=lr, epochs=1, seed=0)
+def bare_loop(variant, lr):
+    return MainLoop(None, None, None, np.zeros((60, 1)), variant, batch_size=25, lr=lr, epochs=1, seed=0)
 
 
 def test_an_epoch_is_500_batches_or_one_pass(faithful, exact):
@@ -79,8 +79,8 @@ def test_times_of_a_minibatch(faithful, exact):
     assert seen == set(range(2, runs.T + 1))
 
 
-def test_width_of_the_noise_of_a_grey_level(faithful, exact):
-    """As released (1/255)/scale; otherwise a grey level in the model's units, scale/255."""
+def test_width_of_the_noise_of_a_gray_level(faithful, exact):
+    """As released (1/255)/scale; otherwise a gray level in the model's units, scale/255."""
     for (_, data, loop), width in ((faithful, lambda scale: 1 / 255 / scale), (exact, lambda scale: scale / 255)):
         assert loop.compiled.model.uniform_noise == width(data["scaling"].scale)
 
@@ -153,7 +153,7 @@ def test_learning_rate_is_that_of_the_2015_checkpoint_after_two_falls(exact, gol
 @pytest.mark.parametrize("lr", [1e-3, 1e-5])
 def test_learning_rate_has_a_floor(faithful, exact, lr):
     """Not below 1e-4; as released a smaller start is raised to that at the first change, otherwise it stays."""
-    released, ours = (bare_loop(loop.face, lr) for _, _, loop in (faithful, exact))
+    released, ours = (bare_loop(loop.variant, lr) for _, _, loop in (faithful, exact))
     assert rate(released, 0) == rate(ours, 0) == lr
     assert rate(released, 500) == max(lr * 10**-0.001, 1e-4)
     assert rate(ours, 500) == max(lr * 10**-0.001, min(lr, 1e-4))

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from pytensor import config
 
-from dpm.commands.cli import train_main
+from dpm.commands.train import main as train_main
 from dpm.engines.compiled import CompiledModel
 from dpm.runs import checkpoint
 from dpm.runs import folder as run_folder
@@ -60,7 +60,7 @@ class StandIn(CompiledModel):
 WITH_STAND_IN = """
 import sys
 from dpm.training import run as training
-from dpm.commands.cli import train_main
+from dpm.commands.train import main as train_main
 from tests.training.test_faults import StandIn
 
 training.CompiledModel = StandIn

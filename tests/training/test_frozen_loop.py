@@ -6,10 +6,10 @@ import signal
 import numpy as np
 import pytest
 
-from dpm.commands.cli import train_main
+from dpm.commands.train import main as train_main
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.named import EXACT
+from dpm.experiments.named import CORRECTED
 from dpm.model import DiffusionModel
 from dpm.optimizers import SFO
 from dpm.runs import checkpoint
@@ -48,7 +48,7 @@ def loop():
     compiled = CompiledModel(model, Engine("auto", "float64"))
     X = np.random.default_rng(0).standard_normal((61, 1, 4, 4))
     theta = compiled.start(np.random.default_rng(1))
-    return SubfunctionLoop(compiled, theta, SFO, X, EXACT, 7, 2, seed=3)
+    return SubfunctionLoop(compiled, theta, SFO, X, CORRECTED, 7, 2, seed=3)
 
 
 def test_no_example_is_left_out(loop):
@@ -120,7 +120,7 @@ class Idle:
 
 
 def test_an_optimizer_that_ends_by_itself_ends_training(loop):
-    idle = SubfunctionLoop(loop.compiled, loop.theta, Idle, loop.features, EXACT, 7, 2, seed=3)
+    idle = SubfunctionLoop(loop.compiled, loop.theta, Idle, loop.features, CORRECTED, 7, 2, seed=3)
     assert idle.run()
     assert idle.ended_by_itself == "Idle finds no lower point"
     assert idle.state.step == 0
@@ -134,7 +134,7 @@ def test_a_refresh_begins_anew_from_the_parameters_reached(loop):
         def after_batch(self, loop):
             seen.append((loop.state.step, loop.state.refresh, loop.optimizer_state() == {}))
 
-    run = SubfunctionLoop(loop.compiled, loop.theta, SFO, loop.features, EXACT, 7, 3, 3, refresh_noise=1)
+    run = SubfunctionLoop(loop.compiled, loop.theta, SFO, loop.features, CORRECTED, 7, 3, 3, refresh_noise=1)
     run.extensions = [Look()]
     run.run()
     assert seen == [(k, k // 7, k % 7 == 0) for k in range(1, 22)]
@@ -173,14 +173,14 @@ def train(data, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("optimizer", ["sfo", "lbfgs", "adam", "rmsprop"])
 def test_training_with_each(train, tmp_path, optimizer):
-    """Pictures of one grey each: the bound of the test data rises, whose noise is the same at each epoch."""
+    """Pictures of one gray each: the bound of the test data rises, whose noise is the same at each epoch."""
     train_data, test_data = (
         np.broadcast_to(runs.pixels(n, seed, 1), (n, 1, runs.WIDTH, runs.WIDTH)) for n, seed in ((60, 0), (20, 1))
     )
-    (tmp_path / "grey").mkdir()
-    runs.write_data(tmp_path / "grey", train_data, test_data)
+    (tmp_path / "gray").mkdir()
+    runs.write_data(tmp_path / "gray", train_data, test_data)
     more = ["--n-subfunctions", N] if optimizer in FROZEN else ["--batch-size", 15, "--lr", 0.01]
-    folder = train("--optimizer", optimizer, "--epochs", 8, "--data-path", tmp_path / "grey", *more)
+    folder = train("--optimizer", optimizer, "--epochs", 8, "--data-path", tmp_path / "gray", *more)
     _, arrays = checkpoint.load(folder / "checkpoint.h5")
     log = (folder / "log.csv").read_text().splitlines()
     names = log[0].split(",")
@@ -270,7 +270,7 @@ def test_a_start_that_is_not_finite_is_one_line(train, monkeypatch, capsys, opti
     with pytest.raises(AssertionError):
         train("--optimizer", optimizer, "--n-subfunctions", N)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("train.py: error: training cannot begin: ")
+    assert line.startswith("dpm train: error: training cannot begin: ")
     assert "not finite" in line
 
 

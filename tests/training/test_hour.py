@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dpm.commands.cli import sample_main
+from dpm.commands.sample import main as sample_main
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dpm.commands.cli import train_main
+from dpm.commands.train import main as train_main
 from dpm.extensions import Monitoring
 from dpm.runs import checkpoint
 from dpm.training import loop as main_loop

@@ -9,7 +9,7 @@ import signal
 import numpy as np
 import pytest
 
-from dpm.commands.cli import train_main
+from dpm.commands.train import main as train_main
 from dpm.runs import checkpoint
 from tests.helpers import runs
 
@@ -124,7 +124,7 @@ def test_a_second_interrupt_ends_the_program_at_once(train, monkeypatch, data, t
     runs.without_pictures(monkeypatch, Stop(4, times=2))
     (tmp_path / "twice").mkdir()
     assert train_main(runs.arguments(tmp_path / "twice", data, "--epochs", EPOCHS)) == 130
-    assert capsys.readouterr().err == "train.py: stopped\n"
+    assert capsys.readouterr().err == "dpm train: stopped\n"
     (folder,) = (tmp_path / "twice").iterdir()
     assert checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] == 3
     assert signal.getsignal(signal.SIGINT) is before

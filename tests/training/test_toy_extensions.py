@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from dpm.commands.cli import train_main
+from dpm.commands.train import main as train_main
 from dpm.experiments import exact as truth
 from dpm.experiments import toys
 from dpm.runs import checkpoint
@@ -117,4 +117,4 @@ def test_a_signal_during_the_closed_form_start_ends_the_program_at_once(train, m
         "--quiet",
     ]
     assert train_main(arguments) == 130
-    assert capsys.readouterr().err == "train.py: stopped\n"
+    assert capsys.readouterr().err == "dpm train: stopped\n"

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 WATCH = """
 import json, os, sys
 import pytest
-from dpm.commands import cli
+from dpm.commands import train
 from tests.helpers import runs
 
 def resident():
@@ -30,7 +30,7 @@ class Watch:
             seen[loop.state.step] = resident(), len(os.listdir("/proc/self/fd"))
 
 runs.without_pictures(pytest.MonkeyPatch(), Watch())
-assert cli.train_main() == 0
+assert train.main() == 0
 print(json.dumps(seen))
 """
 )
@@ -40,7 +40,7 @@ SAMPLE = (
 import numpy as np
 from dpm.engines.engine import Engine
 from dpm.model import DiffusionModel
-from dpm.base.noise import PictureNoise
+from dpm.base.noise import ExampleNoise
 from dpm.engines.compiled import CompiledModel
 from dpm.sampler import generate_samples
 
@@ -56,7 +56,7 @@ def watch(t, X):
     if T - t in (10, T):
         seen[T - t] = resident()
 
-generate_samples(compiled, theta, n, PictureNoise(0, 0, n), callback=watch)
+generate_samples(compiled, theta, n, ExampleNoise(0, 0, n), callback=watch)
 print(json.dumps(seen))
 """
 )

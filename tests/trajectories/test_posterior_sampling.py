@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from dpm.base.errors import InputError
-from dpm.commands.cli import WAYS, sample_main, train_main
+from dpm.commands.sample import WAYS
+from dpm.commands.sample import main as sample_main
+from dpm.commands.train import main as train_main
 from dpm.datasets import Scaling
 from dpm.experiments.toys import TOYS
 from dpm.extensions import EveryN
@@ -227,7 +229,7 @@ def test_an_r_of_nothing_but_zeros_is_one_line(toys, tmp_path, capsys):
     assert "log r" in line
 
 
-def test_a_picture_may_leave_out_its_single_colour():
+def test_a_picture_may_leave_out_its_single_color():
     r = named_r.build(*named_r.read("linear(weights=[[1, 2], [3, 4]])"), (1, 2, 2), Scaling(1.0, 0.0), False)
     assert r(np.ones((1, 1, 2, 2))) == pytest.approx([10])
     with pytest.raises(InputError, match=r"shape \(2,\)"):

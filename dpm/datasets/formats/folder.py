@@ -1,4 +1,4 @@
-"""A folder of PNG and JPEG pictures as one array: cut to squares of one size, all grey or all in colour.
+"""A folder of PNG and JPEG pictures as one array: cut to squares of one size, all gray or all in color.
 
 The pictures may come from strangers: Pillow may open nothing but PNG and JPEG, and what a file may ask of it has the
 limits below, with which a picture takes at most about 2 s and 500 MB.
@@ -70,14 +70,14 @@ def read_pictures(
     paths: Sequence[Path],
     size: int,
     crop: str = "center",
-    grey: bool = False,
+    gray: bool = False,
     crops: int = 1,
     rng: np.random.Generator | None = None,
     quiet: bool = True,
 ) -> np.ndarray:
     """Square windows of the pictures, uint8 (len(paths) * crops, c, size, size); those of a picture lie together.
 
-    c is 1 if `grey` or if all windows are grey, else 3. To have training and test images alike, read both in one call
+    c is 1 if `gray` or if all windows are gray, else 3. To have training and test images alike, read both in one call
     and cut the result at a multiple of `crops`. Pictures are turned as their EXIF data say, what is transparent
     lies on white, and 16 bits are rounded to 8.
 
@@ -85,7 +85,7 @@ def read_pictures(
         paths: at least one picture, as from `picture_files`.
         size: height and width of the result, 1..MAX_SIZE pixels.
         crop: "center", the largest central square, resized; or "random", windows in the picture's own resolution.
-        grey: weigh the colours to grey, by ITU-R 601 as in Pillow.
+        gray: weigh the colors to gray, by ITU-R 601 as in Pillow.
         crops: windows a picture; 1 for "center".
         rng: where the windows of "random" come from.
         quiet: show no progress on stderr.
@@ -97,7 +97,7 @@ def read_pictures(
     pixels = np.zeros((len(paths) * crops, 1, size, size), np.uint8)
     for i, path in enumerate(tqdm(paths, unit="picture", desc="reading", disable=quiet or None)):
         for j, window in enumerate(_windows(Path(path), size, crop, crops, rng)):
-            cut = _levels(window, grey)
+            cut = _levels(window, gray)
             if len(cut) > pixels.shape[1]:
                 pixels = np.repeat(pixels, len(cut), axis=1)
             pixels[i * crops + j] = cut
@@ -136,11 +136,11 @@ def _windows(path: Path, size: int, crop: str, crops: int, rng: np.random.Genera
     return [image.crop((x, y, x + size, y + size)) for x, y in zip(lefts, tops, strict=True)]
 
 
-def _levels(window: Image.Image, grey: bool) -> np.ndarray:
-    """(1, h, w) if grey is asked for or there, else (3, h, w)."""
+def _levels(window: Image.Image, gray: bool) -> np.ndarray:
+    """(1, h, w) if gray is asked for or there, else (3, h, w)."""
     if window.mode == "RGBA":
         window = Image.alpha_composite(Image.new("RGBA", window.size, "white"), window).convert("RGB")
-    if grey:
+    if gray:
         window = window.convert("L")
     levels = np.atleast_3d(np.asarray(window)).transpose(2, 0, 1)
     return levels[:1] if (levels == levels[:1]).all() else levels

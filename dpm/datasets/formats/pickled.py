@@ -2,7 +2,7 @@
 
 Python's own unpickler runs whatever a file asks for. Here the standard library only cuts the file into
 opcodes; those that build plain values are followed, the few by which numpy pickles a uint8 array are
-recognised by their names, and everything else is refused.
+recognized by their names, and everything else is refused.
 """
 
 import enum

@@ -103,7 +103,7 @@ def take(source: h5py.Dataset, rows: np.ndarray) -> np.ndarray:
     """The rows of the source in the order given, repeats included; of variable shape: an object array of arrays."""
     if len(rows) == 0:
         return source[:0]
-    # HDF5 itself reads increasing rows only, each once; runs of neighbours are read at once.
+    # HDF5 itself reads increasing rows only, each once; runs of neighbors are read at once.
     order = np.argsort(rows, kind="stable")
     increasing = rows[order]
     found = np.empty((len(rows), *source.shape[1:]), source.dtype)

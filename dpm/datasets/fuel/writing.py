@@ -12,7 +12,7 @@ import numpy as np
 
 from dpm.base.errors import InputError
 from dpm.datasets.fuel.probe import DIGEST
-from dpm.datasets.reading import replacing
+from dpm.datasets.reading import atomic_write
 
 INTERFACE_VERSION = "0.3"
 # A chunk is a whole number of examples, so that a random minibatch unpacks few bytes in vain.
@@ -47,7 +47,7 @@ def write_hdf5(
     _check_sets(arrays, labels)
     if taken := [name for name in attributes if name in RESERVED]:
         raise InputError(f"attributes: {', '.join(taken)} cannot be chosen; leave out {', '.join(RESERVED)}")
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
         bounds = _write_sources(file, arrays)
         for source, names in labels.items():
             for axis, label in zip(file[source].dims, names, strict=True):

@@ -19,8 +19,8 @@ def dead_leaves(
 ) -> np.ndarray:
     """Exact draws of the dead leaves model (Jeulin 1997; Lee, Mumford & Huang 2001), with no effect of the border.
 
-    Discs fall with centres of a Poisson process in the plane and radii of density proportional to r^-3 from r_min to
-    r_max, in pixels; each has one grey value, and a pixel that of the top disc over its centre. Leaves are drawn from
+    Discs fall with centers of a Poisson process in the plane and radii of density proportional to r^-3 from r_min to
+    r_max, in pixels; each has one gray value, and a pixel that of the top disc over its center. Leaves are drawn from
     the top down until none of the pixels is open, which gives the stationary law (Kendall & Thonnes 1999). The
     diffusion paper does not state its r_min and r_max. Time grows as width^4 / r_min^2.
     intensities: the values to draw from, with repeats (1-d, say the pixels of photographs); None: uniform on [0, 1].
@@ -42,7 +42,7 @@ def dead_leaves(
 def same_leaf_probability(distance: np.ndarray | float, r_min: float, r_max: float) -> np.ndarray:
     """Probability that two points lie in the same leaf of `dead_leaves` (Lee, Mumford & Huang 2001).
 
-    E[area of the intersection] / E[area of the union] of two discs of one radius r of density r^-3, their centres
+    E[area of the intersection] / E[area of the union] of two discs of one radius r of density r^-3, their centers
     `distance` apart: 1 at 0, and 0 from 2 r_max on.
     distance: any shape, in pixels. Returns float64 of its shape, accurate to 1e-7.
     Raises InputError if a distance is not 0 or more, or the radii are not 0 < r_min < r_max.
@@ -96,8 +96,8 @@ def _cover(
 def _radius_weights(side: float, r_min: float, r_max: float) -> np.ndarray:
     """Integrals of the three terms of r^-3 (side + 2 r)^2.
 
-    This is the density of the radii of the leaves with a centre in the box that holds all leaves that meet the frame,
-    a square of that side between the outer pixel centres. Those in its corners that miss the frame change nothing.
+    This is the density of the radii of the leaves with a center in the box that holds all leaves that meet the frame,
+    a square of that side between the outer pixel centers. Those in its corners that miss the frame change nothing.
     """
     largest, smallest = 1 / r_min, 1 / r_max
     integrals = np.array([(largest**2 - smallest**2) / 2, largest - smallest, np.log(r_max / r_min)])

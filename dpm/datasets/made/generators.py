@@ -36,7 +36,7 @@ def swiss_roll(rng: np.random.Generator, n: int, noise: float) -> np.ndarray:
 def swiss_roll_curve(u: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
     """The curve c(u) on which the points lie before the noise, and its derivative in u.
 
-    (t cos t, t sin t) with t = 1.5 pi (1 + 2 u), standardised in each dimension by its exact mean and deviation over
+    (t cos t, t sin t) with t = 1.5 pi (1 + 2 u), standardized in each dimension by its exact mean and deviation over
     uniform u and scaled by sqrt(1 - noise^2), so that with the noise each dimension has variance 1.
     u: any shape, in [0, 1]. Returns two float64 arrays of u's shape with a last axis of 2.
     """

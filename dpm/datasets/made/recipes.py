@@ -34,7 +34,7 @@ class Recipe:
     labels: tuple[str, ...] = ("batch", "channel", "height", "width")
 
 
-def _grey_leaves(rng: np.random.Generator, n: int, size: int, intensities: np.ndarray | None = None) -> np.ndarray:
+def _gray_leaves(rng: np.random.Generator, n: int, size: int, intensities: np.ndarray | None = None) -> np.ndarray:
     """Dead leaves as 8-bit pixels: equal pixels of real numbers would have no density."""
     return np.rint(255 * dead_leaves(rng, n, size, r_max=max(2.0, size / 2), intensities=intensities)).astype(np.uint8)
 
@@ -42,7 +42,7 @@ def _grey_leaves(rng: np.random.Generator, n: int, size: int, intensities: np.nd
 RECIPES = {
     "DEAD_LEAVES": Recipe(
         "dead leaves: occluding discs, radii by a power law (Lee, Mumford & Huang 2001)",
-        _grey_leaves,
+        _gray_leaves,
         10_000,
         1_000,
         32,
@@ -81,7 +81,7 @@ def image_sets(
 ) -> dict[str, dict[str, np.ndarray]]:
     """{"train": {"features": (n_train, ...)}, "test": {"features": (n_test, ...)}} of a recipe, as write_hdf5 takes it.
 
-    intensities: of DEAD_LEAVES alone: grey values 0..1 to draw from, (m,); uniform ones where left out.
+    intensities: of DEAD_LEAVES alone: gray values 0..1 to draw from, (m,); uniform ones where left out.
     Raises InputError for an unknown name, a number below 1 and a size that the recipe does not accept.
     """
     if name not in RECIPES:
@@ -93,7 +93,7 @@ def image_sets(
     for what, n in (("n", n_train), ("test", n_test)):
         check_count(what, n)
     if intensities is not None and name != "DEAD_LEAVES":
-        raise InputError(f"intensities: have no meaning for {name}; they are the grey values of DEAD_LEAVES")
+        raise InputError(f"intensities: have no meaning for {name}; they are the gray values of DEAD_LEAVES")
     more = {} if intensities is None else {"intensities": intensities}
     sets = {}
     with tqdm(total=n_train + n_test, unit="example", desc=name, disable=quiet or None, delay=1) as bar:

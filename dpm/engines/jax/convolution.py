@@ -11,7 +11,7 @@ from pytensor.link.jax.dispatch import jax_funcify
 
 from dpm.graph.same_conv import SameConv, WeightGrad
 
-PIXELS_A_TURN = 8 * 28 * 28
+PIXELS_PER_MICROBATCH = 8 * 28 * 28
 
 
 @jax_funcify.register(SameConv)
@@ -60,13 +60,13 @@ def weight_grad_by_taps(x, g, k):
 def _turns(x):
     """(n, h, w, c) as (turns, pictures a turn, h, w, c)."""
     n, height, width, _ = x.shape
-    most = max(1, min(n, PIXELS_A_TURN // (height * width)))
+    most = max(1, min(n, PIXELS_PER_MICROBATCH // (height * width)))
     pictures = next(d for d in range(most, 0, -1) if n % d == 0)
     return x.reshape(n // pictures, pictures, *x.shape[1:])
 
 
 def _taps(pictures, k, axis):
-    """Each pixel's k neighbours along an axis, with zeros outside: (n, h, w, k channels)."""
+    """Each pixel's k neighbors along an axis, with zeros outside: (n, h, w, k channels)."""
     length = pictures.shape[axis]
     border = [(k // 2, k // 2) if a == axis else (0, 0) for a in range(4)]
     padded = jnp.pad(pictures, border)

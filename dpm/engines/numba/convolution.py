@@ -1,7 +1,7 @@
 """How Numba computes the convolution of dpm.graph.same_conv; imported when the Numba engine is chosen.
 
-For one picture at a time each pixel's neighbours in its row are copied side by side, into a buffer that stays in the
-cache, and BLAS multiplies them. The neighbours in its column are the same buffer some rows further on, so that they
+For one picture at a time each pixel's neighbors in its row are copied side by side, into a buffer that stays in the
+cache, and BLAS multiplies them. The neighbors in its column are the same buffer some rows further on, so that they
 need no copies: one k-th of the copying of whole k x k patches, and broader products.
 """
 
@@ -14,10 +14,10 @@ VERSION = 4  # part of the key of Numba's cache: raise it when this file's arith
 
 
 @numba_njit
-def fill_neighbours(picture, k, neighbours):
+def fill_neighbors(picture, k, neighbors):
     """Write the k pixels around each one in its row for picture (height, width, channels).
 
-    neighbours: zeros, (height, width, k channels); what lies outside the picture stays 0.
+    neighbors: zeros, (height, width, k channels); what lies outside the picture stays 0.
     """
     height, width, channels = picture.shape
     for y in range(height):
@@ -25,7 +25,7 @@ def fill_neighbours(picture, k, neighbours):
             shift = j - k // 2
             for x in range(max(0, -shift), width - max(0, shift)):
                 for c in range(channels):
-                    neighbours[y, x, j * channels + c] = picture[y, x + shift, c]
+                    neighbors[y, x, j * channels + c] = picture[y, x + shift, c]
 
 
 @register_funcify_default_op_cache_key(SameConv)
@@ -43,14 +43,14 @@ def numba_funcify_same_conv(op, node, **kwargs):
                     for j in range(k):
                         kernel[j, c, i, f] = weights[f, c, k - 1 - i, k - 1 - j]
         kernel_matrix = kernel.reshape((k * channels, k * filters))
-        neighbours = np.zeros((height, width, k * channels), dtype)
-        neighbour_matrix = neighbours.reshape((height * width, k * channels))
+        neighbors = np.zeros((height, width, k * channels), dtype)
+        neighbor_matrix = neighbors.reshape((height * width, k * channels))
         rows = np.empty((height, width, k * filters), dtype)
         row_matrix = rows.reshape((height * width, k * filters))
         out = np.zeros((n, height, width, filters), dtype)
         for picture in range(n):
-            fill_neighbours(x[picture], k, neighbours)
-            np.dot(neighbour_matrix, kernel_matrix, row_matrix)
+            fill_neighbors(x[picture], k, neighbors)
+            np.dot(neighbor_matrix, kernel_matrix, row_matrix)
             for i in range(k):
                 shift = i - k // 2
                 for y in range(max(0, -shift), height - max(0, shift)):
@@ -71,18 +71,18 @@ def numba_funcify_weight_grad(op, node, **kwargs):
     def weight_grad(x, g):
         n, height, width, channels = x.shape
         filters = g.shape[3]
-        neighbours = np.zeros((height, width, k * channels), dtype)
-        neighbour_matrix = neighbours.reshape((height * width, k * channels))
+        neighbors = np.zeros((height, width, k * channels), dtype)
+        neighbor_matrix = neighbors.reshape((height * width, k * channels))
         total = np.zeros((k, k * channels, filters), dtype)
         product = np.empty((k * channels, filters), dtype)
         for picture in range(n):
-            fill_neighbours(x[picture], k, neighbours)
+            fill_neighbors(x[picture], k, neighbors)
             g_matrix = np.ascontiguousarray(g[picture]).reshape((height * width, filters))
             for i in range(k):
                 below, above = max(0, i - k // 2) * width, max(0, k // 2 - i) * width
                 pixels = height * width - below - above
                 if pixels > 0:
-                    np.dot(neighbour_matrix[below : below + pixels].T, g_matrix[above : above + pixels], product)
+                    np.dot(neighbor_matrix[below : below + pixels].T, g_matrix[above : above + pixels], product)
                     total[i] += product
         out = np.empty((filters, channels, k, k), dtype)
         for f in range(filters):

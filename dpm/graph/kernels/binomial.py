@@ -139,13 +139,13 @@ class BinomialKernel:
         return -x * pt.softplus(-p.logit) - (1 - x) * pt.softplus(p.logit)
 
     def multiply(self, p, observed, precision):
-        """p(x) r(x) normalised, r(x) = exp(-precision (x - observed)^2 / 2): a noisy observation of each bit (Eq. 21).
+        """p(x) r(x) normalized, r(x) = exp(-precision (x - observed)^2 / 2): a noisy observation of each bit (Eq. 21).
 
         precision 0 leaves p as it is.
         """
         return Bernoulli(p.logit + precision * (observed - 0.5))
 
-    def log_normaliser(self, p, observed, precision):
+    def log_normalizer(self, p, observed, precision):
         """log of the sum of p(x) r(x) over both values of x, the r of `multiply` (Eq. 52), nats for each element."""
         likely = p.logit > 0
         sign = _sign(likely, p.logit)

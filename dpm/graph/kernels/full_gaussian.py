@@ -47,14 +47,14 @@ class FullGaussianKernel(GaussianKernel):
         return p.mu + step
 
     def multiply(self, p, observed, precision):
-        """p(x) r(x) normalised, r(x) = exp(-precision |x - observed|^2 / 2) (Eq. 21): precisions add."""
+        """p(x) r(x) normalized, r(x) = exp(-precision |x - observed|^2 / 2) (Eq. 21): precisions add."""
         p = full(p)
         precision = pt.broadcast_to(precision, p.mu.shape)
         total = _precision(p) + precision[:, :, None] * pt.eye(p.mu.shape[1], dtype=p.mu.dtype)
         pull = precision * (observed - p.mu)
         return _from_precision(p.mu + _solve(total, pull), total)
 
-    def log_normaliser(self, p, observed, precision):
+    def log_normalizer(self, p, observed, precision):
         """log of the integral of p(x) r(x), the r of `multiply` (Eq. 52), nats, spread evenly over the elements."""
         p = full(p)
         product = self.multiply(p, observed, precision)

@@ -92,14 +92,14 @@ class GaussianKernel:
         return -0.5 * ((x - p.mu) / p.sigma) ** 2 - pt.log(p.sigma) - 0.5 * LOG_2PI
 
     def multiply(self, p, observed, precision):
-        """p(x) r(x) normalised, r(x) = exp(-precision (x - observed)^2 / 2): a noisy observation of x (Eq. 21).
+        """p(x) r(x) normalized, r(x) = exp(-precision (x - observed)^2 / 2): a noisy observation of x (Eq. 21).
 
         precision 0 leaves p as it is, and so does a sigma of 0.
         """
         ratio = precision * p.sigma**2
         return Gaussian((p.mu + ratio * observed) / (1 + ratio), p.sigma / pt.sqrt(1 + ratio))
 
-    def log_normaliser(self, p, observed, precision):
+    def log_normalizer(self, p, observed, precision):
         """log of the integral of p(x) r(x), the r of `multiply` (Eq. 52), nats for each element."""
         ratio = precision * p.sigma**2
         return -0.5 * (pt.log1p(ratio) + precision * (p.mu - observed) ** 2 / (1 + ratio))

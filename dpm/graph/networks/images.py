@@ -53,14 +53,14 @@ def released_mean(x, z, beta, variance):
 
 
 def paper_bumps(trajectory_length, n_basis):
-    """g_j(t) of Eq. 64: (n_basis, T); their width w is the spacing of their centres, as its text says.
+    """g_j(t) of Eq. 64: (n_basis, T); their width w is the spacing of their centers, as its text says.
 
-    The centres tau_j = T (j - 1/2) / J are evenly spaced and lie inside (0, T), which is all that the text says.
+    The centers tau_j = T (j - 1/2) / J are evenly spaced and lie inside (0, T), which is all that the text says.
     """
     spacing = trajectory_length / n_basis
-    centres = spacing * (np.arange(n_basis) + 0.5)
+    centers = spacing * (np.arange(n_basis) + 0.5)
     time = np.arange(1, trajectory_length + 1)
-    exponent = -((time - centres[:, None]) ** 2) / (2 * spacing**2)
+    exponent = -((time - centers[:, None]) ** 2) / (2 * spacing**2)
     bumps = np.exp(exponent - exponent.max(axis=0))
     return bumps / bumps.sum(axis=0)
 

@@ -28,7 +28,7 @@ class Sigmoid(Brick):
 
 
 class Tanh(Brick):
-    """A sigmoid with mean 0, scaled: learns faster from centred inputs."""
+    """A sigmoid with mean 0, scaled: learns faster from centered inputs."""
 
     def __init__(self, name="tanh"):
         super().__init__(name)
@@ -43,11 +43,11 @@ class NormalizedRBF(Brick):
     def __init__(self, size, units, width=0.5):
         super().__init__("rbf")
         self.n_features = units
-        self.centres = self.add_parameter("centres", (units, size), WEIGHT, IsotropicGaussian(1.0))
+        self.centers = self.add_parameter("centers", (units, size), WEIGHT, IsotropicGaussian(1.0))
         self.log_width = self.add_parameter("log_width", (units,), BIAS, Constant(float(np.log(width))))
 
     def apply(self, x, rates):
-        squares = ((x[:, None, :] - self.centres) ** 2).sum(axis=2)
+        squares = ((x[:, None, :] - self.centers) ** 2).sum(axis=2)
         return pt.special.softmax(-0.5 * squares * pt.exp(-2 * self.log_width), axis=1)
 
 
@@ -69,8 +69,8 @@ class HiddenLayers(Brick):
     about units^(-1/2), which leaves a network of few inputs nearly linear for long.
     """
 
-    def __init__(self, size, units, layers, activation, time=False, centre=0.0, spread=None):
-        self.time, self.centre, self.n_features = time, centre, units
+    def __init__(self, size, units, layers, activation, time=False, center=0.0, spread=None):
+        self.time, self.center, self.n_features = time, center, units
         wide = None if spread is None else IsotropicGaussian(spread)
         first = Linear("first", size + 3 * time, units, wide, wide)
         rest = [units] * layers
@@ -79,7 +79,7 @@ class HiddenLayers(Brick):
         super().__init__("hidden layers", [first, self.activation, self.mlp])
 
     def apply(self, x, rates):
-        x = x - self.centre
+        x = x - self.center
         if self.time:
             x = pt.concatenate([x, time_features(rates)], axis=1)
         return self.mlp.apply(self.activation.apply(self.first.apply(x)))

@@ -10,7 +10,7 @@ from bokeh.plotting import figure
 
 from dpm.reports.html.runs import BOUND, MOST_RUNS
 
-# Okabe and Ito's colours, apart for every common kind of colour blindness; the pale ones last.
+# Okabe and Ito's colors, apart for every common kind of color blindness; the pale ones last.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#F0E442")
 STYLES = {
     "test_K_minus_L_null": ("test", "solid"),
@@ -78,10 +78,10 @@ def _figure(ylabel, xlabel, **more):
     return chart
 
 
-def _line(chart, source, y, label, colour, dash, points, x="epoch"):
-    line = chart.line(x, y, source=source, color=colour, line_dash=dash, line_width=2)
+def _line(chart, source, y, label, color, dash, points, x="epoch"):
+    line = chart.line(x, y, source=source, color=color, line_dash=dash, line_width=2)
     if points <= MARKED:
-        chart.scatter(x, y, source=source, color=colour, size=4)
+        chart.scatter(x, y, source=source, color=color, size=4)
     tips = [("run", _as_text(label)), (x, f"@{x}"), ("value", f"@{y}{{0.00000}}")]
     chart.add_tools(HoverTool(renderers=[line], tooltips=tips, visible=False, mode="mouse"))
 

@@ -6,10 +6,10 @@ import numpy as np
 from tqdm import tqdm
 
 from dpm.base.errors import InputError
-from dpm.base.noise import PictureNoise
-from dpm.commands.cli import sample_parser
+from dpm.base.noise import ExampleNoise
+from dpm.commands.sample import build_parser as sample_parser
 from dpm.commands.sampling import compiled_model, load_model, state_times
-from dpm.experiments.named import FACES
+from dpm.experiments.named import VARIANTS
 from dpm.experiments.toys import TOYS, toy_data
 from dpm.likelihood.bound import terms
 from dpm.reports.html.players import POINTS, Panel, Player, number
@@ -64,12 +64,12 @@ def test_examples(config, data_path):
     toy = TOYS.get(flags["experiment"])
     if toy:
         return toy_data(toy, flags["experiment"], flags)["test"]
-    face = config["face"]
-    if not isinstance(face, str) or face not in FACES:
-        raise InputError(f"its face is {face!r}; accepted: {', '.join(FACES)}")
+    variant = config["face"]
+    if not isinstance(variant, str) or variant not in VARIANTS:
+        raise InputError(f"its face is {variant!r}; accepted: {', '.join(VARIANTS)}")
     if data_path is not None:
         flags["data_path"] = data_path
-    return prepared_data(flags, FACES[face], config["data"])["test"]
+    return prepared_data(flags, VARIANTS[variant], config["data"])["test"]
 
 
 def divergences(compiled, theta, X, seed, progress=None):
@@ -78,7 +78,7 @@ def divergences(compiled, theta, X, seed, progress=None):
     n, k = found.kl.shape
     ends = 2 + np.floor(np.arange(k + 1) * (found.T - 1) / k).astype(int)
     first, last = ends[:-1], np.maximum(ends[1:] - 1, ends[:-1])
-    bits = compiled.model.elements_a_pixel / np.log(2) / np.prod(X.shape[1:])
+    bits = compiled.model.n_channels / np.log(2) / np.prod(X.shape[1:])
     kl, K = found.kl * bits, found.K * bits
     errors = [values.std(axis=0, ddof=1) / n**0.5 if n > 1 else np.full(values.shape[1:], np.nan) for values in (kl, K)]
     return Divergences((first + last) / 2, first, last, kl.mean(axis=0), errors[0], K.mean(), float(errors[1]), n)
@@ -90,8 +90,8 @@ def trajectories(compiled, theta, X, seed, scaling, progress=lambda steps: None)
     X: scaled test examples (n, ...); what is shown of them are the first. progress: called with 1 after each step.
     """
     model = compiled.model
-    T, pictures = model.trajectory_length, len(model.picture_shape) == 3
-    n = min(len(X), number(int(np.prod(model.picture_shape))) if pictures else POINTS)
+    T, pictures = model.trajectory_length, len(model.example_shape) == 3
+    n = min(len(X), number(int(np.prod(model.example_shape))) if pictures else POINTS)
     X, times = X[:n], state_times(T, -(-T // FRAMES))
 
     def reverse(posterior=None):
@@ -103,7 +103,7 @@ def trajectories(compiled, theta, X, seed, scaling, progress=lambda steps: None)
             if t < T:
                 progress(1)
 
-        generate_samples(compiled, theta, n, PictureNoise(seed, 0, n, model.kernel.noise), posterior, keep)
+        generate_samples(compiled, theta, n, ExampleNoise(seed, 0, n, model.kernel.noise), posterior, keep)
         return [states[t] for t in times]
 
     forward = [scaling.inverse(x) for x in forward_states(compiled, theta, X, times, seed)]
@@ -127,8 +127,8 @@ def forward_states(compiled, theta, X, times, seed):
         return [model.generate_forward_diffusion_sample(X, t, N, U)[0]]
 
     function = compiled.get("forward", n, "XtNU", build)
-    N = engine.asarray(PictureNoise(seed + 1, 0, n, model.kernel.noise)(X.shape))
-    middle = engine.asarray(np.full(X.shape, 0.5))  # the noise that makes grey levels continuous is 0
+    N = engine.asarray(ExampleNoise(seed + 1, 0, n, model.kernel.noise)(X.shape))
+    middle = engine.asarray(np.full(X.shape, 0.5))  # the noise that makes gray levels continuous is 0
     states = []
     for t in times:
         (x,) = function(theta, engine.asarray(X), engine.asarray(np.full(n, t)), N, middle) if t else (X,)

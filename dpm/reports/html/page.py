@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import dpm
-from dpm.base.atomic import replacing
+from dpm.base.atomic import atomic_write
 from dpm.base.errors import InputError
 from dpm.reports.html import charts, paper
 from dpm.reports.html.facts import facts
@@ -31,7 +31,7 @@ def write(options, default):
     if not options.no_model:
         found, notes = evaluate(runs, options)
     text = page(runs, found, notes)
-    with replacing(output) as temporary:
+    with atomic_write(output) as temporary:
         temporary.write_text(text)
     if not options.quiet:
         print(f"{len(runs)} run{'s' * (len(runs) > 1)}: {output} ({len(text) / 1e6:.1f} MB); open it in a browser")
@@ -80,7 +80,7 @@ def page(runs, found, notes, live=False):
     library = Resources("inline", components=["bokeh"]).js_raw
     return environment.get_template("page.html").render(
         runs=runs,
-        colours=charts.COLOURS,
+        colors=charts.COLOURS,
         facts=facts(runs),
         configs=[json.dumps(run.config, indent=2) for run in runs],
         table=paper.compared(runs),

@@ -103,7 +103,7 @@ def _rows(X, low, high):
 
 
 def _small(png):
-    """A chart of few colours, as a palette."""
+    """A chart of few colors, as a palette."""
     stream = io.BytesIO()
     Image.open(io.BytesIO(png)).convert("RGB").quantize(32).save(stream, "PNG", optimize=True)
     return stream.getvalue()
@@ -158,7 +158,7 @@ def _saved_vectors(folder):
 def _images(path):
     images = _numbers(read_arrays(path).get("X"), path, 4)
     if images.shape[1] not in (1, 3):
-        raise InputError(f"{path}: its X has {images.shape[1]} colours, not 1 or 3 as train.py writes it")
+        raise InputError(f"{path}: its X has {images.shape[1]} colors, not 1 or 3 as train.py writes it")
     return images
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dpm.base.errors import InputError
 
-MOST_RUNS = 8  # as many as there are colours that everyone can tell apart
+MOST_RUNS = 8  # as many as there are colors that everyone can tell apart
 LARGEST = 2**26  # bytes of a file; a row of the log has about 150
 MOST_POINTS = 2000  # of a curve: more are not seen
 PARTS = ("flags", "data", "model", "versions")

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from dpm.base.atomic import replacing
+from dpm.base.atomic import atomic_write
 from dpm.base.errors import InputError
 from dpm.reports.tables import running
 
@@ -27,18 +27,18 @@ def in_painting(row, folder, checkpoint, options):
     made = folder / "bark_like.hdf5"
     make = ("make", "BARK_LIKE", "--n", 1, "--test", 2, "--size", side, "--seed", options.seed + 1, "--output")
     if not made.is_file():
-        running.run("dpm.datasets", *make, made)
+        running.run("datasets", *make, made)
     flags = ("--size", side, "--mode", "inpaint", "--mask", f"center:{middle}", "--input")
     picture, _ = _sampled(folder, checkpoint, (*flags, f"{made}:test:0-1"))
     return picture, [
-        running.shown("dpm.datasets", (*make, made.name)),
-        running.shown(running.SAMPLE, ("CHECKPOINT", *flags, f"{made.name}:test:0-1")),
+        running.shown("datasets", (*make, made.name)),
+        running.shown("sample", ("CHECKPOINT", *flags, f"{made.name}:test:0-1")),
     ]
 
 
 def _sampled(folder, checkpoint, flags):
-    running.run(running.SAMPLE, checkpoint, *flags, "--output-dir", folder)
-    return folder / "samples.png", [running.shown(running.SAMPLE, ("CHECKPOINT", *flags))]
+    running.run("sample", checkpoint, *flags, "--output-dir", folder)
+    return folder / "samples.png", [running.shown("sample", ("CHECKPOINT", *flags))]
 
 
 FIGURES = (
@@ -71,7 +71,7 @@ def drawn(figure, row, record, options):
         picture, commands = draw(row, folder, folder / record["checkpoint"], options)
     except InputError as error:
         return title, words, None, f"failed: {error}"
-    with replacing(place) as temporary:
+    with atomic_write(place) as temporary:
         shutil.copyfile(picture, temporary)
     running.keep(folder, record | {"figure": commands})
     return title, words, name, commands

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dpm.base.atomic import write_json
 from dpm.base.errors import InputError
-from dpm.commands.cli import train_parser
+from dpm.commands.train import build_parser as train_parser
 from dpm.datasets.search import located
 from dpm.reports.html.runs import read_json
 from dpm.runs import checkpoint
@@ -22,18 +22,18 @@ from dpm.runs.folder import NEWEST
 from dpm.training.run import new_flags
 
 RECORD, SPEED = "row.json", "speed.json"
-TRAIN = ("-c", "import sys; from dpm.commands.cli import train_main; sys.exit(train_main())")
-SAMPLE = ("-c", "import sys; from dpm.commands.cli import sample_main; sys.exit(sample_main())")
+SCRIPTS = {"train": "train.py", "sample": "sample.py"}  # under these names at the root of the repository
+SPEED_MODULE = "dpm.reports.tables.speed"
 
 
 def run(program, *arguments):
-    """Run one of our programs to its end; raises InputError where it fails. program: a tuple for Python, or a module.
+    """Run one of our programs to its end; raises InputError where it fails. program: a command of dpm, or "speed".
 
     Its output goes where ours goes. A Ctrl-C is heard by both, and it is given the time to save what it has.
     """
-    given = (*program, *map(str, arguments)) if isinstance(program, tuple) else ("-m", program, *map(str, arguments))
+    module = (SPEED_MODULE,) if program == "speed" else ("dpm", program)
     print("$", shown(program, arguments), flush=True)
-    process = subprocess.Popen([sys.executable, *given])
+    process = subprocess.Popen([sys.executable, "-m", *module, *map(str, arguments)])
     try:
         status = process.wait()
     except KeyboardInterrupt:
@@ -45,8 +45,8 @@ def run(program, *arguments):
 
 def shown(program, arguments):
     """The command as a person would type it."""
-    names = {TRAIN: "train.py", SAMPLE: "sample.py"}
-    return shlex.join(["python", *([names[program]] if program in names else ["-m", program]), *map(str, arguments)])
+    start = [SCRIPTS[program]] if program in SCRIPTS else ["-m", "dpm", program]
+    return shlex.join(["python", *start, *map(str, arguments)])
 
 
 def folder_of(row, options):
@@ -77,9 +77,9 @@ def trained(folder, flags, options, hours=None):
     limit = () if hours is None else ("--hours", f"{hours:g}")
     if begun:
         check_flags(begun, (*flags, "--seed", str(options.seed)))
-        run(TRAIN, "--resume-file", begun, *limit)
+        run("train", "--resume-file", begun, *limit)
     else:
-        run(TRAIN, *flags, *limit, "--seed", options.seed, "--output-dir", folder)
+        run("train", *flags, *limit, "--seed", options.seed, "--output-dir", folder)
     path = newest_checkpoint(folder)
     meta, _ = checkpoint.load_run(path)
     state, epochs = meta["state"], meta["config"]["flags"]["epochs"]
@@ -123,7 +123,7 @@ def made(row, options):
         print(f"{row.name}: is there already, {folder / RECORD}")
     else:
         path = trained(folder, flags, options, hours)
-        run("dpm.commands.evaluate", path, *evaluate, "--seed", options.seed, "--output-dir", folder)
+        run("evaluate", path, *evaluate, "--seed", options.seed, "--output-dir", folder)
         facts = of_run(path)
         if hours and facts["seconds"] > 1.01 * 3600 * hours:  # of a larger budget, which was interrupted
             hours = max(hours, round(facts["seconds"] / 3600, 3))
@@ -136,8 +136,8 @@ def made(row, options):
             "date": f"{date.today():%Y-%m-%d}",
             "machine": machine(),
             "commands": [
-                shown(TRAIN, (*flags, *(("--hours", f"{hours:g}") if hours else ()), "--seed", options.seed)),
-                shown("dpm.commands.evaluate", ("CHECKPOINT", *evaluate, "--seed", options.seed)),
+                shown("train", (*flags, *(("--hours", f"{hours:g}") if hours else ()), "--seed", options.seed)),
+                shown("evaluate", ("CHECKPOINT", *evaluate, "--seed", options.seed)),
             ],
             "checkpoint": str(path.relative_to(folder)),
             "evaluation": read_json(folder / "evaluation.json"),
@@ -176,8 +176,8 @@ def of_data(row, record, options):
     """
     if row.whole:
         return {}
-    flags, face = flags_of((*row.flags(options.small)[0], "--quiet"))
-    data = prepared_data(flags, face, None)
+    flags, variant = flags_of((*row.flags(options.small)[0], "--quiet"))
+    data = prepared_data(flags, variant, None)
     if record and data["hash"] != record["data"]:
         folder = folder_of(row, options)
         raise InputError(f"{folder / RECORD}: is of other data than are there now; {aside(folder)}")
@@ -228,10 +228,10 @@ def full_size(row, folder):
     The paper does not say how long it trained; the hours are for so many pictures and epochs as the row names.
     Raises InputError where it cannot be trained here.
     """
-    run("dpm.reports.tables.speed", folder / SPEED, *row.full)
+    run("speed", folder / SPEED, *row.full)
     speed = read_json(folder / SPEED)
     return {
-        "command": shown(TRAIN, (*row.full, "--epochs", row.epochs)),
+        "command": shown("train", (*row.full, "--epochs", row.epochs)),
         "hours": row.epochs * row.pictures * speed["seconds_a_picture"] / 3600,
         "parameters": speed["parameters"],
     }

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from dpm.base.atomic import write_json
-from dpm.commands.cli import command
+from dpm.base.command_line import run_command
 
 PROG = "python -m dpm.reports.tables.speed"
 HOURS = 1 / 60
@@ -13,7 +13,7 @@ HOURS = 1 / 60
 def main(arguments=None):
     """Write seconds a picture and the number of parameters to FILE; returns the exit status."""
     path, *flags = sys.argv[1:] if arguments is None else arguments
-    return command(PROG, lambda: write_json(Path(path), measured(flags)))
+    return run_command(PROG, lambda: write_json(Path(path), measured(flags)))
 
 
 def measured(flags):
@@ -21,8 +21,8 @@ def measured(flags):
     from dpm.reports.tables.running import flags_of
     from dpm.training.run import compile_functions, prepared_loop
 
-    flags, face = flags_of((*flags, "--quiet"))
-    loop, data = prepared_loop(flags, face)
+    flags, variant = flags_of((*flags, "--quiet"))
+    loop, data = prepared_loop(flags, variant)
     compile_functions(loop, data["test"], flags)
     loop.hours = HOURS
     if not loop.run():

@@ -18,7 +18,7 @@ from dpm.datasets.formats.folder import picture_files, read_pictures
 from tests.datasets.formats.test_arrays import mutant
 
 RNG = np.random.default_rng(0)
-GREY = RNG.integers(0, 256, (12, 20), np.uint8)
+GRAY = RNG.integers(0, 256, (12, 20), np.uint8)
 COLOUR = RNG.integers(0, 256, (12, 20, 3), np.uint8)
 SMOOTH = np.add.outer(np.arange(0, 240, 5), np.arange(0, 240, 5)).astype(float) / 2
 PHOTO = Image.fromarray(np.stack([SMOOTH, SMOOTH[::-1], SMOOTH.T[::-1]], -1).astype(np.uint8))
@@ -59,9 +59,9 @@ def chunk(name, data):
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def png(width, height, depth, colour, pixels, extra=b""):
+def png(width, height, depth, color, pixels, extra=b""):
     """A PNG of any header over the bytes of its rows, filters and all."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     parts = (chunk(b"IHDR", header), extra, chunk(b"IDAT", zlib.compress(pixels)), chunk(b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
@@ -74,27 +74,27 @@ class TestWhatIsFound:
     def test_pictures_of_any_case_at_any_depth_in_order(self, save, tmp_path):
         names = ["B.PNG", "a.Jpeg", "c.jpg", "deep/er/x.png"]
         for name in ["deep/notes.txt", ".hidden.png", ".git/y.png", *names]:
-            save(GREY, "pictures/x.png").rename(tmp_path / "moved")
+            save(GRAY, "pictures/x.png").rename(tmp_path / "moved")
             (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "moved").rename(tmp_path / "pictures" / name)
         found = picture_files(tmp_path / "pictures")
         assert [str(path.relative_to(tmp_path / "pictures")) for path in found] == names
 
     def test_a_link_within_the_folder_adds_no_second_copy(self, save, tmp_path):
-        path = save(GREY, "sub/x.png")
+        path = save(GRAY, "sub/x.png")
         (tmp_path / "y.png").symlink_to(path)
         (tmp_path / "other").symlink_to(path.parent)
         assert picture_files(tmp_path) == [path]
 
     def test_the_folder_itself_may_be_a_link(self, save, tmp_path):
-        save(GREY, "real/x.png")
+        save(GRAY, "real/x.png")
         (tmp_path / "link").symlink_to(tmp_path / "real")
         assert picture_files(tmp_path / "link") == [tmp_path / "real/x.png"]
 
     @pytest.mark.parametrize("name", ["out.png", "out"])
     def test_a_link_out_of_the_folder_is_refused_by_name(self, save, tmp_path, name):
-        save(GREY, "in/a.png")
-        target = save(GREY, "in2/b.png")
+        save(GRAY, "in/a.png")
+        target = save(GRAY, "in2/b.png")
         (tmp_path / "in" / name).symlink_to(target if name == "out.png" else target.parent)
         with pytest.raises(InputError, match=rf"in/{name}: is a link that leads out of"):
             picture_files(tmp_path / "in")
@@ -139,7 +139,7 @@ class TestWhatIsFound:
 class TestCuts:
     def test_the_central_square_is_averaged_over_blocks(self, save):
         """A square of 12 pixels to 4: the means of blocks of 3 x 3, up to rounding."""
-        for array in (COLOUR, GREY):
+        for array in (COLOUR, GRAY):
             means = array[:, 4:16].reshape(4, 3, 4, 3, -1).mean((1, 3)).transpose(2, 0, 1)
             found = read_pictures([save(array)], 4)
             assert found.dtype == np.uint8
@@ -147,7 +147,7 @@ class TestCuts:
             np.testing.assert_array_equal(found, read_pictures([save(array, "bigger.png")], 4))
 
     def test_the_right_size_is_left_alone(self, save):
-        np.testing.assert_array_equal(read_pictures([save(GREY[:, :12])], 12)[0, 0], GREY[:, :12])
+        np.testing.assert_array_equal(read_pictures([save(GRAY[:, :12])], 12)[0, 0], GRAY[:, :12])
 
     def test_windows_are_windows_of_their_picture_at_places_all_over(self, save):
         marked = np.arange(240).reshape(12, 20).astype(np.uint8)
@@ -165,14 +165,14 @@ class TestCuts:
         assert {x for _, x in places} == set(range(16))
 
     def test_windows_come_from_the_generator_alone(self, save):
-        path = save(GREY)
+        path = save(GRAY)
         draws = [read_pictures([path], 5, "random", crops=3, rng=np.random.default_rng(s)) for s in (1, 1, 2)]
         np.testing.assert_array_equal(draws[0], draws[1])
         assert (draws[0] != draws[2]).any()
 
     def test_a_picture_below_the_size_of_windows_is_named_with_its_size(self, save):
         with pytest.raises(InputError, match=r"a\.png: 20 x 12 pixels are too few for windows of 13 x 13; take"):
-            read_pictures([save(GREY)], 13, "random", rng=np.random.default_rng(0))
+            read_pictures([save(GRAY)], 13, "random", rng=np.random.default_rng(0))
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -189,11 +189,11 @@ class TestCuts:
     )
     def test_arguments_that_cannot_be_are_refused(self, save, arguments, message):
         with pytest.raises(InputError, match=message):
-            read_pictures(**({"paths": [save(GREY)], "size": 4} | arguments))
+            read_pictures(**({"paths": [save(GRAY)], "size": 4} | arguments))
 
     def test_progress_is_shown_only_if_asked_for(self, save, capsys, monkeypatch):
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-        path = save(GREY)
+        path = save(GRAY)
         read_pictures([path], 4)
         assert capsys.readouterr().err == ""
         read_pictures([path], 4, quiet=False)
@@ -205,33 +205,33 @@ def only(path, **options):
     return read_pictures([path], 12, **options)[0]
 
 
-class TestColours:
+class TestColors:
     square = COLOUR[:, :12]
     alpha = RNG.integers(0, 256, (12, 12, 1), np.uint8)
 
-    def test_one_colour_if_all_are_grey_else_three(self, save):
-        grey, colour = save(GREY, "grey.png"), save(COLOUR, "colour.png")
-        equal = save(np.repeat(GREY[..., None], 3, -1), "equal.png")
-        assert read_pictures([grey, equal], 12).shape == (2, 1, 12, 12)
-        mixed = read_pictures([grey, colour, equal], 12)
+    def test_one_color_if_all_are_gray_else_three(self, save):
+        gray, color = save(GRAY, "gray.png"), save(COLOUR, "color.png")
+        equal = save(np.repeat(GRAY[..., None], 3, -1), "equal.png")
+        assert read_pictures([gray, equal], 12).shape == (2, 1, 12, 12)
+        mixed = read_pictures([gray, color, equal], 12)
         assert mixed.shape == (3, 3, 12, 12)
-        np.testing.assert_array_equal(mixed[[0, 2]], np.broadcast_to(GREY[:, 4:16], (2, 3, 12, 12)))
+        np.testing.assert_array_equal(mixed[[0, 2]], np.broadcast_to(GRAY[:, 4:16], (2, 3, 12, 12)))
         np.testing.assert_array_equal(mixed[1], COLOUR[:, 4:16].transpose(2, 0, 1))
 
-    def test_grey_is_the_luma_of_itu_r_601(self, save):
+    def test_gray_is_the_luma_of_itu_r_601(self, save):
         luma = self.square @ [0.299, 0.587, 0.114]
-        np.testing.assert_allclose(only(save(self.square), grey=True)[0], luma, atol=0.51)
+        np.testing.assert_allclose(only(save(self.square), gray=True)[0], luma, atol=0.51)
 
     def test_palettes_are_looked_up(self, save):
-        image = Image.fromarray(GREY[:, :12] % 8, "L").convert("P")
+        image = Image.fromarray(GRAY[:, :12] % 8, "L").convert("P")
         image.putpalette(COLOUR.reshape(-1, 3)[:8].tobytes())
-        expected = COLOUR.reshape(-1, 3)[GREY[:, :12] % 8]
+        expected = COLOUR.reshape(-1, 3)[GRAY[:, :12] % 8]
         np.testing.assert_array_equal(only(save(image)), expected.transpose(2, 0, 1))
 
     def test_a_transparent_entry_of_a_palette_is_white(self, save):
-        image = Image.fromarray(GREY[:, :12] % 8, "L").convert("P")
+        image = Image.fromarray(GRAY[:, :12] % 8, "L").convert("P")
         image.putpalette(COLOUR.reshape(-1, 3)[:8].tobytes())
-        expected = np.where((GREY[:, :12] % 8 == 3)[..., None], 255, COLOUR.reshape(-1, 3)[GREY[:, :12] % 8])
+        expected = np.where((GRAY[:, :12] % 8 == 3)[..., None], 255, COLOUR.reshape(-1, 3)[GRAY[:, :12] % 8])
         for transparency in (3, bytes([255, 255, 255, 0])):
             found = only(save(image, transparency=transparency))
             np.testing.assert_array_equal(found, expected.transpose(2, 0, 1))
@@ -242,13 +242,13 @@ class TestColours:
         image = Image.fromarray(np.concatenate([self.square, self.alpha], -1))
         expected = share * self.square + (1 - share) * 255
         np.testing.assert_allclose(only(save(image)), expected.transpose(2, 0, 1), atol=1)
-        image = Image.fromarray(np.concatenate([GREY[:, :12, None], self.alpha], -1), "LA")
-        expected = share[..., 0] * GREY[:, :12] + (1 - share[..., 0]) * 255
+        image = Image.fromarray(np.concatenate([GRAY[:, :12, None], self.alpha], -1), "LA")
+        expected = share[..., 0] * GRAY[:, :12] + (1 - share[..., 0]) * 255
         found = only(save(image))
         assert found.shape == (1, 12, 12)
         np.testing.assert_allclose(found[0], expected, atol=1)
 
-    def test_the_hidden_colour_of_transparent_pixels_does_not_bleed_into_others(self, save):
+    def test_the_hidden_color_of_transparent_pixels_does_not_bleed_into_others(self, save):
         image = np.zeros((4, 4, 4), np.uint8)
         image[:, ::2] = [200, 0, 0, 255]
         found = read_pictures([save(image)], 2)[0]
@@ -258,7 +258,7 @@ class TestColours:
         image = Image.fromarray(self.square).convert("RGBA")
         np.testing.assert_array_equal(only(save(image)), self.square.transpose(2, 0, 1))
 
-    def test_16_bit_grey_is_rounded_to_the_nearest_level(self, save):
+    def test_16_bit_gray_is_rounded_to_the_nearest_level(self, save):
         values = RNG.integers(0, 65536, (12, 12)).astype(np.uint16)
         values[0, :4] = 0, 65535, 128, 129
         rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
@@ -266,7 +266,7 @@ class TestColours:
         np.testing.assert_array_equal(found[0], np.rint(values / 257))
 
     def test_1_bit_is_black_and_white(self, save):
-        bits = GREY[:, :12] > 99
+        bits = GRAY[:, :12] > 99
         found = only(save(Image.fromarray(bits)))
         np.testing.assert_array_equal(found[0], bits * 255)
 
@@ -287,13 +287,13 @@ class TestColours:
         assert np.abs(found - expected).mean() < (3 if "j" in kind else 1e-9)
 
     def test_of_an_animation_the_first_frame_is_taken(self, save):
-        frames = [Image.fromarray(GREY[:, i : i + 12]) for i in range(3)]
+        frames = [Image.fromarray(GRAY[:, i : i + 12]) for i in range(3)]
         path = save(frames[0], save_all=True, append_images=frames[1:], duration=50)
-        np.testing.assert_array_equal(only(path)[0], GREY[:, :12])
+        np.testing.assert_array_equal(only(path)[0], GRAY[:, :12])
 
     def test_the_content_and_not_the_name_tells_png_from_jpeg(self, save):
         np.testing.assert_array_equal(
-            only(save(encoded(Image.fromarray(GREY[:, :12]), "PNG"), "a.jpg"))[0], GREY[:, :12]
+            only(save(encoded(Image.fromarray(GRAY[:, :12]), "PNG"), "a.jpg"))[0], GRAY[:, :12]
         )
 
 
@@ -388,9 +388,9 @@ def test_many_mutants_of_pictures_are_refused_or_read(tmp_path, kind):
     assert 0.2 < survive(kind, tmp_path / "a.png", range(200, 10_000)) <= 1
 
 
-def big(depth, colour, bytes_a_pixel):
+def big(depth, color, bytes_a_pixel):
     side = 5099  # just within the limit of pixels
-    return png(side, side, depth, colour, (b"\4" + bytes(side * bytes_a_pixel)) * side)
+    return png(side, side, depth, color, (b"\4" + bytes(side * bytes_a_pixel)) * side)
 
 
 def scans():
@@ -403,7 +403,7 @@ def scans():
 HEAVY = {
     "rgba": lambda: big(8, 6, 4),
     "rgba16": lambda: big(16, 6, 8),
-    "grey16": lambda: big(16, 0, 2),
+    "gray16": lambda: big(16, 0, 2),
     "cmyk": lambda: encoded(Image.new("CMYK", (5099, 5099)), "JPEG", progressive=True),
     "scans": scans,
     "photoshop": lambda: JPEG[:2] + segment(0xED, b"Photoshop 3.0\0" + b"8BIM\4\4" * 5000) * 240 + JPEG[2:],

@@ -13,7 +13,7 @@ from dpm.datasets import DataStream, FuelStream, H5PYDataset, Scaling, Sequentia
 from dpm.datasets.stored import PreparedImages
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.named import EXACT
+from dpm.experiments.named import CORRECTED
 from dpm.model import DiffusionModel
 from dpm.optimizers import RMSProp
 from dpm.training.loop import MainLoop
@@ -220,7 +220,7 @@ def test_fuels_stream_trains_a_model_as_the_same_batches_from_an_array_do(tmp_pa
     for stream in (theirs, ours):
         theta = compiled.start(np.random.default_rng(0))
         X = theirs if stream is theirs else prepare(features)
-        loop = MainLoop(compiled, theta, RMSProp(theta.size, "float32"), X, EXACT, 4, 1e-3, 2, 0)
+        loop = MainLoop(compiled, theta, RMSProp(theta.size, "float32"), X, CORRECTED, 4, 1e-3, 2, 0)
         loop.stream = stream
         loop.run()
         assert (loop.epoch, loop.state.step) == (2, 6)

@@ -20,7 +20,7 @@ def correlation(images, down, across):
     return np.corrcoef(images[:, : height - down, : width - across].ravel(), images[:, down:, across:].ravel())[0, 1]
 
 
-def standardised(images):
+def standardized(images):
     return (images - images.mean()) / images.std()
 
 
@@ -55,7 +55,7 @@ def test_cracks_run_along_the_trunk(bark):
     assert down > 2 * across
 
 
-def test_from_crack_to_plate_to_crack_greys_are_unlike_and_alike_again(bark):
+def test_from_crack_to_plate_to_crack_grays_are_unlike_and_alike_again(bark):
     across = np.array([correlation(bark, 0, lag) for lag in range(60)])
     assert across[12:20].min() < -0.1
     assert across[25:35].max() > across[12:20].min() + 0.1
@@ -78,8 +78,8 @@ def test_mean_spread_and_detail_are_the_same_at_the_edges_as_in_the_middle(bark,
             assert_equal_within_4_standard_errors(*details)
 
 
-def test_the_first_and_last_rows_and_columns_are_no_neighbours(bark):
-    images = standardised(bark.astype(float))
+def test_the_first_and_last_rows_and_columns_are_no_neighbors(bark):
+    images = standardized(bark.astype(float))
     assert correlation(bark, 1, 0) > 0.7
     assert correlation(bark, 0, 1) > 0.7
     assert abs((images[:, 0] * images[:, -1]).mean()) < 0.15

@@ -27,7 +27,7 @@ def leaves():
 
 
 def same_leaf(images, down, across):
-    """1 where a pixel and the one so many steps away are of one leaf: with uniform greys, where they are equal."""
+    """1 where a pixel and the one so many steps away are of one leaf: with uniform grays, where they are equal."""
     if across < 0:
         return same_leaf(images[:, :, ::-1], down, -across)
     height, width = images.shape[1:]
@@ -83,7 +83,7 @@ def test_the_law_holds_for_other_radii(r_min, r_max):
     )
 
 
-def test_greys_are_uniform_in_mean_and_variance(leaves):
+def test_grays_are_uniform_in_mean_and_variance(leaves):
     assert_mean_within_4_standard_errors(leaves.mean((1, 2)), 1 / 2)
     assert_mean_within_4_standard_errors(((leaves - 1 / 2) ** 2).mean((1, 2)), 1 / 12)
     assert leaves.min() >= 0
@@ -103,8 +103,8 @@ def test_the_same_seed_gives_the_same_images_and_the_first_do_not_depend_on_n(le
 
 
 def test_each_image_has_leaves_of_its_own(leaves):
-    greys = [set(image.ravel()) for image in leaves[:50]]
-    assert len(set.union(*greys)) == sum(map(len, greys))
+    grays = [set(image.ravel()) for image in leaves[:50]]
+    assert len(set.union(*grays)) == sum(map(len, grays))
 
 
 @pytest.mark.parametrize(("n", "width"), [(1, 1), (3, 2), (2, 33)])

@@ -19,8 +19,8 @@ def test_examples_depend_on_the_seed_alone_and_the_first_not_on_the_number(name)
     assert few["train"]["features"].ndim == len(recipe.labels)
 
 
-def test_dead_leaves_become_levels_of_all_greys():
-    """Uniform grey values: 8 bits of them have mean 127.5 and deviation 255 / sqrt(12); a leaf covers many pixels."""
+def test_dead_leaves_become_levels_of_all_grays():
+    """Uniform gray values: 8 bits of them have mean 127.5 and deviation 255 / sqrt(12); a leaf covers many pixels."""
     pixels = make.image_sets("DEAD_LEAVES", 200, 1, 8, 0)["train"]["features"]
     assert pixels.dtype == np.uint8
     means = pixels.reshape(200, -1).mean(1)

@@ -200,7 +200,7 @@ def test_every_method_and_its_gradient_is_finite_at_the_largest_logits():
             kernel.posterior(pt.sigmoid(l_p), x, beta, beta_bar, before).logit,
             kernel.mixture(l_p, x, beta, beta_bar, before).logit,
             kernel.multiply(p, x, beta).logit,
-            kernel.log_normaliser(p, pt.sigmoid(l_q), 1e4 * beta),
+            kernel.log_normalizer(p, pt.sigmoid(l_q), 1e4 * beta),
             kernel.perturb(p, lambda x: (x * l_q).sum(axis=1)).logit,
             kernel.sample(p, N),
         ]

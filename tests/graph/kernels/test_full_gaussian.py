@@ -72,7 +72,7 @@ def test_a_draw_is_the_mean_and_a_root_of_the_covariance_times_noise(seed, size)
 @few
 @given(**CASES, precision=st.floats(0.01, 100))
 def test_product_with_a_gaussian_adds_precisions(seed, size, precision):
-    """Eq. 21 and 52: mean, covariance and normaliser of p(x) exp(-precision |x - observed|^2 / 2)."""
+    """Eq. 21 and 52: mean, covariance and normalizer of p(x) exp(-precision |x - observed|^2 / 2)."""
     rng, p, mu, covariance = draw(seed, size)
     observed = rng.standard_normal(mu.shape)
     given_precision = pt.constant(np.full((len(mu), 1), precision))
@@ -87,7 +87,7 @@ def test_product_with_a_gaussian_adds_precisions(seed, size, precision):
         multivariate_normal.logpdf(o, m, c + np.eye(size) / precision) + size / 2 * np.log(2 * np.pi / precision)
         for o, m, c in zip(observed, mu, covariance, strict=True)
     ]
-    nats = value(KERNEL.log_normaliser(p, pt.constant(observed), given_precision)).sum(axis=1)
+    nats = value(KERNEL.log_normalizer(p, pt.constant(observed), given_precision)).sum(axis=1)
     np.testing.assert_allclose(nats, log_Z, rtol=1e-6, atol=1e-8)
 
 
@@ -128,7 +128,7 @@ def test_without_mix_it_is_the_diagonal_kernel():
         "log_prob": (p, noise),
         "kl": (q, p),
         "sample": (p, noise),
-        "log_normaliser": (p, noise, pt.constant(np.full((4, 1), 2.0))),
+        "log_normalizer": (p, noise, pt.constant(np.full((4, 1), 2.0))),
     }.items():
         ours, theirs = (value(getattr(kernel, name)(*arguments)) for kernel in (KERNEL, GaussianKernel()))
         np.testing.assert_allclose(ours.sum(axis=1), theirs.sum(axis=1), rtol=1e-9, err_msg=name)

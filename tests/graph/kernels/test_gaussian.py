@@ -18,7 +18,7 @@ numbers = st.floats(-3, 3)
 @settings(deadline=None, max_examples=25)
 @given(x_0=numbers, x_t=numbers, beta=rates, beta_bar_previous=rates)
 def test_posterior_is_bayes_rule_on_a_grid(x_0, x_t, beta, beta_bar_previous):
-    """q(x_{t-1}|x_t,x_0) has the moments of q(x_t|x_{t-1}) q(x_{t-1}|x_0), normalised on a grid (Eq. 47)."""
+    """q(x_{t-1}|x_t,x_0) has the moments of q(x_t|x_{t-1}) q(x_{t-1}|x_0), normalized on a grid (Eq. 47)."""
     beta_bar = 1 - (1 - beta) * (1 - beta_bar_previous)
     q = KERNEL.posterior(*map(constant, (x_0, x_t, beta, beta_bar, beta_bar_previous)))
     mu, sigma = float(value(q.mu)), float(value(q.sigma))
@@ -67,7 +67,7 @@ def test_composed_forward_steps_are_the_marginal():
 
 
 def test_product_with_a_gaussian_is_that_of_densities():
-    """p(x) r(x) normalised on a grid (Eq. 21); precision 0 changes nothing."""
+    """p(x) r(x) normalized on a grid (Eq. 21); precision 0 changes nothing."""
     grid = np.linspace(-10, 10, 40_001)
     product = stats.norm(0.4, 0.7).pdf(grid) * stats.norm(-1.0, 0.3).pdf(grid)
     product /= product.sum()
@@ -101,7 +101,7 @@ def test_an_observation_leaves_a_known_element_as_it_is():
     p = Gaussian(constant(0.4), constant(0.0))
     q = KERNEL.multiply(p, constant(-1.0), constant(3.0))
     assert [float(value(q.mu)), float(value(q.sigma))] == [0.4, 0.0]
-    log_Z = float(value(KERNEL.log_normaliser(p, constant(-1.0), constant(3.0))))
+    log_Z = float(value(KERNEL.log_normalizer(p, constant(-1.0), constant(3.0))))
     assert log_Z == pytest.approx(-1.5 * 1.4**2, rel=1e-14)
 
 

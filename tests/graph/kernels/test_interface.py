@@ -44,7 +44,7 @@ class Case:
         p = type(p)(*(f[..., None] for f in p))
         return value(self.kernel.log_prob(p, constant(self.points)))
 
-    def normalised(self, log_p):
+    def normalized(self, log_p):
         return log_p - logsumexp(log_p + np.log(self.weight), axis=-1, keepdims=True)
 
     def sum(self, table):
@@ -78,14 +78,14 @@ def test_the_kernels_have_the_same_methods_with_the_same_arguments():
 @lightly
 @given(x_0=units, x_t=units, beta=rates, before=rates)
 def test_posterior_is_bayes_rule(case, x_0, x_t, beta, before):
-    """q(x_{t-1}|x_t,x_0) is q(x_t|x_{t-1}) q(x_{t-1}|x_0), normalised (Eq. 47)."""
+    """q(x_{t-1}|x_t,x_0) is q(x_t|x_{t-1}) q(x_{t-1}|x_0), normalized (Eq. 47)."""
     kernel, x_0, x_t = case.kernel, constant(case.x(x_0)), constant(case.x(x_t))
     beta_bar = constant(1 - (1 - beta) * (1 - before))
     step = kernel.forward_step(constant(case.points), constant(beta))
     prior = kernel.forward_marginal(x_0, constant(before))
     log_joint = value(kernel.log_prob(step, x_t) + kernel.log_prob(prior, constant(case.points)))
     q = kernel.posterior(x_0, x_t, constant(beta), beta_bar, constant(before))
-    np.testing.assert_allclose(case.log_table(q), case.normalised(log_joint), rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(case.log_table(q), case.normalized(log_joint), rtol=1e-7, atol=1e-9)
 
 
 @each
@@ -161,11 +161,11 @@ def test_draws_step_by_step_have_the_marginals_mean_and_variance(case):
 @each
 @lightly
 @given(p=st.tuples(units, units), observed=st.floats(-2, 2), precision=st.floats(0, 30))
-def test_product_with_an_observation_and_its_normaliser(case, p, observed, precision):
+def test_product_with_an_observation_and_its_normalizer(case, p, observed, precision):
     """p(x) r(x) and its sum, r(x) = exp(-precision (x - observed)^2 / 2) (Eq. 21 and 52)."""
     p, r = case.p(*p), (constant(observed), constant(precision))
     log_product = case.log_table(p) - 0.5 * precision * (case.points - observed) ** 2
-    log_Z = float(value(case.kernel.log_normaliser(p, *r)))
+    log_Z = float(value(case.kernel.log_normalizer(p, *r)))
     assert log_Z == pytest.approx(logsumexp(log_product + np.log(case.weight)), abs=1e-9)
     table = case.log_table(case.kernel.multiply(p, *r))
     np.testing.assert_allclose(table, log_product - log_Z, rtol=1e-9, atol=1e-9)
@@ -176,7 +176,7 @@ def test_an_observation_of_no_precision_changes_nothing(case):
     p = case.p([0.1, 0.7], 0.3)
     for before, after in zip(arrays(p), arrays(case.kernel.multiply(p, constant(3.0), constant(0.0))), strict=True):
         np.testing.assert_array_equal(after, before)
-    np.testing.assert_array_equal(value(case.kernel.log_normaliser(p, constant(3.0), constant(0.0))), [0.0, 0.0])
+    np.testing.assert_array_equal(value(case.kernel.log_normalizer(p, constant(3.0), constant(0.0))), [0.0, 0.0])
 
 
 @each
@@ -188,7 +188,7 @@ def test_perturbing_by_a_log_linear_r_is_exact(case, exponent):
     c = None if exponent is None else constant([exponent, exponent])
     q = case.kernel.perturb(p, lambda x: (a * x).sum(axis=1) + 5, c)
     log_r = a[..., None] * case.points * (1 if exponent is None else exponent)
-    expected = case.normalised(case.log_table(p) + log_r)
+    expected = case.normalized(case.log_table(p) + log_r)
     np.testing.assert_allclose(case.log_table(q), expected, rtol=1e-9, atol=1e-9)
 
 
@@ -234,7 +234,7 @@ def test_every_method_keeps_float32_and_is_finite_at_both_ends(case):
             kernel.entropy_step(beta, x),
             kernel.entropy(marginal),
             kernel.log_prob(marginal, x),
-            kernel.log_normaliser(q, x_0, before),
+            kernel.log_normalizer(q, x_0, before),
             kernel.sample(q, N),
         ]
         function = engine.function([x_0, x, N, beta, beta_bar, before], outputs)

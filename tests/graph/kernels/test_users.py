@@ -11,7 +11,7 @@ import dpm
 from dpm.base.errors import InputError
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.named import EXACT
+from dpm.experiments.named import CORRECTED
 from dpm.graph import schedules
 from dpm.graph.kernels.binomial import BinomialKernel
 from dpm.graph.networks import vectors as networks
@@ -53,7 +53,7 @@ def test_the_picture_model_names_its_kernel_once():
 def test_few_steps_have_a_finite_bound_and_gradient(kernel, T):
     compiled = COMPILED[kernel](T)
     rng = np.random.default_rng(0)
-    size = compiled.model.picture_shape[0]
+    size = compiled.model.example_shape[0]
     X = rng.integers(0, 2, (8, size)).astype(float)
     theta = rng.standard_normal(compiled.layout.size)
     cost, gradient = compiled.objective(8)(
@@ -85,13 +85,13 @@ def test_a_single_step_is_refused(make):
 )
 def test_data_that_are_not_the_kernels_are_refused_with_the_value(kernel, wrong, message):
     compiled = COMPILED[kernel](3)
-    X = np.ones((5, compiled.model.picture_shape[0]))
+    X = np.ones((5, compiled.model.example_shape[0]))
     X[3, 1] = wrong
     theta = np.zeros(compiled.layout.size)
     for use in (
         lambda: likelihood.K_all_terms(compiled, theta, X, 0, 5, 5),
-        lambda: likelihood.picture_costs(compiled, theta, X, 0, 5),
-        lambda: MainLoop(compiled, theta, Adam(theta.size), X, EXACT, batch_size=5, lr=0.1, epochs=1, seed=0).run(),
+        lambda: likelihood.example_costs(compiled, theta, X, 0, 5),
+        lambda: MainLoop(compiled, theta, Adam(theta.size), X, CORRECTED, batch_size=5, lr=0.1, epochs=1, seed=0).run(),
     ):
         with pytest.raises(InputError, match=message):
             use()
@@ -121,5 +121,5 @@ def test_bits_are_diffused_in_float32_too():
     compiled = CompiledModel(model, engine)
     X = np.eye(5, dtype="float32")
     theta = np.zeros(compiled.layout.size, dtype="float32")
-    costs = likelihood.picture_costs(compiled, theta, np.repeat(X, 400, axis=0), 0, 2000)
+    costs = likelihood.example_costs(compiled, theta, np.repeat(X, 400, axis=0), 0, 2000)
     assert np.isfinite(costs).all()

@@ -10,7 +10,10 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 
 from dpm.commands import sampling
-from dpm.commands.cli import sample_main, sample_parser, train_main, train_parser
+from dpm.commands.sample import build_parser as sample_parser
+from dpm.commands.sample import main as sample_main
+from dpm.commands.train import build_parser as train_parser
+from dpm.commands.train import main as train_main
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.graph.networks.images import NETWORKS, paper_bumps
@@ -131,8 +134,8 @@ def test_a_layer_is_linear_up_to_one_softplus():
 
 @pytest.mark.parametrize(("T", "J"), [(7, 3), (1000, 10)])
 def test_bumps_are_as_wide_as_they_are_apart(T, J):
-    """Eq. 64: log g_{j+1}(t) - log g_j(t) is a line in t of slope 1/w where w is the spacing of the centres, and 0
-    midway between them: T/J, 2T/J, ..., so that all centres lie inside (0, T)."""
+    """Eq. 64: log g_{j+1}(t) - log g_j(t) is a line in t of slope 1/w where w is the spacing of the centers, and 0
+    midway between them: T/J, 2T/J, ..., so that all centers lie inside (0, T)."""
     bumps = paper_bumps(T, J)
     np.testing.assert_allclose(bumps.sum(axis=0), 1, rtol=1e-14)
     w, time = T / J, np.arange(1, T + 1)
@@ -299,8 +302,8 @@ def test_contradictions_are_refused(refused, given, words):
 
 def test_the_release_has_its_own_network(golden, refused):
     """--faithful with the name of its own network is no contradiction; a model.pkl has no other."""
-    _, face = training.new_flags({"faithful": True, "model": "reference-2015"})
-    assert face.model_arguments["network"] == "reference-2015"
+    _, variant = training.new_flags({"faithful": True, "model": "reference-2015"})
+    assert variant.model_arguments["network"] == "reference-2015"
     line = refused(sample_main, golden / "checkpoint/model.pkl", "--model-args", "network='paper-2015'")
     assert "a model.pkl has 'reference-2015'" in line
 

@@ -55,7 +55,7 @@ def test_radial_features_are_a_softmax_of_squared_distances():
     brick = networks.NormalizedRBF(SIZE, 5)
     values = drawn(brick)
     (features,) = evaluate(brick, [brick.apply(constant(X), None)], values)
-    squares = ((X[:, None] - values["/rbf.centres"]) ** 2).sum(axis=2)
+    squares = ((X[:, None] - values["/rbf.centers"]) ** 2).sum(axis=2)
     expected = softmax(-squares / (2 * np.exp(values["/rbf.log_width"]) ** 2), axis=1)
     np.testing.assert_allclose(features, expected, rtol=1e-12)
     np.testing.assert_allclose(features.sum(axis=1), 1, rtol=1e-12)
@@ -63,8 +63,8 @@ def test_radial_features_are_a_softmax_of_squared_distances():
 
 @pytest.mark.parametrize(("activation", "function"), [(networks.Sigmoid, expit), (networks.Tanh, np.tanh)])
 def test_hidden_layers_are_those_of_numpy(activation, function):
-    """Three layers of sigmoids over the centred input (D.1.2)."""
-    brick = networks.HiddenLayers(SIZE, 4, 3, activation, centre=0.2)
+    """Three layers of sigmoids over the centered input (D.1.2)."""
+    brick = networks.HiddenLayers(SIZE, 4, 3, activation, center=0.2)
     values = drawn(brick)
     (features,) = evaluate(brick, [brick.apply(constant(X), None)], values)
     expected = X - 0.2

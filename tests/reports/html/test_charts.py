@@ -1,4 +1,4 @@
-"""Charts as Bokeh's JSON: colours, and curves where the log has them."""
+"""Charts as Bokeh's JSON: colors, and curves where the log has them."""
 
 import json
 
@@ -9,21 +9,21 @@ from dpm.reports.html.model import Divergences
 from dpm.reports.html.runs import read_run
 from tests.helpers import report_folders as folders
 
-# Okabe and Ito, "Color Universal Design" (2008): the palette's eight colours.
+# Okabe and Ito, "Color Universal Design" (2008): the palette's eight colors.
 OKABE_ITO = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"}
 
 
-def test_the_colours_are_okabe_and_itos():
+def test_the_colors_are_okabe_and_itos():
     assert set(charts.COLOURS) == OKABE_ITO
     assert len(charts.COLOURS) == 8
 
 
-def test_training_and_test_curves_have_the_runs_colour(tmp_path):
+def test_training_and_test_curves_have_the_runs_color(tmp_path):
     runs = [read_run(folders.make(tmp_path / name)) for name in ("a", "b")]
     title, item = charts.curves(runs, [0, 3])
     text = json.dumps(item)
     assert title == "K - L_null, bits/pixel, and learning rate"
-    assert {colour for colour in OKABE_ITO if colour in text} == {charts.COLOURS[0], charts.COLOURS[3]}
+    assert {color for color in OKABE_ITO if color in text} == {charts.COLOURS[0], charts.COLOURS[3]}
     assert '"log0"' in text
     assert '"log3"' in text
 

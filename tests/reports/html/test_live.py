@@ -124,22 +124,20 @@ def test_a_port_in_use_is_one_line(served, capsys):
     folder, address = served
     port = address.rpartition(":")[2]
     assert main([str(folder), "--watch", "--port", port]) == 2
-    assert capsys.readouterr().err.startswith(
-        f"dpm report: error: --port: {port} on 127.0.0.1 cannot be had"
-    )
+    assert capsys.readouterr().err.startswith(f"dpm report: error: --port: {port} on 127.0.0.1 cannot be had")
 
 
 # A shell's background job, as which the tests may run, passes on to its children that they ignore Ctrl-C.
 AS_USUAL = """
 import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-runpy.run_module("dpm.reports.html", run_name="__main__")
+runpy.run_module("dpm", run_name="__main__")
 """
 
 
 def test_ctrl_c_ends_it(tmp_path):
     folder = folders.make(tmp_path / "run")
-    command = [sys.executable, "-c", AS_USUAL, str(folder), "--watch", "--port", "0"]
+    command = [sys.executable, "-c", AS_USUAL, "report", str(folder), "--watch", "--port", "0"]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, **streams) as process:
         try:

@@ -125,10 +125,10 @@ def test_a_telephone_shows_it_without_scrolling_sideways(chromium, path):
         assert place["x"] + place["width"] <= 375
 
 
-def test_swatches_are_the_colours_of_the_curves(visit):
+def test_swatches_are_the_colors_of_the_curves(visit):
     swatches = visit.page.locator(".runs .swatch")
-    for swatch, colour in zip(swatches.all(), COLOURS, strict=False):
-        wanted = ", ".join(str(int(colour[k : k + 2], 16)) for k in (1, 3, 5))
+    for swatch, color in zip(swatches.all(), COLOURS, strict=False):
+        wanted = ", ".join(str(int(color[k : k + 2], 16)) for k in (1, 3, 5))
         assert swatch.evaluate("(s) => getComputedStyle(s).backgroundColor") == f"rgb({wanted})"
 
 

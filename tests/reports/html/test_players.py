@@ -61,7 +61,7 @@ def test_a_folder_without_pictures_has_no_players(tmp_path):
 @pytest.mark.parametrize(
     ("name", "arrays", "told"),
     [
-        ("samples_t0000_batch000001.npz", {"X": np.zeros((2, 5, 3, 3))}, "5 colours"),
+        ("samples_t0000_batch000001.npz", {"X": np.zeros((2, 5, 3, 3))}, "5 colors"),
         ("samples_t0000_batch000001.npz", {"X": np.zeros(3)}, "4 axes"),
         ("samples_t0000_batch000001.npz", {"Y": np.zeros(3)}, "4 axes"),
         ("trajectory_batch000001.npz", {"times": np.zeros(3)}, "no x_t"),

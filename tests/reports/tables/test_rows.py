@@ -4,9 +4,9 @@ import shlex
 
 import pytest
 
-from dpm.commands.cli import train_parser
 from dpm.commands.datasets import parser as datasets_parser
 from dpm.commands.evaluate import check, parser
+from dpm.commands.train import build_parser as train_parser
 from dpm.experiments.published import TABLE_1
 from dpm.reports.tables.page import PUBLISHED
 from dpm.reports.tables.rows import ROWS, TABLES
