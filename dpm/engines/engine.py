@@ -129,7 +129,7 @@ class Engine:
         with self._blas.limit(limits=1, user_api="blas") if self.name == "numba" else nullcontext():
             yield from self._pool.map(function, items)
 
-    def ahead(self, function, items):
+    def prefetch(self, function, items):
         """function(item) of each; yields the results, and computes the next one while the caller works with one."""
         alone = self.threads == 1 and self.on_cpu
         yield from (map if alone else prefetch)(function, items)
@@ -145,7 +145,7 @@ class Engine:
 
         return ThreadpoolController()
 
-    def held(self, array):
+    def to_device(self, array):
         """An array that goes into several calls, where the engine computes."""
         if self.name != "jax":
             return array

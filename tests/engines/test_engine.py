@@ -123,12 +123,12 @@ def test_an_error_in_a_thread_is_that_of_the_caller(way):
     ],
 )
 def test_turns_fit_the_cache_and_the_threads(n, pixels, threads, turns):
-    assert Engine("auto", threads=threads).turns(n, pixels) == turns
+    assert Engine("auto", threads=threads).count_microbatches(n, pixels) == turns
 
 
 def test_a_model_of_many_parameters_takes_fewer_turns():
     """Each turn reads and writes as many numbers as there are parameters; the default model is at the limit."""
-    turns = Engine("auto", threads=2).turns
+    turns = Engine("auto", threads=2).count_microbatches
     assert turns(512, 28 * 28, 1_762_928) == turns(512, 28 * 28) == 16
     assert turns(512, 28 * 28, 5 * 1_762_928) == 4
     assert turns(512, 28 * 28, 10**9) == 2  # one for each thread
