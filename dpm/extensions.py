@@ -12,19 +12,14 @@ from tqdm import tqdm
 from dpm import viz
 from dpm.base import noise
 from dpm.base.atomic import atomic_write
-from dpm.likelihood import estimates as likelihood
+from dpm.likelihood import bound
 from dpm.likelihood.entropies import spread_times, step_entropies
 from dpm.plots import bounds as viz_bounds
 from dpm.runs import checkpoint
 from dpm.runs import folder as run_folder
 from dpm.runs.folder import report_failure
-from dpm.sampler import (
-    Posterior,
-    capture_times,
-    forward_trajectory,
-    generate_inpaint_mask,
-    generate_samples,
-)
+from dpm.sampler import Posterior, capture_times, generate_inpaint_mask, generate_samples
+from dpm.trajectories.forward import forward_trajectory
 
 COLUMNS = (
     "epoch",
@@ -74,8 +69,8 @@ class Monitoring:
         self.test, self.known = test, known
 
     def after_epoch(self, loop):
-        null = likelihood.L_null(loop.compiled.model)
-        test = likelihood.K_minus_L_null(
+        null = bound.L_null(loop.compiled.model)
+        test = bound.K_minus_L_null(
             loop.compiled, loop.theta, self.test, loop.seed, min(loop.batch_size, len(self.test))
         )
         train = -loop.state.epoch_cost
@@ -133,7 +128,7 @@ class Printing:
     def _text(self, loop, train):
         test = f" test {loop.state.rows[-1]['test_K']:.3f}" if loop.state.rows else ""
         skipped = f" skipped {loop.skipped_steps}" if loop.skipped_steps else ""
-        null = likelihood.L_null(loop.compiled.model)
+        null = bound.L_null(loop.compiled.model)
         return (
             f"epoch {loop.epoch + 1}{self._left(loop)} K {train + null:.3f}{test} {loop.compiled.model.unit}{skipped}"
         )
@@ -384,7 +379,7 @@ class LogLikelihood:
     def do(self, loop):
         size, compiled = min(loop.batch_size, len(self.test)), loop.compiled
         if loop.variant.likelihood_draws:
-            estimates = likelihood.reference_likelihood(
+            estimates = bound.reference_likelihood(
                 compiled, loop.theta, self.test, loop.seed, size, loop.variant.likelihood_draws
             )
             for result in tqdm(  # noqa: B007  the last one is the result
@@ -392,9 +387,9 @@ class LogLikelihood:
             ):
                 pass
         else:
-            result = likelihood.K_minus_L_null(compiled, loop.theta, self.test, loop.seed, size, draws=4)
+            result = bound.K_minus_L_null(compiled, loop.theta, self.test, loop.seed, size, draws=4)
         if not self.quiet:
-            null = likelihood.L_null(compiled.model)
+            null = bound.L_null(compiled.model)
             tqdm.write(
                 f"K={result.value + null:.4f} bits/pix standard error={result.standard_error:.4f}  "
                 f"K - L_null={result.value:.4f} bits/pix (test data, scaled units)"

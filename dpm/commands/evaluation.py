@@ -14,8 +14,8 @@ from dpm.base.errors import InputError
 from dpm.commands.evaluate import DRAWS, SINGLE_EXAMPLES
 from dpm.commands.sampling import compiled_model, load_model
 from dpm.experiments.toys import TOYS, toy_data
-from dpm.likelihood import bound
-from dpm.likelihood import estimates as likelihood
+from dpm.likelihood import bound, importance
+from dpm.likelihood.standard_errors import Estimate, estimate
 from dpm.likelihood.units import LEVELS, NAMES, Units, no_levels, number
 from dpm.plots import bounds as viz_bounds
 from dpm.runs.data import pieces, prepared_data
@@ -176,8 +176,8 @@ def by_reference(options, compiled, theta, X, units, loaded):
     T = model.trajectory_length
     of_run = loaded.config["flags"]["batch_size"] if loaded.config else 512
     size = min(options.batch_size or of_run, len(X))
-    estimates = likelihood.reference_likelihood(compiled, theta, X, options.seed, size, draws)
-    estimate = likelihood.Estimate(np.nan, np.nan)
+    estimates = bound.reference_likelihood(compiled, theta, X, options.seed, size, draws)
+    estimate = Estimate(np.nan, np.nan)
     for found in tqdm(estimates, total=draws, unit="minibatch", disable=options.quiet or None, desc="K as in 2015"):
         estimate = found
     constants = bound.entropies(compiled, theta, X)
@@ -206,12 +206,12 @@ def by_trajectories(options, compiled, theta, X, units):
     with tqdm(total=len(X) * M * T, unit="step", unit_scale=True, disable=options.quiet or None, desc="Eq. 9") as bar:
         for example, x in enumerate(X):
             block = min(options.batch_size or compiled.microbatch_size(bound.BLOCK), M)
-            found.append(bound.log_likelihood(compiled, theta, x, options.seed, M, block, bar.update, example))
+            found.append(importance.log_likelihood(compiled, theta, x, options.seed, M, block, bar.update, example))
     value, error, effective, K = np.array(found).T
     null = compiled.model.kernel.prior_entropy() * units.dimensions
     values = {"L_null": -null, "K_eq12": K.mean(), "log_p": value.mean()}
     n = len(value)
-    errors = {"standard error over examples": likelihood.estimate(value).standard_error}
+    errors = {"standard error over examples": estimate(value).standard_error}
     errors["of it by bootstrap"] = float(np.sqrt((error**2).sum()) / n)
     least = effective.min()
     lines = [

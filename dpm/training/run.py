@@ -23,7 +23,7 @@ from dpm.experiments.named import CORRECTED, EXPERIMENTS, RELEASED, VARIANTS
 from dpm.experiments.toys import TOYS, decay_to_zero, toy_data
 from dpm.extensions import standard_extensions
 from dpm.graph.networks.images import NETWORKS
-from dpm.likelihood.estimates import example_costs
+from dpm.likelihood.bound import example_costs
 from dpm.model import DiffusionModel, argument_names
 from dpm.optimizers import LBFGS, SFO, Adam, RMSProp
 from dpm.optimizers.sfo import default_subspace

@@ -9,10 +9,11 @@ from dpm.base.atomic import atomic_write
 from dpm.base.noise import ExampleNoise
 from dpm.experiments.toys import TOYS
 from dpm.extensions import Checkpoint, EveryN, Monitoring, PlotEntropies, PlotMonitors, Printing, WriteLog
-from dpm.likelihood import estimates as likelihood
+from dpm.likelihood.bound import K_all_terms, L_null
 from dpm.plots import paper_figures as viz_toys
-from dpm.sampler import forward_trajectory, generate_samples
+from dpm.sampler import generate_samples
 from dpm.training.least_squares import refit
+from dpm.trajectories.forward import forward_trajectory
 
 EVALUATIONS = 4_000_000  # of single terms of K for a reported bound
 SAMPLES = 2000
@@ -82,10 +83,10 @@ class Bound:
     def do(self, loop):
         compiled = loop.compiled
         draws = max(2, EVALUATIONS // (compiled.model.trajectory_length - 1))
-        bound = likelihood.K_all_terms(compiled, loop.theta, self.test, loop.seed, loop.batch_size, draws)
+        bound = K_all_terms(compiled, loop.theta, self.test, loop.seed, loop.batch_size, draws)
         result = {
             "epoch": loop.epoch,
-            "K": bound.value + likelihood.L_null(compiled.model),
+            "K": bound.value + L_null(compiled.model),
             "K_minus_L_null": bound.value,
             "standard_error": bound.standard_error,
             "draws_of_each_term": draws,
