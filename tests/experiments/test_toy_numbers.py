@@ -12,7 +12,7 @@ from dpm.commands.train import main as train_main
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.experiments.toys import HEARTBEAT, TOYS, toy_data
-from dpm.likelihood.estimates import K_all_terms
+from dpm.likelihood.bound import K_all_terms
 
 pytestmark = pytest.mark.slow
 

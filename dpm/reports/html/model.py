@@ -17,6 +17,7 @@ from dpm.runs import folder as run_folder
 from dpm.runs.data import prepared_data
 from dpm.runs.flags import TRAIN_FLAGS, check_saved
 from dpm.sampler import Posterior, generate_inpaint_mask, generate_samples
+from dpm.trajectories.forward import forward_states
 
 EXAMPLES, TIMES = 100, 40  # test examples, and t of each: as many evaluations of the network as 4 in 100 of T = 1000
 FRAMES = 20
@@ -117,20 +118,3 @@ def trajectories(compiled, theta, X, seed, scaling, progress=lambda steps: None)
         caption = "The right half is known, the left half is drawn by the multiplied chain (section 2.5)."
         players.append(Player("In-painting", caption, times, panels))
     return players
-
-
-def forward_states(compiled, theta, X, times, seed):
-    """x_t of q(x_t | x_0) at each of times, all from one noise: a list of float64 arrays like X."""
-    model, engine, n = compiled.model, compiled.engine, len(X)
-
-    def build(X, t, N, U):
-        return [model.generate_forward_diffusion_sample(X, t, N, U)[0]]
-
-    function = compiled.get("forward", n, "XtNU", build)
-    N = engine.asarray(ExampleNoise(seed + 1, 0, n, model.kernel.noise)(X.shape))
-    middle = engine.asarray(np.full(X.shape, 0.5))  # the noise that makes gray levels continuous is 0
-    states = []
-    for t in times:
-        (x,) = function(theta, engine.asarray(X), engine.asarray(np.full(n, t)), N, middle) if t else (X,)
-        states.append(np.asarray(x, np.float64))
-    return states
