@@ -1,15 +1,15 @@
 """`dpm evaluate`: K of a trained model term by term (Eq. 14), or log p(x) of single examples (Eq. 9)."""
 
-import argparse
 import csv
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dpm.base.command_line import Parser, print_table, run_command
 from dpm.base.errors import InputError
-from dpm.commands.options import add_model_options, open_run_of
+from dpm.commands.options import ModelOptions, add_model_options, open_run_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +25,23 @@ DRAWS, SINGLE_EXAMPLES = 10_000, 10  # as in dpm/runs/evaluation.py
 LARGEST_BATCH = 200
 LEVEL_TOLERANCE = 1e-3  # as in dpm/datasets/scaling.py
 STEMS = {"exact": "evaluation", "reference-2015": "evaluation_2015", "trajectories": "log_likelihood"}
+
+
+@dataclass(frozen=True)
+class Options(ModelOptions):
+    """The values of all options."""
+
+    input: str | None
+    split: str | None
+    data_path: str | None
+    n_examples: int | None
+    t_per_example: int | None
+    estimator: str | None
+    draws: int | None
+    trajectories: int | None
+    batch_size: int | None
+    seed: int
+    output_dir: str
 
 
 def build_parser(prog: str = PROG) -> Parser:
@@ -72,11 +89,11 @@ def build_parser(prog: str = PROG) -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    options = build_parser().parse_args(arguments)
+    options = Options(**vars(build_parser().parse_args(arguments)))
     return run_command(PROG, lambda: evaluate_run(options))
 
 
-def evaluate_run(options: argparse.Namespace) -> int:
+def evaluate_run(options: Options) -> int:
     """Evaluate with the options of a command line; write files with the names in STEMS."""
     check_options(options)
     from dpm.base.atomic import writable_folder
@@ -119,7 +136,7 @@ def evaluate_run(options: argparse.Namespace) -> int:
     return 0
 
 
-def check_options(options: argparse.Namespace) -> None:
+def check_options(options: Options) -> None:
     """Raise InputError for a number that is not accepted and for an option that would be ignored."""
     for name in ("n_examples", "t_per_example", "draws", "trajectories", "batch_size", "threads"):
         value = getattr(options, name)
@@ -161,7 +178,7 @@ class Examples(NamedTuple):
     quantized: bool
 
 
-def first_examples(X: "np.ndarray", options: argparse.Namespace, name: str) -> "tuple[np.ndarray, str]":
+def first_examples(X: "np.ndarray", options: Options, name: str) -> "tuple[np.ndarray, str]":
     """Return the first --n-examples of X and how many they are, in words. Raises InputError if there are fewer."""
     n = options.n_examples or (min(SINGLE_EXAMPLES, len(X)) if options.trajectories else len(X))
     if n > len(X):
@@ -169,7 +186,7 @@ def first_examples(X: "np.ndarray", options: argparse.Namespace, name: str) -> "
     return X[:n], f"{n} {name}" if n == len(X) else f"the first {n} of {len(X)} {name}"
 
 
-def read_split(options: argparse.Namespace, run: "Run") -> Examples:
+def read_split(options: Options, run: "Run") -> Examples:
     """Return examples of the data that the run was trained on or tested with."""
     split = options.split or "test"
     data = run.load_data(options.data_path)
@@ -177,7 +194,7 @@ def read_split(options: argparse.Namespace, run: "Run") -> Examples:
     return Examples(X, name, data.quantized)
 
 
-def read_input(options: argparse.Namespace, run: "Run") -> Examples:
+def read_input(options: Options, run: "Run") -> Examples:
     """Return the examples of --input."""
     import numpy as np
 

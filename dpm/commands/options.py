@@ -1,7 +1,7 @@
 """Options that several commands share, and the run that they name."""
 
-import argparse
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from dpm.base.arguments import parse_literals
 from dpm.base.command_line import Parser, argument_type
@@ -9,6 +9,19 @@ from dpm.engines.names import ENGINES
 
 if TYPE_CHECKING:
     from dpm.runs.loading import Run
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The values of the options of every command that takes a checkpoint of ours or a model.pkl of 2015."""
+
+    checkpoint: str
+    backend: str
+    threads: int | None
+    model_args: dict[str, Any]
+    scale: float | None
+    shift: float | None
+    quiet: bool
 
 
 def add_model_options(parser: Parser) -> None:
@@ -28,7 +41,7 @@ def add_model_options(parser: Parser) -> None:
     add("--quiet", action="store_true", help="print only errors")
 
 
-def open_run_of(options: argparse.Namespace, size: int | None = None) -> "Run":
+def open_run_of(options: ModelOptions, size: int | None = None) -> "Run":
     """Open the run that the options name."""
     from dpm.runs.loading import open_run
 

@@ -1,12 +1,12 @@
 """`dpm sample`, and sample.py: draw samples, in-paintings, denoised images or samples of a product with r(x)."""
 
-import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
-from dpm.commands.options import add_model_options, open_run_of
+from dpm.commands.options import ModelOptions, add_model_options, open_run_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +30,26 @@ USED_BY = {
     "guidance": ("posterior",),
     "particles": ("posterior",),
 }
+
+
+@dataclass(frozen=True)
+class Options(ModelOptions):
+    """The values of all options."""
+
+    n: int | None
+    seed: int
+    mode: str
+    input: str | None
+    mask: str | None
+    size: int | None
+    sigma: float | None
+    add_noise: bool
+    log_r: str | None
+    guidance: str | None
+    particles: int | None
+    animate: bool
+    every: int | None
+    output_dir: str
 
 
 def build_parser(prog: str = "dpm sample") -> Parser:
@@ -99,11 +119,11 @@ def build_parser(prog: str = "dpm sample") -> Parser:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "dpm sample") -> int:
     """Run the command; return the exit status."""
-    options = build_parser(prog).parse_args(arguments)
+    options = Options(**vars(build_parser(prog).parse_args(arguments)))
     return run_command(prog, lambda: draw(options))
 
 
-def draw(options: argparse.Namespace) -> int:
+def draw(options: Options) -> int:
     """Draw with the options of a command line; write samples.npz and samples.png."""
     from dpm.base.atomic import writable_folder
 
@@ -121,7 +141,7 @@ def draw(options: argparse.Namespace) -> int:
 # ------------------------------------------------------------------ checks
 
 
-def check_options(options: argparse.Namespace) -> None:
+def check_options(options: Options) -> None:
     """Raise InputError for a number that is not accepted and for an option that the mode would ignore."""
     for name in ("n", "every", "size", "threads"):
         value = getattr(options, name)
@@ -143,7 +163,7 @@ def check_options(options: argparse.Namespace) -> None:
         raise InputError(f"--sigma: {options.sigma} is not accepted; take a number above 0")
 
 
-def check_posterior(options: argparse.Namespace) -> None:
+def check_posterior(options: Options) -> None:
     """Raise InputError for options of --mode posterior that are missing, not accepted or contradict each other."""
     from dpm.trajectories import potentials
 
@@ -163,7 +183,7 @@ def check_posterior(options: argparse.Namespace) -> None:
             )
 
 
-def check_model(options: argparse.Namespace, run: "Run") -> None:
+def check_model(options: Options, run: "Run") -> None:
     """Raise InputError for an option that makes no sense for the data of the model."""
     if run.has_images:
         return
@@ -176,7 +196,7 @@ def check_model(options: argparse.Namespace, run: "Run") -> None:
 # ------------------------------------------------------------------ drawing
 
 
-def draw_particles(options: argparse.Namespace, run: "Run") -> "tuple[np.ndarray, dict[str, Any]]":
+def draw_particles(options: Options, run: "Run") -> "tuple[np.ndarray, dict[str, Any]]":
     """Draw from p(x_0) r(x_0) by particles; return samples in data units and further arrays of samples.npz."""
     import numpy as np
 
@@ -203,7 +223,7 @@ def draw_particles(options: argparse.Namespace, run: "Run") -> "tuple[np.ndarray
     return X, {"log_Z": result.log_Z, "log_Z_error": result.log_Z_error, "effective": result.effective}
 
 
-def draw_trajectories(options: argparse.Namespace, run: "Run") -> "tuple[np.ndarray, dict[str, Any]]":
+def draw_trajectories(options: Options, run: "Run") -> "tuple[np.ndarray, dict[str, Any]]":
     """Draw each sample by one reverse trajectory; return samples in data units and further arrays of samples.npz."""
     import numpy as np
 
@@ -238,7 +258,7 @@ def draw_trajectories(options: argparse.Namespace, run: "Run") -> "tuple[np.ndar
     return X, {"X_t": result.states, "t": np.array(result.times)} if every else {}
 
 
-def read_potential(options: argparse.Namespace, run: "Run") -> Any:
+def read_potential(options: Options, run: "Run") -> Any:
     """Return the log r of --log-r, in the model's units."""
     from dpm.trajectories import potentials
 
@@ -246,7 +266,7 @@ def read_potential(options: argparse.Namespace, run: "Run") -> Any:
     return potentials.build(name, arguments, run.model.example_shape, run.scaling, run.model.kernel.binary)
 
 
-def write(folder: "Path", X: "np.ndarray", more: dict[str, Any], run: "Run", options: argparse.Namespace) -> None:
+def write(folder: "Path", X: "np.ndarray", more: dict[str, Any], run: "Run", options: Options) -> None:
     """Write samples.npz (X and the arrays `more`), samples.png and, on request, samples.gif."""
     from dpm import viz
     from dpm.plots.vectors import save_vectors
