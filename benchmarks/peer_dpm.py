@@ -17,7 +17,7 @@ from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.experiments.named import CORRECTED
 from dpm.extensions import EveryN, standard_extensions
-from dpm.likelihood.estimates import K_minus_L_null
+from dpm.likelihood.bound import K_minus_L_null
 from dpm.model import DiffusionModel
 from dpm.optimizers import RMSProp
 from dpm.runs.data import prepared_data

@@ -18,7 +18,7 @@ from dpm.commands.sampling import load_model
 from dpm.datasets.made.generators import swiss_roll_curve
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.trajectories import products as posterior
+from dpm.trajectories import potentials, products
 from dpm.viz import BLUE, DARK, ORANGE, _charts, _rendered
 
 N, PARTS = 4096, 40
@@ -43,7 +43,7 @@ def along_the_curve(X, curve):
 def main(path, folder="docs/results"):
     """Draw, print and plot."""
     compiled, theta, width = load(path)
-    log_r = posterior.gaussian(MEAN, SIGMA)
+    log_r = potentials.gaussian(MEAN, SIGMA)
     curve, _ = swiss_roll_curve((np.arange(2000) + 0.5) / 2000, width)
     r = np.exp(-0.5 * (((curve - MEAN) / SIGMA) ** 2).sum(axis=1))
     r /= r.sum()
@@ -52,8 +52,8 @@ def main(path, folder="docs/results"):
     exact = curve[np.random.default_rng(0).choice(len(curve), N, p=r)]
     drawn = {
         "the product": exact + width * np.random.default_rng(1).standard_normal(exact.shape),
-        "constant, the paper's chain": posterior.sample_chain(compiled, theta, log_r, N, source, "constant"),
-        f"end, {N:,} particles": posterior.sample_product(compiled, theta, log_r, N, 0, "end", edge=False).samples,
+        "constant, the paper's chain": products.sample_chain(compiled, theta, log_r, N, source, "constant"),
+        f"end, {N:,} particles": products.sample_product(compiled, theta, log_r, N, 0, "end", edge=False).samples,
     }
     figure, axes = _charts(12, 4.4, 1, 3, sharex=True, sharey=True)
     axis = np.linspace(-2.2, 2.2, 200)

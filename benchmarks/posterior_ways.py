@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dpm.trajectories import products as posterior
+from dpm.trajectories import potentials, products
 from dpm.viz import BLUE, DARK, ORANGE, _charts, _rendered
 from tests.helpers import exact
 
@@ -29,15 +29,15 @@ def product(x):
 
 def main(folder="docs/results"):
     """Draw, print and plot."""
-    compiled, log_r = exact.mixture(T), posterior.gaussian(MEAN, SIGMA)
+    compiled, log_r = exact.mixture(T), potentials.gaussian(MEAN, SIGMA)
     fine = np.linspace(-4, 4, 8001)
     truth = np.histogram(fine, EDGES, weights=product(fine))[0] * (fine[1] - fine[0])
     drawn = {}
-    for way in posterior.WAYS:
+    for way in products.WAYS:
         rng = np.random.default_rng(SEED)
-        drawn[way] = posterior.sample_chain(compiled, exact.NONE, log_r, N, rng.standard_normal, way)
+        drawn[way] = products.sample_chain(compiled, exact.NONE, log_r, N, rng.standard_normal, way)
     for n in (64, N):
-        drawn[f"linear, {n:,} particles"] = posterior.sample_product(
+        drawn[f"linear, {n:,} particles"] = products.sample_product(
             compiled, exact.NONE, log_r, n, SEED, "linear", edge=False
         ).samples
     drawn["independent draws of the truth"] = np.random.default_rng(SEED).choice(fine, (N, 1), p=product(fine) / 1000)
@@ -46,7 +46,7 @@ def main(folder="docs/results"):
         share = np.histogram(x, EDGES)[0] / len(x)
         distance = 0.5 * (np.abs(share - truth).sum() + 1 - share.sum())
         print(f"{name}: total variation {distance:.3f}")
-        color = BLUE if name in posterior.WAYS else ORANGE
+        color = BLUE if name in products.WAYS else ORANGE
         chart.stairs(share / np.diff(EDGES), EDGES, fill=True, color=color, alpha=0.6)
         chart.plot(fine, product(fine), color=DARK, linewidth=1)
         chart.set(xlim=(EDGES[0], EDGES[-1]), ylim=(0, 1.6))

@@ -9,7 +9,6 @@ import pytensor.tensor as pt
 
 from dpm.base.errors import InputError
 from dpm.engines.compiled import map_microbatches
-from dpm.graph.rates import signal_shares
 
 STEPS_PER_CALL = 10
 NUMBERS_PER_CALL = 500_000  # of noise, and as many of states: 2 MB each in float32
@@ -147,12 +146,3 @@ def generate_samples(compiled, theta, n_samples, noise, posterior=None, callback
                 notify(int(time) - 1, X)
     notify(0, X)
     return X
-
-
-def forward_trajectory(beta_arr, X, times, noise):
-    """States of the forward trajectory at the given times, all with one noise (Eq. 3, frozen noise).
-
-    beta_arr: beta_1..beta_T; X: scaled pictures; noise: standard normal, like X. Returns a list of arrays.
-    """
-    alpha_bar = signal_shares(beta_arr)
-    return [X * alpha_bar[t] ** 0.5 + noise * (1 - alpha_bar[t]) ** 0.5 for t in times]

@@ -9,7 +9,8 @@ from PIL import Image
 
 from dpm import viz
 from dpm.extensions import COLUMNS, LogLikelihood, PlotParameters
-from dpm.likelihood import estimates as likelihood
+from dpm.likelihood import bound
+from dpm.likelihood.standard_errors import Estimate
 from dpm.optimizers import RMSProp
 from dpm.runs import checkpoint
 from tests.helpers import runs
@@ -167,9 +168,9 @@ def test_the_last_checkpoints_are_kept_and_the_best(train, monkeypatch):
     values = iter([-3.0, -2.0, -1.0, float("nan"), -1.5] * 2)
 
     def estimate(*arguments, **more):
-        return likelihood.Estimate(next(values), 0.1)
+        return Estimate(next(values), 0.1)
 
-    monkeypatch.setattr(likelihood, "K_minus_L_null", estimate)
+    monkeypatch.setattr(bound, "K_minus_L_null", estimate)
     folder = train("--epochs", 5, "--keep", 3)
     steps = {"checkpoint.h5": 15, "checkpoint_step00000012.h5": 12, "checkpoint_step00000009.h5": 9}
     assert checkpoints(folder) == steps | {"checkpoint_best.h5": 9}

@@ -13,7 +13,7 @@ from dpm.base.noise import ExampleNoise
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.model import DiffusionModel
-from dpm.sampler import Posterior, capture_times, forward_trajectory, generate_inpaint_mask, generate_samples
+from dpm.sampler import Posterior, capture_times, generate_inpaint_mask, generate_samples
 from tests.helpers.graphs import TINY, compiled_bits
 
 T, N = 8, 3
@@ -140,14 +140,6 @@ def test_capture_times_are_the_released_ones():
     assert capture_times(2) == [2, 1, 0]
 
 
-def test_forward_trajectory_has_the_marginals_mean_and_noise():
-    """x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) N."""
-    beta, X, noise = np.array([0.1, 0.5]), np.full((1, 1, 1, 1), 2.0), np.full((1, 1, 1, 1), 3.0)
-    states = forward_trajectory(beta, X, [0, 1, 2], noise)
-    expected = [2.0, 2 * 0.9**0.5 + 3 * 0.1**0.5, 2 * 0.45**0.5 + 3 * 0.55**0.5]
-    np.testing.assert_allclose(np.ravel(states), expected, rtol=1e-12)
-
-
 def test_bits_start_at_the_base_rate_and_stay_bits():
     """Eq. 4 for the binomial kernel: x_T are bits of the base rate, whatever kind of number the noise is."""
     compiled, states = compiled_bits(5, 20, 0.2), {}
@@ -160,7 +152,16 @@ def test_bits_start_at_the_base_rate_and_stay_bits():
 
 
 @pytest.mark.parametrize(
-    "module", ["diffusion", "vectors", "sampler", "likelihood", "posterior", "objective", "main_loop"]
+    "module",
+    [
+        "graph/diffusion",
+        "graph/vector_model",
+        "sampler",
+        "likelihood/bound",
+        "trajectories/products",
+        "engines/compiled",
+        "training/loop",
+    ],
 )
 def test_nobody_asks_which_kernel_it_holds(module):
     """One kernel interface: these modules import no kernel and look at no kernel's type or base rate."""

@@ -1,17 +1,87 @@
-"""K of single examples, term by term (Eq. 14), and their log likelihood by importance sampling (Eq. 9)."""
+"""K on a data set and of single examples, in one estimate or term by term (Eq. 14)."""
 
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp
 
 from dpm.base import noise
 from dpm.engines.compiled import map_microbatches
-from dpm.likelihood.estimates import estimate
+from dpm.likelihood.standard_errors import Estimate, estimate, stratified_error
 
 BLOCK = 200  # examples that share one generator
-BOOTSTRAPS = 200
+
+
+def L_null(model):
+    """The log likelihood of scaled pictures under the unit Gaussian, -H_p(X_T), in bits a pixel."""
+    return -model.kernel.prior_entropy() / np.log(2) * model.n_channels
+
+
+def evaluation_times(model, seed, n, draw=0):
+    """The time at which each of n pictures is evaluated, spread evenly over 2..T: (n,)."""
+    return noise.stratified_times(noise.generator(seed, noise.EVALUATION, draw), n, model.trajectory_length)
+
+
+def example_costs(compiled, theta, X, seed, batch_size, draw=0):
+    """-(K - L_null) of each picture at one time each, bits a pixel: (n,).
+
+    X: scaled pictures (n, c, h, w); the times spread evenly over 2..T. Noise and times depend on (seed, draw,
+    picture) alone, so every call and every batch size gives the same numbers.
+    """
+    engine = compiled.engine
+    compiled.model.kernel.check(X, "X")
+    function = compiled.costs(batch_size)
+    t = evaluation_times(compiled.model, seed, len(X), draw)
+
+    def inputs(start):
+        indices = np.arange(start, min(start + batch_size, len(X)))
+        N, U = noise.example_noise(seed, noise.EVALUATION, indices, X.shape[1:], compiled.model.kernel.noise, draw)
+        part = slice(start, start + batch_size)
+        return [engine.asarray(a) for a in (X[part], t[part], N, U)]
+
+    costs = [function(theta, *arrays) for arrays in engine.prefetch(inputs, range(0, len(X), batch_size))]
+    return np.concatenate(costs).astype(np.float64)
+
+
+def K_minus_L_null(compiled, theta, X, seed, batch_size, draws=1):
+    """K - L_null over the pictures X, bits a pixel: an Estimate.
+
+    Several draws make the value more exact; the error is that of one, since all have the same pictures.
+    """
+    bounds = [-example_costs(compiled, theta, X, seed, batch_size, draw) for draw in range(draws)]
+    times = [evaluation_times(compiled.model, seed, len(X), draw) for draw in range(draws)]
+    errors = [stratified_error(values, t) for values, t in zip(bounds, times, strict=True)]
+    return Estimate(float(np.mean(bounds)), float(np.sqrt(np.mean(np.square(errors)))))
+
+
+def K_all_terms(compiled, theta, X, seed, batch_size, draws):
+    """K - L_null as the sum over all t = 2..T (Eq. 14), each term the mean over `draws` examples of X: an Estimate."""
+    model, engine = compiled.model, compiled.engine
+    model.kernel.check(X, "X")
+    function = compiled.costs(min(batch_size, draws))
+    costs = np.empty((model.trajectory_length - 1, draws))
+    for row, t in zip(costs, range(2, model.trajectory_length + 1), strict=True):
+        rng = noise.generator(seed, noise.LIKELIHOOD, t)
+        examples, N, U = noise.draw_examples(rng, X, draws, model.kernel.noise)
+        row[:] = function(theta, *(engine.asarray(a) for a in (examples, np.full(draws, t), N, U)))
+    error = np.sqrt(np.sum(costs.var(axis=1, ddof=1)) / draws) / len(costs)
+    return Estimate(float(-costs.mean()), float(error))
+
+
+def reference_likelihood(compiled, theta, X, seed, batch_size, draws):
+    """The released estimate: the mean over `draws` random minibatches, each at one single time. An Estimate."""
+    engine, model = compiled.engine, compiled.model
+    function = compiled.costs(batch_size)
+    means = []
+    for draw in range(draws):
+        rng = noise.generator(seed, noise.LIKELIHOOD, draw)
+        pictures = X[rng.choice(len(X), size=min(batch_size, len(X)), replace=False)]
+        t, N, U = noise.minibatch_noise(
+            rng, pictures.shape, model.trajectory_length, model.kernel.noise, noise.single_time
+        )
+        costs = function(theta, *(engine.asarray(a) for a in (pictures, t, N, U)))
+        means.append(-costs.mean(dtype=np.float64))
+        yield estimate(np.array(means))
 
 
 class Terms(NamedTuple):
@@ -54,7 +124,7 @@ class Terms(NamedTuple):
         """The part of `error` that the draws of times and x_t make: that of the mean of K over these very examples.
 
         Neighboring terms of an example differ by the mean curve, which is taken away, and by chance: half the mean
-        square of their differences is the variance of a term, as in dpm.likelihood.estimates.stratified_error. The last and the
+        square of their differences is the variance of a term, as in stratified_error. The last and the
         first count as neighbors, so that each term comes twice. NaN for a single example or a single time.
         """
         n, k = self.kl.shape
@@ -134,64 +204,3 @@ def _noise(rng, model):
     """The kernel's and uniform noise of a whole block, so that an example's draws do not depend on how many follow."""
     shape = (BLOCK, *model.example_shape)
     return noise.DRAWS[model.kernel.noise](rng, shape), rng.random(shape)
-
-
-class Likelihood(NamedTuple):
-    """An estimate of log p(x_0) by Eq. 9, nats.
-
-    value: log of the mean weight; error: its standard error by bootstrap; effective: effective sample size of the
-    weights, 1..M; bound: mean of the log weights, an estimate of the example's K.
-    """
-
-    value: float
-    error: float
-    effective: float
-    bound: float
-
-
-def log_likelihood(compiled, theta, x, seed, trajectories, block=100, progress=None, example=0):
-    """log p(x_0) of one scaled example x, by the mean of p(x_0..x_T) / q(x_1..x_T | x_0) over trajectories (Eq. 9).
-
-    trajectories: M, how many; block: how many at once, which is all that memory holds. The estimate grows with M in the
-    mean and is never above log p(x_0) in the mean; the mean of the log weights is K (Eq. 11).
-    progress: called after each step with the number of trajectories in it. example: a number, by which examples have
-    noise of their own. Returns a Likelihood.
-    """
-    model, engine = compiled.model, compiled.engine
-    size, T = min(block, trajectories), model.trajectory_length
-    part = compiled.microbatch_size(size)
-    step = compiled.get("log_ratio", part, "XtN", model.log_ratio)
-    end = compiled.get("prior_log_prob", part, "X", lambda X: [log_prior(model, X)])
-    weights = []
-    for start in range(0, trajectories, size):
-        count = min(size, trajectories - start)
-        X = engine.asarray(np.broadcast_to(x, (size, *x.shape)))
-        if model.uniform_noise:
-            rng = noise.generator(seed, noise.FORWARD, example, start, 0)
-            X = engine.asarray(X + (rng.random(X.shape) - 0.5) * model.uniform_noise)
-        total = np.zeros(size)
-        for t in range(1, T + 1):
-            rng = noise.generator(seed, noise.FORWARD, example, start, t)
-            N = engine.asarray(noise.DRAWS[model.kernel.noise](rng, X.shape))
-            X, ratio = map_microbatches(engine, step, theta, [X, engine.asarray(np.full(size, t)), N], part)
-            total += ratio
-            if progress:
-                progress(count)
-        (last,) = map_microbatches(engine, end, theta, [X], part)
-        weights.append((total + last)[:count])
-    return summary_of(np.concatenate(weights), noise.generator(seed, noise.FORWARD, example))
-
-
-def log_prior(model, X):
-    """log pi(x_T), nats an example: (n,)."""
-    return model.kernel.log_prob(model.kernel.prior(X), X).sum(axis=tuple(range(1, X.ndim)))
-
-
-def summary_of(log_weights, rng):
-    """The Likelihood of M log weights, (M,), nats."""
-    M = len(log_weights)
-    value = logsumexp(log_weights) - np.log(M)
-    effective = np.exp(2 * logsumexp(log_weights) - logsumexp(2 * log_weights))
-    again = rng.integers(0, M, (BOOTSTRAPS, M))
-    error = np.std(logsumexp(log_weights[again], axis=1) - np.log(M), ddof=1) if M > 1 else np.nan
-    return Likelihood(float(value), float(error), float(effective), float(log_weights.mean()))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytensor.tensor as pt
 
 from dpm.base.arguments import parse_literals
 from dpm.base.errors import InputError
-from dpm.trajectories import products as posterior
 
 EXAMPLE = "gaussian(mean=[0.5, None], sigma=0.1)"
 
@@ -39,6 +39,73 @@ NAMED = {
     },
     "linear": {"weights": ANY},
 }
+
+
+class Observation:
+    """log r of independent Gaussian observations: -precision (x - mean)^2 / 2, summed over the elements.
+
+    mean, precision: float64 numbers or arrays of an example's shape.
+    """
+
+    def __init__(self, mean, precision):
+        self.mean, self.precision = mean, precision
+
+    def __call__(self, x):
+        mean, precision = self._as(x)
+        return sum_elements(-0.5 * precision * (x - mean) ** 2)
+
+    def multiply(self, kernel, p, exponent):
+        """p(x) r(x)^exponent in closed form (2.5.3): Gaussian precisions add; exponent: to broadcast over elements."""
+        mean, precision = self._as(exponent)
+        return kernel.multiply(p, mean, precision * exponent)
+
+    def _as(self, like):
+        """In the float type of a variable: constants of a wider one would widen all that they meet."""
+        return (np.asarray(a, dtype=like.dtype) for a in (self.mean, self.precision))
+
+
+def gaussian(mean, sigma):
+    """log r of independent Gaussian observations of the elements, 0 at the mean.
+
+    mean, sigma: numbers or arrays of an example's shape, in scaled units; NaN or None in mean: not observed.
+    """
+    if not np.all(np.asarray(sigma) > 0):
+        raise InputError(f"sigma: {sigma} is not accepted; it is above 0")
+    mean, sigma = (np.asarray(a, dtype=np.float64) for a in (mean, sigma))
+    missing = np.isnan(mean)
+    return Observation(np.where(missing, 0.0, mean), np.where(missing, 0.0, sigma**-2.0))
+
+
+def bits(known, value, error=1e-3):
+    """log r of bits observed with a probability of error, the same for 0 and 1: log of what makes the bits seen so.
+
+    known: (size,) of 0 and 1; value: (size,), the bits seen. Of rates in place of bits it is log of the mean of r over
+    independent bits of these rates, which the way "predicted" takes.
+    """
+    if not 0 < error < 0.5:
+        raise InputError(f"error: {error} is not accepted; it is above 0 and below 0.5")
+
+    def log_r(x):
+        seen, weight = (np.asarray(a, dtype=x.dtype) for a in (value, known))
+        agree = x * seen + (1 - x) * (1 - seen)
+        return sum_elements(weight * pt.log(error + (1 - 2 * error) * agree))
+
+    return log_r
+
+
+def linear(weights, origin=0.0):
+    """log r = sum of weights (x - origin), a tilt; weights and origin: numbers or arrays of an example's shape."""
+
+    def log_r(x):
+        slope, zero = (np.asarray(a, dtype=x.dtype) for a in (weights, origin))
+        return sum_elements(slope * (x - zero))
+
+    return log_r
+
+
+def sum_elements(values):
+    """Over the elements of each example, (n,)."""
+    return values.sum(axis=tuple(range(1, values.ndim)))
 
 
 def read(text):
@@ -76,10 +143,10 @@ def build(name, arguments, shape, scaling, binary):
         raise InputError(f"--log-r bits: the model's data are not bits; take {_signature('gaussian')} or linear")
     a = {key: _checked(f"--log-r {name}: {key}", value, NAMED[name][key], shape) for key, value in arguments.items()}
     if name == "gaussian":
-        return posterior.gaussian(scaling.forward(a["mean"]), a["sigma"] * scaling.scale)
+        return gaussian(scaling.forward(a["mean"]), a["sigma"] * scaling.scale)
     if name == "linear":
-        return posterior.linear(a["weights"] / scaling.scale, scaling.shift)
-    return posterior.bits(a["known"], a["value"], float(a["error"]))
+        return linear(a["weights"] / scaling.scale, scaling.shift)
+    return bits(a["known"], a["value"], float(a["error"]))
 
 
 def _checked(what, value, rule, shape):

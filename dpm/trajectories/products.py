@@ -15,11 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
-from scipy.special import logsumexp
 
 from dpm.base import noise
 from dpm.base.errors import InputError
 from dpm.graph.rates import signal_shares
+from dpm.trajectories.particles import Particles
+from dpm.trajectories.potentials import sum_elements
 
 WAYS = ("constant", "linear", "alpha_bar", "end", "predicted")
 FARTHEST = 4.5  # nats an element from a step to its product with a prediction's r
@@ -45,79 +46,6 @@ def exponents(way, beta):
     }[way]
 
 
-# ------------------------------------------------------------------ named r(x)
-
-
-class Observation:
-    """log r of independent Gaussian observations: -precision (x - mean)^2 / 2, summed over the elements.
-
-    mean, precision: float64 numbers or arrays of an example's shape.
-    """
-
-    def __init__(self, mean, precision):
-        self.mean, self.precision = mean, precision
-
-    def __call__(self, x):
-        mean, precision = self._as(x)
-        return _sum(-0.5 * precision * (x - mean) ** 2)
-
-    def multiply(self, kernel, p, exponent):
-        """p(x) r(x)^exponent in closed form (2.5.3): Gaussian precisions add; exponent: to broadcast over elements."""
-        mean, precision = self._as(exponent)
-        return kernel.multiply(p, mean, precision * exponent)
-
-    def _as(self, like):
-        """In the float type of a variable: constants of a wider one would widen all that they meet."""
-        return (np.asarray(a, dtype=like.dtype) for a in (self.mean, self.precision))
-
-
-def gaussian(mean, sigma):
-    """log r of independent Gaussian observations of the elements, 0 at the mean.
-
-    mean, sigma: numbers or arrays of an example's shape, in scaled units; NaN or None in mean: not observed.
-    """
-    if not np.all(np.asarray(sigma) > 0):
-        raise InputError(f"sigma: {sigma} is not accepted; it is above 0")
-    mean, sigma = (np.asarray(a, dtype=np.float64) for a in (mean, sigma))
-    missing = np.isnan(mean)
-    return Observation(np.where(missing, 0.0, mean), np.where(missing, 0.0, sigma**-2.0))
-
-
-def bits(known, value, error=1e-3):
-    """log r of bits observed with a probability of error, the same for 0 and 1: log of what makes the bits seen so.
-
-    known: (size,) of 0 and 1; value: (size,), the bits seen. Of rates in place of bits it is log of the mean of r over
-    independent bits of these rates, which the way "predicted" takes.
-    """
-    if not 0 < error < 0.5:
-        raise InputError(f"error: {error} is not accepted; it is above 0 and below 0.5")
-
-    def log_r(x):
-        seen, weight = (np.asarray(a, dtype=x.dtype) for a in (value, known))
-        agree = x * seen + (1 - x) * (1 - seen)
-        return _sum(weight * pt.log(error + (1 - 2 * error) * agree))
-
-    return log_r
-
-
-def linear(weights, origin=0.0):
-    """log r = sum of weights (x - origin), a tilt; weights and origin: numbers or arrays of an example's shape."""
-
-    def log_r(x):
-        slope, zero = (np.asarray(a, dtype=x.dtype) for a in (weights, origin))
-        return _sum(slope * (x - zero))
-
-    return log_r
-
-
-def _sum(values):
-    """Over the elements of each example, (n,)."""
-    return values.sum(axis=tuple(range(1, values.ndim)))
-
-
-# ------------------------------------------------------------------ graphs
-
-
 class Twist:
     """r_t of a model, and its reverse steps multiplied by it, as graphs.
 
@@ -140,7 +68,7 @@ class Twist:
         kernel, proposal = self.model.kernel, self._times(p, t, c)
         X = kernel.sample(proposal, N)
         ratio = kernel.log_prob(p, X) - kernel.log_prob(proposal, X)
-        return [X, _sum(ratio) + self.log(X, t, c) - log_r_before]
+        return [X, sum_elements(ratio) + self.log(X, t, c) - log_r_before]
 
     def predict(self, X, t):
         """E[x_0 | x_t = X] under the model; X itself at t = 0."""
@@ -175,74 +103,6 @@ class Twist:
         moved = kernel.kl(product, p).mean(axis=tuple(range(1, p[0].ndim)))
         share = pt.sqrt(FARTHEST / pt.maximum(moved, FARTHEST))
         return kernel.perturb(p, lambda x: self._unscaled(x, t), c * share)
-
-
-# ------------------------------------------------------------------ particles
-
-
-def systematic(weights, uniform, n=None):
-    """n indices, as many as weights unless given, drawn in proportion to weights from one uniform number (systematic
-    resampling, Kitagawa 1996)."""
-    n = len(weights) if n is None else n
-    places = (np.arange(n) + uniform) / n
-    return np.minimum(np.searchsorted(np.cumsum(weights) / np.sum(weights), places), len(weights) - 1)
-
-
-class Particles:
-    """Weighted particles, resampled below half the effective sample size; with log Z and their first ancestors.
-
-    n: how many; rng: the Generator of the resampling. history: effective sample size after each update, before it is
-    resampled.
-    """
-
-    def __init__(self, n, rng):
-        self.n, self.rng = n, rng
-        self.log_w = np.zeros(n)
-        self.ancestors = np.arange(n)
-        self.log_Z, self.resamplings = 0.0, 0
-        self.history = []
-
-    @property
-    def weights(self):
-        """Normalized, (n,)."""
-        return np.exp(self.log_w - logsumexp(self.log_w))
-
-    @property
-    def effective(self):
-        """Effective sample size, 1 / sum of squared weights."""
-        return 1 / np.sum(self.weights**2)
-
-    def update(self, X, log_factors, resample_below=0.5):
-        """The particles after their weights are multiplied, (n, ...).
-
-        Raises InputError where a weight is not a number or all are 0.
-        """
-        self.log_w = self.log_w + np.asarray(log_factors, dtype=np.float64)
-        if np.isnan(self.log_w).any() or not self.log_w.max() < np.inf:
-            raise InputError(
-                "log r: it is not a finite number at a particle; accepted: an r that is above 0 everywhere"
-            )
-        if self.log_w.max() == -np.inf:
-            raise InputError("log r: r is 0 at every particle; take more particles, or an r that is above 0")
-        self.history.append(self.effective)
-        return self.resampled(X) if self.history[-1] < resample_below * self.n else X
-
-    def resampled(self, X, n=None):
-        """n particles, as many as there are unless given, in proportion to their weights, which all become 1."""
-        chosen = systematic(self.weights, self.rng.random(), n)
-        self.log_Z += logsumexp(self.log_w) - np.log(self.n)
-        self.n, self.log_w, self.ancestors = len(chosen), np.zeros(len(chosen)), self.ancestors[chosen]
-        self.resamplings += 1
-        return X[chosen]
-
-    def log_Z_error(self):
-        """Standard error of log Z from the weight shared by each first ancestor (Lee and Whiteley 2018, Eq. 4)."""
-        shares = np.bincount(self.ancestors, self.weights, minlength=self.n)
-        correction = (self.n / (self.n - 1)) ** (self.resamplings + 1)
-        return float(np.sqrt(max(0.0, 1 - correction * (1 - np.sum(shares**2)))))
-
-
-# ------------------------------------------------------------------ compiled and run
 
 
 class Result(NamedTuple):

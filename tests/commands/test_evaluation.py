@@ -13,9 +13,8 @@ from dpm.commands import evaluation, sampling
 from dpm.commands.evaluate import main
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.likelihood import bound
-from dpm.likelihood import estimates as likelihood
-from dpm.likelihood.bound import Likelihood
+from dpm.likelihood import bound, importance
+from dpm.likelihood.importance import Likelihood
 from dpm.likelihood.units import Units
 from dpm.model import DiffusionModel
 from dpm.runs import checkpoint
@@ -98,7 +97,7 @@ def main_options(*given):
 def test_eq_9_of_the_network_of_zeros_is_the_unit_gaussian_without_spread():
     """log p(0) = 4 log N(0; 0, 1) = -3.6758 nats: each weight is pi(x_0)."""
     compiled, theta = null_model(10)
-    found = bound.log_likelihood(compiled, theta, np.zeros((1, 2, 2), np.float32), 0, 30)
+    found = importance.log_likelihood(compiled, theta, np.zeros((1, 2, 2), np.float32), 0, 30)
     assert 4 * norm.logpdf(0) == pytest.approx(-3.6758, abs=1e-4)
     assert found.value == pytest.approx(4 * norm.logpdf(0), abs=1e-4)
     assert found.error < 1e-5
@@ -237,7 +236,7 @@ def test_a_full_disk_is_a_line_and_leaves_no_half_file(run, tmp_path, monkeypatc
 def test_an_estimate_is_what_the_report_says_of_it(monkeypatch):
     """The mean of log p over examples, its spread, and the bootstrap errors, of known numbers."""
     found = iter([Likelihood(-3.0, 0.3, 50.0, -4.0), Likelihood(-5.0, 0.4, 2.0, -9.0)])
-    monkeypatch.setattr(bound, "log_likelihood", lambda *arguments: next(found))
+    monkeypatch.setattr(importance, "log_likelihood", lambda *arguments: next(found))
     compiled, theta = null_model(10)
     X = np.zeros((2, 1, 2, 2), np.float32)
     result = evaluation.by_trajectories(main_options("--trajectories", "100"), compiled, theta, X, Units(4, 4, 1.0))
@@ -246,4 +245,4 @@ def test_an_estimate_is_what_the_report_says_of_it(monkeypatch):
     assert result.errors["standard error over examples"] == pytest.approx(1.0)
     assert result.errors["of it by bootstrap"] == pytest.approx(0.25)
     assert "The fewest effective trajectories are 2.0 of 100: the estimates hang on a few" in result.lines[0]
-    assert likelihood.L_null(compiled.model) == pytest.approx(result.values["L_null"] / 4 / np.log(2))
+    assert bound.L_null(compiled.model) == pytest.approx(result.values["L_null"] / 4 / np.log(2))

@@ -1,24 +1,16 @@
-"""python -m dpm parzen: densities beside closed forms and other libraries, the choice of sigma, the command."""
+"""python -m dpm parzen."""
 
 import json
-import subprocess
-import sys
-import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
 from scipy.special import logsumexp
 
-from dpm import sampler
 from dpm.commands import sampling
-from dpm.commands.parzen import SIGMAS, log_density, main, parzen, squared_distances
+from dpm.commands.parzen import main
 from dpm.commands.sample import main as sample_main
+from dpm.trajectories import draws
 from tests.helpers import runs
-
-ROOT = Path(__file__).parents[2]
-D = 784
 
 
 @pytest.fixture
@@ -42,122 +34,6 @@ def run(tmp_path, capsys):
 def result(tmp_path):
     """A function that reads parzen.json."""
     return lambda: json.loads((tmp_path / "out/parzen.json").read_text())
-
-
-# ------------------------------------------------------------------ the density
-
-
-def test_at_one_centre_it_is_the_normalizer():
-    """-D/2 log(2 pi sigma^2), D = 784: -720.4478 for sigma 1, +2890.0056 for 0.01."""
-    zero = np.zeros((1, D))
-    np.testing.assert_allclose(log_density(zero, zero, [1, 0.01]), [[-720.4478], [2890.0056]], atol=5e-5)
-
-
-def test_far_points_stay_finite():
-    """Points at 100 everywhere, centers 0 and 1: D/2 99^2 / sigma^2 below the normalizer, half of the weight lost."""
-    centers = np.stack([np.zeros(D), np.ones(D)])
-    sigma = 0.1
-    expected = -(D / 2) * np.log(2 * np.pi * sigma**2) - D / 2 * (99 / sigma) ** 2 - np.log(2)
-    np.testing.assert_allclose(log_density(np.full((3, D), 100.0), centers, [sigma]), [[expected] * 3], rtol=1e-13)
-
-
-def test_it_is_the_gaussian_kde_of_scipy():
-    rng = np.random.default_rng(0)
-    centers, X = rng.standard_normal((50, 3)), 2 * rng.standard_normal((20, 3))
-    # scipy's width is a factor of the data's covariance: 1 by whitening.
-    white = np.linalg.cholesky(np.linalg.inv(np.cov(centers.T)))
-    for sigma in (0.2, 1.0):
-        kde = stats.gaussian_kde((centers @ white).T, bw_method=sigma)
-        np.testing.assert_allclose(
-            log_density(X @ white, centers @ white, [sigma])[0], kde.logpdf((X @ white).T), rtol=1e-10
-        )
-
-
-def test_it_is_the_kernel_density_of_scikit_learn():
-    neighbors = pytest.importorskip("sklearn.neighbors")
-    rng = np.random.default_rng(0)
-    centers, X = rng.random((40, 30)), rng.random((20, 30))
-    for sigma in (0.05, 0.3):
-        kde = neighbors.KernelDensity(bandwidth=sigma, rtol=0, atol=0).fit(centers)
-        np.testing.assert_allclose(log_density(X, centers, [sigma])[0], kde.score_samples(X), rtol=1e-10)
-
-
-def test_parts_do_not_matter_and_all_are_told(monkeypatch):
-    rng = np.random.default_rng(0)
-    centers, X = rng.random((7, 5)), rng.random((23, 5))
-    whole = log_density(X, centers, [0.1, 1])
-    told = []
-    monkeypatch.setattr("dpm.commands.parzen.CHUNK", 4 * 7)
-    np.testing.assert_allclose(log_density(X, centers, [0.1, 1], told.append), whole, rtol=1e-13)
-    assert told == [4] * 5 + [3]
-
-
-def test_neighbors_far_from_the_middle_are_told_apart():
-    """Two clouds a million apart, 0.001 wide: products of matrices alone would lose all digits of the distances."""
-    rng = np.random.default_rng(0)
-    side = np.repeat([-5e5, 5e5], 20)[:, None]
-    centers, X = (side + 1e-3 * rng.standard_normal((40, 10)) for _ in range(2))
-    exponents = -((X[:, None] - centers) ** 2).sum(axis=2) / (2 * 1e-6)
-    expected = logsumexp(exponents, axis=1) - np.log(40) - 10 * np.log(1e-3 * np.sqrt(2 * np.pi))
-    np.testing.assert_allclose(log_density(X, centers, [1e-3])[0], expected, rtol=1e-6)
-    assert (squared_distances(X, X, 1e-9).diagonal() == 0).all()
-
-
-def test_memory_is_that_of_the_parts():
-    """Beside float64 copies of both arguments, three arrays of 32 MB: far below all distances, 384 MB here."""
-    rng = np.random.default_rng(0)
-    centers, X = rng.random((12_000, 4), dtype=np.float32), rng.random((4_000, 4), dtype=np.float32)
-    tracemalloc.start()
-    log_density(X, centers, [0.1, 1])
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 3 * 2**25 + 6 * 8 * (centers.size + X.size)
-
-
-@pytest.mark.slow
-def test_the_protocol_s_own_size_takes_less_than_2_gigabytes():
-    """10,000 x 10,000 examples of 784 numbers, all widths: the whole process, its data included."""
-    code = (
-        "import resource, numpy as np\nfrom dpm.commands.parzen import SIGMAS, log_density\n"
-        "rng = np.random.default_rng(0)\n"
-        "log_density(rng.random((10_000, 784)), rng.random((10_000, 784)), SIGMAS)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert int(done.stdout) * 1024 < 2e9
-
-
-# ------------------------------------------------------------------ the choice of sigma
-
-
-def test_sigma_is_the_best_for_the_validation_examples_and_the_value_that_of_the_test_examples():
-    """Centers of one Gaussian, validation and test examples of others: a wide window fits the former, a narrow one
-    the latter, which must not matter."""
-    rng = np.random.default_rng(0)
-    centers, valid, test = (s * rng.standard_normal((200, 2)) for s in (1, 2.2, 0.1))
-    sigmas = [0.1, 0.5, 1, 2, 4]
-    found = parzen(centers, valid, test, sigmas)
-    by_sigma = [
-        logsumexp(-((valid[:, None] - centers) ** 2).sum(2) / (2 * s**2), axis=1, b=1 / 200) - 2 * np.log(s)
-        for s in sigmas
-    ]
-    assert found.sigma == sigmas[np.argmax(np.mean(by_sigma, axis=1))] == 2
-    kernel = stats.multivariate_normal([0, 0], 4)
-    expected = [logsumexp(kernel.logpdf(x - centers), b=1 / 200) for x in test]
-    np.testing.assert_allclose(found.value, np.mean(expected), rtol=1e-10)
-    np.testing.assert_allclose(found.standard_error, stats.sem(expected), rtol=1e-8)
-
-
-def test_the_value_approaches_the_entropy_of_the_kernel_s_own_law():
-    """Samples of N(0, 1) in one dimension, sigma small: the density is that of N(0, 1 + sigma^2)."""
-    rng = np.random.default_rng(0)
-    centers, valid, test = (rng.standard_normal((n, 1)) for n in (20_000, 200, 1000))
-    found = parzen(centers, valid, test, [0.1])
-    expected = stats.norm(scale=np.sqrt(1.01)).logpdf(test).mean()
-    assert found.value == pytest.approx(expected, abs=5e-3)
-
-
-# ------------------------------------------------------------------ the command
 
 
 def test_samples_of_a_file_against_the_data(run, result, data, tmp_path):
@@ -212,15 +88,15 @@ def test_a_drawing_that_was_stopped_goes_on_and_gives_the_same(run, result, trai
     monkeypatch.setattr(sampling, "BATCH", 2)
     assert main([str(trained), "--n-samples", "7", "--output-dir", str(tmp_path)]) == 0
     whole = np.load(tmp_path / "parzen_samples.npz")["X"]
-    drawn, real = [], sampler.generate_samples
+    drawn, real = [], draws.generate_samples
 
-    def stopping(compiled, theta, count, noise, **more):
+    def stopping(compiled, theta, count, noise, *more):
         drawn.append(count)
         if len(drawn) == 3:
             raise stop
-        return real(compiled, theta, count, noise, **more)
+        return real(compiled, theta, count, noise, *more)
 
-    monkeypatch.setattr(sampler, "generate_samples", stopping)
+    monkeypatch.setattr(draws, "generate_samples", stopping)
     assert run(trained, "--n-samples", 7)[0] in (2, 130)
     path = tmp_path / "out" / "parzen_samples.npz"
     (partial,) = (tmp_path / "out").iterdir()
@@ -274,12 +150,6 @@ def test_one_sigma_is_no_edge(run, result, data, tmp_path):
     np.savez(tmp_path / "samples.npz", X=runs.pixels(12, seed=5) / 255)
     assert run(tmp_path / "samples.npz", "--data-path", data, "--sigmas", 0.3, "--quiet")[2] == []
     assert result()["sigma_at_edge"] is False
-
-
-def test_the_grid_is_that_of_the_protocol():
-    """Ten widths from 10^-1 to 10^0, evenly spaced in their logarithm (Goodfellow et al. 2014)."""
-    np.testing.assert_allclose(np.diff(np.log10(SIGMAS)), 1 / 9)
-    assert (len(SIGMAS), SIGMAS[0], SIGMAS[-1]) == (10, 0.1, 1)
 
 
 REFUSED = [

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from dpm.commands import compare
-from dpm.commands.train import build_parser as train_parser
 from dpm.model import DiffusionModel
-from dpm.runs.flags import TRAIN_FLAGS
+from dpm.runs.flags import parse_flags
+from dpm.runs.settings import TRAIN_FLAGS
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
@@ -100,9 +100,8 @@ SAMPLES = {
 
 @pytest.mark.parametrize("flag", TRAIN_FLAGS, ids=lambda flag: flag.name)
 def test_both_spellings_of_a_flag_mean_the_same(flag):
-    text = SAMPLES.get(flag.name, SAMPLES.get(flag.kind, "true"))
-    parse = train_parser().parse_args
-    hyphens, underscores = (vars(parse([f"--{name}", text])) for name in (flag.name, flag.key))
+    text = SAMPLES.get(flag.name, SAMPLES.get(flag.parse, "true"))
+    hyphens, underscores = (parse_flags([f"--{name}", text]) for name in (flag.name, flag.key))
     assert hyphens == underscores
     assert list(hyphens) == [flag.key]
 

@@ -8,8 +8,7 @@ import pytest
 
 from dpm.commands.sample import build_parser as sample_parser
 from dpm.graph.kernels.gaussian import Gaussian, GaussianKernel
-from dpm.trajectories import potentials as named_r
-from dpm.trajectories import products as posterior
+from dpm.trajectories import potentials, products
 from tests.helpers.graphs import constant, value
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +20,7 @@ def test_the_commands_are_understood():
     assert len(commands) == 2
     for command in commands:
         options = sample_parser().parse_args(shlex.split(command))
-        assert named_r.read(options.log_r)[0] == "gaussian"
+        assert potentials.read(options.log_r)[0] == "gaussian"
 
 
 def test_the_example_in_python_runs(capsys):
@@ -31,9 +30,9 @@ def test_the_example_in_python_runs(capsys):
 
 
 def test_every_way_and_every_named_r_is_told():
-    for way in posterior.WAYS:
+    for way in products.WAYS:
         assert re.search(rf"^\| {way} \|", PAGE, re.MULTILINE)
-    for name, arguments in named_r.NAMED.items():
+    for name, arguments in potentials.NAMED.items():
         assert re.search(rf"`{name}\({', '.join(arguments)}", PAGE)
 
 
@@ -43,7 +42,7 @@ def test_the_shift_of_the_mean_is_sigma_times_the_gradient():
     assert [row[0] for row in rows] == ["0.1", "0.01", "0.001"]
     for Sigma, *printed in ([float(cell) for cell in row] for row in rows):
         p = Gaussian(constant([[0.0]]), constant([[Sigma**0.5]]))
-        ours = float(value(GaussianKernel().perturb(p, posterior.gaussian(1.0, 1.0)).mu)[0, 0])
+        ours = float(value(GaussianKernel().perturb(p, potentials.gaussian(1.0, 1.0)).mu)[0, 0])
         assert printed == pytest.approx([Sigma / (1 + Sigma), ours, (Sigma / 2) ** 0.5], rel=1e-3)
         assert abs(ours - printed[0]) < 1.1 * Sigma**2
 

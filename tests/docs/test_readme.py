@@ -10,8 +10,8 @@ import pytest
 
 import dpm
 from dpm.__main__ import COMMANDS
-from dpm.commands.train import build_parser as train_parser
-from dpm.runs.flags import resolved
+from dpm.runs.flags import parse_flags
+from dpm.runs.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -56,15 +56,17 @@ def test_the_readme_shows_the_commands_of_a_first_run():
 
 @pytest.mark.parametrize(("page", "command", "arguments"), EXAMPLES)
 def test_a_command_is_accepted(page, command, arguments):
-    options = parser_of(command).parse_args(shlex.split(arguments, comments=True))
-    if command == "train":
-        resolved(vars(options), None, 100)
+    words = shlex.split(arguments, comments=True)
+    if command != "train":
+        parser_of(command).parse_args(words)
+    elif "resume_file" not in (given := parse_flags(words)):
+        Settings.from_arguments(**given)
 
 
 def test_make_train_is_accepted():
     flags = re.search(r"^TRAIN_FLAGS \?= (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert flags is not None
-    resolved(vars(train_parser().parse_args(shlex.split(flags[1]))), None, 100)
+    Settings.from_arguments(**parse_flags(shlex.split(flags[1])))
 
 
 def test_make_targets_of_the_readme_exist():

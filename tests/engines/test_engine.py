@@ -80,7 +80,7 @@ def test_a_graph_is_compiled_for_its_shapes_and_no_others():
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("way", ["map", "ahead"])
+@pytest.mark.parametrize("way", ["map", "prefetch"])
 def test_results_come_in_the_order_of_their_items(threads, way):
     many = getattr(Engine("auto", threads=threads), way)
     assert list(many(lambda i: (time.sleep(0.01 * (5 - i)), i)[1], range(5))) == list(range(5))
@@ -102,7 +102,7 @@ def test_the_next_item_is_computed_while_the_caller_has_one(threads, later):
     assert seen == list(zip(range(4), later, strict=True))
 
 
-@pytest.mark.parametrize("way", ["map", "ahead"])
+@pytest.mark.parametrize("way", ["map", "prefetch"])
 def test_an_error_in_a_thread_is_that_of_the_caller(way):
     with pytest.raises(ZeroDivisionError):
         list(getattr(Engine("auto", threads=2), way)(lambda i: 1 // (1 - i), range(3)))

@@ -21,7 +21,7 @@ from dpm.graph.networks import vectors as networks
 from dpm.graph.networks.vectors import lower_triangle
 from dpm.graph.rates import signal_shares
 from dpm.graph.vector_model import VectorDiffusion
-from dpm.likelihood import estimates as likelihood
+from dpm.likelihood.bound import K_all_terms
 from tests.helpers.graphs import compiled_vectors
 
 T = 10
@@ -181,10 +181,10 @@ def test_ascent_on_frozen_noise_is_within_its_statistical_error(full):
 
 @each
 def test_the_estimate_over_all_steps_agrees(full):
-    """likelihood.K_all_terms of the closed form's parameters, on drawn data, within 4 standard errors."""
+    """K_all_terms of the closed form's parameters, on drawn data, within 4 standard errors."""
     covariance = COVARIANCES["three numbers"]
     X = np.random.default_rng(0).multivariate_normal(np.zeros(3), covariance, 20_000)
-    bound = likelihood.K_all_terms(linear_model(3, full), best_theta(covariance, full), X, 0, 4000, 20_000)
+    bound = K_all_terms(linear_model(3, full), best_theta(covariance, full), X, 0, 4000, 20_000)
     assert bound.value == pytest.approx(best_K(covariance, full), abs=4 * bound.standard_error)
     assert bound.standard_error < 0.02
 

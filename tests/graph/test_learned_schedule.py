@@ -10,7 +10,7 @@ from dpm.engines.engine import Engine
 from dpm.experiments.named import CORRECTED
 from dpm.experiments.toys import TOYS
 from dpm.graph import schedules
-from dpm.likelihood import estimates as likelihood
+from dpm.likelihood.bound import K_all_terms
 from dpm.optimizers import Adam
 from dpm.training.least_squares import refit
 from dpm.training.loop import MainLoop
@@ -73,7 +73,7 @@ def test_a_learned_schedule_is_better_than_the_released_one_it_started_from(seed
         theta = refit(compiled, start, X, seed, quiet=True)
         loop = MainLoop(compiled, theta, Adam(theta.size), X, CORRECTED, batch_size=640, lr=3e-3, epochs=60, seed=seed)
         assert loop.run()
-        bounds.append(likelihood.K_all_terms(compiled, loop.theta, TEST, 0, 20_000, 20_000))
+        bounds.append(K_all_terms(compiled, loop.theta, TEST, 0, 20_000, 20_000))
         betas.append(compiled.beta(loop.theta))
     fixed, learned = bounds
     assert learned.value > fixed.value + 4 * np.hypot(fixed.standard_error, learned.standard_error)

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from dpm.likelihood import estimates as likelihood
+from dpm.likelihood.bound import L_null
 from tests.helpers.graphs import compiled_bits, compiled_vectors
 
 
 @pytest.mark.parametrize(("compiled", "bits"), [(compiled_vectors(3), -np.log2(2 * np.pi * np.e))])
 def test_the_null_of_two_numbers_is_in_bits_a_vector(compiled, bits):
     """-H_p(X_T) of two unit Gaussians: -log2(2 pi e) = -4.094 (B.1)."""
-    assert likelihood.L_null(compiled.model) == pytest.approx(bits, rel=1e-12)
+    assert L_null(compiled.model) == pytest.approx(bits, rel=1e-12)
     assert compiled.model.n_pixels == 1
     assert compiled.model.unit == "bits/example"
 
@@ -19,7 +19,7 @@ def test_the_null_of_bits_is_their_entropy():
     """B.2: -size times the entropy of a bit of the base rate."""
     compiled = compiled_bits(3, size=5, base_rate=0.2)
     expected = 5 * (0.2 * np.log2(0.2) + 0.8 * np.log2(0.8))
-    assert likelihood.L_null(compiled.model) == pytest.approx(expected, rel=1e-12)
+    assert L_null(compiled.model) == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_reverse_kernel_is_the_networks_at_the_rates_of_the_schedule():

@@ -1,120 +1,77 @@
-"""K term by term and Eq. 9, against closed forms and sums over all trajectories."""
+"""K on a data set and term by term: any batches, honest errors, closed forms, sums over all trajectories."""
 
 import itertools
-import tracemalloc
 
 import numpy as np
 import pytest
-from scipy.stats import norm, sem
+from scipy import stats
+from scipy.stats import sem
 
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.toys import TOYS
-from dpm.graph import schedules
-from dpm.graph.bricks import Brick
-from dpm.graph.kernels.binomial import BinomialKernel
-from dpm.graph.kernels.gaussian import GaussianKernel
-from dpm.graph.vector_model import VectorDiffusion
 from dpm.likelihood import bound
-from dpm.likelihood import estimates as likelihood
 from dpm.likelihood.entropies import step_entropies
 from dpm.model import DiffusionModel
 from dpm.runs import checkpoint
-from tests.helpers import exact, runs
+from tests.helpers import runs
+from tests.likelihood.models import DEVIATION, MEAN, NONE, bits, enumerated, gaussian
 
-NONE = np.zeros(0)
-MEAN, DEVIATION = 0.7, 0.4
+ARGUMENTS = {
+    "spatial_width": 4,
+    "n_colors": 1,
+    "trajectory_length": 12,
+    "n_temporal_basis": 2,
+    "n_hidden_conv": 2,
+    "n_layers_conv": 1,
+    "n_hidden_dense_lower": 0,
+    "n_hidden_dense_upper": 3,
+}
 
 
-def gaussian(mean, deviation, T=12):
-    """The exact reverse kernel of normal data, and a schedule that ends in noise."""
-    schedule = np.append(np.geomspace(0.01, 0.4, T - 1), 1 - 1e-9)
+@pytest.fixture(scope="module")
+def compiled():
     engine = Engine("auto", "float64")
     with engine:
-        network = exact.MixtureNetwork([(1.0, mean, deviation)])
-        model = VectorDiffusion(1, GaussianKernel(), schedules.FixedSchedule(schedule), network)
-    return CompiledModel(model, engine), schedule
+        return CompiledModel(DiffusionModel(**ARGUMENTS), engine)
 
 
-def test_every_trajectory_of_a_model_that_is_the_noise_weighs_p_of_x0():
-    """For data of the prior itself p(x_0..x_T) = q: each weight of Eq. 9 is pi(x_0), and K = L_null (Eq. 14)."""
-    compiled, _ = gaussian(0.0, 1.0)
-    for x in (-0.5, 0.7, 2.0):
-        result = bound.log_likelihood(compiled, NONE, np.array([x]), 0, 40, block=16)
-        assert result.value == pytest.approx(norm.logpdf(x), abs=1e-6)
-        assert result.bound == pytest.approx(norm.logpdf(x), abs=1e-6)
-        assert result.effective == pytest.approx(40, rel=1e-6)
-    terms = bound.terms(compiled, NONE, np.random.default_rng(0).standard_normal((20_000, 1)), 0)
-    assert abs(terms.K - terms.L_null).mean() > 1e-3, "single draws of KL_t differ from its mean"
-    assert abs((terms.K - terms.L_null).mean()) < 4 * terms.K.std() / 20_000**0.5
+@pytest.fixture(scope="module")
+def X():
+    return np.random.default_rng(0).standard_normal((23, 1, 4, 4))
 
 
-@pytest.mark.parametrize("x", [-0.2, 0.7, 1.5])
-def test_the_likelihood_of_a_gaussian_model_is_that_of_the_gaussian_it_draws(x):
-    """x_1 is as of the data; one forward step more is p(x_0 | x_1) (Eq. 43)."""
-    compiled, schedule = gaussian(MEAN, DEVIATION)
-    kept, mean, variance = 1 - schedule[0], MEAN, DEVIATION**2
-    for _ in range(2):
-        mean, variance = np.sqrt(kept) * mean, kept * variance + schedule[0]
-    result = bound.log_likelihood(compiled, NONE, np.array([x]), 0, 20_000, block=5000)
-    assert result.error < 0.01
-    assert abs(result.value - norm.logpdf(x, mean, np.sqrt(variance))) < 4 * result.error
+def test_batches_do_not_matter_and_the_last_partial_one_counts(compiled, X):
+    theta = 0.3 * np.random.default_rng(1).standard_normal(compiled.layout.size)
+    whole = bound.example_costs(compiled, theta, X, 0, 23)
+    assert whole.shape == (23,)
+    np.testing.assert_allclose(bound.example_costs(compiled, theta, X, 0, 10), whole, rtol=1e-12)
 
 
-class Rates(Brick):
-    """Reverse bits with rates that depend on the bit and t, for the sum over all trajectories."""
-
-    def __init__(self, strength):
-        super().__init__("rates")
-        self.strength = strength
-
-    def reverse(self, kernel, x_t, t, rates):
-        p = kernel.forward_step(x_t, rates[0])
-        return p._replace(logit=p.logit + self.strength * (0.3 * t[:, None] - 0.8))
+def test_the_estimate_is_the_mean_over_pictures_and_draws(compiled, X):
+    theta = 0.3 * np.random.default_rng(1).standard_normal(compiled.layout.size)
+    costs = [bound.example_costs(compiled, theta, X, 0, 23, draw) for draw in range(3)]
+    estimate = bound.K_minus_L_null(compiled, theta, X, 0, 23, draws=3)
+    assert estimate.value == pytest.approx(-np.mean(costs), rel=1e-12)
+    assert 0 < estimate.standard_error < 3 * stats.sem(costs[0])
 
 
-def bits(T=3, strength=1.0):
-    engine = Engine("auto", "float64")
-    schedule = np.array([0.2, 0.4, 0.7])[:T]
-    with engine:
-        model = VectorDiffusion(2, BinomialKernel(0.3), schedules.FixedSchedule(schedule), Rates(strength))
-    return CompiledModel(model, engine), schedule
+def test_L_null_is_the_entropy_of_the_unit_gaussian(compiled):
+    """-0.5 log2(2 pi e) = -2.047 bits for each element of a pixel."""
+    expected = -stats.norm.entropy() / np.log(2)
+    assert bound.L_null(compiled.model) == pytest.approx(expected, rel=1e-12)
+    assert expected == pytest.approx(-2.047, abs=1e-3)
 
 
-def enumerated(x, schedule, rate=0.3, strength=1.0):
-    """(log p(x_0), K) of two bits by the sum over all x_1..x_T, one bit at a time, as bits are independent."""
-    log_p, K = 0.0, 0.0
-    for bit in x:
-        p, k = 0.0, 0.0
-        for path in itertools.product([0, 1], repeat=len(schedule)):
-            states = [int(bit), *path]
-            q = w = 1.0
-            pi = [1 - rate, rate]
-            for t, beta in enumerate(schedule, start=1):
-                one = states[t - 1] * (1 - beta) + beta * rate
-                step = one if states[t] else 1 - one
-                q *= step
-                back = states[t] * (1 - beta) + beta * rate
-                logit = np.log(back) - np.log1p(-back) + strength * (0.3 * t - 0.8)
-                learned = 1 / (1 + np.exp(-logit))
-                p_back = pi[states[0]] / pi[states[1]] * step if t == 1 else learned if states[t - 1] else 1 - learned
-                w *= p_back / step
-            w *= pi[states[-1]]
-            p += q * w
-            k += q * np.log(w)
-        log_p, K = log_p + np.log(p), K + k
-    return log_p, K
+def test_released_estimator_averages_minibatches_of_one_time(compiled, X):
+    theta = np.zeros(compiled.layout.size)
+    estimates = list(bound.reference_likelihood(compiled, theta, X, 0, 23, 40))
+    assert len(estimates) == 40
+    assert np.isnan(estimates[0].standard_error)
+    # T - 1 = 11 times: the spread between minibatches is that between times, far above that within one.
+    assert estimates[-1].standard_error > 0
 
 
-@pytest.mark.parametrize("x", [(0, 0), (1, 0), (1, 1)])
-def test_bits_agree_with_the_sum_over_all_trajectories(x):
-    compiled, schedule = bits()
-    expected, K = enumerated(x, schedule)
-    result = bound.log_likelihood(compiled, NONE, np.array(x, float), 1, 20_000, block=5000)
-    assert abs(result.value - expected) < 4 * result.error
-    assert result.error < 0.01
-    assert expected > K
-    assert abs(result.bound - K) < 0.05
+# ------------------------------------------------------------------ term by term
 
 
 def test_K_of_data_with_the_priors_rate_is_that_of_the_sum_over_all_trajectories():
@@ -126,20 +83,6 @@ def test_K_of_data_with_the_priors_rate_is_that_of_the_sum_over_all_trajectories
     )
     terms = bound.terms(compiled, NONE, X, 2)
     assert abs(terms.K.mean() - expected) < 4 * terms.K.std() / len(X) ** 0.5
-
-
-def test_the_estimate_grows_with_trajectories_and_stays_above_K(base):
-    """Jensen: E log of a mean of M weights grows with M, from K to log p(x_0) (Eq. 10, 11)."""
-    compiled, schedule = bits(strength=6.0)  # a poor model: its K is far below log p(x_0)
-    x = np.array([1.0, 0.0])
-    expected, K = enumerated(x, schedule, strength=6.0)
-    means = []
-    for M in (1, 4, 64):
-        values = [bound.log_likelihood(compiled, NONE, x, seed, M).value for seed in range(200)]
-        means.append(np.mean(values))
-        spread = np.std(values) / 200**0.5
-        assert K - 4 * spread < means[-1] < expected + 4 * spread
-    assert means[0] < means[1] < means[2]
 
 
 def test_strata_of_times_give_the_mean_of_the_whole_sum():
@@ -174,18 +117,12 @@ def test_of_pictures_it_is_the_K_that_training_reports(base):
     X = np.random.default_rng(0).standard_normal((30, *compiled.model.example_shape)).astype(np.float32)
     terms = bound.terms(compiled, theta, X, 0)
     pixel = terms.K / np.log(2) / compiled.model.n_pixels
-    estimate = likelihood.K_minus_L_null(compiled, theta, X, 0, 30, draws=20)
-    null = likelihood.L_null(compiled.model)
+    estimate = bound.K_minus_L_null(compiled, theta, X, 0, 30, draws=20)
+    null = bound.L_null(compiled.model)
     assert terms.L_null.mean() / np.log(2) / compiled.model.n_pixels == pytest.approx(null)
     assert abs(pixel.mean() - null - estimate.value) < 4 * estimate.standard_error
     first = bound.terms(compiled, theta, X[:7], 0)
     np.testing.assert_allclose(first.kl, terms.kl[:7], rtol=1e-5)
-
-
-def test_weights_far_apart_are_one_effective_weight():
-    result = bound.summary_of(np.array([0.0, -2000.0, -1e5]), np.random.default_rng(0))
-    assert result.value == pytest.approx(-np.log(3))
-    assert result.effective == pytest.approx(1)
 
 
 # ------------------------------------------------------------------ sums over t and whole trajectories
@@ -254,46 +191,6 @@ def test_the_draws_are_one_part_of_the_error():
     assert terms.error > 10 * terms.draws_error
 
 
-def digits(base):
-    meta, arrays = checkpoint.load_run(runs.trained(base) / "checkpoint.h5")
-    engine = Engine("auto", "float32")
-    with engine:
-        compiled = CompiledModel(DiffusionModel(**meta["model"]), engine)
-    return compiled, compiled.layout.flatten(checkpoint.split(arrays)[0], "float32"), runs.pixels(40, seed=1) / 64 - 2
-
-
-def toy(name, **arguments):
-    engine = Engine("auto", "float32")
-    with engine:
-        compiled = CompiledModel(TOYS[name].model({"trajectory_length": 10, "hidden": 8} | arguments), engine)
-    X = TOYS[name].make(TOYS[name].checked(arguments), np.random.default_rng(0), 100)
-    return compiled, compiled.start(np.random.default_rng(1)), X
-
-
-MODELS = {
-    "digits": digits,
-    "swissroll": lambda base: toy("swissroll", schedule="even_log_snr", noise=0.2),
-    "heartbeat": lambda base: toy("heartbeat"),
-}
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_the_sum_over_t_is_K_of_whole_trajectories(name, base):
-    """Eq. 14 with the means of log pi in place of H_p (Eq. 42) is Eq. 12, for each example: here the mean log weight of
-    Eq. 11 over trajectories. The digits have neither the prior's mean nor its variance."""
-    compiled, theta, X = MODELS[name](base)
-    X, draws = X.astype(np.float32), 30
-    edge = bound.edge(compiled, theta, X)
-    assert edge.shape == (len(X),)
-    if name == "digits":
-        assert edge.mean() < -1
-    sums = [bound.terms(compiled, theta, X, seed).K + edge for seed in range(draws)]
-    whole = [bound.log_likelihood(compiled, theta, x, 0, draws, block=draws, example=i).bound for i, x in enumerate(X)]
-    apart = np.mean(sums, axis=0) - whole
-    assert abs(apart.mean()) < 3 * sem(apart)
-    assert sem(apart) < 0.1 * np.std(np.mean(sums, axis=0)) + 0.5
-
-
 def test_what_eq_12_has_above_eq_14_in_closed_form():
     """-(x^2 - 1) (alpha_bar_T + beta_1) / 2 for a Gaussian; bits of the base rate have none in the mean."""
     compiled, schedule = gaussian(MEAN, DEVIATION)
@@ -318,22 +215,3 @@ def test_the_bounds_of_eq_23_are_as_far_apart_as_the_entropies_of_the_forward_tr
     X = np.array([[0.0, 1.0]])
     last, first, _ = bound.entropies(compiled, NONE, X)
     assert bound.bounds_apart(compiled, NONE, X).sum() == pytest.approx(last[0] - first[0])
-
-
-def test_memory_of_eq_9_does_not_grow_with_T():
-    peaks = []
-    for T in (20, 400):
-        compiled, _ = gaussian(MEAN, DEVIATION, T)
-        bound.log_likelihood(compiled, NONE, np.array([0.3]), 0, 500, block=500)  # compiles
-        tracemalloc.start()
-        bound.log_likelihood(compiled, NONE, np.array([0.3]), 0, 500, block=500)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    assert peaks[1] < 1.5 * peaks[0]
-
-
-def test_examples_have_noise_of_their_own():
-    compiled, _ = gaussian(MEAN, DEVIATION)
-    first, again, other = (bound.log_likelihood(compiled, NONE, np.array([0.3]), 0, 50, example=i) for i in (0, 0, 1))
-    assert first == again
-    assert first.value != other.value

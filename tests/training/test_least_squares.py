@@ -13,7 +13,7 @@ from dpm.graph.kernels.full_gaussian import FullGaussianKernel
 from dpm.graph.kernels.gaussian import GaussianKernel
 from dpm.graph.networks import vectors as networks
 from dpm.graph.vector_model import VectorDiffusion
-from dpm.likelihood import estimates as likelihood
+from dpm.likelihood.bound import K_all_terms
 from dpm.training import least_squares as refit
 
 T = 6
@@ -50,7 +50,7 @@ def test_normal_data_reach_the_best_bound_in_closed_form(network, full):
     theta = compiled.start(rng)
     solved = refit.refit(compiled, theta, X, seed=0, quiet=True)
     test = rng.multivariate_normal([0, 0], COVARIANCE, 100_000)
-    bound = likelihood.K_all_terms(compiled, solved, test, 1, 10_000, 100_000)
+    bound = K_all_terms(compiled, solved, test, 1, 10_000, 100_000)
     best = best_K(beta, full)
     assert bound.value == pytest.approx(best, abs=4 * bound.standard_error + 1e-3)
     assert best_K(beta, True) > best_K(beta, False) + 0.1

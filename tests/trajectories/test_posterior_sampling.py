@@ -15,8 +15,7 @@ from dpm.experiments.toys import TOYS
 from dpm.extensions import EveryN
 from dpm.training import run as training
 from dpm.training import toy_extensions
-from dpm.trajectories import potentials as named_r
-from dpm.trajectories import products as posterior
+from dpm.trajectories import potentials, products
 from tests.helpers import runs
 
 pytestmark = pytest.mark.usefixtures("quick_runs")
@@ -210,15 +209,15 @@ def test_bits_that_cannot_be_are_one_line(toys, tmp_path, capsys, arguments, wor
 
 
 def test_the_ways_of_the_command_are_those_of_the_code():
-    assert WAYS == posterior.WAYS
+    assert WAYS == products.WAYS
 
 
 def test_named_functions_are_in_the_units_of_the_data():
     """log r of x in data units equals what is built for x scale + shift."""
     scaling, x = Scaling(2.0, -0.5), np.array([[0.1, 0.7], [0.3, -1.0]])
-    r = named_r.build(*named_r.read("gaussian(mean=[0.5, None], sigma=0.1)"), (2,), scaling, False)
+    r = potentials.build(*potentials.read("gaussian(mean=[0.5, None], sigma=0.1)"), (2,), scaling, False)
     np.testing.assert_allclose(r(scaling.forward(x)), -0.5 * ((x[:, 0] - 0.5) / 0.1) ** 2, rtol=1e-12)
-    r = named_r.build(*named_r.read("linear(weights=[1, -3])"), (2,), scaling, False)
+    r = potentials.build(*potentials.read("linear(weights=[1, -3])"), (2,), scaling, False)
     np.testing.assert_allclose(r(scaling.forward(x)), x @ [1, -3], rtol=1e-12)
 
 
@@ -230,7 +229,7 @@ def test_an_r_of_nothing_but_zeros_is_one_line(toys, tmp_path, capsys):
 
 
 def test_a_picture_may_leave_out_its_single_color():
-    r = named_r.build(*named_r.read("linear(weights=[[1, 2], [3, 4]])"), (1, 2, 2), Scaling(1.0, 0.0), False)
+    r = potentials.build(*potentials.read("linear(weights=[[1, 2], [3, 4]])"), (1, 2, 2), Scaling(1.0, 0.0), False)
     assert r(np.ones((1, 1, 2, 2))) == pytest.approx([10])
     with pytest.raises(InputError, match=r"shape \(2,\)"):
-        named_r.build(*named_r.read("linear(weights=[1, 2])"), (1, 2, 2), Scaling(1.0, 0.0), False)
+        potentials.build(*potentials.read("linear(weights=[1, 2])"), (1, 2, 2), Scaling(1.0, 0.0), False)

@@ -6,39 +6,39 @@ import pytest
 
 from dpm.base.errors import InputError
 from dpm.datasets import Scaling
-from dpm.trajectories import potentials as named_r
+from dpm.trajectories import potentials
 
 PLAIN = Scaling(1.0, 0.0)
 
 
 def value(text, X, scaling=PLAIN, binary=False):
     """log r of the examples X, in the model's units."""
-    name, arguments = named_r.read(text)
-    log_r = named_r.build(name, arguments, X.shape[1:], scaling, binary)
+    name, arguments = potentials.read(text)
+    log_r = potentials.build(name, arguments, X.shape[1:], scaling, binary)
     return log_r(pt.constant(X)).eval(mode="FAST_COMPILE")
 
 
 def test_a_text_is_a_name_and_literals_with_defaults_filled_in():
-    assert named_r.read(" gaussian ( mean = [0.5, None], sigma=1e-1 ) ") == (
+    assert potentials.read(" gaussian ( mean = [0.5, None], sigma=1e-1 ) ") == (
         "gaussian",
         {"mean": [0.5, None], "sigma": 0.1},
     )
-    assert named_r.read("bits(known=1, value=0)")[1]["error"] == 1e-3
-    assert named_r.read("bits(known=1, value=0, error=0.2)")[1]["error"] == 0.2
+    assert potentials.read("bits(known=1, value=0)")[1]["error"] == 1e-3
+    assert potentials.read("bits(known=1, value=0, error=0.2)")[1]["error"] == 0.2
 
 
 def test_the_example_of_the_refusals_is_accepted():
     """What a refusal tells the user to write must itself be read."""
     with pytest.raises(InputError) as refusal:
-        named_r.read("normal(mean=0)")
-    assert named_r.EXAMPLE in str(refusal.value)
-    assert named_r.read(named_r.EXAMPLE)[0] == "gaussian"
+        potentials.read("normal(mean=0)")
+    assert potentials.EXAMPLE in str(refusal.value)
+    assert potentials.read(potentials.EXAMPLE)[0] == "gaussian"
 
 
 def test_nothing_of_a_text_is_run(tmp_path):
     for text in (f"linear(weights=open('{tmp_path / 'made'}', 'w'))", f"open('{tmp_path / 'made'}', 'w')"):
         with pytest.raises(InputError):
-            named_r.read(text)
+            potentials.read(text)
     assert list(tmp_path.iterdir()) == []
 
 

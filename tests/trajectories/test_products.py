@@ -7,7 +7,9 @@ from scipy.special import logsumexp
 
 from dpm.base.errors import InputError
 from dpm.graph import schedules
-from dpm.trajectories import products as posterior
+from dpm.trajectories import products
+from dpm.trajectories.particles import Particles, systematic
+from dpm.trajectories.potentials import bits, gaussian
 from tests.helpers import exact
 from tests.helpers.graphs import compiled_bits, compiled_vectors
 
@@ -69,7 +71,7 @@ def test_what_each_way_of_r_samples(way, deviation, expected):
     on a grid of their own. The paper's rule (constant) is not exact."""
     T = 40
     log_r = stats.norm.logpdf(GRID, 0.6, deviation)
-    c = posterior.exponents(way, schedules.released(T))
+    c = products.exponents(way, schedules.released(T))
     assert total_variation(c[:, None] * log_r, T, log_r) == pytest.approx(expected, abs=0.01)
 
 
@@ -101,7 +103,7 @@ def test_what_r_of_the_mean_samples_with_many_steps(deviation, expected):
 def test_the_models_prediction_is_the_exact_mean():
     """E[x_0 | x_t] out of p(x_{t-1} | x_t) alone, for the exact reverse kernel, at every kind of time."""
     compiled = exact.mixture(40)
-    twist = posterior.Twist(compiled.model, lambda x: x[:, 0], "predicted")
+    twist = products.Twist(compiled.model, lambda x: x[:, 0], "predicted")
     predict = compiled.get("predict", len(GRID), "Xt", lambda X, t: [twist.predict(X, t)])
     alpha_bar = np.cumprod(1 - schedules.released(40))
     for t in (2, 20, 40):
@@ -125,11 +127,11 @@ def test_the_expected_r_is_exact():
 
 def test_exponents_are_one_at_the_data_and_named():
     beta = schedules.erase_equally(5)
-    for way in posterior.WAYS:
-        assert posterior.exponents(way, beta)[0] == 1
-    np.testing.assert_allclose(posterior.exponents("linear", beta), posterior.exponents("alpha_bar", beta), atol=1e-12)
+    for way in products.WAYS:
+        assert products.exponents(way, beta)[0] == 1
+    np.testing.assert_allclose(products.exponents("linear", beta), products.exponents("alpha_bar", beta), atol=1e-12)
     with pytest.raises(InputError, match="constant, linear"):
-        posterior.exponents("other", beta)
+        products.exponents("other", beta)
 
 
 def check_Z(results, truth):
@@ -147,8 +149,8 @@ def test_Z_and_samples_of_a_gaussian_product(way):
     T, mean, sigma = 40, np.array([1.0, -0.5]), 0.6
     compiled = compiled_vectors(T)
     theta = np.zeros(compiled.layout.size)
-    log_r = posterior.gaussian(mean, sigma)
-    results = [posterior.sample_product(compiled, theta, log_r, 256, seed, way) for seed in range(60)]
+    log_r = gaussian(mean, sigma)
+    results = [products.sample_product(compiled, theta, log_r, 256, seed, way) for seed in range(60)]
     scale = (1 + sigma**2) ** 0.5
     truth = np.prod(stats.norm.pdf(mean, 0, scale) * (2 * np.pi) ** 0.5 * sigma)
     check_Z(results, truth)
@@ -170,7 +172,7 @@ def test_Z_and_samples_of_bits_with_a_dependence():
 
     states = np.array(list(np.ndindex(2, 2, 2)), dtype=float)
     weights = np.where(states == 1, pi, 1 - pi).prod(axis=1) * np.exp(log_r(states))
-    results = [posterior.sample_product(compiled, theta, log_r, 256, seed) for seed in range(60)]
+    results = [products.sample_product(compiled, theta, log_r, 256, seed) for seed in range(60)]
     check_Z(results, weights.sum())
     samples = np.concatenate([r.samples for r in results])
     counts = np.bincount((samples @ [4, 2, 1]).astype(int), minlength=8) / len(samples)
@@ -180,8 +182,8 @@ def test_Z_and_samples_of_bits_with_a_dependence():
 def test_a_bit_seen_is_the_bit_drawn():
     compiled = compiled_bits(10)
     theta = np.zeros(compiled.layout.size)
-    log_r = posterior.bits(np.array([1.0, 0, 0]), np.array([1.0, 0, 0]))
-    samples = posterior.sample_product(compiled, theta, log_r, 512, 0).samples
+    log_r = bits(np.array([1.0, 0, 0]), np.array([1.0, 0, 0]))
+    samples = products.sample_product(compiled, theta, log_r, 512, 0).samples
     assert samples[:, 0].mean() > 0.98
     assert abs(samples[:, 1].mean() - 0.3) < 0.1
 
@@ -190,16 +192,16 @@ def test_systematic_resampling_keeps_each_expected_number_within_one():
     rng = np.random.default_rng(0)
     weights = rng.random(50)
     weights /= weights.sum()
-    counts = np.bincount(posterior.systematic(weights, rng.random()), minlength=50)
+    counts = np.bincount(systematic(weights, rng.random()), minlength=50)
     assert np.all(np.abs(counts - 50 * weights) < 1)
 
 
 @pytest.mark.parametrize(
     ("make", "named"),
     [
-        (lambda: posterior.gaussian(0.0, 0.0), "sigma"),
-        (lambda: posterior.gaussian(0.0, -1.0), "sigma"),
-        (lambda: posterior.bits(1, 1, 0.5), "error"),
+        (lambda: gaussian(0.0, 0.0), "sigma"),
+        (lambda: gaussian(0.0, -1.0), "sigma"),
+        (lambda: bits(1, 1, 0.5), "error"),
     ],
 )
 def test_wrong_arguments_are_named(make, named):
@@ -210,12 +212,12 @@ def test_wrong_arguments_are_named(make, named):
 def test_a_log_r_that_does_not_give_a_number_each_is_refused():
     compiled = compiled_bits(10)
     with pytest.raises(InputError, match=r"log_r: returns 2 axes; accepted: .*\(n,\)"):
-        posterior.sample_product(compiled, np.zeros(compiled.layout.size), lambda x: x, 4, 0)
+        products.sample_product(compiled, np.zeros(compiled.layout.size), lambda x: x, 4, 0)
 
 
 @pytest.mark.parametrize(("value", "words"), [(np.nan, "not a finite number"), (-np.inf, "0 at every particle")])
 def test_weights_that_are_no_numbers_or_all_0_are_refused(value, words):
-    particles = posterior.Particles(4, np.random.default_rng(0))
+    particles = Particles(4, np.random.default_rng(0))
     with pytest.raises(InputError, match=words):
         particles.update(np.zeros((4, 2)), np.full(4, value))
 
@@ -223,7 +225,7 @@ def test_weights_that_are_no_numbers_or_all_0_are_refused(value, words):
 def test_rates_in_place_of_bits_give_the_mean_of_r():
     """bits at rates: log of r's mean over independent bits, by enumeration."""
     states = np.array(list(np.ndindex(2, 2, 2)), dtype=float)
-    log_r, rates = posterior.bits([1, 1, 0], [1, 0, 0], 0.1), np.array([[0.3, 0.6, 0.9]])
+    log_r, rates = bits([1, 1, 0], [1, 0, 0], 0.1), np.array([[0.3, 0.6, 0.9]])
     mean = (np.where(states == 1, rates, 1 - rates).prod(axis=1) * np.exp(log_r(states).eval())).sum()
     assert log_r(rates).eval() == pytest.approx(np.log([mean]))
 
@@ -261,17 +263,17 @@ def coupled(x):
 
 
 def check_numbers(T, runs, way):
-    log_r = posterior.gaussian(0.6, 1.0)
+    log_r = gaussian(0.6, 1.0)
     compiled, law = normals_on_the_grid(T)
     truth = (law * np.exp(log_r(GRID[:, None]))).sum()
-    results = [posterior.sample_product(compiled, exact.NONE, log_r, 128, s, way, edge=False) for s in range(runs)]
+    results = [products.sample_product(compiled, exact.NONE, log_r, 128, s, way, edge=False) for s in range(runs)]
     check_mean(np.exp([r.log_Z for r in results]), truth)
 
 
 def check_bits(T, runs, way):
     compiled, theta, states, law = bits_by_enumeration(T)
     truth = (law * np.exp(coupled(states))).sum()
-    results = [posterior.sample_product(compiled, theta, coupled, 128, s, way, edge=False) for s in range(runs)]
+    results = [products.sample_product(compiled, theta, coupled, 128, s, way, edge=False) for s in range(runs)]
     check_mean(np.exp([r.log_Z for r in results]), truth)
 
 
@@ -301,12 +303,12 @@ def test_Z_is_unbiased_of_both_kernels_with_more_steps(check, T, way):
 
 def check_total_variation(T, numbers):
     """Falls with the number of particles, to what independent draws have."""
-    log_r, edges = posterior.gaussian(0.6, 0.5), np.linspace(-3.5, 3.5, 41)
+    log_r, edges = gaussian(0.6, 0.5), np.linspace(-3.5, 3.5, 41)
     compiled, law = normals_on_the_grid(T)
     truth = np.histogram(GRID, edges, weights=law * np.exp(log_r(GRID[:, None])))[0]
     distances = []
     for n in numbers:
-        runs = [posterior.sample_product(compiled, exact.NONE, log_r, n, s, edge=False).samples for s in range(3)]
+        runs = [products.sample_product(compiled, exact.NONE, log_r, n, s, edge=False).samples for s in range(3)]
         shares = [np.histogram(x, edges)[0] / n for x in runs]
         distances.append(np.mean([0.5 * np.abs(share - truth / truth.sum()).sum() for share in shares]))
     assert np.all(np.diff(distances) < 0), distances
@@ -331,9 +333,9 @@ def test_gaussian_data_with_a_gaussian_r_are_the_closed_form(way):
     beta = schedules.erase_equally(40)
     compiled = exact.mixture(40, [(1.0, 0.5, 0.3)], beta)
     m, v = (1 - beta[0]) ** 0.5 * 0.5, (1 - beta[0]) * 0.09 + beta[0]
-    log_r, (mean, sigma) = posterior.gaussian(0.8, 0.4), (0.8, 0.4)
+    log_r, (mean, sigma) = gaussian(0.8, 0.4), (0.8, 0.4)
     truth = stats.norm.pdf(mean, m, (v + sigma**2) ** 0.5) * (2 * np.pi) ** 0.5 * sigma
-    results = [posterior.sample_product(compiled, exact.NONE, log_r, 512, s, way, edge=False) for s in range(40)]
+    results = [products.sample_product(compiled, exact.NONE, log_r, 512, s, way, edge=False) for s in range(40)]
     check_mean(np.exp([r.log_Z for r in results]), truth)
     x = np.concatenate([r.samples for r in results])
     variance = 1 / (1 / v + sigma**-2)
@@ -361,8 +363,8 @@ def test_one_bit_given_is_the_right_phase(way, T):
     particles at least 99 % of the samples of T = 200 have phase 0."""
     error = 1e-4
     known = np.arange(20) == 0
-    result = posterior.sample_product(
-        exact.heartbeat(T), exact.NONE, posterior.bits(known, known, error), 1000, 0, way, edge=False
+    result = products.sample_product(
+        exact.heartbeat(T), exact.NONE, bits(known, known, error), 1000, 0, way, edge=False
     )
     if way != "linear":  # whose estimates are unbiased but seldom near
         assert result.log_Z == pytest.approx(np.log(0.2 * (1 - error) + 0.8 * error), abs=0.2)
@@ -374,11 +376,11 @@ def test_one_bit_given_is_the_right_phase(way, T):
 def test_bits_that_contradict_each_other_give_a_finite_answer(way):
     """Bits 0 and 1 are never both 1 in the data: samples are bits, one of the two is not believed."""
     known = np.arange(20) < 2
-    log_r = posterior.bits(known, known, 1e-6)
-    result = posterior.sample_product(exact.heartbeat(40), exact.NONE, log_r, 200, 0, way)
+    log_r = bits(known, known, 1e-6)
+    result = products.sample_product(exact.heartbeat(40), exact.NONE, log_r, 200, 0, way)
     assert np.isfinite([result.log_Z, result.log_Z_error, *result.effective]).all()
     assert set(np.unique(result.samples)) <= {0.0, 1.0}
-    X = posterior.sample_chain(
+    X = products.sample_chain(
         exact.heartbeat(40), exact.NONE, log_r, 200, lambda shape: np.random.default_rng(0).random(shape), way
     )
     assert set(np.unique(X)) <= {0.0, 1.0}

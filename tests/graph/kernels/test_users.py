@@ -16,7 +16,7 @@ from dpm.graph import schedules
 from dpm.graph.kernels.binomial import BinomialKernel
 from dpm.graph.networks import vectors as networks
 from dpm.graph.vector_model import VectorDiffusion
-from dpm.likelihood import estimates as likelihood
+from dpm.likelihood.bound import K_all_terms, example_costs
 from dpm.optimizers import Adam
 from dpm.training.loop import MainLoop
 from tests.helpers.graphs import compiled_bits, compiled_vectors
@@ -61,7 +61,7 @@ def test_few_steps_have_a_finite_bound_and_gradient(kernel, T):
     )
     assert np.isfinite(cost)
     assert np.isfinite(gradient).all()
-    assert np.isfinite(likelihood.K_all_terms(compiled, theta, X, 0, 8, 8).value)
+    assert np.isfinite(K_all_terms(compiled, theta, X, 0, 8, 8).value)
 
 
 @pytest.mark.parametrize("make", [schedules.FixedSchedule, schedules.FreeSchedule])
@@ -89,8 +89,8 @@ def test_data_that_are_not_the_kernels_are_refused_with_the_value(kernel, wrong,
     X[3, 1] = wrong
     theta = np.zeros(compiled.layout.size)
     for use in (
-        lambda: likelihood.K_all_terms(compiled, theta, X, 0, 5, 5),
-        lambda: likelihood.example_costs(compiled, theta, X, 0, 5),
+        lambda: K_all_terms(compiled, theta, X, 0, 5, 5),
+        lambda: example_costs(compiled, theta, X, 0, 5),
         lambda: MainLoop(compiled, theta, Adam(theta.size), X, CORRECTED, batch_size=5, lr=0.1, epochs=1, seed=0).run(),
     ):
         with pytest.raises(InputError, match=message):
@@ -103,7 +103,7 @@ def test_sequences_of_any_length_and_base_rate(size, base_rate):
     """With readouts of 0 and bits of the base rate K - L_null is 0 on average; each term is finite."""
     compiled = compiled_bits(4, size, base_rate)
     X = (np.random.default_rng(0).random((4000, size)) < base_rate).astype(float)
-    bound = likelihood.K_all_terms(compiled, np.zeros(compiled.layout.size), X, 0, 4000, 4000)
+    bound = K_all_terms(compiled, np.zeros(compiled.layout.size), X, 0, 4000, 4000)
     assert bound.value == pytest.approx(0, abs=5 * bound.standard_error + 0.01)
 
 
@@ -121,5 +121,5 @@ def test_bits_are_diffused_in_float32_too():
     compiled = CompiledModel(model, engine)
     X = np.eye(5, dtype="float32")
     theta = np.zeros(compiled.layout.size, dtype="float32")
-    costs = likelihood.example_costs(compiled, theta, np.repeat(X, 400, axis=0), 0, 2000)
+    costs = example_costs(compiled, theta, np.repeat(X, 400, axis=0), 0, 2000)
     assert np.isfinite(costs).all()

@@ -1,0 +1,96 @@
+"""Samples in batches: the same numbers for any batch size, start and number of samples."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from dpm.base.noise import ExampleNoise
+from dpm.engines.compiled import CompiledModel
+from dpm.sampler import Posterior, generate_samples
+from dpm.trajectories.products import sample_chain
+
+IMAGES_PER_BATCH = 100
+VECTORS_PER_BATCH = 1000
+
+
+class Batch(NamedTuple):
+    """Consecutive samples.
+
+    Attributes:
+        first: number of the first sample.
+        samples: shape (n, ...), in scaled units.
+        states: float64 states at the times asked for, shape (len(times), n, ...), in scaled units.
+    """
+
+    first: int
+    samples: np.ndarray
+    states: np.ndarray
+
+
+def default_batch(example_shape: Sequence[int]) -> int:
+    """Return the batch size for examples of this shape: images (c, h, w) or vectors (D,)."""
+    return IMAGES_PER_BATCH if len(example_shape) == 3 else VECTORS_PER_BATCH
+
+
+def state_times(trajectory_length: int, every: int) -> list[int]:
+    """Return the times whose states are captured: T, then each `every`-th below it, and 0; none for every = 0."""
+    if not every:
+        return []
+    return [t for t in range(trajectory_length, 0, -1) if (trajectory_length - t) % every == 0 and t != 1] + [0]
+
+
+def draw_batches(
+    compiled: CompiledModel,
+    theta: np.ndarray,
+    n: int,
+    seed: int,
+    batch: int | None = None,
+    start: int = 0,
+    constraint: Callable[[int, int], Posterior | None] | None = None,
+    log_r: Callable | None = None,
+    way: str = "linear",
+    times: Sequence[int] = (),
+    callback: Callable[[int, np.ndarray], None] | None = None,
+) -> Iterator[Batch]:
+    """Draw samples number start to n - 1 by reverse trajectories, one batch after the other.
+
+    Sample i depends on the seed and on i only: its noise is ExampleNoise(seed, i).
+
+    Args:
+        compiled: model and engine.
+        theta: flat parameters.
+        n: number of the sample after the last.
+        seed: seed of the noise.
+        batch: samples computed at once; default_batch of the model's examples if None.
+        start: number of the first sample.
+        constraint: function (first, count) that returns the constraint on samples first to first + count - 1.
+        log_r: log r(x) in nats, shape (n,); the samples are then those of sample_chain instead of generate_samples.
+        way: schedule of r_t, with log_r.
+        times: times whose states are returned, such as those of state_times.
+        callback: called as callback(t, X) at T and after each step, as in generate_samples.
+
+    Yields:
+        Batch of up to `batch` samples.
+    """
+    model = compiled.model
+    batch = batch or default_batch(model.example_shape)
+    wanted = set(times)
+    for first in range(start, n, batch):
+        count = min(batch, n - first)
+        noise = ExampleNoise(seed, first, count, model.kernel.noise)
+        states: list[np.ndarray] = []
+
+        def notify(t, X, states=states):
+            if t in wanted:
+                states.append(np.asarray(X, dtype=np.float64))
+            if callback:
+                callback(t, X)
+
+        if log_r is None:
+            known = constraint(first, count) if constraint else None
+            X = generate_samples(compiled, theta, count, noise, known, notify)
+        else:
+            X = sample_chain(compiled, theta, log_r, count, noise, way, callback=notify)
+        empty = np.empty((0, count, *model.example_shape))
+        yield Batch(first, X, np.stack(states) if states else empty)

@@ -1,0 +1,132 @@
+"""Eq. 9 against closed forms, sums over all trajectories and K."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from scipy.stats import norm, sem
+
+from dpm.engines.compiled import CompiledModel
+from dpm.engines.engine import Engine
+from dpm.experiments.toys import TOYS
+from dpm.likelihood import bound
+from dpm.likelihood.importance import log_likelihood, summary_of
+from dpm.model import DiffusionModel
+from dpm.runs import checkpoint
+from tests.helpers import runs
+from tests.likelihood.models import DEVIATION, MEAN, NONE, bits, enumerated, gaussian
+
+
+def test_every_trajectory_of_a_model_that_is_the_noise_weighs_p_of_x0():
+    """For data of the prior itself p(x_0..x_T) = q: each weight of Eq. 9 is pi(x_0), and K = L_null (Eq. 14)."""
+    compiled, _ = gaussian(0.0, 1.0)
+    for x in (-0.5, 0.7, 2.0):
+        result = log_likelihood(compiled, NONE, np.array([x]), 0, 40, block=16)
+        assert result.value == pytest.approx(norm.logpdf(x), abs=1e-6)
+        assert result.bound == pytest.approx(norm.logpdf(x), abs=1e-6)
+        assert result.effective == pytest.approx(40, rel=1e-6)
+    terms = bound.terms(compiled, NONE, np.random.default_rng(0).standard_normal((20_000, 1)), 0)
+    assert abs(terms.K - terms.L_null).mean() > 1e-3, "single draws of KL_t differ from its mean"
+    assert abs((terms.K - terms.L_null).mean()) < 4 * terms.K.std() / 20_000**0.5
+
+
+@pytest.mark.parametrize("x", [-0.2, 0.7, 1.5])
+def test_the_likelihood_of_a_gaussian_model_is_that_of_the_gaussian_it_draws(x):
+    """x_1 is as of the data; one forward step more is p(x_0 | x_1) (Eq. 43)."""
+    compiled, schedule = gaussian(MEAN, DEVIATION)
+    kept, mean, variance = 1 - schedule[0], MEAN, DEVIATION**2
+    for _ in range(2):
+        mean, variance = np.sqrt(kept) * mean, kept * variance + schedule[0]
+    result = log_likelihood(compiled, NONE, np.array([x]), 0, 20_000, block=5000)
+    assert result.error < 0.01
+    assert abs(result.value - norm.logpdf(x, mean, np.sqrt(variance))) < 4 * result.error
+
+
+@pytest.mark.parametrize("x", [(0, 0), (1, 0), (1, 1)])
+def test_bits_agree_with_the_sum_over_all_trajectories(x):
+    compiled, schedule = bits()
+    expected, K = enumerated(x, schedule)
+    result = log_likelihood(compiled, NONE, np.array(x, float), 1, 20_000, block=5000)
+    assert abs(result.value - expected) < 4 * result.error
+    assert result.error < 0.01
+    assert expected > K
+    assert abs(result.bound - K) < 0.05
+
+
+def test_the_estimate_grows_with_trajectories_and_stays_above_K(base):
+    """Jensen: E log of a mean of M weights grows with M, from K to log p(x_0) (Eq. 10, 11)."""
+    compiled, schedule = bits(strength=6.0)  # a poor model: its K is far below log p(x_0)
+    x = np.array([1.0, 0.0])
+    expected, K = enumerated(x, schedule, strength=6.0)
+    means = []
+    for M in (1, 4, 64):
+        values = [log_likelihood(compiled, NONE, x, seed, M).value for seed in range(200)]
+        means.append(np.mean(values))
+        spread = np.std(values) / 200**0.5
+        assert K - 4 * spread < means[-1] < expected + 4 * spread
+    assert means[0] < means[1] < means[2]
+
+
+def test_weights_far_apart_are_one_effective_weight():
+    result = summary_of(np.array([0.0, -2000.0, -1e5]), np.random.default_rng(0))
+    assert result.value == pytest.approx(-np.log(3))
+    assert result.effective == pytest.approx(1)
+
+
+def digits(base):
+    meta, arrays = checkpoint.load_run(runs.trained(base) / "checkpoint.h5")
+    engine = Engine("auto", "float32")
+    with engine:
+        compiled = CompiledModel(DiffusionModel(**meta["model"]), engine)
+    return compiled, compiled.layout.flatten(checkpoint.split(arrays)[0], "float32"), runs.pixels(40, seed=1) / 64 - 2
+
+
+def toy(name, **arguments):
+    engine = Engine("auto", "float32")
+    with engine:
+        compiled = CompiledModel(TOYS[name].model({"trajectory_length": 10, "hidden": 8} | arguments), engine)
+    X = TOYS[name].make(TOYS[name].checked(arguments), np.random.default_rng(0), 100)
+    return compiled, compiled.start(np.random.default_rng(1)), X
+
+
+MODELS = {
+    "digits": digits,
+    "swissroll": lambda base: toy("swissroll", schedule="even_log_snr", noise=0.2),
+    "heartbeat": lambda base: toy("heartbeat"),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_sum_over_t_is_K_of_whole_trajectories(name, base):
+    """Eq. 14 with the means of log pi in place of H_p (Eq. 42) is Eq. 12, for each example: here the mean log weight of
+    Eq. 11 over trajectories. The digits have neither the prior's mean nor its variance."""
+    compiled, theta, X = MODELS[name](base)
+    X, draws = X.astype(np.float32), 30
+    edge = bound.edge(compiled, theta, X)
+    assert edge.shape == (len(X),)
+    if name == "digits":
+        assert edge.mean() < -1
+    sums = [bound.terms(compiled, theta, X, seed).K + edge for seed in range(draws)]
+    whole = [log_likelihood(compiled, theta, x, 0, draws, block=draws, example=i).bound for i, x in enumerate(X)]
+    apart = np.mean(sums, axis=0) - whole
+    assert abs(apart.mean()) < 3 * sem(apart)
+    assert sem(apart) < 0.1 * np.std(np.mean(sums, axis=0)) + 0.5
+
+
+def test_memory_of_eq_9_does_not_grow_with_T():
+    peaks = []
+    for T in (20, 400):
+        compiled, _ = gaussian(MEAN, DEVIATION, T)
+        log_likelihood(compiled, NONE, np.array([0.3]), 0, 500, block=500)  # compiles
+        tracemalloc.start()
+        log_likelihood(compiled, NONE, np.array([0.3]), 0, 500, block=500)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
+
+
+def test_examples_have_noise_of_their_own():
+    compiled, _ = gaussian(MEAN, DEVIATION)
+    first, again, other = (log_likelihood(compiled, NONE, np.array([0.3]), 0, 50, example=i) for i in (0, 0, 1))
+    assert first == again
+    assert first.value != other.value
