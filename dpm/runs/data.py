@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ from tqdm import tqdm
 
 from dpm.base import noise
 from dpm.base.errors import InputError
-from dpm.base.hashing import hash_rows
-from dpm.datasets import ImageData, Scaling
+from dpm.base.hashing import hash_array, hash_rows
+from dpm.datasets import ImageData, Scaling, image_data_from_arrays
 from dpm.datasets import load as load_images
 from dpm.datasets.scaling import level_factor, unit_values
 from dpm.datasets.stored import PreparedImages, StoredImages, in_parts
@@ -65,6 +66,98 @@ class RunData:
         return facts | {"range": list(self.range), "scale": self.scaling.scale, "shift": self.scaling.shift}
 
 
+def load(
+    source: Any,
+    path: str | None = None,
+    *,
+    crop: int | None = None,
+    dtype: str = "float32",
+    in_memory: str = "auto",
+    test_fraction: float = 0.1,
+    seed: int = 0,
+    quiet: bool = True,
+) -> RunData:
+    """Load data for training: a named data set, a file, or arrays of your own.
+
+    Images are scaled to mean 0 and variance 1 over all training pixels, as the model expects.
+
+    Args:
+        source: one of
+
+            - a name: "mnist" (embedded digits if the full set is not found), "fashion_mnist", "cifar10", "imagenet",
+              "bark", "bark_like", "dead_leaves";
+            - a Fuel HDF5 file, "FILE.hdf5";
+            - an array: images (n, h, w) or (n, c, h, w), 8-bit or floats in [0, 1]; vectors or bits (n, size);
+            - a pair of arrays, (train, test).
+        path: folder(s) or file in which to search for a named data set.
+        crop: train on random squares of this side.
+        dtype: float type of the scaled examples.
+        in_memory: "yes", "no" (read batches from the HDF5 file) or "auto".
+        test_fraction: fraction of a single array that becomes the test set, drawn at random.
+        seed: seed of that draw.
+        quiet: print nothing while a large file is read.
+
+    Returns:
+        RunData with `train`, `test`, `scaling`, `name` and `units`.
+
+    Raises:
+        InputError: the data are not found or not accepted.
+
+    Example:
+        >>> import dpm
+        >>> data = dpm.load("mnist")
+        >>> data.test.shape[1:]
+        (1, 28, 28)
+    """
+    if isinstance(source, (str, Path)):
+        given = {"dataset": str(source), "dtype": dtype, "in_memory": in_memory, "quiet": quiet}
+        optional = {"data_path": path, "crop": crop}
+        return load_data(Settings.from_arguments(**given, **{k: v for k, v in optional.items() if v is not None}))
+    train, test = _split_arrays(source, test_fraction, seed)
+    if train.ndim == 2:
+        return _vector_data(train, test, dtype)
+    images = image_data_from_arrays(train, test)
+    settings = Settings.from_arguments(dtype=dtype, quiet=quiet).replace(crop=crop)
+    return prepare_images(images, settings)
+
+
+def _split_arrays(source: Any, test_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return training and test arrays of a pair, or of one array that is split at random."""
+    if isinstance(source, (tuple, list)) and len(source) == 2:
+        train, test = (np.asarray(part) for part in source)
+        return train, test
+    X = np.asarray(source)
+    n = len(X) if X.ndim else 0
+    n_test = max(1, round(n * test_fraction))
+    if not 0 < test_fraction < 1 or n_test >= n:
+        raise InputError(
+            f"test_fraction: {test_fraction} of {n} examples; expected a fraction above 0 that leaves some to train on"
+        )
+    order = np.random.default_rng(seed).permutation(n)
+    return X[np.sort(order[n_test:])], X[np.sort(order[:n_test])]
+
+
+def _vector_data(train: np.ndarray, test: np.ndarray, dtype: str) -> RunData:
+    """Return the RunData of vectors: bits as they are, numbers scaled to mean 0 and variance 1."""
+    if train.ndim != 2 or test.ndim != 2 or train.shape[1] != test.shape[1] or train.dtype.kind not in "fiub":
+        raise InputError(f"vectors: got shapes {train.shape} and {test.shape}; expected numbers (n, size) in both")
+    binary = all(np.isin(part, (0, 1)).all() for part in (train, test))
+    scaling = Scaling(1.0, 0.0) if binary else Scaling.fit(train, "the training vectors")
+    kind = "bits; diffused as they are" if binary else f"x * {scaling.scale:.5g} + {scaling.shift:.5g}"
+    return RunData(
+        train=scaling.forward(train).astype(dtype),
+        test=scaling.forward(test).astype(dtype),
+        scaling=scaling,
+        name="arrays",
+        units=kind,
+        hash="-".join(hash_array(np.ascontiguousarray(part))[:16] for part in (train, test)),
+        quantized=False,
+        path="memory",
+        dtype=str(train.dtype),
+        range=(float(train.min()), float(train.max())),
+    )
+
+
 def is_quantized(saved: Mapping[str, Any]) -> bool:
     """Return True for 8-bit data, from the entry "data" of a saved config; earlier versions spelled it -ised."""
     return bool(saved["quantised"] if "quantised" in saved else saved["quantized"])
@@ -86,7 +179,11 @@ def load_data(settings: Settings, saved: Mapping[str, Any] | None = None) -> Run
         from dpm.experiments.toys import make_data
 
         return _toy_data(settings, toy, make_data)
-    images = find_images(settings, saved)
+    return prepare_images(find_images(settings, saved), settings, saved)
+
+
+def prepare_images(images: ImageData, settings: Settings, saved: Mapping[str, Any] | None = None) -> RunData:
+    """Return the RunData of images. saved: as in load_data."""
     train, test = (
         survey(part, f"{images.path} ({name})", settings.quiet)
         for name, part in (("train", images.train), ("test", images.test))

@@ -81,7 +81,9 @@ def train(
         )
     if dequantize and data.quantized and not model.uniform_noise:
         model = copy.copy(model)
-        model.set_uniform_noise(gray_level_noise(chosen.variant, data))
+        model.uniform_noise = gray_level_noise(chosen.variant, data)
+        if model.arguments is not None:
+            model.arguments = model.arguments | {"uniform_noise": model.uniform_noise}
     if not isinstance(engine, Engine):
         engine = Engine(engine, chosen.dtype, chosen.threads)
     chosen = chosen.replace(dtype=engine.dtype, backend=engine.name)
