@@ -11,6 +11,7 @@ from dpm.commands import compare
 from dpm.model import DiffusionModel
 from dpm.runs.flags import parse_flags
 from dpm.runs.settings import TRAIN_FLAGS
+from tests import test_layout
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
@@ -130,13 +131,17 @@ def test_each_module_at_the_top_has_one_line(module):
     assert len(re.findall(rf"^\| `dpm/{module}` \| .+ \|$", page("architecture.md"), re.MULTILINE)) == 1
 
 
-def test_the_import_rule_names_every_folder_once():
-    text = page("architecture.md")
-    (block,) = re.findall(r"## Import rule\n.+?```\n(.+?)```", text, re.DOTALL)
-    folders = re.findall(r"\b([a-z]+)\b(?!\.py)", re.sub(r"\([^)]*\)", "", block))
-    assert sorted(folders) == sorted({package.split("/")[1] for package in PACKAGES if "/" in package})
-    named = {f"{name}.py" for name in re.findall(r"(\w+)\.py", block)}
-    assert named == set(FRONT_ROW) - {"__init__.py", "__main__.py"}
+def test_the_import_rule_is_the_tested_one():
+    """The page has the order of folders that tests/test_layout.py checks, and the place of each module at the top."""
+    (block,) = re.findall(r"## Import rule\n.+?```\n(.+?)```", page("architecture.md"), re.DOTALL)
+    lines = block.splitlines()
+    floors = [tuple(re.findall(r"\b([a-z]+)\b(?!\.py)", re.sub(r"\([^)]*\)", "", line))) for line in lines]
+    assert floors == list(test_layout.FLOORS)
+    assert {package.split("/")[1] for package in PACKAGES if "/" in package} == {f for floor in floors for f in floor}
+    places = {
+        m: folder for folder, modules in re.findall(r"(\w+) \(with ([^)]*)\)", block) for m in modules.split(", ")
+    }
+    assert places == {f"{module}.py": folder for module, folder in test_layout.FRONT_ROW.items()}
 
 
 def requirements(extra=None):

@@ -88,7 +88,9 @@ def test_the_figures_of_the_result_table_are_measured():
     measured = "\n".join(path.read_text() for path in (ROOT / "docs" / "results").glob("*.md"))
     results = README[README.index("## Results") : README.index("## Install")]
     rows = [line.split("|") for line in results.splitlines() if line.startswith("| ")][1:]
-    cells = [row[3] for row in rows] + [line for line in results.splitlines() if re.match("- (CIFAR-10|Dead leaves)", line)]
+    cells = [row[3] for row in rows] + [
+        line for line in results.splitlines() if re.match("- (CIFAR-10|Dead leaves)", line)
+    ]
     numbers = {number for cell in cells for number in re.findall(r"-?\d+\.\d+(?:e-\d+)?", cell)}
     assert len(numbers) > 15
     missing = {n for n in numbers if not re.search(rf"(?<![\d.]){re.escape(n)}(?!\d)", measured)}
