@@ -9,7 +9,7 @@ import pytensor.tensor as pt
 
 from dpm.base.errors import InputError
 from dpm.engines.compiled import map_microbatches
-from dpm.graph.rates import signal_shares
+from dpm.graph.schedules import signal_shares
 
 STEPS_PER_CALL = 10
 NUMBERS_PER_CALL = 500_000  # of noise, and as many of states: 2 MB each in float32

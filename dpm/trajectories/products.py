@@ -19,7 +19,7 @@ from scipy.special import logsumexp
 
 from dpm.base import noise
 from dpm.base.errors import InputError
-from dpm.graph.rates import signal_shares
+from dpm.graph.schedules import signal_shares
 
 WAYS = ("constant", "linear", "alpha_bar", "end", "predicted")
 FARTHEST = 4.5  # nats an element from a step to its product with a prediction's r
