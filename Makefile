@@ -17,12 +17,12 @@ BUDGET ?= 1
 help:  ## this list
 	@grep -E '^[a-z0-9 -]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
 
-$(VENV)/train: setup.py
+$(VENV)/train: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet -e ".[jax]"
 	touch $@
 
-$(VENV)/test: setup.py
+$(VENV)/test: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet -e ".[$(EXTRAS)]"
 	touch $@

@@ -1,328 +1,148 @@
-"""What hangs on the main loop: log, progress, checkpoints, pictures, the reported likelihood."""
+"""Main-loop extensions of train.py under their 2015 names: plots of samples, parameters, gradients and curves.
 
-import csv
-import io
-import json
-import sys
+An extension is any object with some of the methods before_training(loop), after_evaluation(loop), after_batch(loop),
+after_epoch(loop) and after_training(loop). The plots here have do(loop), which EveryN calls.
+"""
+
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from dpm import viz
 from dpm.base import noise
-from dpm.base.atomic import atomic_write
 from dpm.likelihood import bound
 from dpm.likelihood.entropies import spread_times, step_entropies
-from dpm.plots import bounds as viz_bounds
-from dpm.runs import checkpoint
-from dpm.runs import folder as run_folder
-from dpm.runs.folder import report_failure
-from dpm.sampler import Posterior, capture_times, generate_inpaint_mask, generate_samples
+from dpm.plots import bounds
+from dpm.runs.data import RunData
+from dpm.runs.folder import RunPaths, save_arrays
+from dpm.runs.settings import Settings
+from dpm.sampler import Constraint, capture_times, generate_inpaint_mask, generate_samples
+from dpm.training.monitoring import Checkpoint, EveryN, Monitoring, Printing, WriteLog
 from dpm.trajectories.forward import forward_trajectory
 
-COLUMNS = (
-    "epoch",
-    "step",
-    "seconds",
-    "train_K",
-    "train_K_minus_L_null",
-    "test_K",
-    "test_K_minus_L_null",
-    "learning_rate",
-    "skipped_steps",
-)
-PICTURES = 49
+IMAGES = 49
 ENTROPY_TIMES = 40
-ENTROPY_PICTURES = 12  # of each time: a network of pictures takes a second for all of them
+ENTROPY_IMAGES = 12  # for each time: an image network takes a second for all of them
 
 
-def standard_extensions(folder, config, data, flags):
-    """Those of train.py, in the order in which they act."""
-    every = flags["ext_every_n"]
+def standard_extensions(folder: Path, config: dict[str, Any], data: RunData, settings: Settings) -> list[Any]:
+    """Return the extensions of train.py, in the order in which they act."""
+    every, paths = settings.ext_every_n, run_paths(folder, settings)
     plots = [
-        PlotSamples(folder, data),
-        PlotParameters(folder),
-        PlotGradients(folder),
-        PlotInternalState(folder, data),
-        PlotEntropies(folder, data["test"], ENTROPY_PICTURES),
+        PlotSamples(paths, data),
+        PlotParameters(paths),
+        PlotGradients(paths),
+        PlotInternalState(paths, data),
+        PlotEntropies(paths, data.test, ENTROPY_IMAGES),
     ]
     return [
-        Monitoring(data["test"]),
-        Printing(flags["quiet"]),
+        Monitoring(data.test),
+        Printing(settings.quiet),
         WriteLog(folder),
-        Checkpoint(folder, config, flags["keep"]),
-        *[EveryN(plot, every, flags["plot_before_training"]) for plot in plots],
-        EveryN(PlotMonitors(folder), every),
-        EveryN(LogLikelihood(data["test"], flags["quiet"]), every),
+        Checkpoint(folder, config, settings.keep),
+        *[EveryN(plot, every, settings.plot_before_training) for plot in plots],
+        EveryN(PlotMonitors(paths), every),
+        EveryN(LogLikelihood(data.test, settings.quiet), every),
     ]
 
 
-class Monitoring:
-    """A log row after each epoch: K and K - L_null of training and test data in bits a pixel.
-
-    Training: the mean over the epoch's minibatches, each before its step. Test: every picture once, with the same
-    times and noise at every epoch. known(loop): further columns, such as the truth, where there are any.
-    """
-
-    def __init__(self, test, known=None):
-        self.test, self.known = test, known
-
-    def after_epoch(self, loop):
-        null = bound.L_null(loop.compiled.model)
-        test = bound.K_minus_L_null(
-            loop.compiled, loop.theta, self.test, loop.seed, min(loop.batch_size, len(self.test))
-        )
-        train = -loop.state.epoch_cost
-        values = (
-            loop.epoch,
-            loop.state.step,
-            round(loop.state.seconds, 3),
-            train + null,
-            train,
-            test.value + null,
-            test.value,
-            loop.learning_rate,
-            loop.skipped_steps,
-        )
-        row = dict(zip(COLUMNS, values, strict=True))
-        loop.state.rows.append(row | (self.known(loop) if self.known else {}))
-
-
-class Printing:
-    """A progress bar with K - L_null and the time left; one line an epoch where stderr is no terminal."""
-
-    def __init__(self, quiet):
-        self.quiet, self.bar = quiet, None
-        self.terminal = sys.stderr.isatty() and not quiet
-
-    def before_training(self, loop):
-        if self.terminal:
-            total = None if loop.hours else loop.epochs * loop.epoch_length
-            self.bar = tqdm(total=total, initial=loop.state.step, unit="step", dynamic_ncols=True)
-
-    def after_evaluation(self, loop):
-        if self.bar is not None:
-            self.bar.update(loop.state.step - self.bar.n)
-
-    def after_batch(self, loop):
-        if self.bar is not None:
-            self.bar.set_postfix_str(self._text(loop, -loop.state.epoch_cost), refresh=False)
-            self.after_evaluation(loop)
-
-    def after_epoch(self, loop):
-        if not (self.quiet or self.terminal):
-            row = loop.state.rows[-1]
-            unit = loop.compiled.model.unit
-            print(
-                f"epoch {row['epoch']}{self._left(loop)}  step {row['step']}  {row['seconds']:.0f} s  K - L_null "
-                f"train {row['train_K_minus_L_null']:.4f} test {row['test_K_minus_L_null']:.4f} {unit}"
-                + (f"  skipped {row['skipped_steps']}" if row["skipped_steps"] else ""),
-                flush=True,
-            )
-
-    def after_training(self, loop):
-        if self.bar is not None:
-            self.bar.close()
-
-    def _text(self, loop, train):
-        test = f" test {loop.state.rows[-1]['test_K']:.3f}" if loop.state.rows else ""
-        skipped = f" skipped {loop.skipped_steps}" if loop.skipped_steps else ""
-        null = bound.L_null(loop.compiled.model)
-        return (
-            f"epoch {loop.epoch + 1}{self._left(loop)} K {train + null:.3f}{test} {loop.compiled.model.unit}{skipped}"
-        )
-
-    def _left(self, loop):
-        if not loop.hours:
-            return f"/{loop.epochs}"
-        return f", {max(0, 60 * loop.hours - loop.state.seconds / 60):.0f} min left,"
-
-
-class WriteLog:
-    """log.csv: one row an epoch, rewritten in one step each time."""
-
-    def __init__(self, folder):
-        self.path = folder / "log.csv"
-
-    def before_training(self, loop):
-        self.after_epoch(loop)
-
-    def after_epoch(self, loop):
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, list(loop.state.rows[0]) if loop.state.rows else COLUMNS)
-        writer.writeheader()
-        writer.writerows(loop.state.rows)
-        with report_failure("log.csv", loop, mended=True), atomic_write(self.path) as temporary:
-            temporary.write_text(text.getvalue(), newline="")
-
-
-class Checkpoint:
-    """checkpoint.h5 after each epoch and when training ends or is stopped; the last `keep` of them, and the best.
-
-    checkpoint_best.h5 is that of the epoch with the highest test K.
-    """
-
-    def __init__(self, folder, config, keep=1):
-        self.folder, self.config, self.keep = folder, config, keep
-
-    def before_training(self, loop):
-        self.saved = None
-        # The step of the checkpoint that lies there: the one that a run goes on with.
-        resumed = self.config["flags"]["resume_file"]
-        self.there = loop.state.step if resumed and Path(resumed).name == run_folder.NEWEST else None
-        if self.there and self.there % loop.epoch_length == 0:
-            self.mark_best(loop)  # the process may have been killed between saving and this
-
-    def after_epoch(self, loop):
-        self.save(loop, between_epochs=True)
-        if self.saved == loop.state.step:
-            self.mark_best(loop)
-
-    def mark_best(self, loop):
-        """Where the last epoch has the highest test K so far, its checkpoint is the best."""
-        known = [row["test_K"] for row in loop.state.rows]
-        if all(known[-1] >= K for K in known if np.isfinite(K)):
-            with report_failure(run_folder.BEST, loop, mended=True):
-                run_folder.mark_best(self.folder)
-
-    def after_training(self, loop):
-        if self.saved != loop.state.step:
-            self.save(loop)
-
-    def save(self, loop, between_epochs=False):
-        """Write the checkpoint, unless the model is not finite: a good file is never replaced by a bad one."""
-        state = dict(vars(loop.state))
-        if between_epochs:  # the sums are cleared after the extensions have run
-            state |= {"cost_sum": 0.0, "weight_sum": 0.0}
-        arrays = {f"/optimizer/{name}": value for name, value in loop.optimizer_state().items()}
-        theta = loop.theta
-        arrays |= {f"/parameters{path}": value for path, value in loop.compiled.layout.split(theta).items()}
-        meta = {"config": self.config, "model": loop.compiled.model.arguments, "state": state}
-        with report_failure(run_folder.NEWEST, loop, mended=True):
-            if not np.isfinite(theta).all():
-                raise ValueError("parameters are not finite; the file stays as it was")
-            if self.there != loop.state.step:
-                run_folder.keep_earlier(self.folder, self.there, self.keep - 1)
-            checkpoint.save(self.folder / run_folder.NEWEST, json.loads(json.dumps(meta)), arrays)
-            self.saved = self.there = loop.state.step
-
-
-class EveryN:
-    """Runs do(loop) every n epochs, at the end of training, and before it where asked.
-
-    A failing plot is a warning: pictures never stop or change training.
-    """
-
-    def __init__(self, extension, n, before_training=False):
-        self.extension, self.n, self.before = extension, n, before_training
-        self.done = None
-
-    def before_training(self, loop):
-        if self.before and loop.state.step == 0:
-            self.run(loop)
-
-    def after_epoch(self, loop):
-        if loop.epoch % self.n == 0:
-            self.run(loop)
-
-    def after_training(self, loop):
-        if not loop.stopped and self.done != loop.state.step:
-            self.run(loop)
-
-    def run(self, loop):
-        self.done = loop.state.step
-        with report_failure(type(self.extension).__name__, loop):
-            self.extension.do(loop)
+def run_paths(folder: Path, settings: Settings) -> RunPaths:
+    """Return where plots and arrays go: into folders by kind, or flat as in 2015 for a faithful run."""
+    return RunPaths(folder, flat=settings.faithful)
 
 
 class PlotSamples:
-    """Samples, in-painting and denoising as the released code plots them, and the forward trajectory."""
+    """Plot samples, in-painting and denoising as the released code does, and the forward trajectory."""
 
-    def __init__(self, folder, data):
-        self.folder, self.scaling = folder, data["scaling"]
-        self.X_true = data["test"][:PICTURES]
+    def __init__(self, paths: RunPaths, data: RunData) -> None:
+        self.paths, self.scaling = paths, data.scaling
+        self.X_true = data.test[:IMAGES]
 
-    def do(self, loop):
+    def do(self, loop: Any) -> None:
         compiled, X_true = loop.compiled, self.X_true
-        T = compiled.model.trajectory_length
         noisy = X_true + noise.ExampleNoise(loop.seed + 1, 0, len(X_true))(X_true.shape)
         mask = generate_inpaint_mask(*X_true.shape[:3])
         kinds = {
             "": None,
-            "_inpaint": Posterior(X_true, known=mask),
-            "_denoise1": Posterior(noisy, sigma=1.0),
+            "_inpaint": Constraint(X_true, known=mask),
+            "_denoise1": Constraint(noisy, sigma=1.0),
         }
         self.save("_true", X_true, 0, loop)
-        for name, posterior in kinds.items():
-            states: dict = {}
+        keep = set(capture_times(compiled.model.trajectory_length))
+        for name, constraint in kinds.items():
+            states: dict[int, np.ndarray] = {}
+
+            def capture(t: int, X: np.ndarray, states: dict[int, np.ndarray] = states) -> None:
+                if t in keep:
+                    states[t] = X
+
             source = noise.ExampleNoise(loop.seed, 0, len(X_true))
-            keep = set(capture_times(T))
-            generate_samples(
-                compiled, loop.theta, len(X_true), source, posterior,
-                lambda t, X, states=states, keep=keep: states.update({t: X} if t in keep else {}),
-            )  # fmt: skip
+            generate_samples(compiled, loop.theta, len(X_true), source, constraint, capture)
             for t, X in states.items():
                 self.save(name, X, t, loop)
             if not name:
-                self.trajectories(states, loop)
+                self.plot_trajectories(states, loop)
 
-    def save(self, name, X, t, loop):
-        """`samples<name>_t####_batch######.png` and .npz, in the units of the data."""
-        stem = self.folder / f"samples{name}_t{t:04d}_batch{loop.state.step:06d}"
-        viz.save_images(self.scaling.inverse(np.asarray(X, dtype=np.float64)), stem)
+    def save(self, name: str, X: np.ndarray, t: int, loop: Any) -> None:
+        """Write `samples<name>_t####_batch######` as .png and .npz, in data units."""
+        stem = f"samples{name}_t{t:04d}_batch{loop.state.step:06d}"
+        images = self.scaling.inverse(np.asarray(X, dtype=np.float64))
+        save_arrays(self.paths.array(f"{stem}.npz"), X=images)
+        viz.plot_images(images, self.paths.plot("samples", f"{stem}.png"))
 
-    def trajectories(self, states, loop):
-        """Forward and reverse trajectory at the same times (the rows of Figure 1, as pictures)."""
+    def plot_trajectories(self, states: dict[int, np.ndarray], loop: Any) -> None:
+        """Plot the forward and the reverse trajectory at the same times (the rows of Figure 1, for images)."""
         times = sorted(states)
-        beta = loop.compiled.beta(loop.theta)
         source = noise.ExampleNoise(loop.seed, 0, len(self.X_true))
-        forward = forward_trajectory(beta, self.X_true, times, source(self.X_true.shape))
+        forward = forward_trajectory(loop.compiled.beta(loop.theta), self.X_true, times, source(self.X_true.shape))
         for name, rows in (("forward", forward), ("reverse", [states[t] for t in times])):
-            pictures = [self.scaling.inverse(np.asarray(X, dtype=np.float64)) for X in rows]
-            path = self.folder / f"trajectory_{name}_batch{loop.state.step:06d}.png"
-            viz.plot_trajectory(pictures, times, path)
+            images = [self.scaling.inverse(np.asarray(X, dtype=np.float64)) for X in rows]
+            path = self.paths.plot("trajectories", f"trajectory_{name}_batch{loop.state.step:06d}.png")
+            viz.plot_trajectory(images, times, path)
 
 
 class PlotParameters:
-    """`params-<name>_raw` and `_rf` pictures of every parameter."""
+    """Plot every parameter as `params-<name>_raw` and, where it has receptive fields, `_rf`."""
 
-    prefix = "params"
+    prefix, kind = "params", "parameters"
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, paths: RunPaths) -> None:
+        self.paths = paths
 
-    def values(self, loop):
+    def values(self, loop: Any) -> dict[str, np.ndarray]:
+        """Return the arrays to plot, by Blocks path."""
         return loop.compiled.layout.split(loop.theta)
 
-    def do(self, loop):
+    def do(self, loop: Any) -> None:
         for path, value in self.values(loop).items():
             name = path.removeprefix("/diffusionmodel/").replace("/", "-").replace(" ", "_")
-            stem = self.folder / f"{self.prefix}-{name}_batch{loop.state.step:06d}"
+            stem = self.paths.plot(self.kind, f"{self.prefix}-{name}_batch{loop.state.step:06d}")
             viz.plot_parameter(value, stem, name)
 
 
 class PlotGradients(PlotParameters):
-    """`grads-<name>` pictures: the gradient on the first minibatch of the data."""
+    """Plot the gradient on the first minibatch of the data as `grads-<name>`."""
 
-    prefix = "grads"
+    prefix, kind = "grads", "gradients"
 
-    def values(self, loop):
+    def values(self, loop: Any) -> dict[str, np.ndarray]:
         _, gradient = loop.first_gradient()
         return loop.compiled.layout.split(gradient)
 
 
 class PlotInternalState:
-    """`internal-<name>` pictures: what the network computes for noisy pictures at T/2."""
+    """Plot what the network computes for noisy images at T/2 as `internal-<name>`."""
 
-    def __init__(self, folder, data):
-        self.folder, self.X = folder, data["test"][:PICTURES]
-        self.names: list = []
+    def __init__(self, paths: RunPaths, data: RunData) -> None:
+        self.paths, self.X = paths, data.test[:IMAGES]
+        self.names: list[str] = []
 
-    def do(self, loop):
+    def do(self, loop: Any) -> None:
         model, engine = loop.compiled.model, loop.compiled.engine
 
-        def build(X, t):
+        def build(X: Any, t: Any) -> list[Any]:
             state = model.internal_state(X, t)
             self.names = list(state)
             return list(state.values())
@@ -330,74 +150,70 @@ class PlotInternalState:
         function = loop.compiled.get("internal", len(self.X), "Xt", build)
         t = model.trajectory_length // 2
         N = noise.ExampleNoise(loop.seed, 0, len(self.X))(self.X.shape)
-        beta = loop.compiled.beta(loop.theta)
-        (noisy,) = forward_trajectory(beta, self.X, [t], N)
+        (noisy,) = forward_trajectory(loop.compiled.beta(loop.theta), self.X, [t], N)
         times = np.full(len(self.X), t, dtype=engine.dtype)
         for name, value in zip(self.names, function(loop.theta, engine.asarray(noisy), times), strict=True):
-            stem = self.folder / f"internal-{name}_batch{loop.state.step:06d}"
-            viz.plot_images(_channels_as_pictures(value[:4]), stem.with_suffix(".png"), title=name)
+            path = self.paths.plot("internal", f"internal-{name}_batch{loop.state.step:06d}.png")
+            viz.plot_images(_channels_as_images(value[:4]), path, title=name)
 
 
 class PlotEntropies:
-    """`entropies_batch######.png`: the entropy of reverse steps and its bounds (Eq. 23), and the arrays as .npz.
+    """Plot the entropy of the reverse steps and its bounds (Eq. 23) as `entropies_batch######`, with arrays.
 
-    Both in bits a pixel (a vector is one), at about 40 times of 2..T, each the mean over `draws` of the examples X.
+    In bits per pixel (a vector counts as one), at about 40 times of 2..T, each the mean over `draws` of the examples X.
     """
 
-    def __init__(self, folder, X, draws):
-        self.folder, self.X, self.draws = folder, X, draws
+    def __init__(self, paths: RunPaths, X: np.ndarray, draws: int) -> None:
+        self.paths, self.X, self.draws = paths, X, draws
 
-    def do(self, loop):
+    def do(self, loop: Any) -> None:
         compiled = loop.compiled
         times = spread_times(compiled.model.trajectory_length, ENTROPY_TIMES)
         _, *nats = step_entropies(compiled, loop.theta, self.X, loop.seed, self.draws, times)
         lower, upper, entropy, error = (values / np.log(2) for values in nats)
-        stem = self.folder / f"entropies_batch{loop.state.step:06d}"
-        np.savez(stem.with_suffix(".npz"), times=times, lower=lower, upper=upper, entropy=entropy, standard_error=error)
-        path, unit = stem.with_suffix(".png"), compiled.model.unit
-        viz_bounds.plot_entropy_bounds(times, lower, upper, entropy, path, unit)
+        stem = f"entropies_batch{loop.state.step:06d}"
+        arrays = {"times": times, "lower": lower, "upper": upper, "entropy": entropy, "standard_error": error}
+        save_arrays(self.paths.array(f"{stem}.npz"), **arrays)
+        path = self.paths.plot("entropies", f"{stem}.png")
+        bounds.plot_entropy_bounds(times, lower, upper, entropy, path, compiled.model.unit)
 
 
 class PlotMonitors:
-    """`monitors_batch######.png`: the curves of the log."""
+    """Plot the curves of the log as `monitors_batch######.png`."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, paths: RunPaths) -> None:
+        self.paths = paths
 
-    def do(self, loop):
+    def do(self, loop: Any) -> None:
         if loop.state.rows:
-            path = self.folder / f"monitors_batch{loop.state.step:06d}.png"
+            path = self.paths.plot("monitors", f"monitors_batch{loop.state.step:06d}.png")
             viz.plot_monitors(loop.state.rows, path, loop.compiled.model.unit)
 
 
 class LogLikelihood:
-    """Prints K and K - L_null of the test data with the standard error, in bits a pixel."""
+    """Print K and K - L_null of the test data with the standard error, in bits per pixel."""
 
-    def __init__(self, test, quiet):
+    def __init__(self, test: np.ndarray, quiet: bool) -> None:
         self.test, self.quiet = test, quiet
 
-    def do(self, loop):
-        size, compiled = min(loop.batch_size, len(self.test)), loop.compiled
-        if loop.variant.likelihood_draws:
-            estimates = bound.reference_likelihood(
-                compiled, loop.theta, self.test, loop.seed, size, loop.variant.likelihood_draws
-            )
-            for result in tqdm(  # noqa: B007  the last one is the result
-                estimates, total=loop.variant.likelihood_draws, disable=self.quiet or None, desc="likelihood"
-            ):
-                pass
+    def do(self, loop: Any) -> None:
+        size, compiled, draws = min(loop.batch_size, len(self.test)), loop.compiled, loop.variant.likelihood_draws
+        if draws:
+            estimates = bound.reference_likelihood(compiled, loop.theta, self.test, loop.seed, size, draws)
+            for result in tqdm(estimates, total=draws, disable=self.quiet or None, desc="likelihood"):  # noqa: B007
+                pass  # the last one is the result
         else:
             result = bound.K_minus_L_null(compiled, loop.theta, self.test, loop.seed, size, draws=4)
         if not self.quiet:
-            null = bound.L_null(compiled.model)
+            K = result.value + bound.L_null(compiled.model)
             tqdm.write(
-                f"K={result.value + null:.4f} bits/pix standard error={result.standard_error:.4f}  "
+                f"K={K:.4f} bits/pix standard error={result.standard_error:.4f}  "
                 f"K - L_null={result.value:.4f} bits/pix (test data, scaled units)"
             )
 
 
-def _channels_as_pictures(value):
-    """(n, channels, h, w) as n * channels gray pictures, stretched to [0, 1] together."""
+def _channels_as_images(value: np.ndarray) -> np.ndarray:
+    """Return (n, channels, h, w) as n * channels gray images, stretched to [0, 1] together."""
     low, high = float(value.min()), float(value.max())
     n, channels, height, width = value.shape
     stretched = (value - low) / (high - low) if high > low else np.zeros_like(value)

@@ -29,7 +29,8 @@ def test_the_log_has_one_row_an_epoch(base):
 
 def test_pictures_are_made_every_n_epochs(base):
     folder, _, _ = runs.complete(base)
-    names = {path.name for path in folder.iterdir()}
+    files = runs.files(folder)
+    names = set(files)
     for step in ("000003", "000006"):
         for kind in ("", "_inpaint", "_denoise1"):
             for t in (10, 8, 6, 4, 2, 0):  # T, each ceil(T / 6) steps, 0
@@ -41,15 +42,15 @@ def test_pictures_are_made_every_n_epochs(base):
             assert {f"{kind}-{layer}_batch{step}_{view}.png" for view in ("raw", "rf")} <= names
     for name in names:
         if name.endswith(".png"):
-            with Image.open(folder / name) as image:
+            with Image.open(files[name]) as image:
                 assert image.size > (40, 40)
 
 
 def test_the_entropies_of_reverse_steps_are_drawn_between_their_bounds(base):
     """Eq. 23 at every t = 2..T, bits a pixel: the upper bound is log2(2 pi e beta_t) / 2 (T = 10)."""
     folder, _, _ = runs.complete(base)
-    assert (folder / "entropies_batch000003.png").is_file()
-    with np.load(folder / "entropies_batch000006.npz") as file:
+    assert (folder / "plots/entropies/entropies_batch000003.png").is_file()
+    with np.load(folder / "arrays/entropies_batch000006.npz") as file:
         found = {name: file[name] for name in file}
     np.testing.assert_array_equal(found["times"], np.arange(2, 11))
     beta = 1 / np.linspace(10, 2, 10)[1:]
@@ -61,12 +62,12 @@ def test_the_entropies_of_reverse_steps_are_drawn_between_their_bounds(base):
 def test_the_arrays_of_samples_are_in_the_units_of_the_data(base):
     folder, _, _ = runs.complete(base)
     known = runs.pixels(runs.TEST, seed=1) / 255
-    with np.load(folder / "samples_true_t0000_batch000006.npz") as file:
+    with np.load(folder / "arrays/samples_true_t0000_batch000006.npz") as file:
         np.testing.assert_allclose(file["X"], known, atol=1e-6)
-    with np.load(folder / "samples_inpaint_t0000_batch000006.npz") as file:
+    with np.load(folder / "arrays/samples_inpaint_t0000_batch000006.npz") as file:
         np.testing.assert_allclose(file["X"][..., 4:], known[..., 4:], atol=1e-6)
         assert np.abs(file["X"][..., :4] - known[..., :4]).max() > 0.1
-    with np.load(folder / "samples_t0010_batch000006.npz") as file:
+    with np.load(folder / "arrays/samples_t0010_batch000006.npz") as file:
         # x_T is unit noise in the model's units.
         scale = json.loads((folder / "config.json").read_text())["data"]["scale"]
         assert file["X"].std() * scale == pytest.approx(1, abs=0.06)

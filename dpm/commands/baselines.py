@@ -1,33 +1,36 @@
-"""python -m dpm baselines: the log likelihood of simple models on the data of a diffusion model, in units of its K."""
+"""`dpm baselines`: compute the log likelihood of simple models on the data of a diffusion model, in the units of K."""
 
-import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-from tqdm import tqdm
-
-from dpm.base import noise
 from dpm.base.command_line import Parser, print_table, run_command
 from dpm.base.errors import InputError
-from dpm.likelihood.density_models import FLOORS, KINDS, LARGEST, chosen_model
-from dpm.likelihood.standard_errors import estimate
-from dpm.runs.flags import check_numbers
+from dpm.likelihood.density_models import FLOORS, KINDS, LARGEST, Kind, chosen_model
+from dpm.runs.settings import Settings
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PROG = "dpm baselines"
-LOG_2 = float(np.log(2))
 
 
 class Data(NamedTuple):
-    """Scaled and dequantized examples as training sees them, (n, D) float64, and what their units are.
+    """Scaled and dequantized examples as training sees them, and their units.
 
-    elements: of what a figure is stated for, the colors of a pixel or a whole vector; scale: of the data's units,
-    model = scale * x + shift; L_null: as of a model, bits. truth: bits, where it is known, or None.
+    Attributes:
+        train, test: (n, D) float64.
+        elements: numbers of an example that a figure is stated for: the channels of a pixel, or a whole vector.
+        scale: the model's units are scale * x + shift of the data's.
+        L_null: log likelihood under the prior, bits.
+        truth: true log likelihood, bits, if it is known.
+        unit: "bits/pixel" or "bits/example".
+        text: a description.
     """
 
-    train: np.ndarray
-    test: np.ndarray
+    train: "np.ndarray"
+    test: "np.ndarray"
     elements: int
     scale: float
     L_null: float
@@ -36,92 +39,130 @@ class Data(NamedTuple):
     text: str
 
     @property
-    def bits(self):
-        """Whether all numbers are 0 or 1."""
+    def bits(self) -> bool:
+        """True if all numbers are 0 or 1."""
+        import numpy as np
+
         return bool(np.isin(self.train[:1000], (0, 1)).all())
 
-    def in_bits(self, nats):
-        """nats an example in the units of K: bits a pixel, or a vector."""
-        return nats / LOG_2 * self.elements / self.train.shape[1]
+    def in_bits(self, nats: Any) -> Any:
+        """Convert nats per example to the units of K: bits per pixel, or per vector."""
+        import numpy as np
+
+        return nats / float(np.log(2)) * self.elements / self.train.shape[1]
 
 
-def in_data_units(bits, elements, scale):
-    """A log density of scaled data as that of the data themselves: each element has dx_scaled / dx = scale."""
+def in_data_units(bits: float, elements: int, scale: float) -> float:
+    """Convert a log density of scaled data to data units: each element has dx_scaled / dx = scale."""
+    import numpy as np
+
     return bits + elements * float(np.log2(scale))
 
 
-def parser():
-    """The options of the command."""
-    top = Parser(prog=PROG, description=__doc__.partition(": ")[2])
+def build_parser(prog: str = PROG) -> Parser:
+    """Return the parser of the command."""
+    top = Parser(prog=prog, description=str(__doc__).partition(": ")[2])
     add = top.add_argument
-    add("--experiment", help="data of a named run, as train.py --experiment")
-    add("--small", action="store_true", help="those of its small variant")
-    add("--dataset", help="data set, as train.py --dataset (default: MNIST)")
-    add("--data-path", help="folder(s) or file to look for the data in")
-    add("--crop", type=int, help="pieces of this side of the pictures, side by side")
-    add("--kinds", nargs="+", choices=KINDS, metavar="KIND", help=f"of {', '.join(KINDS)} (default: all that the data "
-        "can have)")  # fmt: skip
-    add("--floors", nargs="+", type=float, metavar="FLOOR", help="what may be added to all variances (default: "
-        f"{', '.join(f'{floor:g}' for floor in FLOORS)})")  # fmt: skip
-    add("--seed", type=int, default=0, help="of made data, noise in gray levels and starts (default: %(default)s)")
-    add("--quiet", action="store_true", help="print the table alone")
+    add("--experiment", help="data of a named experiment, as in train.py --experiment")
+    add("--small", action="store_true", help="the data of its small variant")
+    add("--dataset", help="data set, as in train.py --dataset (default: MNIST)")
+    add("--data-path", help="folder(s) or file to search for the data")
+    add("--crop", type=int, help="pieces of this side of the images, side by side")
+    add(
+        "--kinds",
+        nargs="+",
+        choices=KINDS,
+        metavar="KIND",
+        help=f"of {', '.join(KINDS)} (default: all that fit the data)",
+    )
+    add(
+        "--floors",
+        nargs="+",
+        type=float,
+        metavar="FLOOR",
+        help=f"values to choose from, added to all variances (default: {', '.join(f'{floor:g}' for floor in FLOORS)})",
+    )
+    add("--seed", type=int, default=0, help="seed of generated data, dequantization and starts (default: %(default)s)")
+    add("--quiet", action="store_true", help="print only the table")
     return top
 
 
-def main(arguments=None):
-    """Run the command; returns the exit status."""
-    options = parser().parse_args(arguments)
-    return run_command(PROG, lambda: run(options))
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit status."""
+    options = build_parser().parse_args(arguments)
+    chosen = ("kinds", "floors")
+    given = {k: v for k, v in vars(options).items() if k not in chosen and v is not None and v is not False}
+    return run_command(PROG, lambda: compare_models(given, options.kinds, options.floors))
 
 
-def run(options):
-    """Print the table; returns 0."""
+def compare_models(given: dict[str, Any], names: Sequence[str] | None, floors: Sequence[float] | None) -> int:
+    """Fit the models and print the table.
+
+    Args:
+        given: settings of train.py that determine the data.
+        names, floors: as in choose_kinds.
+    """
     try:
         import sklearn  # noqa: F401
     except ImportError:
         raise InputError('scikit-learn is not installed; take the extra: pip install -e ".[baselines]"') from None
     from dpm.runs.data import validation_start
 
-    data = load_data(options)
-    kinds = chosen_kinds(options.kinds, data, options.floors)
+    settings = Settings.from_arguments(**given)
+    data = load_examples(settings.replace(dtype="float64"))
+    kinds = choose_kinds(names, data, floors)
     start = validation_start(len(data.train))
-    if not options.quiet:
+    if not settings.quiet:
         print(data.text)
         print(f"chosen   on the last {len(data.train) - start:,} training examples, then fitted to all of them")
-    rows = [("kind", "what", "chosen", f"log p, {data.unit}", "error", "minus L_null", "in data units", "seconds")]
-    known = [("L_null", "prior of the model", data.L_null)]
-    known += [("truth", "what made the data", data.truth)] if data.truth is not None else []
-    for name, text, value in known:
-        rows.append((name, text, "", *figures(data, value, None), ""))
+    header = ("kind", "what", "chosen", f"log p, {data.unit}", "error", "minus L_null", "in data units", "seconds")
+    rows: list[Sequence[str]] = [header, ("L_null", "prior of the model", "", *format_figures(data, data.L_null), "")]
+    if data.truth is not None:
+        rows.append(("truth", "distribution of the data", "", *format_figures(data, data.truth), ""))
     for place, (name, kind) in enumerate(kinds.items()):
-        began = time.monotonic()
-        with tqdm(desc=name, unit="fit", disable=options.quiet or None) as bar:
-
-            def progress(choice, value, bar=bar):
-                bar.set_postfix(choice | {"log p": f"{data.in_bits(value):.3f}"})
-                bar.update()
-
-            rng = noise.generator(options.seed, noise.BASELINE, 1 + place)
-            model, choice = chosen_model(kind, data.train, start, rng, progress)
-        result = estimate(data.in_bits(model.score_samples(data.test)))
-        texts = ", ".join(f"{axis} {value:g}" for axis, value in choice.items())
-        seconds = f"{time.monotonic() - began:.0f}"
-        rows.append((name, kind.text, texts, *figures(data, *result), seconds))
+        rows.append(fit_row(name, kind, data, start, settings.seed, place, settings.quiet))
     print_table(rows)
     return 0
 
 
-def figures(data, value, error):
-    """log p, its error, log p - L_null and log p in data units, as texts; error: None where the value is exact."""
+def fit_row(name: str, kind: Kind, data: Data, start: int, seed: int, place: int, quiet: bool) -> Sequence[str]:
+    """Fit one kind of model; return its row of the table."""
+    from tqdm import tqdm
+
+    from dpm.base import noise
+    from dpm.likelihood.standard_errors import estimate
+
+    began = time.monotonic()
+    with tqdm(desc=name, unit="fit", disable=quiet or None) as bar:
+
+        def progress(choice: dict[str, Any], value: float) -> None:
+            bar.set_postfix(choice | {"log p": f"{data.in_bits(value):.3f}"})
+            bar.update()
+
+        rng = noise.generator(seed, noise.BASELINE, 1 + place)
+        model, choice = chosen_model(kind, data.train, start, rng, progress)
+    result = estimate(data.in_bits(model.score_samples(data.test)))
+    chosen = ", ".join(f"{axis} {value:g}" for axis, value in choice.items())
+    return (name, kind.text, chosen, *format_figures(data, *result), f"{time.monotonic() - began:.0f}")
+
+
+def format_figures(data: Data, value: float, error: float | None = None) -> tuple[str, str, str, str]:
+    """Return log p, its error (None for an exact value), log p - L_null and log p in data units, as texts."""
     in_units = in_data_units(value, data.elements, data.scale)
-    shown = "" if error is None or np.isnan(error) else f"{error:.3f}"
+    shown = "" if error is None or error != error else f"{error:.3f}"
     return f"{value:.3f}", shown, f"{value - data.L_null:.3f}", f"{in_units:.3f}"
 
 
-def chosen_kinds(given, data, floors=None):
-    """{name: Kind} of the baselines for the data. floors: in the place of FLOORS.
+def choose_kinds(given: Sequence[str] | None, data: Data, floors: Sequence[float] | None = None) -> dict[str, Kind]:
+    """Return the kinds of model for the data by name.
 
-    Raises InputError for a kind that the data cannot have, or that has no floors where these are given.
+    Args:
+        given: names, or None for all that fit the data.
+        data: the examples.
+        floors: replaces FLOORS.
+
+    Raises:
+        InputError: a kind does not fit the data, or has no floors although they are given.
     """
     dimension = data.train.shape[1]
     kinds = {name: KINDS[name] for name in given or [name for name, kind in KINDS.items() if kind.bits == data.bits]}
@@ -136,7 +177,7 @@ def chosen_kinds(given, data, floors=None):
             )
     if floors is None:
         return kinds
-    if wrong := [floor for floor in floors if not 0 < floor < np.inf]:
+    if wrong := [floor for floor in floors if not 0 < floor < float("inf")]:
         raise InputError(f"--floors: {wrong[0]:g} is not accepted; give numbers above 0")
     if none := [name for name, kind in kinds.items() if "floor" not in kind.axes]:
         fitting = " ".join(name for name, kind in KINDS.items() if "floor" in kind.axes)
@@ -145,42 +186,35 @@ def chosen_kinds(given, data, floors=None):
     return {name: replace(kind, axes=kind.axes | chosen) for name, kind in kinds.items()}
 
 
-def load_data(options):
-    """The Data of the options, as training has them. Raises InputError as train.py does."""
-    from dpm.experiments.toys import HEARTBEAT, TOYS, toy_data
+def load_examples(settings: Settings) -> Data:
+    """Return the Data of the settings, as training has them. Raises InputError as train.py does."""
+    import numpy as np
+
+    from dpm.base import noise
+    from dpm.experiments.toys import HEARTBEAT
     from dpm.graph.kernels.binomial import BinomialKernel
     from dpm.graph.kernels.gaussian import GaussianKernel
-    from dpm.runs.data import pieces, prepared_data
-    from dpm.training import run as training
+    from dpm.runs.data import cut_pieces, load_data
+    from dpm.training.building import gray_level_noise
 
-    values = {name: value for name, value in vars(options).items() if name not in ("kinds", "floors")}
-    given = {name: value for name, value in values.items() if value is not None and value is not False}
-    check_numbers(given)
-    flags, variant = training.new_flags(given)
-    flags = flags | {"dtype": "float64"}
-    toy = TOYS.get(flags["experiment"])
-    data: dict[str, Any] = toy_data(toy, flags["experiment"], flags) if toy else prepared_data(flags, variant, None)
-    train, test = pieces(data["train"][:], flags["crop"]), data["test"]
-    if width := training.gray_level_noise(variant, data):
-        train = train + (noise.generator(flags["seed"], noise.BASELINE, 0).random(train.shape) - 0.5) * width
-        # The noise of the test examples is what their K is computed with.
-        _, U = noise.example_noise(flags["seed"], noise.EVALUATION, range(len(test)), test.shape[1:], "normal")
+    data, toy = load_data(settings), settings.toy
+    train, test = cut_pieces(data.train[:], settings.crop), data.test
+    if width := gray_level_noise(settings.variant, data):
+        train = train + (noise.generator(settings.seed, noise.BASELINE, 0).random(train.shape) - 0.5) * width
+        # The noise of the test examples is the one that their K is computed with.
+        _, U = noise.example_noise(settings.seed, noise.EVALUATION, range(len(test)), test.shape[1:], "normal")
         test = test + (U - 0.5) * width
     elements = test[0].size if toy else test.shape[1]
-    prior = BinomialKernel(1 / HEARTBEAT["period"]) if flags["experiment"] == "heartbeat" else GaussianKernel()
+    prior = BinomialKernel(1 / HEARTBEAT["period"]) if settings.experiment == "heartbeat" else GaussianKernel()
     train, test = (a.reshape(len(a), -1).astype(np.float64) for a in (train, test))
     return Data(
         train=train,
         test=test,
         elements=elements,
-        scale=data["scaling"].scale,
-        L_null=-elements * prior.prior_entropy() / LOG_2,
-        truth=toy.truth(toy.checked(flags["model_args"])) if toy else None,
+        scale=data.scaling.scale,
+        L_null=-elements * prior.prior_entropy() / float(np.log(2)),
+        truth=toy.truth(toy.checked(settings.model_args)) if toy else None,
         unit="bits/example" if toy else "bits/pixel",
-        text=f"data     {data['name']} from {data['path']}: {len(train):,} training and {len(test):,} test examples of "
-        f"{test[0].size} numbers\nunits    {data['units']}",
+        text=f"data     {data.name} from {data.path}: {len(train):,} training and {len(test):,} test examples of "
+        f"{test[0].size} numbers\nunits    {data.units}",
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

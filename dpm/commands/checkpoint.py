@@ -1,4 +1,4 @@
-"""python -m dpm checkpoint: checkpoints verified, shown, compared and exported."""
+"""`dpm checkpoint`: verify, show, compare and export checkpoints."""
 
 import json
 import struct
@@ -10,6 +10,7 @@ import numpy as np
 
 from dpm.base.command_line import Parser, error_line, print_table, run_command
 from dpm.base.errors import InputError
+from dpm.base.hashing import hash_array
 from dpm.datasets.reading import atomic_write
 from dpm.runs import checkpoint
 
@@ -21,9 +22,9 @@ SAFETENSORS = {
 }  # fmt: skip
 
 
-def parser():
-    """All commands and their options."""
-    top = Parser(prog=PROG, description="Verify, show, compare and export checkpoints.")
+def build_parser(prog=PROG):
+    """Return the parser of the command."""
+    top = Parser(prog=prog, description="Verify, show, compare and export checkpoints.")
     kinds = top.add_subparsers(metavar="COMMAND", parser_class=Parser, required=True)
 
     def add(name, run, text):
@@ -45,15 +46,16 @@ def parser():
 
 
 def main(arguments=None):
-    """Run one command; returns the exit status."""
-    options = parser().parse_args(arguments)
-    return run_command(PROG, lambda: options.run(options))
+    """Run the command; return the exit status."""
+    given = vars(build_parser().parse_args(arguments))
+    action = given.pop("run")
+    return run_command(PROG, lambda: action(**given))
 
 
-def verify(options):
-    """A line for each file: what was checked, or on stderr what is wrong; 2 if any is bad."""
+def verify(files):
+    """Print a line for each file: what was checked, or on stderr what is wrong; return 2 if any is bad."""
     status = 0
-    for path in options.files:
+    for path in files:
         try:
             _, arrays, facts = checkpoint.load_with_facts(path)
         except (InputError, OSError) as error:
@@ -69,15 +71,15 @@ def verify(options):
     return status
 
 
-def show(options):
-    """Print what a checkpoint of a run holds, then a table of its arrays."""
-    meta, arrays, facts = checkpoint.load_with_facts(options.file)
-    checkpoint.check_run(options.file, meta)
+def show(file):
+    """Print the contents of a run's checkpoint, then a table of its arrays."""
+    meta, arrays, facts = checkpoint.load_with_facts(file)
+    checkpoint.check_run(file, meta)
     config, state = meta["config"], meta["state"]
     flags, data, rows = config["flags"], config["data"], state["rows"]
     model = {name: value for name, value in meta["model"].items() if name != "network"}
     last = rows[-1] if rows else {"epoch": 0}
-    print(f"{options.file}: format version {facts['format_version']}, {Path(options.file).stat().st_size:,} bytes")
+    print(f"{file}: format version {facts['format_version']}, {Path(file).stat().st_size:,} bytes")
     lines = {
         "model": f"{shown(meta['model'].get('network', 'of a toy problem'))}: {listed(model)}",
         "data": listed({name: value for name, value in data.items() if name not in ("scale", "shift")}),
@@ -107,19 +109,19 @@ def described(array):
     if numbers.size:
         span, mean = f"{numbers.min():.5g}..{numbers.max():.5g}", f"{numbers.mean(dtype=np.float64):.5g}"
     shape = " x ".join(map(str, array.shape)) or "1"
-    return shape, str(array.dtype), checkpoint.array_hash(array)[:8], span, mean, str(array.size - numbers.size)
+    return shape, str(array.dtype), hash_array(array)[:8], span, mean, str(array.size - numbers.size)
 
 
-def diff(options):
-    """Print what differs in meta and in the arrays; 1 if anything does."""
-    (meta, arrays), (meta_other, arrays_other) = (checkpoint.load(path) for path in (options.file, options.other))
+def diff(file, other):
+    """Print the differences of two files in meta and in the arrays; return 1 if there are any."""
+    (meta, arrays), (meta_other, arrays_other) = (checkpoint.load(path) for path in (file, other))
     lines = list(differing_values(meta, meta_other, ""))
     rows = []
     for name in sorted(arrays.keys() | arrays_other.keys()):
         if name in arrays and name in arrays_other:
             rows += differing_numbers(name, arrays[name], arrays_other[name])
         else:
-            lines.append(f"{name}: only in {options.file if name in arrays else options.other}")
+            lines.append(f"{name}: only in {file if name in arrays else other}")
     print("".join(line + "\n" for line in lines), end="")
     if rows:
         print_table([("array", "absolute", "relative", "numbers that differ"), *rows])
@@ -162,25 +164,25 @@ def differing_numbers(name, array, other):
     return [(name, f"type {array.dtype} | {other.dtype}", "", "")] if array.dtype != other.dtype else []
 
 
-def export(options):
+def export(file, to, output, all):
     """Write the parameters, by their Blocks paths without the first slash, and what the optimizer remembers if asked.
 
     Raises InputError where the output would not be a new file of that kind.
     """
-    path = Path(options.file)
-    target = Path(options.output or f"{path.stem}.{options.to}")
-    if target.suffix != f".{options.to}":
-        raise InputError(f"--output: {target} does not end in .{options.to}; give such a name, or another --to")
+    path = Path(file)
+    target = Path(output or f"{path.stem}.{to}")
+    if target.suffix != f".{to}":
+        raise InputError(f"--output: {target} does not end in .{to}; give such a name, or another --to")
     if target.exists() and path.exists() and target.samefile(path):
         raise InputError(f"--output: {target} is the checkpoint itself; give another name")
     parameters, optimizer = checkpoint.split(checkpoint.load(path)[1])
     arrays = {name.lstrip("/"): array for name, array in parameters.items()}
-    if options.all:
+    if all:
         arrays |= {f"optimizer/{name}": array for name, array in optimizer.items()}
-    if len(arrays) < len(parameters) + options.all * len(optimizer) or "__metadata__" in arrays:
+    if len(arrays) < len(parameters) + all * len(optimizer) or "__metadata__" in arrays:
         raise InputError(f"export {path}: two arrays would have one name, or a name has a meaning of its own")
     with atomic_write(target) as temporary, open(temporary, "wb") as stream:
-        (write_npz if options.to == "npz" else write_safetensors)(stream, arrays)
+        (write_npz if to == "npz" else write_safetensors)(stream, arrays)
     print(f"{target}: {len(arrays)} arrays")
 
 

@@ -1,48 +1,142 @@
-"""python -m dpm evaluate: the options. What they do is in dpm/commands/evaluation.py."""
+"""`dpm evaluate`: K of a trained model term by term (Eq. 14), or log p(x) of single examples (Eq. 9)."""
 
-import sys
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dpm.base.command_line import Parser, run_command
+from dpm.base.command_line import Parser, print_table, run_command
 from dpm.base.errors import InputError
-from dpm.commands.options import add_model_options
+from dpm.commands.options import ModelOptions, add_model_options, open_run_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+    from dpm.runs.evaluation import Evaluation
+    from dpm.runs.loading import Run
 
 PROG = "dpm evaluate"
 ESTIMATORS = ("exact", "reference-2015")
-DRAWS = 10_000
-SINGLE_EXAMPLES = 10
+DRAWS, SINGLE_EXAMPLES = 10_000, 10  # as in dpm/runs/evaluation.py
+LARGEST_BATCH = 200
+LEVEL_TOLERANCE = 1e-3  # as in dpm/datasets/scaling.py
+STEMS = {"exact": "evaluation", "reference-2015": "evaluation_2015", "trajectories": "log_likelihood"}
 
 
-def parser():
-    """All options."""
-    top = Parser(
-        prog=PROG,
-        description="K (Eq. 14) of a trained model term by term, or log p(x) of single examples (Eq. 9).",
-        allow_abbrev=False,
-    )
+@dataclass(frozen=True)
+class Options(ModelOptions):
+    """The values of all options."""
+
+    input: str | None
+    split: str | None
+    data_path: str | None
+    n_examples: int | None
+    t_per_example: int | None
+    estimator: str | None
+    draws: int | None
+    trajectories: int | None
+    batch_size: int | None
+    seed: int
+    output_dir: str
+
+
+def build_parser(prog: str = PROG) -> Parser:
+    """Return the parser of the command."""
+    top = Parser(prog=prog, description=str(__doc__).partition(": ")[2])
     add = top.add_argument
-    add("checkpoint", metavar="CHECKPOINT", help="checkpoint.h5 of a run folder, or a model.pkl of 2015 with --input")
-    add("--input", metavar="FILE", help="other examples than those of the run: .npz, .png, or FILE.hdf5[:SPLIT[:A-B]]")
+    add("checkpoint", metavar="CHECKPOINT", help="checkpoint.h5, its run folder, or a model.pkl of 2015 with --input")
+    add("--input", metavar="FILE", help="other examples than the run's: .npz, .png, or FILE.hdf5[:SPLIT[:A-B]]")
     add("--split", choices=("test", "train"), help="which examples of the run (default: test)")
     add("--data-path", "--data_path", help="folder(s) or file where the run's data are now")
-    add("--n-examples", "--n_examples", type=int, metavar="N",
-        help=f"the first N examples (default: all; {SINGLE_EXAMPLES} with --trajectories)")  # fmt: skip
-    add("--t-per-example", "--t_per_example", type=int, metavar="N",
-        help="look at N times of each example, one in each of N equal parts of 2..T (default: at every t)")  # fmt: skip
+    add(
+        "--n-examples",
+        "--n_examples",
+        type=int,
+        metavar="N",
+        help=f"the first N examples (default: all; {SINGLE_EXAMPLES} with --trajectories)",
+    )
+    add(
+        "--t-per-example",
+        "--t_per_example",
+        type=int,
+        metavar="N",
+        help="look at N times of each example, one in each of N equal parts of 2..T (default: every t)",
+    )
     add("--estimator", choices=ESTIMATORS, help="reference-2015: as the released code printed it (default: exact)")
     add("--draws", type=int, help=f"reference-2015: minibatches, each at one random t (default: {DRAWS})")
-    add("--trajectories", type=int, metavar="M",
-        help="instead of K: log p(x) of single examples by M forward trajectories each (Eq. 9)")  # fmt: skip
-    add("--batch-size", "--batch_size", type=int,
-        help="examples (trajectories) at once, up to 200, which moves the last bits alone; reference-2015: those of a "
-        "minibatch (default: the run's)")  # fmt: skip
-    add("--seed", type=int, default=0, help="of all draws (default: %(default)s)")
-    add("--output-dir", "--output_dir", default=".", help="folder, which must exist, for evaluation.* (default: here)")
+    add(
+        "--trajectories",
+        type=int,
+        metavar="M",
+        help="instead of K: log p(x) of single examples by M forward trajectories each (Eq. 9)",
+    )
+    add(
+        "--batch-size",
+        "--batch_size",
+        type=int,
+        help=f"examples (trajectories) computed at once, up to {LARGEST_BATCH}, which changes only the last bits; "
+        "reference-2015: minibatch size (default: the run's)",
+    )
+    add("--seed", type=int, default=0, help="seed of all draws (default: %(default)s)")
+    add("--output-dir", "--output_dir", default=".", help="existing folder for evaluation.* (default: here)")
     add_model_options(top)
-    top.set_defaults(size=None)  # what sample.py asks of a model beside these
     return top
 
 
-def check(options):
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit status."""
+    options = Options(**vars(build_parser().parse_args(arguments)))
+    return run_command(PROG, lambda: evaluate_run(options))
+
+
+def evaluate_run(options: Options) -> int:
+    """Evaluate with the options of a command line; write files with the names in STEMS."""
+    check_options(options)
+    from dpm.base.atomic import writable_folder
+    from dpm.likelihood.units import no_levels
+    from dpm.runs.evaluation import evaluate
+
+    folder = writable_folder("--output-dir", options.output_dir)
+    run = open_run_of(options)
+    model = run.model
+    given = read_input(options, run) if options.input else read_split(options, run)
+    model.kernel.check(given.X, f"--input {options.input}" if options.input else given.name)
+    result = evaluate(
+        run,
+        given.X,
+        options.estimator or "exact",
+        t_per_example=options.t_per_example,
+        draws=options.draws or DRAWS,
+        trajectories=options.trajectories,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        quiet=options.quiet,
+    )
+    about = {
+        "checkpoint": str(options.checkpoint),
+        "examples": given.name,
+        "n_examples": len(given.X),
+        "estimator": "trajectories" if options.trajectories else options.estimator or "exact",
+        "trajectory_length": model.trajectory_length,
+        "seed": options.seed,
+        "engine": str(run.engine),
+    }
+    levels = bits_of_levels(result, no_levels(given.quantized, model.uniform_noise, run.scaling.scale))
+    if not options.quiet:
+        report(about, result, levels)
+    paths = write(folder, about, result, levels)
+    if about["estimator"] == "exact":
+        paths.append(plot(folder / f"{STEMS['exact']}.png", result, model.unit))
+    if not options.quiet:
+        print(f"written: {', '.join(map(str, paths))}")
+    return 0
+
+
+def check_options(options: Options) -> None:
     """Raise InputError for a number that is not accepted and for an option that would be ignored."""
     for name in ("n_examples", "t_per_example", "draws", "trajectories", "batch_size", "threads"):
         value = getattr(options, name)
@@ -60,25 +154,152 @@ def check(options):
     for first, second in contradictions:
         if getattr(options, first) is not None and getattr(options, second) is not None:
             names = [f"--{name.replace('_', '-')} {getattr(options, name)}" for name in (first, second)]
-            raise InputError(f"{names[1]} has no meaning with {names[0]}; leave one out")
+            raise InputError(f"{names[1]} is not used with {names[0]}; leave one out")
     if options.draws is not None and not reference:
-        raise InputError(f"--draws {options.draws} has a meaning with --estimator reference-2015 alone; leave it out")
-    if not reference and (options.batch_size or 0) > 200:
-        raise InputError(f"--batch-size: {options.batch_size} is not accepted; take up to 200")
+        raise InputError(f"--draws {options.draws} is used only by --estimator reference-2015; leave it out")
+    if not reference and (options.batch_size or 0) > LARGEST_BATCH:
+        raise InputError(f"--batch-size: {options.batch_size} is not accepted; take up to {LARGEST_BATCH}")
 
 
-def main(arguments=None):
-    """Run the command; returns the exit status."""
-    options = parser().parse_args(arguments)
-
-    def action():
-        check(options)
-        from dpm.commands.evaluation import evaluate
-
-        return evaluate(options)
-
-    return run_command(PROG, action)
+# ------------------------------------------------------------------ the examples
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+class Examples(NamedTuple):
+    """Examples to evaluate.
+
+    Attributes:
+        X: scaled examples, (n, ...), in the float type of the run.
+        name: a description.
+        quantized: True for 8-bit levels.
+    """
+
+    X: "np.ndarray"
+    name: str
+    quantized: bool
+
+
+def first_examples(X: "np.ndarray", options: Options, name: str) -> "tuple[np.ndarray, str]":
+    """Return the first --n-examples of X and how many they are, in words. Raises InputError if there are fewer."""
+    n = options.n_examples or (min(SINGLE_EXAMPLES, len(X)) if options.trajectories else len(X))
+    if n > len(X):
+        raise InputError(f"--n-examples: {n} is more than there are, {len(X)} {name}; take at most that")
+    return X[:n], f"{n} {name}" if n == len(X) else f"the first {n} of {len(X)} {name}"
+
+
+def read_split(options: Options, run: "Run") -> Examples:
+    """Return examples of the data that the run was trained on or tested with."""
+    split = options.split or "test"
+    data = run.load_data(options.data_path)
+    X, name = first_examples(run.data(split), options, f"{split} examples of {data.name} ({data.path})")
+    return Examples(X, name, data.quantized)
+
+
+def read_input(options: Options, run: "Run") -> Examples:
+    """Return the examples of --input."""
+    import numpy as np
+
+    from dpm.likelihood.units import LEVELS
+    from dpm.runs.user_images import read_images
+
+    X = read_images(options.input, run.model.example_shape, run.quantized)
+    X, name = first_examples(X, options, f"examples of {options.input}")
+    levels = LEVELS * X
+    on_grid = (np.abs(levels - np.rint(levels)) <= LEVEL_TOLERANCE).all() and X.min() >= 0 and X.max() <= 1
+    scaled = run.scaling.forward(X).astype(run.engine.dtype)
+    return Examples(scaled, name, bool(run.quantized and on_grid))
+
+
+def bits_of_levels(result: "Evaluation", reason: str | None) -> tuple[float | None, str | None]:
+    """Return (bits per dimension of 8-bit levels, why there are none): one of both is None."""
+    key = next(key for key in ("log_p", "K_eq12", "K") if key in result.values)
+    if reason:
+        return None, reason
+    return result.units.bits_of_levels(result.units.in_data(key, result.values[key])), None
+
+
+# ------------------------------------------------------------------ output
+
+
+def report(about: dict[str, Any], result: "Evaluation", levels: tuple[float | None, str | None]) -> None:
+    """Print the tables of an Evaluation."""
+    import numpy as np
+
+    from dpm.likelihood.units import NAMES, number
+
+    units = result.units
+    print(f"{about['checkpoint']}: T = {about['trajectory_length']}, seed {about['seed']}, {about['engine']}")
+    print(about["examples"])
+    if "log_p" in result.values:
+        header = ("example", "log p(x_0), nats", "error", "effective", "K, nats")
+        rows = [
+            (str(row[0]), number(row[1]), number(row[2]), number(row[3], 1), number(row[4])) for row in result.rows[1:]
+        ]
+        print_table([header, *rows])
+    factors = {unit: units.factors()[unit] for unit in units.shown()}
+
+    def row(label: str, nats: float) -> list[str]:
+        return [label, *(number(nats * factor) for factor in factors.values())]
+
+    head = "bits: probabilities" if units.scale is None else "scaled units"
+    print_table(
+        [[head, *factors]]
+        + [row(NAMES[key], nats) for key, nats in result.values.items()]
+        + [row(label, nats) for label, nats in result.errors.items()]
+    )
+    if units.scale is not None:
+        print(
+            f"scaled units are {units.scale:.6g} x + shift of the data's x; a log density in data units has "
+            f"{np.log(units.scale):+.4f} nats/dimension:"
+        )
+        keys = [key for key in ("L_null", "K", "K_eq12", "log_p") if key in result.values]
+        print_table(
+            [["data units", *factors]] + [row(NAMES[key], units.in_data(key, result.values[key])) for key in keys]
+        )
+        value, reason = levels
+        of = "log p(x_0)" if "log_p" in result.values else "K"
+        text = f"none, as {reason}" if reason else f"{value:.4f} bits/dimension, uniform dequantization"
+        print(f"8-bit levels, by {of}: {text}")
+    for line in result.notes:
+        print(line)
+
+
+def write(
+    folder: "Path", about: dict[str, Any], result: "Evaluation", levels: tuple[float | None, str | None]
+) -> "list[Path]":
+    """Write the .json, .npz and, if there are rows, .csv file; return their paths. Raises InputError on a full disk."""
+    import numpy as np
+
+    from dpm.base.atomic import atomic_write
+
+    units, stem = result.units, STEMS[about["estimator"]]
+    paths = [folder / f"{stem}{ending}" for ending in (".json", ".npz", ".csv")[: 2 + bool(result.rows)]]
+    summary = about | result.facts | {"scaled_units": {key: units.all(nats) for key, nats in result.values.items()}}
+    if units.scale is not None:
+        summary["data_units"] = {key: units.all(units.in_data(key, nats)) for key, nats in result.values.items()}
+        summary["scale"] = units.scale
+        summary["bits_per_dimension_of_8_bit_levels"] = levels[0]
+    summary["errors"] = {label: units.all(nats) for label, nats in result.errors.items()}
+    means: dict[str, Any] = {f"mean_{key}": np.float64(nats) for key, nats in result.values.items()}
+    packed, table = io.BytesIO(), io.StringIO(newline="")
+    np.savez(packed, **means, **result.arrays)
+    csv.writer(table).writerows([["none" if value != value else value for value in row] for row in result.rows])
+    text = json.dumps(summary, indent=2) + "\n"
+    contents = [text.encode(), packed.getvalue(), table.getvalue().encode()]
+    try:
+        for path, content in zip(paths, contents, strict=False):
+            with atomic_write(path) as temporary:
+                temporary.write_bytes(content)
+    except OSError as error:
+        raise InputError(f"--output-dir: cannot write in {folder} ({error}); give another folder") from None
+    return paths
+
+
+def plot(path: "Path", result: "Evaluation", unit: str) -> "Path":
+    """Plot KL_t next to the bounds of Eq. 23; return the path."""
+    import numpy as np
+
+    from dpm.plots.bounds import plot_terms
+
+    t, kl, error, _, gap = np.array(result.rows[1:], dtype=np.float64).T
+    factor = result.units.factors()["bits/pixel"]
+    return plot_terms(t, kl * factor, error * factor, gap * factor, path, unit)

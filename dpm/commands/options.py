@@ -1,18 +1,57 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the run that they name."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from dpm.base.arguments import parse_literals
-from dpm.base.command_line import argument_type
+from dpm.base.command_line import Parser, argument_type
 from dpm.engines.names import ENGINES
 
+if TYPE_CHECKING:
+    from dpm.runs.loading import Run
 
-def add_model_options(parser):
-    """Those of every command that takes a checkpoint of ours or a model.pkl of 2015."""
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The values of the options of every command that takes a checkpoint of ours or a model.pkl of 2015."""
+
+    checkpoint: str
+    backend: str
+    threads: int | None
+    model_args: dict[str, Any]
+    scale: float | None
+    shift: float | None
+    quiet: bool
+
+
+def add_model_options(parser: Parser) -> None:
+    """Add the options of every command that takes a checkpoint of ours or a model.pkl of 2015."""
     add = parser.add_argument
     add("--backend", choices=ENGINES, default="auto", help="engine (default: %(default)s)")
-    add("--threads", type=int, metavar="N", help="parts of a batch computed at the same time (default: as many as the "
-        "machine has processors)")  # fmt: skip
-    add("--model-args", "--model_args", type=argument_type(parse_literals), default={},
-        help="model.pkl only: arguments of DiffusionModel where its arrays do not tell them")  # fmt: skip
+    add("--threads", type=int, metavar="N", help="microbatches computed in parallel (default: number of processors)")
+    add(
+        "--model-args",
+        "--model_args",
+        type=argument_type(parse_literals),
+        default={},
+        help="model.pkl only: arguments of DiffusionModel that its arrays do not determine",
+    )
     add("--scale", type=float, help="model.pkl only: the model's units are scale * x + shift (default: 1)")
     add("--shift", type=float, help="model.pkl only (default: 0)")
-    add("--quiet", action="store_true", help="print nothing but errors")
+    add("--quiet", action="store_true", help="print only errors")
+
+
+def open_run_of(options: ModelOptions, size: int | None = None) -> "Run":
+    """Open the run that the options name."""
+    from dpm.runs.loading import open_run
+
+    return open_run(
+        options.checkpoint,
+        options.backend,
+        options.threads,
+        size=size,
+        quiet=options.quiet,
+        model_args=options.model_args,
+        scale=options.scale,
+        shift=options.shift,
+    )

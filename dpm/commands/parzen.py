@@ -1,119 +1,158 @@
-"""python -m dpm parzen: Table 2's Parzen-window log likelihood of samples."""
+"""`dpm parzen`: compute the Parzen-window log likelihood of samples (Table 2)."""
 
-import argparse
-import hashlib
-import json
 import sys
-import time
-from contextlib import suppress
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from tqdm import tqdm
-
-from dpm.base.atomic import atomic_write, writable_folder, write_json
 from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
-from dpm.datasets.formats.arrays import read_arrays
 from dpm.engines.names import ENGINES
-from dpm.likelihood.parzen_window import SIGMAS, parzen
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dpm.runs.data import RunData
 
 PROG = "dpm parzen"
 # The protocol of Goodfellow et al. (2014): their number of samples, and the first 1,000 of the validation part for the
 # choice of sigma.
 N_SAMPLES = 10_000
-VALID_MOST = 1000
-SEED = 12345  # that of sample.py
+VALIDATION_EXAMPLES = 1000
+SEED = 12345  # as in sample.py
 LARGEST_SIGMA = 1e100
-WRITE_EVERY = 60  # seconds, of the samples drawn so far
 
 
-def parser():
-    """The options of the command."""
-    top = Parser(prog=PROG, description=__doc__.partition(": ")[2])
+@dataclass(frozen=True)
+class Options:
+    """The values of all options."""
+
+    source: str
+    dataset: str | None
+    data_path: str | None
+    n_samples: int | None
+    sigmas: list[float] | None
+    clip: bool
+    seed: int | None
+    backend: str | None
+    output_dir: str
+    quiet: bool
+
+
+def build_parser(prog: str = PROG) -> Parser:
+    """Return the parser of the command."""
+    top = Parser(prog=prog, description=str(__doc__).partition(": ")[2])
     add = top.add_argument
-    add("source", metavar="CHECKPOINT|SAMPLES", help="checkpoint.h5 of a run, from which samples are drawn; or samples "
-        "in units of the data: FILE.npz (its array X) or FILE.hdf5[:SPLIT[:A-B]]")  # fmt: skip
-    add("--dataset", help="samples only: the data they are compared with, as train.py --dataset (default: MNIST)")
-    add("--data-path", help="folder(s) or file to look for the data in")
-    add("--n-samples", type=int, help=f"checkpoint: how many to draw (default: {N_SAMPLES:,}); samples: how many to "
-        "take (default: all)")  # fmt: skip
-    add("--sigmas", type=float, nargs="+", metavar="SIGMA", help="widths to choose from, in units of the data "
-        "(default: 10 from 0.1 to 1, evenly in their logarithm)")  # fmt: skip
-    add("--clip", action="store_true", help="samples of pixels: cut at 0 and 1 (default: as drawn)")
-    add("--seed", type=int, help=f"checkpoint only: of the noise, as in sample.py (default: {SEED})")
+    add(
+        "source",
+        metavar="CHECKPOINT|SAMPLES",
+        help="checkpoint.h5 of a run, or its folder, from which samples are drawn; or samples in data units: FILE.npz "
+        "(its array X) or FILE.hdf5[:SPLIT[:A-B]]",
+    )
+    add("--dataset", help="samples only: the data to compare with, as in train.py --dataset (default: MNIST)")
+    add("--data-path", help="folder(s) or file to search for the data")
+    add(
+        "--n-samples",
+        type=int,
+        help=f"checkpoint: how many samples to draw (default: {N_SAMPLES:,}); samples: how many to take (default: all)",
+    )
+    add(
+        "--sigmas",
+        type=float,
+        nargs="+",
+        metavar="SIGMA",
+        help="widths to choose from, in data units (default: 10 from 0.1 to 1, evenly spaced in their logarithm)",
+    )
+    add("--clip", action="store_true", help="samples of pixels: clip to 0..1 (default: as drawn)")
+    add("--seed", type=int, help=f"checkpoint only: seed of the noise, as in sample.py (default: {SEED})")
     add("--backend", choices=ENGINES, help="checkpoint only: engine (default: auto)")
-    add("--output-dir", default=".", help="folder, which must exist, for parzen.json and, from a checkpoint, "
-        "parzen_samples.npz (default: here)")  # fmt: skip
-    add("--quiet", action="store_true", help="print the last line alone")
+    add(
+        "--output-dir",
+        default=".",
+        help="existing folder for parzen.json and, from a checkpoint, parzen_samples.npz (default: here)",
+    )
+    add("--quiet", action="store_true", help="print only the last line")
     return top
 
 
-def main(arguments=None):
-    """Run the command; returns the exit status."""
-    options = parser().parse_args(arguments)
-    return run_command(PROG, lambda: run(options))
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit status."""
+    options = Options(**vars(build_parser().parse_args(arguments)))
+    return run_command(PROG, lambda: estimate_window(options))
 
 
-def run(options):
-    """Draw or read samples, print their log likelihood and write parzen.json; returns 0."""
-    drawn = Path(options.source).suffix == ".h5"
+def estimate_window(options: Options) -> int:
+    """Draw or read samples, print their log likelihood and write parzen.json."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from dpm.base.atomic import writable_folder, write_json
+    from dpm.likelihood.parzen_window import SIGMAS, parzen
+
+    from_run = Path(options.source).suffix == ".h5" or Path(options.source).is_dir()
     folder = writable_folder("--output-dir", options.output_dir)
-    check_options(options, drawn)
+    check_options(options, from_run)
     sigmas = sorted(set(options.sigmas or SIGMAS))
-    samples, data, place = (drawn_samples if drawn else read_samples)(options, folder)
-    if wrong := int((~np.isfinite(flat(samples)).all(axis=1)).sum()):
+    samples, data, crop, place = (draw_samples if from_run else read_samples)(options, folder)
+    if wrong := int((~np.isfinite(flatten(samples)).all(axis=1)).sum()):
         raise InputError(
-            f"{options.source}: {wrong:,} of {len(samples):,} samples are not finite; the model is not fit to be "
-            "drawn from, train it further or anew"
+            f"{options.source}: {wrong:,} of {len(samples):,} samples are not finite; train the model further, or "
+            "train it again with a smaller --lr"
         )
     if options.clip:
         samples = samples.clip(0, 1)
-    valid, test = validation_and_test(data)
+    valid, test = split_validation(data, crop)
     say = (lambda text: None) if options.quiet else print
-    say(f"data     {data['name']} from {data['path']}: {len(valid):,} validation examples of the training split")
+    say(f"data     {data.name} from {data.path}: {len(valid):,} validation examples of the training split")
     say(f"         {len(test):,} test examples, {test.shape[1]} numbers each, in [{test.min():g}, {test.max():g}]")
     say(f"samples  {len(samples):,}, {'clipped to 0..1' if options.clip else 'not clipped'}: {place}")
     with tqdm(total=len(valid) + len(test), unit="example", disable=options.quiet or None, desc="densities") as bar:
-        result = parzen(flat(samples), valid, test, sigmas, bar.update)
-    edge = len(sigmas) > 1 and result.sigma in (sigmas[0], sigmas[-1])
+        result = parzen(flatten(samples), valid, test, sigmas, bar.update)
+    at_edge = len(sigmas) > 1 and result.sigma in (sigmas[0], sigmas[-1])
     say(f"sigma    {result.sigma:.4g}, of {len(sigmas)} from {sigmas[0]:.4g} to {sigmas[-1]:.4g}")
-    if edge:
+    if at_edge:
         side = "smaller" if result.sigma == sigmas[0] else "larger"
-        print(f"{PROG}: warning: sigma {result.sigma:.4g} is at the edge of the grid; give {side} --sigmas too",
-              file=sys.stderr)  # fmt: skip
-    known = np.isfinite(result.standard_error)
+        print(
+            f"{PROG}: warning: sigma {result.sigma:.4g} is at the edge of the grid; give {side} --sigmas too",
+            file=sys.stderr,
+        )
+    has_error = bool(np.isfinite(result.standard_error))
     write_json(
         folder / "parzen.json",
         {
             "value": result.value,
-            "standard_error": result.standard_error if known else None,
-            "unit": "nats an example, density in the data's units",
+            "standard_error": result.standard_error if has_error else None,
+            "unit": "nats per example, density in data units",
             "sigma": result.sigma,
-            "sigma_at_edge": edge,
+            "sigma_at_edge": at_edge,
             "sigmas": sigmas,
             "validation": result.validation.tolist(),
             "samples": {"n": len(samples), "place": str(place), "clipped": options.clip, "source": options.source},
-            "data": {key: data[key] for key in ("name", "path", "hash")}
+            "data": {"name": data.name, "path": data.path, "hash": data.hash}
             | {"n_valid": len(valid), "n_test": len(test), "dimension": test.shape[1]},
-            "seed": (SEED if options.seed is None else options.seed) if drawn else None,
+            "seed": seed_of(options) if from_run else None,
         },
     )
-    error = f"+- {result.standard_error:.2f}" if known else "(one example, so no error)"
-    print(f"Parzen log likelihood {result.value:.2f} {error} nats an example, sigma {result.sigma:.4g}")
+    error = f"+- {result.standard_error:.2f}" if has_error else "(one example, so no error)"
+    print(f"Parzen log likelihood {result.value:.2f} {error} nats per example, sigma {result.sigma:.4g}")
     return 0
 
 
-def check_options(options, drawn):
+def seed_of(options: Options) -> int:
+    """Return the seed of the samples."""
+    return SEED if options.seed is None else options.seed
+
+
+def check_options(options: Options, from_run: bool) -> None:
     """Raise InputError for a value that is not accepted and for an option that would be ignored."""
-    for name in ("dataset",) if drawn else ("seed", "backend"):
+    for name in ("dataset",) if from_run else ("seed", "backend"):
         if getattr(options, name) is not None:
-            kind = "a checkpoint, which names its own data" if drawn else "samples that are drawn already"
-            raise InputError(f"--{name}: has no meaning with {kind}; leave it out")
-    if not drawn and not {".npz", ".hdf5"} & {Path(part).suffix for part in options.source.split(":")}:
+            kind = "a checkpoint, which names its data" if from_run else "samples that are drawn already"
+            raise InputError(f"--{name}: is not used with {kind}; leave it out")
+    if not from_run and not {".npz", ".hdf5"} & {Path(part).suffix for part in options.source.split(":")}:
         raise InputError(
-            f"{options.source}: accepted are checkpoint.h5, FILE.npz and FILE.hdf5[:SPLIT[:A-B]]; of a model.pkl draw "
+            f"{options.source}: accepted are checkpoint.h5, FILE.npz and FILE.hdf5[:SPLIT[:A-B]]; for a model.pkl draw "
             "with sample.py and give its samples.npz"
         )
     if options.n_samples is not None and options.n_samples < 1:
@@ -125,150 +164,58 @@ def check_options(options, drawn):
             raise InputError(f"--sigmas: {sigma} is not accepted; take numbers above 0, such as 0.1 0.2 0.5")
 
 
-def check_clip(options, data):
-    """Raise InputError for --clip where numbers have no limits."""
-    if options.clip and not data["quantized"]:
-        raise InputError(f"--clip: is for pixels; {data['name']} is continuous, leave it out")
+def check_clip(options: Options, data: "RunData") -> None:
+    """Raise InputError for --clip with continuous data."""
+    if options.clip and not data.quantized:
+        raise InputError(f"--clip: is for pixels; {data.name} is continuous, leave it out")
 
 
-def drawn_samples(options, folder):
-    """(samples, data, their file): samples in units of the data, drawn from the checkpoint and written to the folder.
+def draw_samples(options: Options, folder: Path) -> "tuple[np.ndarray, RunData, int | None, object]":
+    """Draw samples from a checkpoint; return them in data units, the data, the crop size, and the samples' file."""
+    from dpm.runs.loading import open_run
+    from dpm.runs.sample_files import draw_or_resume
 
-    data: as dpm.runs.data.prepared_data.
-    """
-    from dpm.commands import sampling
-    from dpm.experiments.toys import TOYS, toy_data
-    from dpm.runs.data import prepared_data
-    from dpm.training import run as training
-
-    no_choice = {"checkpoint": options.source, "model_args": {}, "scale": None, "shift": None, "size": None}
-    loaded = sampling.load_model(argparse.Namespace(**no_choice))
-    given = {"resume_file": options.source, "quiet": options.quiet}
-    if options.data_path is not None:
-        given["data_path"] = options.data_path
-    flags, variant = training.resumed_flags(given, loaded.config)
-    toy = TOYS.get(flags["experiment"])
-    if toy and options.data_path is not None:
-        raise InputError("--data-path: has no meaning with a model of a made data set; leave it out")
-    compiled, theta = sampling.compiled_model(loaded, options.backend or "auto")
-    if compiled.model.kernel.binary:
-        raise InputError(f"{options.source}: a model of bits, which have no density; K is their log likelihood's bound")
-    data = toy_data(toy, flags["experiment"], flags) if toy else prepared_data(flags, variant, loaded.config["data"])
+    run = open_run(options.source, options.backend or "auto", quiet=options.quiet)
+    if run.model.kernel.binary:
+        raise InputError(f"{options.source}: a model of bits, which have no density; K bounds their log likelihood")
+    data = run.load_data(options.data_path)
     check_clip(options, data)  # drawing takes long
-    batch = sampling.VECTORS if loaded.vectors else sampling.BATCH
-    seed = SEED if options.seed is None else options.seed
-    n, scaling = options.n_samples or N_SAMPLES, loaded.scaling
-    facts = [str(compiled.engine), seed, loaded.config["model"], scaling.scale, scaling.shift]
-    kept = SampleFiles(folder, json.dumps(facts).encode() + theta.tobytes(), compiled.model.example_shape)
-    known = kept.read()
-    if len(known) and not options.quiet:
-        what = "going on with them" if len(known) < n else f"taking the first {n:,}"
-        print(f"{folder}: holds {len(known):,} samples of this model, seed and engine; {what}")
-    if len(known) < n:
-        parts = [known[: len(known) // batch * batch]]  # the others are drawn in the same batches as at once
-        try:
-            for part in draw(compiled, theta, len(parts[0]), n, seed, batch, options.quiet):
-                parts.append(scaling.inverse(part.astype(np.float64)).astype(np.float32))
-                kept.write_now_and_then(parts)
-        except BaseException:
-            if sum(map(len, parts)) > len(known):
-                kept.write(kept.partial, parts)
-            raise
-        known = np.concatenate(parts)
-        kept.write(kept.whole, [known])
-        kept.partial.unlink(missing_ok=True)
-    return known[:n], data | {"crop": flags["crop"]}, kept.whole
+    n = options.n_samples or N_SAMPLES
+    samples, place = draw_or_resume(run, n, seed_of(options), folder, options.quiet)
+    return samples, data, run.settings.crop if run.settings else None, place
 
 
-class SampleFiles:
-    """parzen_samples.npz, samples in units of the data; and while they are drawn a partial file beside it, so that
-    drawing can go on and nothing takes the place of samples that are there before as many are complete.
+def read_samples(options: Options, folder: Path) -> "tuple[np.ndarray, RunData, int | None, object]":
+    """Read samples from a file; return the same as draw_samples."""
+    from dpm.runs.data import load_data
+    from dpm.runs.settings import Settings
+    from dpm.runs.user_images import read_images
 
-    of: bytes that name model, seed and engine, whose checksum both files hold; shape: of one sample.
-    """
-
-    def __init__(self, folder, of, shape):
-        digest = hashlib.sha256(of)
-        self.of, self.shape = np.frombuffer(digest.digest(), np.uint8), shape
-        self.whole, self.partial = folder / "parzen_samples.npz", folder / f"parzen_{digest.hexdigest()[:12]}.part.npz"
-        self.written = time.monotonic()
-
-    def read(self):
-        """The samples of this model, seed and engine that the files hold, (m, ...); none where they are of others."""
-        most = np.empty((0, *self.shape), np.float32)
-        for path in (self.whole, self.partial):
-            with suppress(InputError, OSError):
-                arrays = read_arrays(path)
-                X, of = arrays.get("X"), arrays.get("of")
-                if X is None or of is None or X.dtype != most.dtype or X.shape[1:] != self.shape:
-                    continue
-                if np.array_equal(of, self.of) and len(X) > len(most):
-                    most = X
-        return most
-
-    def write_now_and_then(self, parts):
-        """Write the partial file, once a minute."""
-        if time.monotonic() > self.written + WRITE_EVERY:
-            self.write(self.partial, parts)
-            self.written = time.monotonic()
-
-    def write(self, path, parts):
-        """Replace one of the files by one of these parts of the samples."""
-        with atomic_write(path) as temporary, open(temporary, "wb") as stream:
-            np.savez(stream, X=np.concatenate(parts), of=self.of)
-
-
-def draw(compiled, theta, start, n, seed, batch, quiet):
-    """Yield samples start to n of the model, scaled, in arrays of up to `batch`; see draw_batches."""
-    from dpm.trajectories.draws import draw_batches
-
-    T = compiled.model.trajectory_length
-    shown = {"total": n * (T - 1), "initial": start * (T - 1), "unit": "step", "unit_scale": True}
-    with tqdm(**shown, disable=quiet or None, desc=f"{n:,} samples") as bar:
-
-        def callback(t, X):
-            if t < T:
-                bar.update(len(X))
-
-        for part in draw_batches(compiled, theta, n, seed, batch, start=start, callback=callback):
-            yield part.samples
-
-
-def read_samples(options, folder):
-    """As drawn_samples, of a file; nothing is written."""
-    from dpm.runs.data import prepared_data
-    from dpm.runs.user_images import read_pictures
-    from dpm.training import run as training
-
-    chosen = {"dataset": options.dataset, "data_path": options.data_path, "quiet": options.quiet or None}
-    flags, variant = training.new_flags({key: value for key, value in chosen.items() if value is not None})
-    data: dict[str, Any] = prepared_data(flags, variant, None)
+    given = {"dataset": options.dataset, "data_path": options.data_path, "quiet": options.quiet or None}
+    data = load_data(Settings.from_arguments(**{key: value for key, value in given.items() if value is not None}))
     check_clip(options, data)
-    samples = read_pictures(options.source, data["test"].shape[1:], data["quantized"], "samples")
+    samples = read_images(options.source, data.example_shape, data.quantized, "samples")
     if len(samples) < (options.n_samples or 1):
         raise InputError(f"--n-samples: {options.source} holds {len(samples)}; take at most that, or leave it out")
-    return samples[: options.n_samples], data | {"crop": None}, options.source
+    return samples[: options.n_samples], data, None, options.source
 
 
-def validation_and_test(data):
-    """Validation examples of the training split and the test examples, in units of the data: (v, D), (n, D)."""
-    from dpm.runs.data import pieces, validation_start
+def split_validation(data: "RunData", crop: int | None) -> "tuple[np.ndarray, np.ndarray]":
+    """Return validation examples of the training split and the test examples, in data units: (v, D), (n, D)."""
+    import numpy as np
 
-    train = data["train"]
-    start = validation_start(len(train))
-    valid = pieces(train[start : start + VALID_MOST], data["crop"])
+    from dpm.runs.data import cut_pieces, validation_start
 
-    def unit(scaled):
-        values = data["scaling"].inverse(scaled.astype(np.float64))
-        return flat(np.rint(255 * values) / 255 + 0.0 if data["quantized"] else values)
+    start = validation_start(len(data.train))
+    valid = cut_pieces(data.train[start : start + VALIDATION_EXAMPLES], crop)
 
-    return unit(valid), unit(data["test"])
+    def unscale(scaled: np.ndarray) -> np.ndarray:
+        values = data.scaling.inverse(scaled.astype(np.float64))
+        return flatten(np.rint(255 * values) / 255 + 0.0 if data.quantized else values)
+
+    return unscale(valid), unscale(data.test)
 
 
-def flat(examples):
-    """(n, D)"""
+def flatten(examples: "np.ndarray") -> "np.ndarray":
+    """Return examples as vectors, (n, D)."""
     return examples.reshape(len(examples), -1)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,72 +1,286 @@
-"""`dpm sample`, and sample.py: draw samples from a trained model."""
+"""`dpm sample`, and sample.py: draw samples, in-paintings, denoised images or samples of a product with r(x)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from dpm.base.command_line import Parser, run_command
-from dpm.commands.options import add_model_options
+from dpm.base.errors import InputError
+from dpm.commands.options import ModelOptions, add_model_options, open_run_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+    from dpm.runs.loading import Run
 
 MODES = ("sample", "inpaint", "denoise", "posterior")
-WAYS = ("constant", "linear", "alpha_bar", "end", "predicted")  # as in dpm/trajectories/products.py
+GUIDANCE = ("constant", "linear", "alpha_bar", "end", "predicted")  # as in dpm/trajectories/products.py
+CHAIN_GUIDANCE = "linear"
+# The weights of "linear" have heavy tails, so that its log Z is usually too low and its error too small.
+PARTICLES_GUIDANCE = "end"
+# Options and the modes that use them.
+USED_BY = {
+    "input": ("inpaint", "denoise"),
+    "mask": ("inpaint",),
+    "sigma": ("denoise",),
+    "add_noise": ("denoise",),
+    "log_r": ("posterior",),
+    "guidance": ("posterior",),
+    "particles": ("posterior",),
+}
 
 
-def build_parser(prog="dpm sample"):
-    """The options of sample.py."""
-    parser = Parser(
-        prog=prog,
-        description="Draw from a trained model: CHECKPOINT is all it needs.",
-    )
+@dataclass(frozen=True)
+class Options(ModelOptions):
+    """The values of all options."""
+
+    n: int | None
+    seed: int
+    mode: str
+    input: str | None
+    mask: str | None
+    size: int | None
+    sigma: float | None
+    add_noise: bool
+    log_r: str | None
+    guidance: str | None
+    particles: int | None
+    animate: bool
+    every: int | None
+    output_dir: str
+
+
+def build_parser(prog: str = "dpm sample") -> Parser:
+    """Return the parser of the command."""
+    parser = Parser(prog=prog, description="Draw from a trained model; its checkpoint is all that is needed.")
     add = parser.add_argument
-    add("checkpoint", metavar="CHECKPOINT", help="checkpoint.h5 of a run folder, or a model.pkl of 2015")
-    add("--n", type=int, help="samples (default: 49 pictures or 1,000 vectors, or as many as there are of --input or "
-        "--particles)")  # fmt: skip
+    add("checkpoint", metavar="CHECKPOINT", help="checkpoint.h5, its run folder, or a model.pkl of 2015")
+    add(
+        "--n",
+        type=int,
+        help="number of samples (default: 49 images or 1,000 vectors; one for each image of --input; --particles)",
+    )
     add(
         "--seed",
         type=int,
         default=12345,
-        help="of the noise; without --particles sample i depends on (seed, i) alone (%(default)s)",
+        help="seed of the noise; without --particles sample i depends on (seed, i) only (default: %(default)s)",
     )
     add("--mode", choices=MODES, default="sample", help="what to draw (default: %(default)s)")
+    add("--input", metavar="FILE", help="images to in-paint or denoise: .npz, .png, or FILE.hdf5[:SPLIT[:A-B]]")
     add(
-        "--input",
-        metavar="FILE",
-        help="pictures to in-paint or denoise: .npz, .png, or FILE.hdf5[:SPLIT[:A-B]]",
+        "--mask",
+        help="inpaint: the part to draw: left, right, top, bottom, center, center:SIDE, or a FILE that is not 0 there "
+        "(default: left, as in 2015)",
     )
-    add("--mask", help="inpaint: what is drawn anew: left, right, top, bottom, center, or a FILE, "
-        "not 0 where to draw, or center:SIDE (default: left, as in 2015)")  # fmt: skip
-    add("--size", type=int, help="height and width of the samples, where the model can draw others than it was trained "
-        "on (docs/data.md)")  # fmt: skip
-    add("--sigma", type=float,
-        help="denoise: deviation of the noise in --input, in those of the training data (default: 1)")  # fmt: skip
     add(
-        "--add-noise",
-        action="store_true",
-        help="denoise: first add noise of --sigma to the input, as 2015 did",
+        "--size",
+        type=int,
+        help="height and width of the samples, if the model can draw other sizes than it was trained on (docs/data.md)",
     )
-    add("--log-r", "--log_r", metavar="NAME(...)", help="posterior: log of the r that multiplies the model: "
-        "gaussian(mean=..., sigma=...), bits(known=..., value=..., error=0.001) or linear(weights=...), each a number "
-        "or a list with one for each element, in units of the data; None in mean: not observed")  # fmt: skip
-    add("--way", choices=WAYS, help="posterior: how r enters at step t: in full (as in the paper), growing in a line "
-        "or with the share of signal, at the end alone, or as r of the predicted x_0 (default: linear, and end with "
-        "--particles)")  # fmt: skip
-    add("--particles", type=int, metavar="N", help="posterior: weigh N samples with one another, which is exact for "
-        "large N, and estimate log Z (default: the multiplied chain alone)")  # fmt: skip
+    add("--sigma", type=float, help="denoise: standard deviation of the noise in --input, in those of the training "
+        "data (default: 1)")  # fmt: skip
+    add("--add-noise", action="store_true", help="denoise: first add noise of --sigma to the input, as in 2015")
+    add(
+        "--log-r",
+        "--log_r",
+        metavar="NAME(...)",
+        help="posterior: log of the r(x) that multiplies the model: gaussian(mean=..., sigma=...), bits(known=..., "
+        "value=..., error=0.001) or linear(weights=...), each a number or a list with one for each element, in data "
+        "units; None in mean: not observed",
+    )
+    add(
+        "--guidance",
+        choices=GUIDANCE,
+        help="posterior: guidance schedule, how r(x) enters at step t: in full (constant, as in the paper), growing "
+        "linearly or with the signal (alpha_bar), at the end only, or as r of the predicted x_0 (default: "
+        f"{CHAIN_GUIDANCE}, and {PARTICLES_GUIDANCE} with --particles)",
+    )
+    add(
+        "--particles",
+        type=int,
+        metavar="N",
+        help="posterior: weigh N samples against one another, which is exact for large N, and estimate log Z (default: "
+        "the multiplied chain without weights)",
+    )
     add("--animate", action="store_true", help="write samples.gif of the reverse trajectory")
     add("--every", type=int, metavar="N", help="also keep every N-th state: samples.npz then holds X_t and t")
     add(
         "--output-dir",
         "--output_dir",
         default=".",
-        help="folder, which must exist, for samples.* (default: here)",
+        help="existing folder for samples.* (default: the current folder)",
     )
     add_model_options(parser)
     return parser
 
 
-def main(arguments=None, prog="dpm sample"):
+def main(arguments: Sequence[str] | None = None, prog: str = "dpm sample") -> int:
     """Run the command; return the exit status."""
-    options = build_parser(prog).parse_args(arguments)
+    options = Options(**vars(build_parser(prog).parse_args(arguments)))
+    return run_command(prog, lambda: draw(options))
 
-    def action():
-        from dpm.commands.sampling import sample
 
-        return sample(options)
+def draw(options: Options) -> int:
+    """Draw with the options of a command line; write samples.npz and samples.png."""
+    from dpm.base.atomic import writable_folder
 
-    return run_command(prog, action)
+    folder = writable_folder("--output-dir", options.output_dir)
+    check_options(options)
+    run = open_run_of(options, size=options.size)
+    check_model(options, run)
+    X, more = (draw_particles if options.particles else draw_trajectories)(options, run)
+    write(folder, X, more, run, options)
+    if not options.quiet:
+        print(f"{len(X)} samples: {folder / 'samples.npz'} and {folder / 'samples.png'}")
+    return 0
+
+
+# ------------------------------------------------------------------ checks
+
+
+def check_options(options: Options) -> None:
+    """Raise InputError for a number that is not accepted and for an option that the mode would ignore."""
+    for name in ("n", "every", "size", "threads"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise InputError(f"--{name}: {value} is not accepted; take 1 or more")
+    if options.seed < 0:
+        raise InputError(f"--seed: {options.seed} is not accepted; take 0 or more")
+    for name, modes in USED_BY.items():
+        if getattr(options, name) not in (None, False) and options.mode not in modes:
+            flag = name.replace("_", "-")
+            raise InputError(
+                f"--{flag} is not used by --mode {options.mode}; leave it out, or take {' or '.join(modes)}"
+            )
+    if options.mode in USED_BY["input"] and options.input is None:
+        raise InputError(f"--mode {options.mode} needs --input FILE: .npz, .png, or FILE.hdf5[:SPLIT[:A-B]]")
+    if options.mode == "posterior":
+        check_posterior(options)
+    if options.sigma is not None and not 0 < options.sigma < float("inf"):
+        raise InputError(f"--sigma: {options.sigma} is not accepted; take a number above 0")
+
+
+def check_posterior(options: Options) -> None:
+    """Raise InputError for options of --mode posterior that are missing, not accepted or contradict each other."""
+    from dpm.trajectories import potentials
+
+    if options.log_r is None:
+        raise InputError(f'--mode posterior needs --log-r "NAME(...)", such as "{potentials.EXAMPLE}"')
+    potentials.read(options.log_r)
+    if options.particles is None:
+        return
+    if options.particles < 2:
+        raise InputError(f"--particles: {options.particles} is not accepted; take 2 or more, or leave it out")
+    if options.n is not None and options.n > options.particles:
+        raise InputError(f"--n: {options.n} is not accepted with --particles {options.particles}; take at most as many")
+    for name in ("every", "animate"):
+        if getattr(options, name):
+            raise InputError(
+                f"--{name} is not used with --particles, whose states are not the past of its samples; leave one out"
+            )
+
+
+def check_model(options: Options, run: "Run") -> None:
+    """Raise InputError for an option that makes no sense for the data of the model."""
+    if run.has_images:
+        return
+    if options.mode in ("inpaint", "denoise"):
+        raise InputError(f"--mode {options.mode} is for images; this model draws vectors: take --mode posterior")
+    if options.animate:
+        raise InputError("--animate is for images; this model draws vectors: take --every")
+
+
+# ------------------------------------------------------------------ drawing
+
+
+def draw_particles(options: Options, run: "Run") -> "tuple[np.ndarray, dict[str, Any]]":
+    """Draw from p(x_0) r(x_0) by particles; return samples in data units and further arrays of samples.npz."""
+    import numpy as np
+
+    from dpm.trajectories.products import sample_product
+
+    result = sample_product(
+        run.compiled,
+        run.theta,
+        read_potential(options, run),
+        options.particles,
+        options.seed,
+        options.guidance or PARTICLES_GUIDANCE,
+        options.n or options.particles,
+        edge_correction=False,
+    )
+    if not options.quiet:
+        least = result.effective.argmin()
+        print(
+            f"log Z = {result.log_Z:.4f} +- {result.log_Z_error:.4f} nats; effective sample size "
+            f"{result.effective[-1]:.0f} of {options.particles} at the end, at least {result.effective[least]:.0f} "
+            f"(after {least} steps), resamplings: {result.resamplings}"
+        )
+    X = run.scaling.inverse(result.samples.astype(np.float64))
+    return X, {"log_Z": result.log_Z, "log_Z_error": result.log_Z_error, "effective": result.effective}
+
+
+def draw_trajectories(options: Options, run: "Run") -> "tuple[np.ndarray, dict[str, Any]]":
+    """Draw each sample by one reverse trajectory; return samples in data units and further arrays of samples.npz."""
+    import numpy as np
+
+    from dpm.runs import samples
+    from dpm.runs.user_images import read_images, read_mask
+
+    constraint = log_r = images = known = None
+    sigma = 1.0 if options.sigma is None else options.sigma
+    if options.mode == "posterior":
+        log_r = read_potential(options, run)
+    elif options.mode != "sample":
+        images = read_images(options.input, run.model.example_shape, run.quantized)
+    if options.mode == "denoise":
+        seed = options.seed + 1 if options.add_noise else None
+        constraint = samples.noisy_images(run, images, sigma, seed)
+    elif options.mode == "inpaint":
+        known = ~read_mask("left" if options.mask is None else options.mask, run.model.example_shape)
+        constraint = samples.known_pixels(run, images, known)
+    default = len(images) if images is not None else samples.default_n(run)
+    every = options.every or (max(1, run.model.trajectory_length // 60) if options.animate else 0)
+    result = samples.draw_samples(
+        run,
+        options.n or default,
+        options.seed,
+        constraint,
+        log_r,
+        options.guidance or CHAIN_GUIDANCE,
+        every,
+        options.quiet,
+    )
+    X = result.X if known is None else samples.restore_known(result.X, images, known)
+    return X, {"X_t": result.states, "t": np.array(result.times)} if every else {}
+
+
+def read_potential(options: Options, run: "Run") -> Any:
+    """Return the log r of --log-r, in the model's units."""
+    from dpm.trajectories import potentials
+
+    name, arguments = potentials.read(options.log_r)
+    return potentials.build(name, arguments, run.model.example_shape, run.scaling, run.model.kernel.binary)
+
+
+def write(folder: "Path", X: "np.ndarray", more: dict[str, Any], run: "Run", options: Options) -> None:
+    """Write samples.npz (X and the arrays `more`), samples.png and, on request, samples.gif."""
+    from dpm import viz
+    from dpm.plots.vectors import save_vectors
+    from dpm.runs.folder import save_arrays
+    from dpm.runs.samples import DEFAULT_N
+
+    try:
+        if not run.has_images:
+            save_vectors(X, folder / "samples", **more)
+            return
+        viz.save_images(X, folder / "samples")
+        if more and (options.every or options.particles):
+            save_arrays(folder / "samples.npz", X=X, **more)
+        if options.animate:
+            viz.animate([state[:DEFAULT_N] for state in more["X_t"]], folder / "samples.gif")
+    except OSError as error:
+        raise InputError(f"--output-dir: cannot write in {folder} ({error}); give another folder") from None

@@ -1,26 +1,29 @@
-"""Parameters out of a checkpoint that the 2015 code wrote (Blocks' model.pkl), without opening its pickle.
+"""Read the parameters of a checkpoint that the 2015 code wrote (Blocks' model.pkl) without opening its pickle.
 
-The file is a zip archive. Each shared variable lies in it as an npy member of its own, which numpy reads with
-pickling switched off; the member `pkl`, the pickled main loop, is never read.
+The file is a zip archive. Each shared variable is an npy member, which numpy reads with pickling switched off; the
+member `pkl`, the pickled main loop, is never read.
 """
 
 import zipfile
 import zlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dpm.base.errors import InputError
 
 PARAMETER_PREFIX = "/diffusionmodel/"
-# RuntimeError: a member under a password.
+# RuntimeError: an encrypted member.
 ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 LARGEST_MEMBER = 2**31  # bytes; the largest array of the released models has 2**25
 
 
-def read_blocks_checkpoint(path):
-    """Arrays by name: parameters under their Blocks path, others ("temporal basis", ...) under their own name.
+def read_blocks_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
+    """Return the arrays by name: parameters by Blocks path, others ("temporal basis", ...) by their names.
 
-    Raises InputError where the file is not such a checkpoint.
+    Raises:
+        InputError: the file is not such a checkpoint.
     """
     arrays = {}
     try:
@@ -42,22 +45,23 @@ def read_blocks_checkpoint(path):
     return arrays
 
 
-def _path(member):
-    """The Blocks path of a member's name, whose slashes were replaced by hyphens."""
+def _path(member: str) -> str:
+    """Return the Blocks path of a member's name, in which slashes were replaced by hyphens."""
     path = "/" + member.replace("-", "/")
     return path if path.startswith(PARAMETER_PREFIX) else member
 
 
-def infer_arguments(arrays):
-    """The arguments of DiffusionModel that the arrays of a Blocks checkpoint imply.
+def infer_arguments(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Infer the arguments of DiffusionModel from the arrays of a Blocks checkpoint.
 
-    All that shape a model can be read off its arrays. Raises InputError where they do not fit together.
+    Raises:
+        InputError: the arrays do not fit together.
     """
     conv = PARAMETER_PREFIX + "mlp_conv_dense/multilayerconvolution/multiscaleconvolution/layer{}_scale{}/convolutional"
     lower = PARAMETER_PREFIX + "mlp_conv_dense/MLP dense lower/linear_{}"
     upper = PARAMETER_PREFIX + "mlp_conv_dense/MLP dense upper/linear_{}"
 
-    def count(pattern, *rest):
+    def count(pattern: str, *rest: int) -> int:
         n = 0
         while pattern.format(n, *rest) + ".W" in arrays:
             n += 1
@@ -67,7 +71,7 @@ def infer_arguments(arrays):
     try:
         n_basis, trajectory_length = arrays["temporal basis"].shape
         n_colors = arrays[upper.format(n_upper - 1) + ".b"].shape[0] // (2 * n_basis)
-        arguments = {
+        arguments: dict[str, Any] = {
             "n_colors": n_colors,
             "trajectory_length": trajectory_length,
             "n_temporal_basis": n_basis,

@@ -1,13 +1,14 @@
-"""Checkpoints: one HDF5 file that holds all of a run, nothing in it executable (docs/checkpoints.md).
+"""Checkpoints: one HDF5 file that holds a whole run, with nothing executable in it (docs/checkpoints.md).
 
-Layout: the root's attributes `format`, `format_version` and `sha256` (of meta); a text `meta` (JSON), which lists the
-SHA-256 of every array under `arrays`; a group `parameters` with one data set for each Blocks path, a group `optimizer`.
-In files of version 1 each data set has its checksum as an attribute `sha256` instead. The user block in front holds a
-line, the seal, with the SHA-256 of all that follows it: HDF5 does not notice flipped bytes, and those in its own
-structures can even crash the process. Since who changes a file can change the seal, a child process reads it first.
+Layout: the root attributes `format`, `format_version` and `sha256` (of meta); a text `meta` (JSON), which lists the
+SHA-256 of every array under `arrays`; a group `parameters` with one data set for each Blocks path, and a group
+`optimizer`. In files of version 1 each data set has its checksum as an attribute `sha256` instead. The user block in
+front holds one line, the seal, with the SHA-256 of everything after it: HDF5 does not detect flipped bytes, and flipped
+bytes in its own structures can crash the process. Anybody who changes a file can change the seal too, so untrusted
+files are first validated in a subprocess.
 
-Accepted are 1,000 arrays of 2 GiB and 200 characters of path, in groups 20 deep; 16 GiB in all, and unpacked no more
-than 64 MiB or 20 times the file; 32 MiB of meta, with a million values and 20 levels.
+Limits: 1,000 arrays of 2 GiB, with paths of 200 characters in groups 20 deep; 16 GiB in all, and unpacked at most
+64 MiB or 20 times the file; 32 MiB of meta, with a million values and 20 levels.
 """
 
 import hashlib
@@ -15,14 +16,16 @@ import io
 import json
 import math
 import shutil
-import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import h5py
 import numpy as np
 
 from dpm.base.atomic import atomic_write
 from dpm.base.errors import InputError
+from dpm.base.hashing import hash_array
 from dpm.datasets.fuel import probe as hdf5_probe
 
 FORMAT = "dpm checkpoint"
@@ -42,7 +45,7 @@ FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE}
 
 
 class Section(dict):
-    """A part of meta; asking for a key that it lacks raises InputError, naming the file."""
+    """Part of meta; a missing key raises InputError, naming the file."""
 
     __slots__ = ("path",)
     path: Path
@@ -51,12 +54,20 @@ class Section(dict):
         raise InputError(f"checkpoint {self.path}: holds no {key}; it was not written by train.py")
 
 
-def save(path, meta, arrays):
-    """Write a checkpoint so that at every moment `path` is either the old or the new file, complete.
+Contents = tuple[Section, dict[str, np.ndarray]]  # meta and arrays
 
-    meta: dict of what JSON can hold; arrays: dict of name ("/parameters/...", "/optimizer/...") to array.
-    Raises OSError where the file cannot be written, ValueError for what load would refuse; the old file is then
-    still there.
+
+def save(path: str | Path, meta: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """Write a checkpoint so that `path` is at every moment either the old or the new file, complete.
+
+    Args:
+        path: the file.
+        meta: what JSON can hold, by name.
+        arrays: arrays by name, "/parameters/..." or "/optimizer/...".
+
+    Raises:
+        OSError: the file cannot be written; the old one is still there.
+        ValueError: `load` would refuse the contents; the old file is still there.
     """
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
     _check_meta(meta)
@@ -66,11 +77,11 @@ def save(path, meta, arrays):
     if len(arrays) > MOST_ARRAYS or sum(array.nbytes for array in arrays.values()) > LARGEST_FILE:
         raise ValueError(f"more than {MOST_ARRAYS} arrays or {LARGEST_FILE} bytes")
     if "arrays" in meta:
-        raise ValueError("meta has a key 'arrays', under which the checksums are kept")
-    text = json.dumps(meta | {"arrays": {name: array_hash(array) for name, array in arrays.items()}}).encode()
+        raise ValueError("meta has a key 'arrays', which is reserved for the checksums")
+    text = json.dumps(meta | {"arrays": {name: hash_array(array) for name, array in arrays.items()}}).encode()
     _check_text(text)
     stream = io.BytesIO()
-    # Where a write to the disk fails, HDF5 crashes the process, at once or when it ends: it writes to memory.
+    # HDF5 crashes the process, at once or at its end, if a write to the disk fails: let it write to memory.
     with h5py.File(stream, "w", userblock_size=USER_BLOCK) as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
@@ -78,8 +89,8 @@ def save(path, meta, arrays):
         file.create_dataset("meta", data=text.decode())
         for name, array in arrays.items():
             file.create_dataset(name, data=array)
-    # No view of the stream outlives this block, not even in the traceback of a write that fails: the stream could not
-    # be freed before it.
+    # No view of the stream may outlive this block, not even in the traceback of a failed write: the stream could not be
+    # freed before it.
     with stream.getbuffer() as content:
         seal = f"{SEAL}{hashlib.sha256(content[USER_BLOCK:]).hexdigest()}\n".encode()
         content[: len(seal)] = seal
@@ -88,14 +99,14 @@ def save(path, meta, arrays):
         shutil.copyfileobj(stream, file, COPIED_AT_ONCE)
 
 
-def load(path):
-    """(meta, arrays) of a checkpoint, all checked. Raises InputError, naming the file, for anything else."""
+def load(path: str | Path) -> Contents:
+    """Return (meta, arrays) of a checkpoint, all checked. Raises InputError, naming the file, for anything else."""
     meta, arrays, _ = load_with_facts(path)
     return meta, arrays
 
 
-def load_with_facts(path):
-    """As load, and a dict of the file's format_version and whether it is `sealed`, by a checksum of all of it."""
+def load_with_facts(path: str | Path) -> "tuple[Section, dict[str, np.ndarray], dict[str, Any]]":
+    """Load as `load` does; the third item has the file's `format_version` and whether it is `sealed` by a checksum."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"checkpoint {path}: no such file; give the checkpoint.h5 of a run folder")
@@ -104,24 +115,24 @@ def load_with_facts(path):
         if fault := hdf5_probe.fault(path, 2 * MOST_ARRAYS, _most_bytes(path)):
             raise ValueError(fault)
         with h5py.File(path, "r") as file:
-            return _checked(file, path, sealed)
+            return _read_checked(file, path, sealed)
     except (InputError, MemoryError):
         raise
     except Exception as error:  # h5py raises many types for a damaged file
         raise InputError(f"checkpoint {path}: damaged or not an HDF5 file ({_first_line(error)})") from None
 
 
-def load_run(path):
-    """As load, for the checkpoint of a run: meta holds its config, model and state.
+def load_run(path: str | Path) -> Contents:
+    """Load the checkpoint of a run, whose meta has a config, a model and a state.
 
-    What a run needs and the file lacks raises InputError when it is asked for.
+    A missing entry raises InputError when it is used.
     """
     meta, arrays = load(path)
     check_run(path, meta)
     return meta, arrays
 
 
-def check_run(path, meta):
+def check_run(path: str | Path, meta: "Section") -> None:
     """Raise InputError unless meta has a config, a model and a state, of the types that train.py writes."""
     wrong = [key for key in ("config", "model", "state") if not isinstance(meta[key], Section)]
     config, state = meta["config"], meta["state"]
@@ -130,46 +141,33 @@ def check_run(path, meta):
         wrong += [key for key in parts if not isinstance(config.get(key, config), Section)]
         wrong += [key for key, value in state.items() if not _fits_state(key, value)]
     if wrong:
-        raise InputError(f"checkpoint {path}: its {wrong[0]!r} is of another kind than train.py writes")
+        raise InputError(f"checkpoint {path}: its {wrong[0]!r} has another type than train.py writes")
 
 
-def _fits_state(key, value):
+def _fits_state(key: str, value: object) -> bool:
     if key == "rows":
         return isinstance(value, list) and all(isinstance(row, Section) for row in value)
     number = math.isfinite(value) if isinstance(value, float) else type(value) is int and 0 <= value < 2**53
     return key[:1].isalpha() and number
 
 
-def split(arrays):
-    """The arrays of a checkpoint as (parameters by Blocks path, optimizer's arrays by name)."""
-    parts = []
-    for prefix in ("/parameters", "/optimizer/"):
-        parts.append({name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)})
-    return tuple(parts)
+def split(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Split the arrays of a checkpoint into (parameters by Blocks path, arrays of the optimizer by name)."""
+
+    def below(prefix: str) -> dict[str, np.ndarray]:
+        return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}
+
+    return below("/parameters"), below("/optimizer/")
 
 
-def array_hash(array):
-    """SHA-256 over type, shape and bytes."""
-    array = np.asarray(array, order="C")
-    return rows_hash(array.dtype, array.shape, [array] if array.size else [])
-
-
-def rows_hash(dtype, shape, parts):
-    """array_hash of an array that comes in parts, arrays whose rows follow one another."""
-    digest = hashlib.sha256(f"{dtype.str}{tuple(shape)}".encode())
-    for part in parts:
-        digest.update(part.data)
-    return digest.hexdigest()
-
-
-def _seal(stream):
-    """The line of the user block: the checksum of all that follows the block in an open file."""
+def _seal(stream: IO[bytes]) -> bytes:
+    """Return the line of the user block: the checksum of everything after the block."""
     stream.seek(USER_BLOCK)
     return f"{SEAL}{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode()
 
 
-def _check_seal(path):
-    """Whether the file has a seal; raises ValueError where it does not agree."""
+def _check_seal(path: Path) -> bool:
+    """Return True if the file has a seal; raise ValueError if the seal does not agree."""
     if path.stat().st_size > LARGEST_FILE:
         raise ValueError(f"it has {path.stat().st_size} bytes, accepted are {LARGEST_FILE}")
     with open(path, "rb") as stream:
@@ -181,13 +179,13 @@ def _check_seal(path):
     return True
 
 
-def _most_bytes(path):
-    """What the arrays of a file of its size may unpack to."""
+def _most_bytes(path: Path) -> int:
+    """Return how many bytes the arrays of a file of this size may unpack to."""
     return max(SMALL, LARGEST_RATIO * path.stat().st_size)
 
 
-def _checked(file, path, sealed):
-    """What load_with_facts gives of an open file that HDF5 can read."""
+def _read_checked(file: h5py.File, path: Path, sealed: bool) -> "tuple[Section, dict[str, np.ndarray], dict[str, Any]]":
+    """Read an open file for load_with_facts."""
     if str(file.attrs.get("format")) != FORMAT:
         raise InputError(f"checkpoint {path}: an HDF5 file, but not a checkpoint of dpm")
     version = int(file.attrs["format_version"])
@@ -204,7 +202,7 @@ def _checked(file, path, sealed):
     return meta, _read_arrays(file, hashes), {"format_version": version, "sealed": sealed}
 
 
-def _read_meta(file, path):
+def _read_meta(file: h5py.File, path: Path) -> "Section":
     if not isinstance(file.get("meta", getlink=True), h5py.HardLink):
         raise ValueError("meta is missing or a link")
     dataset = file["meta"]
@@ -217,7 +215,7 @@ def _read_meta(file, path):
     if hashlib.sha256(text).hexdigest() != file.attrs["sha256"]:
         raise ValueError("the checksum of meta does not agree")
 
-    def section(pairs):
+    def section(pairs: list[tuple[str, Any]]) -> "Section":
         found = Section(pairs)
         if len(found) < len(pairs):
             raise ValueError("meta has a key twice")
@@ -229,17 +227,17 @@ def _read_meta(file, path):
     return meta
 
 
-def _check_text(text):
-    """Raise ValueError for JSON that would take long to read; every value but the first of each list has a comma."""
+def _check_text(text: bytes) -> None:
+    """Raise ValueError for JSON that would be slow to read; every value but the first of a list follows a comma."""
     if len(text) > LARGEST_META or text.count(b",") > MOST_VALUES:
         raise ValueError(f"meta has more than {LARGEST_META} bytes or {MOST_VALUES} values")
 
 
-def _check_meta(meta):
-    """Raise ValueError unless it is a dict that is not too deep."""
+def _check_meta(meta: object) -> None:
+    """Raise ValueError unless meta is a dict of at most DEEPEST levels."""
     if not isinstance(meta, dict):
-        raise ValueError("meta is no list of names and values")
-    level = [meta]
+        raise ValueError("meta is not a JSON object")
+    level: list[Any] = [meta]
     for _ in range(DEEPEST):
         parts = [part.values() if isinstance(part, dict) else part for part in level if isinstance(part, dict | list)]
         level = [value for part in parts for value in part]
@@ -247,8 +245,8 @@ def _check_meta(meta):
         raise ValueError(f"meta is more than {DEEPEST} levels deep")
 
 
-def _read_arrays(file, hashes):
-    """Array by path. hashes: those listed in meta, or None where each array has its own."""
+def _read_arrays(file: h5py.File, hashes: dict[str, str] | None) -> dict[str, np.ndarray]:
+    """Return the arrays by path. hashes: as listed in meta, or None if each array has its own attribute."""
     arrays: dict[str, np.ndarray] = {}
     for where, dataset in _datasets(file, ""):
         if len(arrays) == MOST_ARRAYS:
@@ -258,9 +256,9 @@ def _read_arrays(file, hashes):
             raise ValueError(f"{where} is not among the arrays that meta lists")
         array = dataset[()]
         if hashes is None:
-            agrees = array_hash(np.atleast_1d(array)) == dataset.attrs["sha256"]
+            agrees = hash_array(np.atleast_1d(array)) == dataset.attrs["sha256"]
         else:
-            agrees = array_hash(array) == hashes[where]
+            agrees = hash_array(array) == hashes[where]
         if not agrees:
             raise ValueError(f"the checksum of {where} does not agree")
         arrays[where] = array
@@ -269,8 +267,8 @@ def _read_arrays(file, hashes):
     return arrays
 
 
-def _datasets(group, prefix):
-    """(path, data set) of all below a group but meta; raises ValueError for what no checkpoint has."""
+def _datasets(group: h5py.Group, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Yield (path, data set) of everything in a group but meta; raise ValueError for what no checkpoint has."""
     for name in group:
         if not prefix and name == "meta":
             continue
@@ -287,28 +285,28 @@ def _datasets(group, prefix):
             yield where, item
 
 
-def _check_name(where):
+def _check_name(where: str) -> None:
     parts = where.split("/")
     if len(where) > LONGEST_PATH or not where.isprintable():
-        raise ValueError(f"{where[:LONGEST_PATH]!r} is too long a name, or none that can be printed")
+        raise ValueError(f"the name {where[:LONGEST_PATH]!r} is too long, or not printable")
     if parts[0] or parts[1:2] not in (["parameters"], ["optimizer"]) or {"", ".", ".."} & set(parts[1:]):
         raise ValueError(f"{where} is neither parameters nor optimizer")
 
 
-def _check_dataset(where, dataset):
-    """Raise ValueError unless an array is one that save writes, or gzip of it."""
+def _check_dataset(where: str, dataset: Any) -> None:
+    """Raise ValueError unless a data set is one that `save` writes, plain or compressed by gzip."""
     plain = isinstance(dataset, h5py.Dataset) and dataset.shape is not None
     if not plain or dataset.external or dataset.is_virtual:
         raise ValueError(f"{where} is not a plain array of numbers")
     filters = hdf5_probe.filters_of(dataset)
     n_bytes = _check_type(where, dataset.dtype, dataset.shape)
-    # The child has unpacked no more than READ_WHOLE of an array.
+    # The subprocess unpacks at most READ_WHOLE bytes of an array.
     if not filters <= FILTERS or (filters and n_bytes > hdf5_probe.READ_WHOLE):
         raise ValueError(f"{where} is packed by another filter than gzip and shuffle, or is too large to be packed")
 
 
-def _check_type(where, dtype, shape):
-    """The bytes of an array of that type and shape; raises ValueError if it is none of numbers, or too large."""
+def _check_type(where: str, dtype: np.dtype, shape: tuple[int, ...]) -> int:
+    """Return the bytes of an array; raise ValueError if it does not hold numbers or is too large."""
     if dtype.kind not in "fiub" or dtype.itemsize > 8:
         raise ValueError(f"{where} is not a plain array of numbers")
     n_bytes = math.prod(shape) * dtype.itemsize
@@ -317,11 +315,5 @@ def _check_type(where, dtype, shape):
     return n_bytes
 
 
-def _first_line(error):
+def _first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
-
-
-if __name__ == "__main__":
-    from dpm.commands.checkpoint import main
-
-    sys.exit(main())

@@ -1,14 +1,18 @@
-"""The folder of a run: whose it is at the moment, its checkpoints, and what could not be written to it."""
+"""The folder of a run: its lock, its checkpoints, where plots and arrays go, and failures to write to it."""
 
 import fcntl
 import os
 import platform
 import re
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Protocol
 
+import numpy as np
 from tqdm import tqdm
 
 from dpm.base.atomic import atomic_write
@@ -20,15 +24,51 @@ EARLIER = re.compile(r"checkpoint_step([0-9]+)\.h5")
 LOCK = "run.lock"
 
 
-@contextmanager
-def lock_folder(folder):
-    """Within the block nobody else trains in the folder; yields who did and never ended it, or "".
+class RunPaths:
+    """Where the files of a run go.
 
-    The system gives the lock back when a process ends, however it ends; the file it leaves then tells of it.
-    Raises InputError, naming the process, where the folder is in use.
+    `plots/KIND/` holds plots by kind and `arrays/` their numbers; checkpoints, config.json and log.csv are at the top.
+    A faithful run keeps the flat folder of 2015.
+
+    Args:
+        folder: the run folder.
+        flat: put all files at the top.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], flat: bool = False) -> None:
+        self.folder, self.flat = Path(folder), flat
+
+    def plot(self, kind: str, name: str) -> Path:
+        """Return the path of a plot, whose folder exists."""
+        return self._place(name, "plots", kind)
+
+    def array(self, name: str) -> Path:
+        """Return the path of an .npz file, whose folder exists."""
+        return self._place(name, "arrays")
+
+    def _place(self, name: str, *parts: str) -> Path:
+        folder = self.folder if self.flat else self.folder.joinpath(*parts)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
+
+
+def save_arrays(path: Path, **arrays: Any) -> None:
+    """Write an .npz file in one step, so that a reader never sees half of it."""
+    with atomic_write(path) as temporary, open(temporary, "wb") as stream:
+        np.savez(stream, **arrays)
+
+
+@contextmanager
+def lock_folder(folder: str | os.PathLike[str]) -> Iterator[str]:
+    """Lock a run folder, so that no other process trains in it; yield the process that did not exit cleanly, or "".
+
+    The system releases the lock when a process ends, however it ends; the file that is left names that process.
+
+    Raises:
+        InputError: another process uses the folder.
     """
     path = Path(folder) / LOCK
-    with _locked_file(path) as stream:
+    with _lock_file(path) as stream:
         left = stream.read().strip()
         stream.seek(0)
         stream.truncate()
@@ -42,7 +82,7 @@ def lock_folder(folder):
 
 
 @contextmanager
-def _locked_file(path):
+def _lock_file(path: Path) -> Iterator[IO[str]]:
     while True:
         stream = open(path, "a+")  # noqa: SIM115  closed below, or with the block
         try:
@@ -53,7 +93,7 @@ def _locked_file(path):
             stream.close()
             raise InputError(f"{path.parent}: is in use by {owner}; wait until it ends, or stop it") from None
         stream.seek(0)
-        # Who held the lock may have removed the file between the two lines above.
+        # The previous owner may have removed the file between the two lines above.
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(stream.fileno()), os.stat(path)):
                 break
@@ -62,33 +102,41 @@ def _locked_file(path):
         yield stream
 
 
-def newest_run(output_dir):
-    """(path, what checkpoint.load_run gives, messages) of the newest checkpoint in the run folders of output_dir.
+def find_newest_run(output_dir: str | os.PathLike[str]) -> tuple[Path, checkpoint.Contents, list[str]]:
+    """Return the newest checkpoint in the run folders of output_dir: (path, (meta, arrays), messages).
 
-    Damaged ones are passed over, which the messages tell. Raises InputError where none can be loaded.
+    Damaged checkpoints are skipped; the messages name them.
+
+    Raises:
+        InputError: none can be loaded.
     """
-    found = [
+    candidates = [
         path
         for path in Path(output_dir).glob("*/*.h5")
         if path.is_file() and (path.name == NEWEST or EARLIER.fullmatch(path.name))
     ]
     messages: list[str] = []
-    for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+    for path in sorted(candidates, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         try:
             return path, checkpoint.load_run(path), messages
         except InputError as error:
-            messages.append(f"passed over: {error}")
-    reason = f"of {len(found)} checkpoints in its folders none can be loaded" if found else "holds no run's folder"
+            messages.append(f"skipped: {error}")
+    reason = (
+        f"of {len(candidates)} checkpoints in its folders none can be loaded" if candidates else "holds no run folder"
+    )
     raise InputError(
-        f"--resume-file auto: {output_dir} {reason}; name another with --output-dir, or leave --resume-file out for a "
-        "new run"
+        f"--resume-file auto: {output_dir} {reason}; name another folder with --output-dir, or leave --resume-file out "
+        "for a new run"
     )
 
 
-def keep_earlier(folder, step, number):
-    """Before checkpoint.h5 is replaced: keep it under the name of its step, and of those so kept the newest `number`.
+def keep_earlier(folder: str | os.PathLike[str], step: int | None, number: int) -> None:
+    """Keep checkpoint.h5 under the name of its step before it is replaced, and delete all but the newest `number`.
 
-    step: of the checkpoint that is there, or None where there is none.
+    Args:
+        folder: the run folder.
+        step: step of the present checkpoint, or None if there is none.
+        number: how many earlier checkpoints to keep.
     """
     newest = Path(folder) / NEWEST
     if number > 0 and step is not None and newest.exists():
@@ -98,32 +146,43 @@ def keep_earlier(folder, step, number):
         steps[old].unlink()
 
 
-def mark_best(folder):
-    """The newest checkpoint becomes checkpoint_best.h5 too."""
+def mark_best(folder: str | os.PathLike[str]) -> None:
+    """Make the newest checkpoint checkpoint_best.h5 too."""
     newest = Path(folder) / NEWEST
     _link(newest, newest.with_name(BEST))
 
 
-def _link(path, name):
-    """A second name for a file, which replaces what had it. No copy: a file is never changed once it is written."""
+def _link(path: Path, name: Path) -> None:
+    """Give a file a second name. No copy is needed: a file is never changed once it is written."""
     with atomic_write(name) as temporary:
         os.link(path, temporary)
 
 
-class report_failure(suppress):
-    """Turns a failure to write or plot into one warning line on stderr that says what was not saved.
+class HasUnsaved(Protocol):
+    """Anything with a set of the names of files that could not be written: a training loop."""
 
-    loop.unsaved names it, until it is written after all where `mended`: as files that hold all that went before.
+    unsaved: set[str]
+
+
+class report_failure(suppress):
+    """Turn a failure to write or plot into one warning line on stderr that names what was not saved.
+
+    Args:
+        what: name of the file or plot.
+        loop: its `unsaved` gets the name.
+        replaceable: remove the name when it is written after all, since the new file holds all of the old one.
     """
 
-    def __init__(self, what, loop, mended=False):
+    def __init__(self, what: str, loop: HasUnsaved, replaceable: bool = False) -> None:
         super().__init__(Exception)
-        self.what, self.loop, self.mended = what, loop, mended
+        self.what, self.loop, self.replaceable = what, loop, replaceable
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
         if isinstance(error, Exception):
             tqdm.write(f"warning: {self.what} was not saved: {' '.join(str(error).split())}", file=sys.stderr)
             self.loop.unsaved.add(self.what)
-        elif error is None and self.mended:
+        elif error is None and self.replaceable:
             self.loop.unsaved.discard(self.what)
-        return super().__exit__(kind, error, trace)
+        return bool(super().__exit__(kind, error, trace))

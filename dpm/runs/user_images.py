@@ -1,4 +1,4 @@
-"""Pictures and masks that a user names on the command line, read and checked."""
+"""Read and check images and masks that a user names on the command line."""
 
 import re
 import warnings
@@ -17,43 +17,55 @@ CENTER = re.compile(r"center:(?P<side>[0-9]{1,5})")
 HDF5_NAME = re.compile(r"(?P<path>.*\.hdf5)(:(?P<split>[^:]*)(:(?P<rows>.*))?)?", re.DOTALL)
 
 
-def read_pictures(name, example_shape, pixels=True, flag="--input"):
-    """Pictures in data units, (n, c, h, w) float64.
+def read_images(
+    name: str | Path, example_shape: tuple[int, ...], quantized: bool = True, flag: str = "--input"
+) -> np.ndarray:
+    """Return images in data units, (n, c, h, w) float64.
 
-    name: FILE.npz (its array X, or its only array), FILE.png, or FILE.hdf5[:SPLIT[:A-B]] (split test and all
-    examples by default). example_shape: (c, h, w) of the model. pixels: whether the model's data were 8-bit pixels;
-    an array of whole numbers 0..255 then counts as such. flag: what the option is called in messages.
-    Raises InputError where the file is not such or its pictures have another shape.
+    Args:
+        name: FILE.npz (its array X, or its only array), FILE.png, or FILE.hdf5[:SPLIT[:A-B]]; by default the split
+            "test" and all its examples, else the examples A to B - 1.
+        example_shape: (c, h, w) of the model.
+        quantized: True if the model's data were 8-bit pixels; an array of whole numbers 0..255 is then taken for these.
+        flag: name of the option in messages.
+
+    Raises:
+        InputError: the file is of another kind or its images have another shape.
     """
     what = f"{flag} {name}"
     hdf5 = HDF5_NAME.fullmatch(str(name))
     suffix = Path(name).suffix.lower()
     if hdf5:
-        pictures = _read_hdf5(what, _existing(hdf5["path"], flag), hdf5["split"], hdf5["rows"])
+        images = _read_hdf5(what, _existing(hdf5["path"], flag), hdf5["split"], hdf5["rows"])
     elif suffix == ".npz":
-        pictures = _read_npz(_existing(name, flag))
+        images = _read_npz(_existing(name, flag))
     elif suffix == ".png":
-        pictures = _read_png(_existing(name, flag))
+        images = _read_png(_existing(name, flag))
     else:
         raise InputError(f"{what}: accepted are .npz, .png and FILE.hdf5[:SPLIT[:A-B]]")
-    if pictures.shape == example_shape:
-        pictures = pictures[None]
-    elif pictures.ndim == 3 and example_shape[0] == 1:
-        pictures = pictures[:, None]
-    if pictures.shape[1:] != example_shape or not len(pictures):
-        raise InputError(f"{what}: pictures of shape {pictures.shape}; accepted: (n, {_shape(example_shape)})")
-    if pictures.dtype.kind == "f" and not np.isfinite(pictures).all():
-        raise InputError(f"{what}: not finite at {tuple(map(int, np.argwhere(~np.isfinite(pictures))[0]))}")
-    if pictures.dtype.kind != "f" or (pixels and pictures.max() > 1 and (pictures == np.rint(pictures)).all()):
-        return to_unit_range(pictures, what)[0]
-    return pictures.astype(np.float64)
+    if images.shape == example_shape:
+        images = images[None]
+    elif images.ndim == 3 and example_shape[0] == 1:
+        images = images[:, None]
+    if images.shape[1:] != example_shape or not len(images):
+        raise InputError(f"{what}: images of shape {images.shape}; accepted: (n, {_shape(example_shape)})")
+    if images.dtype.kind == "f" and not np.isfinite(images).all():
+        raise InputError(f"{what}: not finite at {tuple(map(int, np.argwhere(~np.isfinite(images))[0]))}")
+    if images.dtype.kind != "f" or (quantized and images.max() > 1 and (images == np.rint(images)).all()):
+        return to_unit_range(images, what)[0]
+    return images.astype(np.float64)
 
 
-def read_mask(name, example_shape):
-    """True where a pixel is to be drawn anew, (c, h, w) bool.
+def read_mask(name: str | Path, example_shape: tuple[int, ...]) -> np.ndarray:
+    """Return a mask, (c, h, w) bool, that is True where pixels are drawn.
 
-    name: one of MASKS, center:SIDE for the middle square of so many pixels, or a PNG or npz file whose values are not 0
-    there; a gray mask counts for all colors.
+    Args:
+        name: one of MASKS, center:SIDE for the central square of that side, or a PNG or npz file whose values are not 0
+            where to draw; a gray mask applies to all channels.
+        example_shape: (c, h, w) of the model.
+
+    Raises:
+        InputError: the name or the file is not accepted.
     """
     _, height, width = example_shape
     drawn = np.zeros(example_shape, dtype=bool)
@@ -72,9 +84,7 @@ def read_mask(name, example_shape):
     if middle := CENTER.fullmatch(str(name)):
         side = int(middle["side"])
         if not 0 < side <= min(height, width):
-            raise InputError(
-                f"--mask {name}: the pictures have {height} x {width}; accepted: 1 to {min(height, width)}"
-            )
+            raise InputError(f"--mask {name}: the images have {height} x {width}; accepted: 1 to {min(height, width)}")
         top, left = (height - side) // 2, (width - side) // 2
         drawn[:, top : top + side, left : left + side] = True
         return drawn
@@ -92,22 +102,22 @@ def read_mask(name, example_shape):
     return drawn
 
 
-def _existing(name, flag="--input"):
+def _existing(name: str | Path, flag: str = "--input") -> Path:
     if not Path(name).is_file():
         raise InputError(f"{flag} {name}: no such file")
     return Path(name)
 
 
-def _read_npz(path):
-    found = read_arrays(path)
-    chosen = "X" if "X" in found else next(iter(found)) if len(found) == 1 else None
+def _read_npz(path: Path) -> np.ndarray:
+    arrays = read_arrays(path)
+    chosen = "X" if "X" in arrays else next(iter(arrays)) if len(arrays) == 1 else None
     if chosen is None:
-        raise InputError(f"{path}: holds the arrays {', '.join(found) or '(none)'}; name the pictures X")
-    return found[chosen]
+        raise InputError(f"{path}: holds the arrays {', '.join(arrays) or '(none)'}; name the images X")
+    return arrays[chosen]
 
 
-def _read_png(path):
-    """(1, c, h, w) in [0, 1], gray or color; transparency is dropped."""
+def _read_png(path: Path) -> np.ndarray:
+    """Return a PNG as (1, c, h, w) in [0, 1], gray or color; transparency is dropped."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -121,9 +131,11 @@ def _read_png(path):
     return pixels[None, None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)[None]
 
 
-def _read_hdf5(what, path, split, rows):
-    """Examples A to B - 1 of a split of a Fuel file, rows being "A-B" or None for all; what kind of numbers they are
-    is told by the whole split, as in training."""
+def _read_hdf5(what: str, path: Path, split: str | None, rows: str | None) -> np.ndarray:
+    """Return examples of a split of a Fuel file: "A-B" for A to B - 1, or all.
+
+    The whole split decides, as in training, if the numbers are 8-bit levels.
+    """
     dataset = H5PYDataset(path, which_sets=(split or "test",), sources=("features",))
     start, stop = 0, dataset.num_examples
     if rows:
@@ -138,5 +150,5 @@ def _read_hdf5(what, path, split, rows):
     return np.rint(255 * chosen) / 255 if quantized else features[start:stop].astype(np.float64)
 
 
-def _shape(shape):
+def _shape(shape: tuple[int, ...]) -> str:
     return ", ".join(map(str, shape))

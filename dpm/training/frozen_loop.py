@@ -1,70 +1,92 @@
-"""Training on the whole objective as a sum of functions with frozen noise, as SFO and L-BFGS need it."""
+"""Train on the whole objective as a sum of functions with frozen noise, as SFO and L-BFGS need it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from dpm.base import noise
 from dpm.base.errors import InputError
+from dpm.engines.compiled import CompiledModel
+from dpm.experiments.variants import Variant
 from dpm.training.loop import Loop
 
 
-def default_number(n):
-    """How many subfunctions n examples are cut into: sqrt(n) / 10, and 20 where that leaves each 100 examples."""
+def default_number(n: int) -> int:
+    """Return the number of subfunctions for n examples: sqrt(n) / 10, or 20 if each then has 100 examples."""
     return max(1, round(n**0.5 / 10), min(20, n // 100))
 
 
 class SubfunctionLoop(Loop):
-    """Trains a model on subfunctions f_i = n_i N / n times the mean cost of the i-th part of the data, n_i examples.
+    """Train on subfunctions f_i: n_i N / n times the mean cost of the i-th part of the data, which has n_i examples.
 
-    No example is left out. Each subfunction has its own noise and times, a function of (seed, subfunction, refresh)
-    alone: the same parameters give the same f and gradient to the bit. An epoch is N evaluations, a pass.
+    No example is left out. Each subfunction has noise and times that depend on (seed, subfunction, refresh) only: the
+    same parameters give the same f and gradient, bit by bit. An epoch is N evaluations, a pass.
 
-    theta: the flat start; optimizer: class of dpm.optimizers; number: N; refresh_noise: 0, or after how many passes all
-    noise is drawn anew. The optimizer then begins anew from the parameters reached, as what it knows is of other
-    functions. Where it ends by itself, so does training, or the noise is refreshed at once. All others: see Loop.
+    Args:
+        theta: the initial flat parameters.
+        optimizer: SFO or LBFGS of dpm.optimizers.
+        number: N, the number of subfunctions.
+        refresh_noise: 0, or the number of passes after which all noise is drawn again. The optimizer then restarts from
+            the present parameters, since its history is that of other functions. If the optimizer ends by itself, the
+            noise is refreshed at once, or training ends.
+        compiled, X, variant, epochs, seed, extensions: see Loop.
     """
 
-    def __init__(self, compiled, theta, optimizer, X, variant, number, epochs, seed, refresh_noise=0, extensions=()):
+    def __init__(
+        self,
+        compiled: CompiledModel,
+        theta: np.ndarray,
+        optimizer: Callable[..., Any],
+        X: Any,
+        variant: Variant,
+        number: int,
+        epochs: int,
+        seed: int,
+        refresh_noise: int = 0,
+        extensions: Sequence[Any] = (),
+    ) -> None:
         super().__init__(compiled, X, variant, -(-len(X) // number), epochs, seed, extensions)
         self.kind, self.refresh_noise = optimizer, refresh_noise
-        # A random cut: files are often sorted.
+        # Split at random, since files are often sorted.
         self.parts = np.array_split(noise.generator(seed, noise.ORDER, 0).permutation(len(X)), number)
         self.theta = theta
 
     @property
-    def theta(self):
-        """The parameters that the optimizer holds: the last accepted, not the last evaluated."""
+    def theta(self) -> np.ndarray:  # type: ignore[override]
+        """The parameters of the optimizer: the last accepted ones, not the last evaluated."""
         return self._start if self._optimizer is None else self._optimizer.vector()
 
     @theta.setter
-    def theta(self, theta):
+    def theta(self, theta: np.ndarray) -> None:
         self._start, self._optimizer = theta, None
 
     @property
-    def epoch_length(self):
-        """Subfunctions: an epoch is as many evaluations."""
+    def epoch_length(self) -> int:
+        """Number of evaluations per epoch: one of each subfunction."""
         return len(self.parts)
 
     @property
-    def skipped_steps(self):
+    def skipped_steps(self) -> int:
         return self.state.skipped_steps + (self._optimizer.skipped_steps if self._optimizer else 0)
 
-    def first_gradient(self):
+    def first_gradient(self) -> tuple[Any, np.ndarray]:
         return self.subfunction(self.theta, 0)
 
-    def optimizer_state(self):
+    def optimizer_state(self) -> dict[str, np.ndarray]:
         return self._optimizer.state() if self._optimizer else {}
 
-    def load(self, theta, optimizer):
+    def load(self, theta: np.ndarray, optimizer: dict[str, np.ndarray]) -> None:
         self.theta = theta
         if not optimizer and self.state.step == self.state.refresh_step:
-            return  # stopped where an optimizer was to begin
+            return  # stopped before an optimizer began
         try:
             self._begin().load_state(optimizer)
         except ValueError as error:
             raise InputError(f"checkpoint: the optimizer's {error}") from None
 
-    def subfunction(self, theta, i):
-        """(f_i, its gradient), flat, with the noise of the present refresh."""
+    def subfunction(self, theta: np.ndarray, i: int) -> tuple[float, np.ndarray]:
+        """Return f_i and its flat gradient, with the noise of the present refresh."""
         part, rng = self.parts[i], noise.generator(self.seed, noise.SUBFUNCTION, self.state.refresh, i)
         inputs = self.draw(rng, self.features[part], noise.stratified_times)
         largest = len(self.parts[0]) * self.compiled.model.n_t_per_minibatch
@@ -72,7 +94,7 @@ class SubfunctionLoop(Loop):
         share = len(part) * len(self.parts) / len(self.features)
         return share * float(cost), theta.dtype.type(share) * gradient
 
-    def train_epoch(self):
+    def train_epoch(self) -> None:
         last = (self.epoch + 1) * self.epoch_length
         while self.state.step < last and self.going:
             before = self.state.step
@@ -84,8 +106,8 @@ class SubfunctionLoop(Loop):
                 self._refresh()
             self.end_of_step()
 
-    def _step(self):
-        """One step of the optimizer: one evaluation of SFO, N of L-BFGS. A signal ends these and leaves no trace."""
+    def _step(self) -> None:
+        """Make one step: one evaluation of SFO, N of L-BFGS. A signal undoes an unfinished one."""
         optimizer, state = self._optimizer or self._begin(), self.state
         evaluations = optimizer.sum.evaluations
         self._before = state.step, state.cost_sum, state.weight_sum
@@ -97,31 +119,31 @@ class SubfunctionLoop(Loop):
         except ValueError as error:
             if evaluations:
                 raise
-            raise InputError(f"training cannot begin: {error}; look at the data, and at --model-args") from None
+            raise InputError(f"training cannot begin: {error}; check the data and --model-args") from None
         else:
             if state.step == self._before[0]:
                 self._end()
 
-    def _end(self):
-        """The optimizer finds nothing lower."""
+    def _end(self) -> None:
+        """Refresh the noise or end training, since the optimizer finds no lower point."""
         if self.refresh_noise and self.state.step > self.state.refresh_step:
             self._refresh()
         else:
             self.ended_by_itself = f"{self.kind.__name__} finds no lower point"
 
-    def _refresh(self):
+    def _refresh(self) -> None:
         self.state.skipped_steps = self.skipped_steps
         self.theta = self.theta
         self.state.refresh += 1
         self.state.refresh_step = self.state.step
 
-    def _begin(self):
+    def _begin(self) -> Any:
         rng = noise.generator(self.seed, noise.OPTIMIZER, self.state.refresh)
         self._optimizer = self.kind(self._evaluate, self._start, range(len(self.parts)), rng=rng)
         return self._optimizer
 
-    def _evaluate(self, theta, i):
-        """The subfunction as the optimizers call it, counted."""
+    def _evaluate(self, theta: np.ndarray, i: int) -> tuple[float, np.ndarray]:
+        """Evaluate a subfunction for the optimizer, and count the evaluation."""
         if self.stopped and self.state.step > self._before[0]:
             raise _Stopped
         value, gradient = self.subfunction(theta, i)
@@ -131,4 +153,4 @@ class SubfunctionLoop(Loop):
 
 
 class _Stopped(Exception):
-    """A signal came within a step of many evaluations."""
+    """A signal arrived during a step of many evaluations."""

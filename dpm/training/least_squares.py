@@ -1,10 +1,13 @@
-"""Readouts in closed form: what gradient descent approaches slowly, each step of the trajectory solves at once.
+"""Closed-form readouts: solve for each step of the trajectory at once what gradient descent approaches slowly.
 
-For fixed hidden features the divergence of Eq. 14 is, in the readout of the mean, a weighted least squares problem, and
-in that of the variance one for Fisher scoring:
+For fixed hidden features the divergence of Eq. 14 is a weighted least-squares problem in the readout of the mean. The
+readout of the variance is found by Fisher scoring:
 
     KL = 1/2 sum over elements of log(Sigma / q_var) + (q_var + (q_mu - mu)^2) / Sigma - 1,   mu = start + slope z.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytensor
@@ -14,21 +17,34 @@ from scipy.linalg.blas import dsyrk
 from tqdm import tqdm
 
 from dpm.base import noise
+from dpm.engines.compiled import CompiledModel
 from dpm.graph.networks.vectors import GaussianNetwork
 
-EXAMPLES = 80_000  # of each step; 160,000 gave no more
-ROUNDS = 2  # of mean, mix and variance in turn, each with fresh noise
-SCORINGS = 2  # times that the information is computed anew, and the steps that are made with each
+EXAMPLES = 80_000  # per step; 160,000 gave no higher K
+ROUNDS = 2  # of mean, mix and variance, each with fresh noise
+SCORINGS = 2  # times that the information is computed, and steps made with each
 STEPS_A_SCORING = 3
 LARGEST_STEP = 4.0  # of a log variance in one scoring step
-RIDGE, SCORING_RIDGE = 1e-9, 1e-6  # shares of the mean square of the features
+RIDGE, SCORING_RIDGE = 1e-9, 1e-6  # fractions of the mean square of the features
 
 
-def refit(compiled, theta, X, seed, quiet=False, before_step=lambda: None):
-    """theta with the readouts of every step t = 2..T solved for (Eq. 15), all else as it is: a new vector.
+def refit(
+    compiled: CompiledModel,
+    theta: np.ndarray,
+    X: np.ndarray,
+    seed: int,
+    quiet: bool = False,
+    before_step: Callable[[], object] = lambda: None,
+) -> np.ndarray:
+    """Return new flat parameters with the readouts of every step t = 2..T solved for (Eq. 15); the others stay.
 
-    compiled: a CompiledModel of a VectorDiffusion whose GaussianNetwork has a readout a step; X: scaled examples
-    (n, d). The examples and their noise depend on (seed, round, t) alone. before_step: called before each t.
+    Args:
+        compiled: of a VectorDiffusion whose GaussianNetwork has one readout per step.
+        theta: flat parameters.
+        X: scaled examples, (n, d).
+        seed: of the examples and their noise, which depend on (seed, round, t) only.
+        quiet: show no progress bar.
+        before_step: called before each t.
     """
     theta = theta.copy()
     network = compiled.model.network
@@ -48,18 +64,18 @@ def refit(compiled, theta, X, seed, quiet=False, before_step=lambda: None):
     return theta
 
 
-def fit_step(compiled, theta, X, seed, t):
-    """Readouts of step t by name, each (features + 1, outputs), the bias last."""
+def fit_step(compiled: CompiledModel, theta: np.ndarray, X: np.ndarray, seed: int, t: int) -> dict[str, np.ndarray]:
+    """Return the readouts of step t by name, each (features + 1, outputs) with the bias last."""
     engine, model = compiled.engine, compiled.model
     n, size = min(EXAMPLES, len(X)), X.shape[1]
     times = engine.asarray(np.full(n, t))
     regression = compiled.get("regression", n, "XtNU", lambda *inputs: _regression(model, *inputs))
     graph = compiled.get("variance", n, "Xt", lambda z, t: _variance(model, z, t))
 
-    def variance(z):
+    def variance(z: np.ndarray) -> list[np.ndarray]:
         return [np.asarray(a, dtype=np.float64) for a in graph(theta, engine.asarray(z), times)]
 
-    fit: dict = {}
+    fit: dict[str, np.ndarray] = {}
     for round_ in range(ROUNDS):
         rng = noise.generator(seed, noise.REFIT, round_, t)
         examples, N, U = (engine.asarray(a) for a in noise.draw_examples(rng, X, n, model.kernel.noise))
@@ -81,20 +97,20 @@ def fit_step(compiled, theta, X, seed, t):
     return fit
 
 
-def factor(A, weights, ridge, extra=0.0):
-    """The Cholesky factor of A^T diag(weights) A, with a ridge, plus extra."""
+def factor(A: np.ndarray, weights: np.ndarray, ridge: float, extra: Any = 0.0) -> Any:
+    """Return the Cholesky factor of A^T diag(weights) A, with a ridge, plus extra."""
     gram = dsyrk(1.0, (A * np.sqrt(weights)[:, None]).T)  # the upper triangle, at half the cost
     gram[np.diag_indices_from(gram)] += ridge * np.trace(gram) / len(gram)
     return cho_factor(gram + extra, overwrite_a=True)
 
 
-def least_squares(A, weights, y, extra=0.0):
-    """argmin over w of sum of weights (y - A w)^2 + w extra w, with a small ridge: (columns,)."""
+def least_squares(A: np.ndarray, weights: np.ndarray, y: np.ndarray, extra: Any = 0.0) -> np.ndarray:
+    """Minimize sum of weights (y - A w)^2 + w extra w over w, with a small ridge: (columns,)."""
     return cho_solve(factor(A, weights, RIDGE, extra), A.T @ (weights * y))
 
 
-def fit_mix(A, weights, away, q_var):
-    """Readouts of a FullGaussian's mix, and the squares of which Sigma is the mean: (columns, pairs), (n, d).
+def fit_mix(A: np.ndarray, weights: np.ndarray, away: np.ndarray, q_var: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the readouts of a FullGaussian's mix, (columns, pairs), and the squares whose mean is Sigma, (n, d).
 
     Row i of KL has, for given means, (away_i - sum over j < i of mix_ij away_j)^2 + q_var_i + sum over j < i of
     mix_ij^2 q_var_j over Sigma_i: quadratic in mix.
@@ -116,11 +132,17 @@ def fit_mix(A, weights, away, q_var):
     return np.column_stack(readouts), squares
 
 
-def score(A, squares, variance, start, scorings=SCORINGS):
-    """Fisher scoring of sum of log Sigma + squares / Sigma, Sigma = variance(A W): W, (columns, d).
+def score(
+    A: np.ndarray,
+    squares: np.ndarray,
+    variance: Callable[[np.ndarray], list[np.ndarray]],
+    start: np.ndarray,
+    scorings: int = SCORINGS,
+) -> np.ndarray:
+    """Minimize the sum of log Sigma + squares / Sigma, Sigma = variance(A W), by Fisher scoring: W, (columns, d).
 
-    variance(z) returns Sigma and d log Sigma / dz. The information is kept for several steps, since it costs most. A
-    step is made smaller where it would move z by much: far from the optimum the scores are not linear.
+    variance(z) returns Sigma and d log Sigma / dz. The information is reused for several steps, since it is the most
+    expensive part. A step that would move z by much is shortened: far from the optimum the scores are not linear.
     """
     W, information = start, []
     for step in range(scorings * STEPS_A_SCORING):
@@ -134,15 +156,15 @@ def score(A, squares, variance, start, scorings=SCORINGS):
     return W
 
 
-def _regression(model, X, t, N, U):
-    """Features, target z of the mean's readout, slope and variance of q: the regression of one minibatch."""
+def _regression(model: Any, X: Any, t: Any, N: Any, U: Any) -> list[Any]:
+    """Return features, target z of the mean's readout, slope and variance of q for one minibatch."""
     X_noisy, q = model.generate_forward_diffusion_sample(X, t, N, U)
     rates = model.get_rates(t)
     start, slope = model.network.mean(model.kernel, X_noisy, rates)
     return [model.network.hidden.apply(X_noisy, rates), (q.mu - start) / slope, slope, q.sigma**2]
 
 
-def _variance(model, z, t):
-    """Sigma and d log Sigma / dz, each (n, d)."""
+def _variance(model: Any, z: Any, t: Any) -> list[Any]:
+    """Return Sigma and d log Sigma / dz, each (n, d)."""
     sigma = model.network.variance(model.kernel, z, model.get_rates(t))
     return [sigma, pytensor.grad(pt.log(sigma).sum(), z)]

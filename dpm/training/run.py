@@ -1,122 +1,206 @@
-"""What train.py does: data, model and folder from the flags, then the main loop."""
+"""Train a model: build data, model and loop from the settings, compile, run, and report how training ended."""
 
-import dataclasses
+import copy
 import platform
 import sys
-import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import dpm
-from dpm.base import noise
-from dpm.base.arguments import check_names
 from dpm.base.atomic import writable_folder, write_json
 from dpm.base.errors import InputError
-from dpm.datasets.search import canonical_name
-from dpm.engines import compile_times
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.named import CORRECTED, EXPERIMENTS, RELEASED, VARIANTS
-from dpm.experiments.toys import TOYS, decay_to_zero, toy_data
+from dpm.experiments.variants import RELEASED
 from dpm.extensions import standard_extensions
-from dpm.graph.networks.images import NETWORKS
-from dpm.likelihood.bound import example_costs
-from dpm.model import DiffusionModel, argument_names
-from dpm.optimizers import LBFGS, SFO, Adam, RMSProp
-from dpm.optimizers.sfo import default_subspace
+from dpm.graph.diffusion import Diffusion
 from dpm.runs import checkpoint
-from dpm.runs import folder as run_folder
-from dpm.runs.data import prepared_data
-from dpm.runs.flags import FROZEN, TRAIN_FLAGS, check_saved, resolved, with_optimizer
-from dpm.training.frozen_loop import SubfunctionLoop, default_number
-from dpm.training.loop import MainLoop, TrainingState
+from dpm.runs.data import RunData
+from dpm.runs.folder import NEWEST, find_newest_run, lock_folder
+from dpm.runs.loading import Run
+from dpm.runs.settings import FROZEN, Settings
+from dpm.training.building import build_loop, compile_functions, gray_level_noise, prepare_loop, restore
+from dpm.training.loop import Loop
+from dpm.training.monitoring import Monitoring, Printing
 from dpm.training.tensorboard import TensorBoard, check_installed
 from dpm.training.toy_extensions import toy_extensions
 from dpm.util import create_log_dir
 
+# ------------------------------------------------------------------ from Python
 
-def train(given):
-    """Run train.py with the flags given (dict of key to value); returns the exit status."""
-    if "dataset" in given:
-        given = given | {"dataset": canonical_name(given["dataset"])}
+
+def train(
+    model: Diffusion,
+    data: RunData,
+    *,
+    engine: str | Engine = "auto",
+    output_dir: str | Path | None = None,
+    dequantize: bool = True,
+    quiet: bool = False,
+    extensions: Sequence[Any] = (),
+    **settings: Any,
+) -> Run:
+    """Train a model and return the run; Ctrl-C stops after the minibatch and returns what is trained so far.
+
+    Args:
+        model: any Diffusion: a DiffusionModel, a VectorDiffusion, or a class of your own. It is not changed.
+        data: training and test examples, from `dpm.load`.
+        engine: "auto", "jax", "numba" or "c", or an Engine.
+        output_dir: existing folder in which a run folder with checkpoint, log and plots is made; None: write nothing.
+        dequantize: train 8-bit data with uniform noise of one level added, as train.py does, if the model has no
+            `uniform_noise` of its own. K of quantized data without it is unbounded.
+        quiet: print nothing but warnings.
+        extensions: further objects with methods such as `after_epoch(loop)`; see dpm.extensions.
+        **settings: any setting of train.py by its name, such as epochs=6, hours=0.5, batch_size=64, lr=5e-4, seed=0,
+            optimizer="adam", dtype="float64"; `dpm.Settings` lists them.
+
+    Returns:
+        A Run with the trained parameters.
+
+    Raises:
+        InputError: a setting is not accepted, the data do not fit the model, or training diverged.
+
+    Example:
+        >>> import dpm, numpy as np
+        >>> images = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
+        >>> model = dpm.DiffusionModel(spatial_width=8, n_colors=1, trajectory_length=10, n_hidden_conv=2,
+        ...     n_layers_conv=1, n_hidden_dense_lower=0, n_layers_dense_upper=1, n_hidden_dense_upper=2)
+        >>> run = dpm.train(model, dpm.load(images), epochs=2, batch_size=20, quiet=True)
+        >>> run.epoch
+        2
+    """
+    chosen = Settings.from_arguments(**settings, quiet=quiet)
+    if model.example_shape != data.example_shape and chosen.crop is None:
+        raise InputError(
+            f"data: examples of shape {data.example_shape}; expected {model.example_shape}, that of the model"
+        )
+    if dequantize and data.quantized and not model.uniform_noise:
+        model = copy.copy(model)
+        model.uniform_noise = gray_level_noise(chosen.variant, data)
+        if model.arguments is not None:
+            model.arguments = model.arguments | {"uniform_noise": model.uniform_noise}
+    if not isinstance(engine, Engine):
+        engine = Engine(engine, chosen.dtype, chosen.threads)
+    chosen = chosen.replace(dtype=engine.dtype, backend=engine.name)
+    loop = build_loop(chosen, data, CompiledModel(model, engine))
+    with ExitStack() as stack:
+        path = config = None
+        if output_dir is None:
+            loop.extensions = [Monitoring(data.test), Printing(quiet), *extensions]
+        else:
+            chosen = chosen.replace(output_dir=str(output_dir))
+            check_output(chosen)
+            folder = make_folder(chosen, data, stack)
+            config = run_config(chosen, data, model, ["dpm.train"])
+            write_json(folder / "config.json", config)
+            loop.extensions = [*standard_extensions(folder, config, data, chosen), *extensions]
+            path = folder / NEWEST
+        loop.run()
+    if loop.diverged:
+        raise InputError(divergence(loop))
+    return Run(loop.compiled, loop.theta, data.scaling, data.quantized, chosen, config, path, data, loop.state.rows)
+
+
+# ------------------------------------------------------------------ from the command line
+
+
+def run_training(given: dict[str, Any], command: Sequence[str]) -> int:
+    """Train, or resume, with the flags of a command line.
+
+    Args:
+        given: the given flags, by the names of Settings.
+        command: the command line, which config.json keeps.
+
+    Returns:
+        The exit status: 0, or 1 if something could not be saved.
+
+    Raises:
+        InputError: a flag, a file or the training itself is at fault.
+    """
     with ExitStack() as stack:
         folder = saved = None
         if given.get("resume_file") is not None:
-            flags, variant, folder, saved = opened_run(given, stack)
+            settings, folder, saved = open_saved_run(given, stack)
         else:
-            flags, variant = new_flags(given)
-            checked_output(flags)  # the folder is made when all that can be wrong has been looked at
-        if flags["tensorboard"]:
+            settings = Settings.from_arguments(**given)
+            check_output(settings)  # the folder is made after everything that can be wrong has been checked
+        if settings.tensorboard:
             check_installed()
-        loop, data = prepared_loop(flags, variant, saved and saved[0]["config"]["data"])
+        loop, data = prepare_loop(settings, saved and saved[0]["config"]["data"])
         if saved:
             restore(loop, *saved)
-        seconds = compile_functions(loop, data["test"], flags)
+        seconds = compile_functions(loop, data.test, settings)
         if folder is None:
-            folder = create_log_dir(flags["output_dir"], f"DiffusionModel_{data['name']}{flags['suffix']}")
-            stack.enter_context(run_folder.lock_folder(folder))
-        config = run_config(flags, variant, data, loop.compiled.model)
+            folder = make_folder(settings, data, stack)
+        config = run_config(settings, data, loop.compiled.model, command)
         write_json(folder / "config.json", config)
-        if not flags["quiet"]:
-            print(summary(loop, data, seconds, folder, flags["optimizer"]), flush=True)
-        extensions = toy_extensions if flags["experiment"] in TOYS else standard_extensions
-        loop.extensions = extensions(folder, config, data, flags)
-        if flags["tensorboard"]:
+        if not settings.quiet:
+            print(summarize(loop, data, seconds, folder, settings.optimizer), flush=True)
+        make_extensions = toy_extensions if settings.toy else standard_extensions
+        loop.extensions = make_extensions(folder, config, data, settings)
+        if settings.tensorboard:
             loop.extensions.append(TensorBoard(folder))
-        return ended(loop, loop.run(), folder)
+        return report_end(loop, loop.run(), folder)
 
 
-def prepared_loop(flags, variant, saved=None):
-    """(Loop at its start, without extensions; the data, as prepared_data). saved: as there."""
-    toy = TOYS.get(flags["experiment"])
-    data = toy_data(toy, flags["experiment"], flags) if toy else prepared_data(flags, variant, saved)
-    engine = Engine(flags["backend"], flags["dtype"], flags["threads"])
-    with engine:
-        model = toy.model(flags["model_args"]) if toy else build_model(flags, variant, data)
-    loop = build_loop(flags, variant, data, CompiledModel(model, engine))
-    loop.max_skipped, loop.hours = flags["max_skipped"], flags["hours"]
-    return loop, data
+def make_folder(settings: Settings, data: RunData, stack: ExitStack) -> Path:
+    """Make the run folder and lock it until the stack is closed."""
+    folder = create_log_dir(settings.output_dir, f"DiffusionModel_{data.name}{settings.suffix}")
+    stack.enter_context(lock_folder(folder))
+    return folder
 
 
-def opened_run(given, stack):
-    """(flags, face, folder, what its checkpoint holds) of the run that goes on; its folder is locked until the end."""
+def open_saved_run(given: dict[str, Any], stack: ExitStack) -> tuple[Settings, Path, checkpoint.Contents]:
+    """Return settings, folder and checkpoint of the run to resume; its folder is locked until the stack is closed."""
     name, quiet = given["resume_file"], given.get("quiet")
     if name.endswith(".pkl"):
         raise InputError(
-            f"--resume-file {name}: a model.pkl of 2015 can be sampled from, not gone on with, since its pickle is "
-            "never opened; give a checkpoint.h5"
+            f"--resume-file {name}: a model.pkl of 2015 can be sampled from, not resumed, since its pickle is never "
+            "opened; give a checkpoint.h5"
         )
+    if "dataset" in given:
+        from dpm.datasets.search import canonical_name
+
+        given = given | {"dataset": canonical_name(given["dataset"])}
     messages: list[str] = []
+    path = Path(name)
     if name == "auto":
-        path, saved, messages = run_folder.newest_run(given.get("output_dir", "."))
-        given = {k: v for k, v in given.items() if k != "output_dir"} | {"resume_file": str(path)}
+        path, saved, messages = find_newest_run(given.get("output_dir", "."))
+        given = {key: value for key, value in given.items() if key != "output_dir"}
     else:
-        saved = checkpoint.load_run(name)
-    flags, variant = resumed_flags(given, saved[0]["config"])
-    folder = checked_output(flags)
-    if left := stack.enter_context(run_folder.lock_folder(folder)):
-        messages.append(f"the run's last user ended without an end: {left}")
+        saved = checkpoint.load_run(path)
+    settings = Settings.from_checkpoint(saved[0]["config"], path, **given)
+    folder = check_output(settings)
+    if left := stack.enter_context(lock_folder(folder)):
+        messages.append(f"the previous process did not exit cleanly: {left}")
     for message in [] if quiet else messages:
         print(message)
-    return flags, variant, folder, saved
+    return settings, folder, saved
 
 
-def ended(loop, finished, folder):
-    """Say how training ended; the exit status: 0, 1 where something was not saved, and an InputError's 2."""
-    place = f"{folder / run_folder.NEWEST} (epoch {loop.epoch}, step {loop.state.step})"
+def check_output(settings: Settings) -> Path:
+    """Return the folder of a resumed run, or the output folder of a new one; raise InputError if it is not writable."""
+    if settings.resume_file is not None:
+        folder = Path(settings.resume_file).resolve().parent
+    else:
+        folder = Path(settings.output_dir)
+    writable_folder("--output-dir", folder)
+    if "/" in settings.suffix or "\0" in settings.suffix:
+        raise InputError(f"--suffix: {settings.suffix!r} would leave the output folder; take a text without slashes")
+    return folder
+
+
+def report_end(loop: Loop, finished: bool, folder: Path) -> int:
+    """Print how training ended and return the exit status. Raises InputError if it diverged."""
+    place = f"{folder / NEWEST} (epoch {loop.epoch}, step {loop.state.step})"
     if loop.diverged:
-        if any(np.isfinite(row["train_K"]) for row in loop.state.rows) or loop.state.weight_sum:
-            advice = "take a smaller --lr" if loop.learning_rate else "take another --optimizer"
-        else:
-            advice = "no step was ever finite: look at the data's range, at --model-args and --lr"
-        raise InputError(
-            f"training diverged: {loop.state.skipped_in_a_row} steps in a row were skipped, as the cost or its "
-            f"gradient was not finite (--max-skipped); {advice}. The parameters before them are in {place}"
-        )
-    state = "finished" if finished else "stopped; --resume-file goes on with it"
+        raise InputError(f"{divergence(loop)}. The parameters before them are in {place}")
+    state = "finished" if finished else "stopped; resume it with --resume-file"
     if loop.ended_by_itself:
         state += f", as {loop.ended_by_itself}"
     if loop.out_of_time:
@@ -127,219 +211,46 @@ def ended(loop, finished, folder):
     return 1 if loop.unsaved else 0
 
 
-def new_flags(given):
-    """(all flags, face) of a new run. Raises InputError for a contradiction."""
-    name = given.get("experiment")
-    if name is not None and name not in (*EXPERIMENTS, *TOYS):
-        raise InputError(f"--experiment: {name!r} is unknown; accepted: {', '.join((*EXPERIMENTS, *TOYS))}")
-    if name in TOYS:
-        return toy_flags(TOYS[name], given), CORRECTED
-    variant = RELEASED if given.get("faithful") else CORRECTED
-    experiment = EXPERIMENTS[name].chosen(given.get("small")) if name else None
-    flags = resolved(given, experiment, variant.epochs)
-    flags = with_optimizer(flags, given, experiment.optimizer if experiment else "rmsprop")
-    check_network(flags, variant)
-    for key in set(check_names(flags["model_args"], argument_names())) & set(variant.model_arguments):
-        raise InputError(
-            f"--model-args {key}={flags['model_args'][key]!r} contradicts --faithful, which sets "
-            f"{key}={variant.model_arguments[key]!r}; leave one out"
-        )
-    return flags, variant
-
-
-def check_network(flags, variant):
-    """Raise InputError for a --model that is unknown, contradicts --faithful, or is named in --model-args instead."""
-    name = flags["model"]
-    if name not in NETWORKS:
-        raise InputError(f"--model: {name!r} is unknown; accepted: {', '.join(NETWORKS)}")
-    if variant.model_arguments.get("network", name) != name:
-        raise InputError(
-            f"--model {name} contradicts --faithful, which trains {variant.model_arguments['network']} as released; "
-            "leave one out"
-        )
-    if "network" in flags["model_args"]:
-        raise InputError("--model-args network: the network is named by --model; give it there")
-
-
-def toy_flags(toy, given):
-    """All flags of a toy problem. Raises InputError for one that has no meaning there."""
-    for key in ("dataset", "model", "data_path", "faithful", "dropout_rate", "crop", "in_memory"):
-        if given.get(key):
-            raise InputError(
-                f"--{key.replace('_', '-')} {given[key]} contradicts --experiment {given['experiment']}, which makes "
-                "its own data and has its own model; leave one out"
-            )
-    flags = resolved(given, None, toy.epochs)
-    for key in ("batch_size", "lr"):
-        flags[key] = given.get(key, getattr(toy, key))
-    toy.checked(flags["model_args"])
-    return with_optimizer(flags, given, toy.optimizer)
-
-
-def resumed_flags(given, config):
-    """(all flags, face) of a run that goes on: the saved ones, and those that may change as given.
-
-    config: of the checkpoint given["resume_file"]. Raises InputError for a contradiction, or where it was made by hand.
-    """
-    check_saved(config["flags"], given["resume_file"])
-    # A run from before a flag was there has its default.
-    flags = {flag.key: flag.default for flag in TRAIN_FLAGS} | config["flags"]
-    for flag in TRAIN_FLAGS:
-        if flag.key not in given or flag.key == "resume_file":
-            continue
-        if not flag.on_resume and given[flag.key] != flags[flag.key]:
-            raise InputError(
-                f"--{flag.name} {given[flag.key]} contradicts --resume-file, whose run has {flags[flag.key]}; "
-                "leave it out, or start a new run without --resume-file"
-            )
-        flags[flag.key] = given[flag.key]
-    flags["resume_file"] = given["resume_file"]
-    variant = config["face"]
-    if not isinstance(variant, str) or variant not in VARIANTS:
-        raise InputError(f"checkpoint {given['resume_file']}: its face is {variant!r}; accepted: {', '.join(VARIANTS)}")
-    return flags, VARIANTS[variant]
-
-
-def checked_output(flags):
-    """The folder of the run that goes on, or None for a new run; raises InputError where it cannot be written."""
-    if flags["resume_file"] is not None:
-        folder = Path(flags["resume_file"]).resolve().parent
+def divergence(loop: Loop) -> str:
+    """Return an explanation of why training was given up."""
+    if any(np.isfinite(row["train_K"]) for row in loop.state.rows) or loop.state.weight_sum:
+        advice = "take a smaller --lr" if loop.learning_rate else "take another --optimizer"
     else:
-        folder = Path(flags["output_dir"])
-    writable_folder("--output-dir", folder)
-    if "/" in flags["suffix"] or "\0" in flags["suffix"]:
-        raise InputError(f"--suffix: {flags['suffix']!r} would leave the output folder; take a text without slashes")
-    return folder if flags["resume_file"] is not None else None
-
-
-def build_model(flags, variant, data):
-    """The DiffusionModel of the flags for the data."""
-    _, n_colors, width, _ = data["test"].shape
-    arguments = {"spatial_width": width, "n_colors": n_colors, "uniform_noise": gray_level_noise(variant, data)}
-    for key in ("spatial_width", "n_colors"):
-        if flags["model_args"].get(key, arguments[key]) != arguments[key]:
-            raise InputError(
-                f"--model-args {key}={flags['model_args'][key]!r} contradicts the data, whose {key} is {arguments[key]}"
-            )
-    arguments |= {"network": flags["model"]} | variant.model_arguments
-    return DiffusionModel(**(arguments | check_names(flags["model_args"], argument_names())))
-
-
-def gray_level_noise(variant, data):
-    """Width of the noise that makes gray levels continuous, in the model's units; 0 where data are not 8-bit."""
-    if not data["quantized"]:
-        return 0.0
-    scale = data["scaling"].scale
-    return scale / 255 if variant.dequantize_multiplied else 1 / 255 / scale
-
-
-def build_loop(flags, variant, data, compiled):
-    """The Loop, at its start, without extensions."""
-    toy = TOYS.get(flags["experiment"])
-    layout, X, dtype = compiled.layout, data["train"], flags["dtype"]
-    theta = compiled.start(noise.generator(flags["seed"], noise.START, 1))
-    if flags["optimizer"] in FROZEN:
-        return frozen_loop(flags, variant, compiled, theta, X)
-    blocks = list(layout.slices.values()) if variant.step_by_parameter else None
-    rule: RMSProp | Adam = (
-        Adam(layout.size, dtype) if flags["optimizer"] == "adam" else RMSProp(layout.size, dtype, blocks=blocks)
-    )
-    return MainLoop(
-        compiled,
-        theta,
-        rule,
-        X,
-        variant,
-        batch_size=flags["batch_size"],
-        lr=flags["lr"],
-        epochs=flags["epochs"],
-        seed=flags["seed"],
-        dropout_rate=flags["dropout_rate"],
-        decay=decay_to_zero if toy else None,
+        advice = "no step was ever finite: check the data's range, --model-args and --lr"
+    return (
+        f"training diverged: {loop.state.skipped_in_a_row} steps in a row were skipped, as the cost or its gradient "
+        f"was not finite (--max-skipped); {advice}"
     )
 
 
-def frozen_loop(flags, variant, compiled, theta, X):
-    """The SubfunctionLoop of SFO or L-BFGS. Raises InputError where a checkpoint could not hold what it remembers."""
-    number = flags["n_subfunctions"] or default_number(len(X))
-    if number > len(X):
-        raise InputError(f"--n-subfunctions: {number} is more than the {len(X)} training examples; take fewer")
-    sfo, size = flags["optimizer"] == "sfo", compiled.layout.size
-    passes = min(flags["refresh_noise"] or flags["epochs"], flags["epochs"])
-    most = checkpoint.LARGEST_ARRAY / (size * (theta.itemsize if sfo else 8))
-    rows = default_subspace(number) if sfo else passes
-    if rows > most:
-        advice = f"--n-subfunctions up to {int(most / 3)}" if sfo else f"--refresh-noise or --epochs up to {int(most)}"
-        raise InputError(
-            f"--optimizer {flags['optimizer']}: would remember {rows} vectors of {size:,} parameters, more than a "
-            f"checkpoint holds; take {advice}, or another optimizer"
-        )
-    kind, names = SFO if sfo else LBFGS, ("epochs", "seed", "refresh_noise")
-    return SubfunctionLoop(compiled, theta, kind, X, variant, number, **{name: flags[name] for name in names})
-
-
-def compile_functions(loop, test, flags):
-    """Compile what each epoch needs, and say how long it may take; returns the seconds.
-
-    The engines compile some of it at the first call.
-    """
-    engine, choices = loop.compiled.engine, [flags[key] for key in ("batch_size", "optimizer", "dropout_rate")]
-    key = compile_times.key_of(str(engine), engine.threads, loop.compiled.model.arguments, choices)
-    if not flags["quiet"]:
-        before = compile_times.last_seconds(key)
-        told = "the first time with this model" if before is None else f"{before:.0f} s the last time"
-        print(f"compiling with {engine.name}, {told} ...", flush=True)
-    start = time.perf_counter()
-    loop.first_gradient()
-    size = min(loop.batch_size, len(test))
-    example_costs(loop.compiled, loop.theta, test[:size], loop.seed, size)
-    seconds = time.perf_counter() - start
-    compile_times.keep_seconds(key, seconds)
-    return seconds
-
-
-def restore(loop, meta, arrays):
-    """Put a loop where the checkpoint was. Raises InputError where that is of another model."""
-    parameters, optimizer = checkpoint.split(arrays)
-    theta = loop.compiled.layout.flatten(parameters, loop.theta.dtype)
-    kinds = {name: type(value) for name, value in vars(TrainingState()).items()}
-    for name, value in meta["state"].items():
-        if not isinstance(value, kinds.get(name, ())):
-            raise InputError(f"checkpoint {meta.path}: its state {name!r} is {value!r}, which train.py does not write")
-    loop.state = TrainingState(**meta["state"])
-    loop.load(theta, optimizer)
-
-
-def run_config(flags, variant, data, model):
-    """All that is needed to run again, as JSON can hold it."""
-    described = {key: data[key] for key in ("name", "path", "hash", "dtype", "range", "quantized", "in_memory")}
-    described |= dataclasses.asdict(data["scaling"])
+def run_config(settings: Settings, data: RunData, model: Diffusion, command: Sequence[str]) -> dict[str, Any]:
+    """Return all that is needed to run again, as JSON can hold it."""
     packages = ("pytensor", "numpy", "h5py")
     return {
-        "command": ["train.py", *sys.argv[1:]],
-        "flags": flags,
-        "face": variant.name,
-        "data": described,
-        "model": model.arguments,
+        "command": list(command),
+        "flags": settings.flags(),
+        "variant": settings.variant.name,
+        "data": data.describe(),
+        "model": model.arguments or {},
         "versions": {"dpm": dpm.__version__, "python": platform.python_version()}
         | {name: version(name) for name in packages},
     }
 
 
-def summary(loop, data, seconds, folder, optimizer):
-    """The block printed before training."""
+def summarize(loop: Loop, data: RunData, seconds: float, folder: Path, optimizer: str | None) -> str:
+    """Return the lines that are printed before training."""
     steps = "subfunctions" if optimizer in FROZEN else "steps"
     model = loop.compiled.model
     shape = "x".join(map(str, model.example_shape))
     resumed = f"resumed at epoch {loop.epoch}, step {loop.state.step}; " if loop.state.step else ""
+    name = (model.arguments or {}).get("network", type(model).__name__)
     lines = [
-        f"data     {data['name']} from {data['path']}: {len(data['train'])} train, {len(data['test'])} test, {shape}",
-        f"         {data['units']}",
-        f"model    {model.arguments['network']}: {loop.compiled.layout.size:,} parameters, "
-        f"T = {model.trajectory_length}, "
-        f"trained {'as released' if loop.face is RELEASED else 'with the corrections'} (docs/from-2015.md)",
+        f"data     {data.name} from {data.path}: {len(data.train)} train, {len(data.test)} test, {shape}",
+        f"         {data.units}",
+        f"model    {name}: {loop.compiled.layout.size:,} parameters, T = {model.trajectory_length}, "
+        f"trained {'as released' if loop.variant is RELEASED else 'with the corrections'} (docs/from-2015.md)",
         f"engine   {loop.compiled.engine}; compiled in {seconds:.1f} s",
-        f"training {optimizer}, {loop.epoch_length} {steps} an epoch, {loop.epochs} epochs, {resumed}seed {loop.seed}",
+        f"training {optimizer}, {loop.epoch_length} {steps} per epoch, {loop.epochs} epochs, {resumed}seed {loop.seed}",
         f"folder   {folder}",
     ]
-    return "\n".join(([data["note"]] if data["note"] else []) + lines)
+    return "\n".join(([data.note] if data.note else []) + lines)

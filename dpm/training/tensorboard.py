@@ -8,16 +8,16 @@ from dpm.runs.folder import report_failure
 
 
 def check_installed():
-    """Raise InputError where tensorboardX is not there."""
+    """Raise InputError if tensorboardX is not installed."""
     if importlib.util.find_spec("tensorboardX") is None:
         raise InputError("--tensorboard: tensorboardX is not installed; pip install '.[tensorboard]', or give "
                          "--tensorboard false")  # fmt: skip
 
 
 class TensorBoard:
-    """events.out.tfevents.* in the run's folder: each column of the log as a curve over the steps.
+    """Write events.out.tfevents.* into the run folder: each column of the log as a curve over the steps.
 
-    A run that goes on writes a file of its own, which takes the place of what the earlier one has after its step.
+    A resumed run writes another file, which replaces what the earlier file has after its step.
     """
 
     def __init__(self, folder):
@@ -30,7 +30,7 @@ class TensorBoard:
             self.writer = SummaryWriter(str(self.folder), purge_step=loop.state.step + 1)
 
     def after_epoch(self, loop):
-        if self.writer is None:  # it could not be opened, which was told
+        if self.writer is None:  # it could not be opened, which was reported
             return
         with report_failure("the log for TensorBoard", loop):
             row = loop.state.rows[-1]

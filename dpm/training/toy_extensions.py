@@ -1,71 +1,78 @@
-"""What hangs on the main loop for the toy problems: the bound beside its ceiling and the truth, and Figures 1 and 2."""
+"""Main-loop extensions of the toy problems: the bound next to its ceiling and the truth, and Figures 1 and 2."""
 
-import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from dpm.base.atomic import atomic_write
+from dpm.base.atomic import write_json
 from dpm.base.noise import ExampleNoise
-from dpm.experiments.toys import TOYS
-from dpm.extensions import Checkpoint, EveryN, Monitoring, PlotEntropies, PlotMonitors, Printing, WriteLog
-from dpm.likelihood.bound import K_all_terms, L_null
-from dpm.plots import paper_figures as viz_toys
+from dpm.experiments.toys import Toy
+from dpm.extensions import PlotEntropies, PlotMonitors, run_paths
+from dpm.likelihood import bound
+from dpm.plots import paper_figures
+from dpm.runs.data import RunData
+from dpm.runs.folder import RunPaths
+from dpm.runs.settings import Settings
 from dpm.sampler import generate_samples
 from dpm.training.least_squares import refit
+from dpm.training.monitoring import Checkpoint, EveryN, Monitoring, Printing, WriteLog
 from dpm.trajectories.forward import forward_trajectory
 
-EVALUATIONS = 4_000_000  # of single terms of K for a reported bound
+EVALUATIONS = 4_000_000  # single terms of K for a reported bound
 SAMPLES = 2000
-ENTROPY_EXAMPLES = 20_000  # of each time: rare flips decide the entropy of bits at small t
+ENTROPY_EXAMPLES = 20_000  # for each time: rare flips decide the entropy of bits at small t
 STATES_SHOWN = 6
 
 
-def toy_extensions(folder, config, data, flags):
-    """Those of a toy problem, in the order in which they act."""
-    toy, arguments = TOYS[flags["experiment"]], config["model"]
-    known, every = Known(toy, arguments), flags["ext_every_n"]
-    start = [LeastSquaresStart(data["train"], flags["quiet"])] if arguments.get("start") == "least_squares" else []
+def toy_extensions(folder: Path, config: dict[str, Any], data: RunData, settings: Settings) -> list[Any]:
+    """Return the extensions of a toy problem, in the order in which they act."""
+    toy, arguments, paths = settings.toy, config["model"], run_paths(folder, settings)
+    assert toy is not None
+    reference, every = ReferenceBounds(toy, arguments), settings.ext_every_n
+    start = [LeastSquaresStart(data.train, settings.quiet)] if arguments.get("start") == "least_squares" else []
+    plot = PlotTrajectories(paths, data, str(settings.experiment))
     return [
         *start,
-        Monitoring(data["test"], known),
-        Printing(flags["quiet"]),
+        Monitoring(data.test, reference),
+        Printing(settings.quiet),
         WriteLog(folder),
-        Checkpoint(folder, config, flags["keep"]),
-        EveryN(PlotTrajectories(folder, data, flags["experiment"]), every, flags["plot_before_training"]),
-        EveryN(PlotEntropies(folder, data["test"], ENTROPY_EXAMPLES), every),
-        EveryN(PlotMonitors(folder), every),
-        EveryN(Bound(folder, known, data["test"], flags["quiet"]), every),
+        Checkpoint(folder, config, settings.keep),
+        EveryN(plot, every, settings.plot_before_training),
+        EveryN(PlotEntropies(paths, data.test, ENTROPY_EXAMPLES), every),
+        EveryN(PlotMonitors(paths), every),
+        EveryN(Bound(folder, reference, data.test, settings.quiet), every),
     ]
 
 
-class Known:
-    """The truth, and the ceiling under the model's schedule of the moment, in the model's unit."""
+class ReferenceBounds:
+    """The true log likelihood, and the ceiling of K under the model's present schedule, in the model's unit."""
 
-    def __init__(self, toy, arguments):
+    def __init__(self, toy: Toy, arguments: dict[str, Any]) -> None:
         self.toy, self.arguments = toy, arguments
         self.truth = toy.truth(arguments)
-        self._ceilings: dict = {}
+        self._ceilings: dict[bytes, float] = {}
 
-    def __call__(self, loop):
+    def __call__(self, loop: Any) -> dict[str, float]:
         beta = np.asarray(loop.compiled.beta(loop.theta), dtype=np.float64)
         key = beta.tobytes()
-        if key not in self._ceilings:  # it takes seconds, and most schedules stay as they are
+        if key not in self._ceilings:  # it takes seconds, and most schedules do not change
             self._ceilings = {key: self.toy.ceiling(self.arguments, beta)}
         return {"truth": self.truth, "ceiling": self._ceilings[key]}
 
 
 class LeastSquaresStart:
-    """The readouts of a new run solved for before the first step of the optimizer.
+    """Solve for the readouts of a new run before the first step of the optimizer.
 
-    A signal ends the program at once, as there is nothing yet to go on with.
+    A signal ends the program at once, since there is nothing to resume yet.
     """
 
-    def __init__(self, X, quiet):
+    def __init__(self, X: np.ndarray, quiet: bool) -> None:
         self.X, self.quiet = X, quiet
 
-    def before_training(self, loop):
-        def check():
+    def before_training(self, loop: Any) -> None:
+        def check() -> None:
             if loop.stopped:
                 raise KeyboardInterrupt
 
@@ -74,40 +81,39 @@ class LeastSquaresStart:
 
 
 class Bound:
-    """K of the test data as the sum over all t, beside the truth and the ceiling: a printed line and result.json."""
+    """Print K of the test data as the sum over all t next to truth and ceiling, and write result.json."""
 
-    def __init__(self, folder, known, test, quiet):
+    def __init__(self, folder: Path, reference: ReferenceBounds, test: np.ndarray, quiet: bool) -> None:
         self.path = folder / "result.json"
-        self.known, self.test, self.quiet = known, test, quiet
+        self.reference, self.test, self.quiet = reference, test, quiet
 
-    def do(self, loop):
+    def do(self, loop: Any) -> None:
         compiled = loop.compiled
         draws = max(2, EVALUATIONS // (compiled.model.trajectory_length - 1))
-        bound = K_all_terms(compiled, loop.theta, self.test, loop.seed, loop.batch_size, draws)
+        estimate = bound.K_all_terms(compiled, loop.theta, self.test, loop.seed, loop.batch_size, draws)
         result = {
             "epoch": loop.epoch,
-            "K": bound.value + L_null(compiled.model),
-            "K_minus_L_null": bound.value,
-            "standard_error": bound.standard_error,
+            "K": estimate.value + bound.L_null(compiled.model),
+            "K_minus_L_null": estimate.value,
+            "standard_error": estimate.standard_error,
             "draws_of_each_term": draws,
             "unit": compiled.model.unit,
-        } | self.known(loop)
-        with atomic_write(self.path) as temporary:
-            temporary.write_text(json.dumps(result, indent=2) + "\n")
+        } | self.reference(loop)
+        write_json(self.path, result)
         if not self.quiet:
             tqdm.write(
-                f"K={result['K']:.4f} +- {bound.standard_error:.4f} {result['unit']}  K - L_null={bound.value:.4f}  "
-                f"(ceiling {result['ceiling']:.4f}, truth {result['truth']:.4f})"
+                f"K={result['K']:.4f} +- {estimate.standard_error:.4f} {result['unit']}  "
+                f"K - L_null={estimate.value:.4f}  (ceiling {result['ceiling']:.4f}, truth {result['truth']:.4f})"
             )
 
 
 class PlotTrajectories:
-    """`trajectory_batch######.png`: Figure 1 (swiss roll) or Figure 2 (heartbeat), and its states as .npz."""
+    """Plot Figure 1 (swiss roll) or Figure 2 (heartbeat) as `trajectory_batch######`, with the states as arrays."""
 
-    def __init__(self, folder, data, name):
-        self.folder, self.X, self.name = folder, data["test"][:SAMPLES], name
+    def __init__(self, paths: RunPaths, data: RunData, name: str) -> None:
+        self.paths, self.X, self.name = paths, data.test[:SAMPLES], name
 
-    def do(self, loop):
+    def do(self, loop: Any) -> None:
         compiled = loop.compiled
         model, n = compiled.model, len(self.X)
         T = model.trajectory_length
@@ -115,25 +121,27 @@ class PlotTrajectories:
         times = [0, max(T // 2, 2), T]
         # As the sampler numbers them: T..2, and 0 at the end.
         shown = [t if t > 1 else 0 for t in T - np.linspace(0, T - 1, STATES_SHOWN).round().astype(int)]
-        states = {}
+        states: dict[int, np.ndarray] = {}
 
-        def keep(t, X):
+        def capture(t: int, X: np.ndarray) -> None:
             if t in times or t in shown:  # all of T = 2000 would be 320 MB
                 states[t] = X
 
-        generate_samples(compiled, loop.theta, n, source, callback=keep)
-        stem = self.folder / f"trajectory_batch{loop.state.step:06d}"
-        np.savez_compressed(stem.with_suffix(".npz"), times=times, **{f"x_{t}": states[t] for t in times})
+        generate_samples(compiled, loop.theta, n, source, callback=capture)
+        stem = f"trajectory_batch{loop.state.step:06d}"
+        kept: dict[str, Any] = {f"x_{t}": states[t] for t in times}
+        np.savez_compressed(self.paths.array(f"{stem}.npz"), times=times, **kept)
+        path = self.paths.plot("trajectories", f"{stem}.png")
         if self.name == "swissroll":
             N = ExampleNoise(loop.seed + 1, 0, n, model.kernel.noise)(self.X.shape)
             forward = forward_trajectory(compiled.beta(loop.theta), self.X, times, N)
             drift = [self._drift(loop, max(t, 2)) for t in times]
-            viz_toys.plot_figure_1(forward, [states[t] for t in times], drift, times, stem.with_suffix(".png"))
+            paper_figures.plot_figure_1(forward, [states[t] for t in times], drift, times, path)
         else:
-            viz_toys.plot_figure_2(self.X, {t: states[t] for t in shown}, stem.with_suffix(".png"))
+            paper_figures.plot_figure_2(self.X, {t: states[t] for t in shown}, path)
 
-    def _drift(self, loop, t):
-        """f_mu(x, t) - x on a grid: points (n, 2) and arrows (n, 2)."""
+    def _drift(self, loop: Any, t: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return f_mu(x, t) - x on a grid: points (n, 2) and arrows (n, 2)."""
         axis = np.linspace(-2, 2, 15)
         points = loop.compiled.engine.asarray(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))
         model = loop.compiled.model

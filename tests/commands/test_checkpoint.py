@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dpm.base.hashing import hash_array
 from dpm.commands.checkpoint import main
 from dpm.runs import checkpoint
 from tests.helpers import runs
@@ -91,7 +92,7 @@ def test_all_that_a_checkpoint_holds_is_shown(run):
     values = checkpoint.load(GOLDEN)[1][f"/parameters/{TOP}.b"]
     (row,) = [line.split("  ") for line in lines if line.startswith(f"/{TOP}.b ")]
     assert [cell.strip() for cell in row if cell] == [
-        f"/{TOP}.b", "4", "float32", checkpoint.array_hash(values)[:8], f"{min(values):.5g}..{max(values):.5g}",
+        f"/{TOP}.b", "4", "float32", hash_array(values)[:8], f"{min(values):.5g}..{max(values):.5g}",
         f"{sum(map(float, values)) / 4:.5g}", "0",
     ]  # fmt: skip
     assert sum(line.startswith("/diffusionmodel/") for line in lines) == 8

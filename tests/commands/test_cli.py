@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dpm.commands import sampling
 from dpm.commands.sample import main as sample_main
 from dpm.commands.train import main as train_main
-from dpm.training import run as training
+from dpm.runs import loading
+from dpm.training import building
 from tests.helpers import runs
 
 pytestmark = pytest.mark.usefixtures("quick_runs")
@@ -203,11 +203,11 @@ def test_the_processes_exit_with_status_2_and_one_line(tmp_path):
 
 
 def test_an_interrupt_before_training_is_one_line_too(monkeypatch, capsys, data, tmp_path):
-    def interrupt(*arguments):
+    def interrupt(*arguments, **more):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "prepared_data", interrupt)
-    monkeypatch.setattr(sampling, "load_model", interrupt)
+    monkeypatch.setattr(building, "load_data", interrupt)
+    monkeypatch.setattr(loading, "open_run", interrupt)
     assert train_main(runs.arguments(tmp_path, data)) == 130
     assert sample_main(["x.h5", "--output-dir", str(tmp_path)]) == 130
     assert capsys.readouterr().err.splitlines() == ["dpm train: stopped", "dpm sample: stopped"]

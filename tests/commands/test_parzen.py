@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from dpm.commands import sampling
 from dpm.commands.parzen import main
 from dpm.commands.sample import main as sample_main
+from dpm.trajectories import draws
 from dpm.trajectories import draws
 from tests.helpers import runs
 
@@ -67,7 +67,7 @@ def test_samples_of_a_file_against_the_data(run, result, data, tmp_path):
 def test_samples_of_a_checkpoint_are_those_of_sample_py_and_their_file_gives_the_same(
     run, result, trained, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(sampling, "BATCH", 2)
+    monkeypatch.setattr(draws, "IMAGES_PER_BATCH", 2)
     status, out, _ = run(trained, "--n-samples", 4, "--seed", 3)
     assert status == 0
     assert "not clipped" in out
@@ -85,7 +85,7 @@ def test_samples_of_a_checkpoint_are_those_of_sample_py_and_their_file_gives_the
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError("no space left on device")])
 def test_a_drawing_that_was_stopped_goes_on_and_gives_the_same(run, result, trained, tmp_path, monkeypatch, stop):
     """Samples are kept by model and seed; a further command draws those alone that are missing."""
-    monkeypatch.setattr(sampling, "BATCH", 2)
+    monkeypatch.setattr(draws, "IMAGES_PER_BATCH", 2)
     assert main([str(trained), "--n-samples", "7", "--output-dir", str(tmp_path)]) == 0
     whole = np.load(tmp_path / "parzen_samples.npz")["X"]
     drawn, real = [], draws.generate_samples

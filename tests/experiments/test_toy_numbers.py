@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from dpm.commands.sampling import load_model
 
 from dpm.commands.sample import build_parser as sample_parser
 from dpm.commands.sample import main as sample_main
-from dpm.commands.sampling import load_model
 from dpm.commands.train import main as train_main
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dpm.commands import sampling
 from dpm.commands.train import main as train_main
 from dpm.datasets import write_hdf5
-from dpm.engines import compiled as objective
-from dpm.extensions import EveryN, standard_extensions
-from dpm.runs import checkpoint
+from dpm.engines.compiled import CompiledModel
+from dpm.extensions import standard_extensions
+from dpm.runs import checkpoint, loading
+from dpm.training import building
+from dpm.training.monitoring import EveryN
 from dpm.training import run as training
 
 ROOT = Path(__file__).parents[2]
@@ -127,14 +128,14 @@ def refused_into(out, capsys, data_path, main, *given):
 
 def share_compiled(monkeypatch):
     """From now on equal models of train.py and sample.py share their compiled functions."""
-    for module in (training, sampling):
+    for module in (training, building, loading):
         monkeypatch.setattr(module, "CompiledModel", compiled)
 
 
 def compiled(model, engine):
     """As CompiledModel, one for all equal models."""
     key = json.dumps([model.arguments, engine.name, engine.dtype])
-    return _compiled.setdefault(key, objective.CompiledModel(model, engine))
+    return _compiled.setdefault(key, CompiledModel(model, engine))
 
 
 _compiled: dict = {}
@@ -154,6 +155,11 @@ def rows(folder):
     """The log, without the seconds."""
     with (folder / "log.csv").open(newline="") as file:
         return [{k: float(v) for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def files(folder):
+    """The files of a run folder by name, wherever they are below it."""
+    return {path.name: path for path in folder.rglob("*") if path.is_file()}
 
 
 def parameters(folder):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from dpm.base.errors import InputError
-from dpm.commands.train import build_parser as train_parser
 from dpm.commands.train import main as train_main
 from dpm.datasets.stored import PreparedImages, StoredImages
-from dpm.runs import data as training_data
-from dpm.training.run import new_flags
+from dpm.runs.data import load_data, validation_start
+from dpm.runs.flags import parse_flags
+from dpm.runs.settings import Settings
 from tests.helpers import runs
 
 LEVELS = runs.pixels(40), runs.pixels(10, seed=1)
@@ -23,8 +23,8 @@ KINDS = {
 
 def prepared(folder, *flags, train=LEVELS[0], test=LEVELS[1]):
     path = runs.write_data(folder, train, test, "x.hdf5")
-    given = vars(train_parser().parse_args(["--dataset", str(path), "--quiet", *map(str, flags)]))
-    return training_data.prepared_data(*new_flags(given), None)
+    given = parse_flags(["--dataset", str(path), "--quiet", *map(str, flags)])
+    return load_data(Settings.from_arguments(**given))
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -32,38 +32,38 @@ def test_the_same_ten_images_in_any_range_are_the_same_numbers(tmp_path, kind):
     """Levels 0..255, floats 0..255 and floats in [0, 1] of the same pictures: bit for bit the same model units."""
     expected = prepared(tmp_path)
     data = prepared(tmp_path, train=kind(LEVELS[0]), test=kind(LEVELS[1]))
-    np.testing.assert_array_equal(data["test"], expected["test"])
-    np.testing.assert_allclose(data["train"], expected["train"], rtol=1e-6)
-    assert data["quantized"]
+    np.testing.assert_array_equal(data.test, expected.test)
+    np.testing.assert_allclose(data.train, expected.train, rtol=1e-6)
+    assert data.quantized
 
 
 @pytest.mark.parametrize("kind", [*KINDS.values(), lambda x: x * 0.37 - 11.0], ids=[*KINDS, "continuous"])
 def test_from_the_disk_come_the_numbers_that_memory_holds(tmp_path, kind):
     sets = {"train": kind(LEVELS[0]), "test": kind(LEVELS[1])}
     here, disk = (prepared(tmp_path, "--in-memory", choice, **sets) for choice in ("yes", "no"))
-    assert isinstance(disk["train"], PreparedImages)
-    assert isinstance(disk["train"].images, StoredImages)
-    assert (here["in_memory"], disk["in_memory"]) == (True, False)
-    np.testing.assert_array_equal(disk["train"][:], here["train"])
-    np.testing.assert_array_equal(disk["test"], here["test"])
-    assert {k: disk[k] for k in ("hash", "range", "scaling", "quantized")} == {
-        k: here[k] for k in ("hash", "range", "scaling", "quantized")
+    assert isinstance(disk.train, PreparedImages)
+    assert isinstance(disk.train.images, StoredImages)
+    assert (here.in_memory, disk.in_memory) == (True, False)
+    np.testing.assert_array_equal(disk.train[:], here.train)
+    np.testing.assert_array_equal(disk.test, here.test)
+    assert {k: getattr(disk, k) for k in ("hash", "range", "scaling", "quantized")} == {
+        k: getattr(here, k) for k in ("hash", "range", "scaling", "quantized")
     }
 
 
 def test_scale_and_shift_are_of_all_training_pixels(tmp_path):
     data = prepared(tmp_path)
     unit = LEVELS[0] / 255
-    assert data["scaling"].scale == pytest.approx(1 / unit.std(), rel=1e-6)
-    assert data["scaling"].shift == pytest.approx(-unit.mean() / unit.std(), rel=1e-6)
+    assert data.scaling.scale == pytest.approx(1 / unit.std(), rel=1e-6)
+    assert data.scaling.shift == pytest.approx(-unit.mean() / unit.std(), rel=1e-6)
 
 
 def test_auto_is_a_matter_of_the_machines_memory(tmp_path, monkeypatch):
-    assert prepared(tmp_path)["in_memory"]
+    assert prepared(tmp_path).in_memory
     monkeypatch.setattr("dpm.datasets.search.memory_bytes", lambda: 4 * 4 * 50 * runs.WIDTH**2 - 1)
     data = prepared(tmp_path)
-    assert not data["in_memory"]
-    assert "read from the disk in batches" in data["units"]
+    assert not data.in_memory
+    assert "read from the disk in batches" in data.units
 
 
 def test_only_hdf5_files_are_read_in_batches(tmp_path, golden):
@@ -71,18 +71,18 @@ def test_only_hdf5_files_are_read_in_batches(tmp_path, golden):
     (tmp_path / "cifar-10-batches-bin").mkdir()
     (tmp_path / "cifar-10-batches-bin" / "test_batch.bin").write_bytes(b"")
     with pytest.raises(InputError, match=r"only \.hdf5 files are read in batches.*convert"):
-        training_data.prepared_data(*new_flags(given), None)
+        load_data(Settings.from_arguments(**given))
 
 
 def test_with_crop_test_pictures_are_cut_into_all_their_pieces(tmp_path):
     wide = np.random.default_rng(0).integers(0, 256, (3, 1, 9, 14), np.uint8)
     data = prepared(tmp_path, "--crop", 4, train=wide, test=wide[:2])
-    assert data["train"].shape == (3, 1, 9, 14)
-    assert data["test"].shape == (2 * 2 * 3, 1, 4, 4)
-    units = data["train"]
-    np.testing.assert_array_equal(data["test"][0, 0], units[0, 0, :4, :4])
-    np.testing.assert_array_equal(data["test"][5, 0], units[0, 0, 4:8, 8:12])
-    np.testing.assert_array_equal(data["test"][6, 0], units[1, 0, :4, :4])
+    assert data.train.shape == (3, 1, 9, 14)
+    assert data.test.shape == (2 * 2 * 3, 1, 4, 4)
+    units = data.train
+    np.testing.assert_array_equal(data.test[0, 0], units[0, 0, :4, :4])
+    np.testing.assert_array_equal(data.test[5, 0], units[0, 0, 4:8, 8:12])
+    np.testing.assert_array_equal(data.test[6, 0], units[1, 0, :4, :4])
 
 
 def test_a_crop_larger_than_the_pictures_is_refused(tmp_path):
@@ -125,12 +125,13 @@ def test_a_run_that_chose_the_disk_by_itself_goes_on_from_it(train, monkeypatch)
     monkeypatch.undo()
     config = json.loads((stopped / "config.json").read_text())
     assert config["data"]["in_memory"] is False
-    data = training_data.prepared_data(config["flags"], None, config["data"])
-    assert data["in_memory"] is False
+    settings = Settings.from_checkpoint(config, stopped / "config.json")
+    data = load_data(settings, config["data"])
+    assert data.in_memory is False
 
 
 def test_the_validation_part_is_the_last_sixth():
     """The last 10,000 of MNIST's 60,000 training digits; at least one example on each side."""
-    assert [training_data.validation_start(n) for n in (60_000, 4000, 2)] == [50_000, 3334, 1]
+    assert [validation_start(n) for n in (60_000, 4000, 2)] == [50_000, 3334, 1]
     with pytest.raises(InputError, match="1 example is too few"):
-        training_data.validation_start(1)
+        validation_start(1)

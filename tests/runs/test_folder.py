@@ -78,19 +78,19 @@ def test_auto_is_the_newest_checkpoint_that_can_be_loaded(tmp_path):
     write(tmp_path / "b" / "checkpoint_best.h5", 2, when=400)
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "samples.h5").write_bytes(b"")
-    path, (meta, _), messages = run_folder.newest_run(tmp_path)
+    path, (meta, _), messages = run_folder.find_newest_run(tmp_path)
     assert (path, meta["state"]["step"]) == (earlier, 3)
     (message,) = messages
-    assert message.startswith(f"passed over: checkpoint {broken}")
+    assert message.startswith(f"skipped: checkpoint {broken}")
 
 
 def test_auto_never_starts_a_new_run(tmp_path):
-    with pytest.raises(InputError, match="holds no run's folder"):
-        run_folder.newest_run(tmp_path)
+    with pytest.raises(InputError, match="holds no run folder"):
+        run_folder.find_newest_run(tmp_path)
     path = write(tmp_path / "a" / "checkpoint.h5")
     path.write_bytes(b"")
     with pytest.raises(InputError, match="of 1 checkpoints in its folders none can be loaded"):
-        run_folder.newest_run(tmp_path)
+        run_folder.find_newest_run(tmp_path)
 
 
 def test_auto_goes_on_and_says_from_where(train, tmp_path, capsys):

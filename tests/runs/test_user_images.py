@@ -8,7 +8,7 @@ from PIL import Image
 
 from dpm.base.errors import InputError
 from dpm.datasets import Scaling, load, to_unit_range, write_hdf5
-from dpm.runs.user_images import MASKS, read_mask, read_pictures
+from dpm.runs.user_images import MASKS, read_mask, read_images
 from tests.helpers import runs
 
 GRAY, COLOUR = (1, 8, 8), (3, 8, 8)
@@ -41,7 +41,7 @@ def test_gray_png(tmp_path, mode, expected):
     else:
         path = save_png(tmp_path / "x.png", (gray > 127) * np.uint8(255) if mode == "1" else gray, mode)
     values = {"gray": gray / 255, "two levels": (gray > 127) * 1.0, "deep": deep / 65535}
-    X = read_pictures(path, GRAY)
+    X = read_images(path, GRAY)
     assert X.dtype == np.float64
     np.testing.assert_array_equal(X, values[expected][None, None])
 
@@ -54,27 +54,27 @@ def test_color_png(tmp_path, mode):
     if mode == "RGBA":
         image.putalpha(100)
     image.save(tmp_path / "x.png")
-    np.testing.assert_array_equal(read_pictures(tmp_path / "x.png", COLOUR), colors[None] / 255)
+    np.testing.assert_array_equal(read_images(tmp_path / "x.png", COLOUR), colors[None] / 255)
 
 
 @pytest.mark.parametrize("level", [0, 1, 255])
 def test_a_blank_png_is_a_picture_too(tmp_path, level):
     path = save_png(tmp_path / "x.png", np.full((8, 8), level, np.uint8))
-    np.testing.assert_array_equal(read_pictures(path, GRAY), np.full((1, *GRAY), level / 255))
+    np.testing.assert_array_equal(read_images(path, GRAY), np.full((1, *GRAY), level / 255))
 
 
 def test_a_png_of_another_shape_is_refused_with_both_shapes(tmp_path):
     color = save_png(tmp_path / "x.png", runs.pixels(1, colors=3)[0].transpose(1, 2, 0))
     with pytest.raises(InputError, match=r"shape \(1, 3, 8, 8\); accepted: \(n, 1, 8, 8\)"):
-        read_pictures(color, GRAY)
+        read_images(color, GRAY)
     gray = save_png(tmp_path / "y.png", PIXELS[0, 0])
     with pytest.raises(InputError, match=r"shape \(1, 1, 8, 8\); accepted: \(n, 3, 8, 8\)"):
-        read_pictures(gray, COLOUR)
+        read_images(gray, COLOUR)
     with pytest.raises(InputError, match=r"shape \(1, 1, 8, 8\); accepted: \(n, 1, 28, 28\)"):
-        read_pictures(gray, (1, 28, 28))
+        read_images(gray, (1, 28, 28))
     oblong = save_png(tmp_path / "z.png", np.arange(48, dtype=np.uint8).reshape(6, 8))
     with pytest.raises(InputError, match=r"shape \(1, 1, 6, 8\)"):
-        read_pictures(oblong, GRAY)
+        read_images(oblong, GRAY)
 
 
 # ------------------------------------------------------------------ npz
@@ -86,14 +86,14 @@ def test_a_png_of_another_shape_is_refused_with_both_shapes(tmp_path):
 )
 def test_npz_holds_x_or_one_array(tmp_path, arrays):
     expected = arrays.get("X", UNIT).astype(np.float64)
-    np.testing.assert_array_equal(read_pictures(save_npz(tmp_path / "x.npz", **arrays), GRAY), expected)
+    np.testing.assert_array_equal(read_images(save_npz(tmp_path / "x.npz", **arrays), GRAY), expected)
 
 
 def test_npz_of_two_arrays_or_none_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"x\.npz: holds the arrays a, b; name the pictures X"):
-        read_pictures(save_npz(tmp_path / "x.npz", a=UNIT, b=UNIT), GRAY)
+        read_images(save_npz(tmp_path / "x.npz", a=UNIT, b=UNIT), GRAY)
     with pytest.raises(InputError, match=r"holds the arrays \(none\)"):
-        read_pictures(save_npz(tmp_path / "y.npz"), GRAY)
+        read_images(save_npz(tmp_path / "y.npz"), GRAY)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_npz_of_two_arrays_or_none_is_refused(tmp_path):
 )
 def test_axes_that_can_be_missing(tmp_path, array, shape):
     """One picture without the first axis, gray pictures without the color axis."""
-    X = read_pictures(save_npz(tmp_path / "x.npz", X=array), shape)
+    X = read_images(save_npz(tmp_path / "x.npz", X=array), shape)
     np.testing.assert_array_equal(X, array.reshape(-1, *shape))
 
 
@@ -110,7 +110,7 @@ def test_axes_that_can_be_missing(tmp_path, array, shape):
 def test_npz_of_another_shape_is_refused_with_its_shape(tmp_path, shape):
     path = save_npz(tmp_path / "x.npz", X=np.zeros(shape))
     with pytest.raises(InputError) as refusal:
-        read_pictures(path, GRAY)
+        read_images(path, GRAY)
     assert f"pictures of shape {shape}; accepted: (n, 1, 8, 8)" in str(refusal.value)
 
 
@@ -119,13 +119,13 @@ def test_a_value_that_is_not_finite_is_named_with_its_index(tmp_path, value):
     array = UNIT.copy()
     array[2, 0, 3, 4] = value
     with pytest.raises(InputError, match=r"not finite at \(2, 0, 3, 4\)"):
-        read_pictures(save_npz(tmp_path / "x.npz", X=array), GRAY)
+        read_images(save_npz(tmp_path / "x.npz", X=array), GRAY)
 
 
 @pytest.mark.parametrize("array", [np.array(["a"]), np.zeros(4, complex), np.array([{}])])
 def test_npz_of_other_things_than_numbers_is_refused(tmp_path, array):
     with pytest.raises(InputError, match=r"x\.npz"):
-        read_pictures(save_npz(tmp_path / "x.npz", X=array), GRAY)
+        read_images(save_npz(tmp_path / "x.npz", X=array), GRAY)
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".png"])
@@ -146,7 +146,7 @@ def test_damaged_files_are_one_line(tmp_path, suffix):
     for case in cases:
         path.write_bytes(case)
         try:
-            assert read_pictures(path, GRAY).shape[1:] == GRAY
+            assert read_images(path, GRAY).shape[1:] == GRAY
         except InputError as error:
             assert str(path) in str(error)  # noqa: PT017
             assert len(str(error).splitlines()) == 1  # noqa: PT017
@@ -157,16 +157,16 @@ def test_damaged_files_are_one_line(tmp_path, suffix):
 def test_an_npy_file_that_is_called_npz_is_read_for_what_it_is(tmp_path):
     np.save(tmp_path / "x.npy", UNIT)
     (tmp_path / "x.npy").rename(tmp_path / "x.npz")
-    np.testing.assert_array_equal(read_pictures(tmp_path / "x.npz", UNIT.shape[1:]), UNIT)
+    np.testing.assert_array_equal(read_images(tmp_path / "x.npz", UNIT.shape[1:]), UNIT)
 
 
 def test_other_names_are_refused(tmp_path):
     for name in ("x.jpg", "x", "x.hdf5test", "x.hdf5.npy", tmp_path):
         with pytest.raises(InputError, match="accepted are"):
-            read_pictures(name, GRAY)
+            read_images(name, GRAY)
     for name in ("x.npz", "x.png", "x.hdf5", "x.hdf5:test:0-1"):
         with pytest.raises(InputError, match="no such file"):
-            read_pictures(tmp_path / name, GRAY)
+            read_images(tmp_path / name, GRAY)
 
 
 # ------------------------------------------------------------------ units
@@ -175,24 +175,24 @@ def test_other_names_are_refused(tmp_path):
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "float32", "float64"])
 def test_whole_numbers_to_255_are_pixels_of_a_model_of_pixels(tmp_path, dtype):
     """The same pictures as 8-bit, other integers or floats 0..255 are the same values in [0, 1]."""
-    X = read_pictures(save_npz(tmp_path / "x.npz", X=PIXELS.astype(dtype)), GRAY)
+    X = read_images(save_npz(tmp_path / "x.npz", X=PIXELS.astype(dtype)), GRAY)
     np.testing.assert_array_equal(X, UNIT)
 
 
 def test_floats_are_data_units_of_a_model_of_other_data(tmp_path):
     path = save_npz(tmp_path / "x.npz", X=PIXELS.astype(float))
-    np.testing.assert_array_equal(read_pictures(path, GRAY, pixels=False), PIXELS)
+    np.testing.assert_array_equal(read_images(path, GRAY, pixels=False), PIXELS)
 
 
 def test_floats_beyond_the_range_of_pixels_are_kept(tmp_path):
     """Samples leave [0, 1]."""
     array = 2.5 * UNIT - 0.7
-    np.testing.assert_array_equal(read_pictures(save_npz(tmp_path / "x.npz", X=array), GRAY), array)
+    np.testing.assert_array_equal(read_images(save_npz(tmp_path / "x.npz", X=array), GRAY), array)
 
 
 def test_integers_that_are_no_pixels_are_refused_with_their_range(tmp_path):
     with pytest.raises(InputError, match=r"integers -5\.\.300"):
-        read_pictures(save_npz(tmp_path / "x.npz", X=np.linspace(-5, 300, 64).astype(int).reshape(GRAY)), GRAY)
+        read_images(save_npz(tmp_path / "x.npz", X=np.linspace(-5, 300, 64).astype(int).reshape(GRAY)), GRAY)
 
 
 # ------------------------------------------------------------------ parts of a data set
@@ -217,7 +217,7 @@ def hdf5(tmp_path):
     ],
 )
 def test_part_of_a_data_set(hdf5, part, expected):
-    np.testing.assert_array_equal(read_pictures(f"{hdf5}{part}", GRAY), expected)
+    np.testing.assert_array_equal(read_images(f"{hdf5}{part}", GRAY), expected)
 
 
 @pytest.mark.parametrize(
@@ -225,24 +225,24 @@ def test_part_of_a_data_set(hdf5, part, expected):
 )
 def test_part_that_is_none_is_refused_with_the_accepted_ones(hdf5, part):
     with pytest.raises(InputError, match=r"accepted is A-B with 0 <= A < B <= 4"):
-        read_pictures(f"{hdf5}{part}", GRAY)
+        read_images(f"{hdf5}{part}", GRAY)
 
 
 def test_set_or_source_that_is_not_there_is_named(hdf5, tmp_path):
     with pytest.raises(InputError, match="no set 'valid'"):
-        read_pictures(f"{hdf5}:valid", GRAY)
+        read_images(f"{hdf5}:valid", GRAY)
     write_hdf5(tmp_path / "other.hdf5", {"test": {"pictures": PIXELS}})
     with pytest.raises(InputError, match="sources \\('features',\\) are not available"):
-        read_pictures(tmp_path / "other.hdf5", GRAY)
+        read_images(tmp_path / "other.hdf5", GRAY)
     (tmp_path / "damaged.hdf5").write_bytes(hdf5.read_bytes()[:300])
     with pytest.raises(InputError, match="cannot be read as HDF5"):
-        read_pictures(tmp_path / "damaged.hdf5", GRAY)
+        read_images(tmp_path / "damaged.hdf5", GRAY)
 
 
 def test_a_folder_may_be_called_like_a_file(hdf5, tmp_path):
     folder = tmp_path / "my.hdf5.d"
     folder.mkdir()
-    np.testing.assert_array_equal(read_pictures(save_npz(folder / "x.npz", X=UNIT), GRAY), UNIT)
+    np.testing.assert_array_equal(read_images(save_npz(folder / "x.npz", X=UNIT), GRAY), UNIT)
 
 
 @pytest.mark.parametrize("kind", ["pixels", "floats to 255", "floats to 1", "continuous", "color axis last"])
@@ -258,7 +258,7 @@ def test_a_part_has_the_units_that_training_gives_the_set(tmp_path, kind):
     write_hdf5(tmp_path / "mnist.hdf5", sets, labels)
     unit, quantized = to_unit_range(load("MNIST", tmp_path).test)
     assert quantized == (kind != "continuous")
-    X = read_pictures(f"{tmp_path / 'mnist.hdf5'}:test:4-5", COLOUR, pixels=quantized)
+    X = read_images(f"{tmp_path / 'mnist.hdf5'}:test:4-5", COLOUR, pixels=quantized)
     np.testing.assert_array_equal(X, unit[4:5])
     scaling = Scaling.fit(unit)
     np.testing.assert_allclose(scaling.inverse(scaling.forward(X)), X, atol=1e-12)

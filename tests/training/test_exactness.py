@@ -41,7 +41,7 @@ sys.exit(train_main())
 
 def fingerprint(folder):
     """{file: SHA-256 of what it holds} of a run, but for seconds, and but for its config, which names folders."""
-    paths = [path for path in folder.iterdir() if path.name != "config.json"]
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != "config.json"]
     return {path.name: hashlib.sha256(content(path)).hexdigest() for path in paths}
 
 
@@ -108,7 +108,7 @@ def test_the_pictures_of_a_resumed_runs_last_epoch_are_those_of_the_straight_run
     folder = runs.train(tmp_path / "out", data, "--ext-every-n", 1)
     monkeypatch.setattr(training, "standard_extensions", standard_extensions)
     # PlotInternalState knows its names only where it is the first to compile.
-    monkeypatch.setattr(training, "CompiledModel", CompiledModel)
+    monkeypatch.setattr(building, "CompiledModel", CompiledModel)
     assert train_main(["--resume-file", str(folder / "checkpoint.h5")]) == 0
     expected = fingerprint(runs.complete(base)[0])
     found = fingerprint(folder)

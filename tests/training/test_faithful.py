@@ -5,24 +5,19 @@ import zipfile
 import numpy as np
 import pytest
 
-from dpm.commands.train import build_parser as train_parser
 from dpm.datasets import Scaling
-from dpm.engines.compiled import CompiledModel
-from dpm.engines.engine import Engine
-from dpm.training import run as training
+from dpm.runs.flags import parse_flags
+from dpm.runs.settings import Settings
+from dpm.training.building import prepare_loop
 from dpm.training.loop import MainLoop
 from tests.helpers import runs
 
 
 def build(data_path, *more):
-    """(flags, data, loop) of a command line, as train.py makes them before anything is compiled."""
-    given = vars(train_parser().parse_args(runs.arguments(data_path, data_path, *more)))
-    flags, variant = training.new_flags(given)
-    data = training.prepared_data(flags, variant, None)
-    engine = Engine(flags["backend"], flags["dtype"])
-    with engine:
-        model = training.build_model(flags, variant, data)
-    return flags, data, training.build_loop(flags, variant, data, CompiledModel(model, engine))
+    """(settings, data, loop) of a command line, as train.py makes them before anything is compiled."""
+    settings = Settings.from_arguments(**parse_flags(runs.arguments(data_path, data_path, *more)))
+    loop, data = prepare_loop(settings)
+    return settings, data, loop
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +53,7 @@ def test_an_epoch_is_500_batches_or_one_pass(faithful, exact):
 def test_epochs_by_default():
     """100,001 epochs of 500 batches as in 2015; 100 passes otherwise."""
     for more, expected in ((["--faithful"], 100_001), ([], 100)):
-        given = vars(train_parser().parse_args(more))
-        assert training.new_flags(given)[0]["epochs"] == expected
+        assert Settings.from_arguments(**parse_flags(more)).epochs == expected
 
 
 def test_times_of_a_minibatch(faithful, exact):
@@ -82,7 +76,7 @@ def test_times_of_a_minibatch(faithful, exact):
 def test_width_of_the_noise_of_a_gray_level(faithful, exact):
     """As released (1/255)/scale; otherwise a gray level in the model's units, scale/255."""
     for (_, data, loop), width in ((faithful, lambda scale: 1 / 255 / scale), (exact, lambda scale: scale / 255)):
-        assert loop.compiled.model.uniform_noise == width(data["scaling"].scale)
+        assert loop.compiled.model.uniform_noise == width(data.scaling.scale)
 
 
 def test_data_that_are_not_pixels_get_no_noise(tmp_path):
@@ -94,19 +88,19 @@ def test_data_that_are_not_pixels_get_no_noise(tmp_path):
 
 def test_scale_and_shift_come_from_one_minibatch_or_all_training_data(faithful, exact, data):
     unit = (runs.pixels(runs.TRAIN) / np.float64(255)).astype(np.float32)
-    assert exact[1]["scaling"] == Scaling.fit(unit)
-    scaling = faithful[1]["scaling"]
-    assert scaling != exact[1]["scaling"]
+    assert exact[1].scaling == Scaling.fit(unit)
+    scaling = faithful[1].scaling
+    assert scaling != exact[1].scaling
     # With a batch of all pictures both are the same.
-    assert build(data, "--faithful", "--batch-size", 60)[1]["scaling"].scale == pytest.approx(
-        exact[1]["scaling"].scale, rel=1e-6
+    assert build(data, "--faithful", "--batch-size", 60)[1].scaling.scale == pytest.approx(
+        exact[1].scaling.scale, rel=1e-6
     )
     # 25 pictures, far from all, but of the same kind.
-    assert scaling.scale == pytest.approx(exact[1]["scaling"].scale, rel=0.05)
+    assert scaling.scale == pytest.approx(exact[1].scaling.scale, rel=0.05)
 
 
 def test_all_training_data_scaled_have_mean_0_and_variance_1(exact):
-    train = exact[1]["train"].astype(np.float64)
+    train = exact[1].train.astype(np.float64)
     assert train.mean() == pytest.approx(0, abs=1e-6)
     assert train.var() == pytest.approx(1, abs=1e-5)
 

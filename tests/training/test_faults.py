@@ -59,11 +59,11 @@ class StandIn(CompiledModel):
 
 WITH_STAND_IN = """
 import sys
-from dpm.training import run as training
+from dpm.training import building
 from dpm.commands.train import main as train_main
 from tests.training.test_faults import StandIn
 
-training.CompiledModel = StandIn
+building.CompiledModel = StandIn
 sys.exit(train_main())
 """
 
@@ -99,7 +99,7 @@ def check_kills(program, number, train, data, tmp_path):
 
 
 def test_a_run_killed_five_times_ends_as_one_that_never_was(data, train, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "CompiledModel", StandIn)
+    monkeypatch.setattr(building, "CompiledModel", StandIn)
     check_kills(["-c", WITH_STAND_IN], 5, train, data, tmp_path)
 
 
@@ -110,14 +110,14 @@ def test_a_run_of_the_model_killed_thirty_times_ends_as_one_that_never_was(data,
 
 def test_a_run_killed_before_it_marks_its_best_checkpoint_marks_it_after_all(base, data, tmp_path, train, monkeypatch):
     """The second and last epoch of the shared run is its best: no later one would mend the mark."""
-    mark, count = run_folder.mark_best, iter(range(10))
+    mark, count = monitoring.mark_best, iter(range(10))
 
     def kill(folder):
         if next(count) == 1:
             raise KeyboardInterrupt
         mark(folder)
 
-    monkeypatch.setattr(run_folder, "mark_best", kill)
+    monkeypatch.setattr(monitoring, "mark_best", kill)
     folder = train(status=130)
     assert checkpoint.load(folder / "checkpoint_best.h5")[0]["state"]["step"] == 3
     monkeypatch.undo()

@@ -58,10 +58,10 @@ def test_a_run_leaves_a_log_a_result_and_its_figure(train, name, arguments):
     for row in rows:
         assert row["truth"] == pytest.approx(result["truth"])
         assert row["ceiling"] == pytest.approx(result["ceiling"])
-    assert (folder / "trajectory_batch000008.png").stat().st_size > 10_000
-    with np.load(folder / "entropies_batch000008.npz") as file:
+    assert (folder / "plots/trajectories/trajectory_batch000008.png").stat().st_size > 10_000
+    with np.load(folder / "arrays/entropies_batch000008.npz") as file:
         assert (file["lower"] < file["upper"]).all()
-    with np.load(folder / "trajectory_batch000008.npz") as file:
+    with np.load(folder / "arrays/trajectory_batch000008.npz") as file:
         T = 12 if name == "heartbeat" else 6
         assert sorted(file) == sorted(["times", "x_0", f"x_{T // 2}", f"x_{T}"])
         assert file["x_0"].shape == (500, 20 if name == "heartbeat" else 2)

@@ -1,22 +1,20 @@
-"""What only the model itself tells: KL_t by t, and trajectories at many t, from a run's newest checkpoint."""
+"""What only the model can show: KL_t by t, and trajectories at many t, from a run's newest checkpoint."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from dpm.base.errors import InputError
 from dpm.base.noise import ExampleNoise
-from dpm.commands.sample import build_parser as sample_parser
-from dpm.commands.sampling import compiled_model, load_model, state_times
-from dpm.experiments.named import VARIANTS
-from dpm.experiments.toys import TOYS, toy_data
+from dpm.datasets import Scaling
 from dpm.likelihood.bound import terms
 from dpm.reports.html.players import POINTS, Panel, Player, number
-from dpm.runs import folder as run_folder
-from dpm.runs.data import prepared_data
-from dpm.runs.flags import TRAIN_FLAGS, check_saved
-from dpm.sampler import Posterior, generate_inpaint_mask, generate_samples
+from dpm.runs.folder import NEWEST
+from dpm.runs.loading import open_run
+from dpm.sampler import Constraint, generate_inpaint_mask, generate_samples
+from dpm.trajectories.draws import state_times
 from dpm.trajectories.forward import forward_states
 
 EXAMPLES, TIMES = 100, 40  # test examples, and t of each: as many evaluations of the network as 4 in 100 of T = 1000
@@ -24,10 +22,13 @@ FRAMES = 20
 
 
 class Divergences(NamedTuple):
-    """KL_t of Eq. 14 over the test examples, bits a pixel (a vector is one).
+    """KL_t of Eq. 14 over test examples, in bits per pixel (a vector counts as one).
 
-    t, first, last: middle and ends of equal parts of 2..T; kl, error: mean of KL_t within, and its standard error;
-    K, K_error: their sum with the entropies, over `examples` test examples.
+    Attributes:
+        t, first, last: middle and ends of equal parts of 2..T.
+        kl, error: mean of KL_t in each part, and its standard error.
+        K, K_error: the bound, and its standard error.
+        examples: number of test examples.
     """
 
     t: np.ndarray
@@ -40,41 +41,26 @@ class Divergences(NamedTuple):
     examples: int
 
 
-def evaluated(run, backend, data_path, quiet):
-    """(Divergences, players) of a run. Raises InputError where its checkpoint or its data cannot be had."""
-    path = run.folder / run_folder.NEWEST
+def evaluate_run(files: Any, backend: str, data_path: str | None, quiet: bool) -> tuple[Divergences, list[Player]]:
+    """Return the Divergences and the players of a run folder. Raises InputError if checkpoint or data are missing."""
+    path = files.folder / NEWEST
     if not path.is_file():
-        raise InputError(f"{run.folder} holds no {run_folder.NEWEST}")
-    loaded = load_model(sample_parser().parse_args(["--", str(path)]))
-    config = loaded.config
-    check_saved(config["flags"], path)
-    X = test_examples(config, data_path)
-    compiled, theta = compiled_model(loaded, backend)
-    seed, T = config["flags"]["seed"], compiled.model.trajectory_length
+        raise InputError(f"{files.folder} holds no {NEWEST}")
+    run = open_run(path, backend)
+    X = run.data("test", data_path)
+    seed, T = run.settings.seed if run.settings else 0, run.model.trajectory_length
     n = min(len(X), EXAMPLES)
-    total = n * min(TIMES, T - 1) + (1 if loaded.vectors else 2) * (T - 1)
-    with tqdm(total=total, disable=quiet or None, desc=run.name, dynamic_ncols=True) as bar:
-        found = divergences(compiled, theta, X[:n], seed, bar.update)
-        players = trajectories(compiled, theta, X, seed, loaded.scaling, bar.update)
-    return found, players
+    total = n * min(TIMES, T - 1) + (2 if run.has_images else 1) * (T - 1)
+    with tqdm(total=total, disable=quiet or None, desc=files.name, dynamic_ncols=True) as bar:
+        result = divergences(run.compiled, run.theta, X[:n], seed, bar.update)
+        players = trajectories(run.compiled, run.theta, X, seed, run.scaling, bar.update)
+    return result, players
 
 
-def test_examples(config, data_path):
-    """Scaled test examples of the run whose checkpoint holds config, (n, ...)."""
-    flags = {flag.key: flag.default for flag in TRAIN_FLAGS} | config["flags"] | {"quiet": True}
-    toy = TOYS.get(flags["experiment"])
-    if toy:
-        return toy_data(toy, flags["experiment"], flags)["test"]
-    variant = config["face"]
-    if not isinstance(variant, str) or variant not in VARIANTS:
-        raise InputError(f"its face is {variant!r}; accepted: {', '.join(VARIANTS)}")
-    if data_path is not None:
-        flags["data_path"] = data_path
-    return prepared_data(flags, VARIANTS[variant], config["data"])["test"]
-
-
-def divergences(compiled, theta, X, seed, progress=None):
-    """Divergences of the scaled examples X, (n, ...), each at TIMES of its t, one in each of as many parts of 2..T."""
+def divergences(
+    compiled: Any, theta: np.ndarray, X: np.ndarray, seed: int, progress: Callable[[int], object] | None = None
+) -> Divergences:
+    """Return the Divergences of scaled examples X, (n, ...), each at TIMES of its t, one in each equal part of 2..T."""
     found = terms(compiled, theta, X, seed, TIMES, progress)
     n, k = found.kl.shape
     ends = 2 + np.floor(np.arange(k + 1) * (found.T - 1) / k).astype(int)
@@ -85,17 +71,30 @@ def divergences(compiled, theta, X, seed, progress=None):
     return Divergences((first + last) / 2, first, last, kl.mean(axis=0), errors[0], K.mean(), float(errors[1]), n)
 
 
-def trajectories(compiled, theta, X, seed, scaling, progress=lambda steps: None):
-    """The players of a model: forward beside reverse trajectory, and for pictures in-painting.
+def trajectories(
+    compiled: Any,
+    theta: np.ndarray,
+    X: np.ndarray,
+    seed: int,
+    scaling: Scaling,
+    progress: Callable[[int], object] = lambda steps: None,
+) -> list[Player]:
+    """Return the players of a model: forward next to reverse trajectory and, for images, in-painting.
 
-    X: scaled test examples (n, ...); what is shown of them are the first. progress: called with 1 after each step.
+    Args:
+        compiled: model and engine.
+        theta: flat parameters.
+        X: scaled test examples, (n, ...); the first ones are shown.
+        seed: seed of the noise.
+        scaling: the affine map from data units to model units.
+        progress: called with 1 after each step.
     """
     model = compiled.model
-    T, pictures = model.trajectory_length, len(model.example_shape) == 3
-    n = min(len(X), number(int(np.prod(model.example_shape))) if pictures else POINTS)
+    T, has_images = model.trajectory_length, len(model.example_shape) == 3
+    n = min(len(X), number(int(np.prod(model.example_shape))) if has_images else POINTS)
     X, times = X[:n], state_times(T, -(-T // FRAMES))
 
-    def reverse(posterior=None):
+    def reverse(constraint=None):
         states = {}
 
         def keep(t, X):
@@ -104,7 +103,7 @@ def trajectories(compiled, theta, X, seed, scaling, progress=lambda steps: None)
             if t < T:
                 progress(1)
 
-        generate_samples(compiled, theta, n, ExampleNoise(seed, 0, n, model.kernel.noise), posterior, keep)
+        generate_samples(compiled, theta, n, ExampleNoise(seed, 0, n, model.kernel.noise), constraint, keep)
         return [states[t] for t in times]
 
     forward = [scaling.inverse(x) for x in forward_states(compiled, theta, X, times, seed)]
@@ -112,9 +111,9 @@ def trajectories(compiled, theta, X, seed, scaling, progress=lambda steps: None)
     panels.append(Panel("Reverse: noise becomes samples, x_t of p", reverse()))
     caption = "Both ways at the same t: read the forward trajectory from t = 0 up, the reverse one from t = T down."
     players = [Player("Forward and reverse trajectory", caption, times, panels, plays=True)]
-    if pictures:
+    if has_images:
         known = generate_inpaint_mask(n, X.shape[1], X.shape[3])
-        panels = [Panel("Test pictures", [forward[-1]]), Panel("In-painting, x_t", reverse(Posterior(X, known=known)))]
+        panels = [Panel("Test images", [forward[-1]]), Panel("In-painting, x_t", reverse(Constraint(X, known=known)))]
         caption = "The right half is known, the left half is drawn by the multiplied chain (section 2.5)."
         players.append(Player("In-painting", caption, times, panels))
     return players

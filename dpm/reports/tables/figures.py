@@ -1,77 +1,91 @@
-"""Figures 1 to 5 from the models of the rows."""
+"""Make Figures 1 to 5 from the models of the rows."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from dpm.base.atomic import atomic_write
 from dpm.base.errors import InputError
 from dpm.reports.tables import running
+from dpm.reports.tables.rows import Row
+from dpm.reports.tables.running import Plan
+
+Plot = tuple[Path, list[str]]  # a picture, and how it was made
 
 
-def trajectories(row, folder, checkpoint, options):
-    """The picture of trajectories that training drew at its end."""
-    found = sorted(checkpoint.parent.glob("trajectory_batch*.png"))
-    if not found:
+def trajectories(row: Row, folder: Path, checkpoint: Path, plan: Plan) -> Plot:
+    """Return the plot of trajectories that training made at its end."""
+    paths = sorted((checkpoint.parent / "plots" / "trajectories").glob("trajectory_batch*.png"))
+    if not paths:
         raise InputError(f"{checkpoint.parent}: has no trajectory_batch*.png, which train.py draws when training ends")
-    return found[-1], ["drawn by train.py at the end of training"]
+    return paths[-1], ["drawn by train.py at the end of training"]
 
 
-def samples(row, folder, checkpoint, options):
-    """Samples of the model."""
-    return _sampled(folder, checkpoint, ("--n", 4 if options.small else 36))
+def samples(row: Row, folder: Path, checkpoint: Path, plan: Plan) -> Plot:
+    """Draw samples of the model."""
+    return _draw_samples(folder, checkpoint, ("--n", 4 if plan.small else 36))
 
 
-def in_painting(row, folder, checkpoint, options):
-    """The middle 100 x 100 pixels of a 256 x 256 texture drawn anew; smaller in the miniature."""
-    side, middle = (32, 12) if options.small else (256, 100)
-    made = folder / "bark_like.hdf5"
-    make = ("make", "BARK_LIKE", "--n", 1, "--test", 2, "--size", side, "--seed", options.seed + 1, "--output")
-    if not made.is_file():
-        running.run("datasets", *make, made)
+def in_painting(row: Row, folder: Path, checkpoint: Path, plan: Plan) -> Plot:
+    """In-paint the middle 100 x 100 pixels of a 256 x 256 texture; smaller in the miniature."""
+    side, middle = (32, 12) if plan.small else (256, 100)
+    texture = folder / "bark_like.hdf5"
+    make = ("make", "BARK_LIKE", "--n", 1, "--test", 2, "--size", side, "--seed", plan.seed + 1, "--output")
+    if not texture.is_file():
+        running.run("datasets", *make, texture)
     flags = ("--size", side, "--mode", "inpaint", "--mask", f"center:{middle}", "--input")
-    picture, _ = _sampled(folder, checkpoint, (*flags, f"{made}:test:0-1"))
+    picture, _ = _draw_samples(folder, checkpoint, (*flags, f"{texture}:test:0-1"))
     return picture, [
-        running.shown("datasets", (*make, made.name)),
-        running.shown("sample", ("CHECKPOINT", *flags, f"{made.name}:test:0-1")),
+        running.format_command("datasets", (*make, texture.name)),
+        running.format_command("sample", ("CHECKPOINT", *flags, f"{texture.name}:test:0-1")),
     ]
 
 
-def _sampled(folder, checkpoint, flags):
+def _draw_samples(folder: Path, checkpoint: Path, flags: tuple[object, ...]) -> Plot:
     running.run("sample", checkpoint, *flags, "--output-dir", folder)
-    return folder / "samples.png", [running.shown("sample", ("CHECKPOINT", *flags))]
+    return folder / "samples.png", [running.format_command("sample", ("CHECKPOINT", *flags))]
+
+
+class Figure(NamedTuple):
+    """A figure of the paper: its title, a caption, the row whose model it shows, and the function that makes it."""
+
+    title: str
+    caption: str
+    row: str
+    make: Callable[[Row, Path, Path, Plan], Plot]
 
 
 FIGURES = (
-    (
+    Figure(
         "Figure 1",
         "the swiss roll: forward and reverse trajectory, and the drift of the reverse one",
         "swissroll",
         trajectories,
     ),
-    ("Figure 2", "heartbeats: samples, and the noise that they begin as", "heartbeat", trajectories),
-    ("Figure 3", "samples of CIFAR-10", "cifar10", samples),
-    ("Figure 4", "samples of dead leaves", "deadleaves", samples),
-    ("Figure 5", "the middle of a made texture, which is no bark, drawn anew", "bark", in_painting),
+    Figure("Figure 2", "heartbeats: samples, and the noise that they begin as", "heartbeat", trajectories),
+    Figure("Figure 3", "samples of CIFAR-10", "cifar10", samples),
+    Figure("Figure 4", "samples of dead leaves", "deadleaves", samples),
+    Figure("Figure 5", "the in-painted middle of a generated texture, not of bark", "bark", in_painting),
 )
 
 
-def drawn(figure, row, record, options):
-    """(title, words, name of the picture in the results, commands), or None and why where there is no picture.
+def make_figure(figure: Figure, row: Row, record: dict[str, Any], plan: Plan) -> tuple[str, str, str | None, Any]:
+    """Return (title, caption, name of the picture in the results, commands), or None and why there is no picture.
 
-    Of a row that was not asked for the picture stays as it was drawn.
+    The picture of a row that was not asked for stays as it is.
     """
-    title, words, _, draw = figure
     if "missing" in record:
-        return title, words, None, record["missing"]
-    folder, name = running.folder_of(row, options), f"{title.lower().replace(' ', '_')}.png"
-    place = Path(options.results) / name
-    if "figure" in record and place.is_file() and row.name not in (options.rows or [row.name]):
-        return title, words, name, record["figure"]
+        return figure.title, figure.caption, None, record["missing"]
+    folder, name = running.row_folder(row, plan), f"{figure.title.lower().replace(' ', '_')}.png"
+    place = plan.results / name
+    if "figure" in record and place.is_file() and row.name not in (plan.rows or [row.name]):
+        return figure.title, figure.caption, name, record["figure"]
     try:
-        picture, commands = draw(row, folder, folder / record["checkpoint"], options)
+        picture, commands = figure.make(row, folder, folder / record["checkpoint"], plan)
     except InputError as error:
-        return title, words, None, f"failed: {error}"
+        return figure.title, figure.caption, None, f"failed: {error}"
     with atomic_write(place) as temporary:
         shutil.copyfile(picture, temporary)
-    running.keep(folder, record | {"figure": commands})
-    return title, words, name, commands
+    running.keep_record(folder, record | {"figure": commands})
+    return figure.title, figure.caption, name, commands

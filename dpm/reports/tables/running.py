@@ -1,4 +1,4 @@
-"""A row of a table made: trained, evaluated, and what came out kept beside its runs."""
+"""Make a row of a table: train, evaluate, and keep the result next to its runs."""
 
 import hashlib
 import json
@@ -7,32 +7,64 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from dpm.base.atomic import write_json
 from dpm.base.errors import InputError
-from dpm.commands.train import build_parser as train_parser
 from dpm.datasets.search import located
 from dpm.reports.html.runs import read_json
+from dpm.reports.tables.rows import Row
 from dpm.runs import checkpoint
-from dpm.runs.data import prepared_data
-from dpm.runs.flags import TRAIN_FLAGS, check_numbers
+from dpm.runs.data import load_data
+from dpm.runs.flags import parse_flags
 from dpm.runs.folder import NEWEST
-from dpm.training.run import new_flags
+from dpm.runs.settings import TRAIN_FLAGS, Settings
 
 RECORD, SPEED = "row.json", "speed.json"
 SCRIPTS = {"train": "train.py", "sample": "sample.py"}  # under these names at the root of the repository
 SPEED_MODULE = "dpm.reports.tables.speed"
 
 
-def run(program, *arguments):
-    """Run one of our programs to its end; raises InputError where it fails. program: a command of dpm, or "speed".
+@dataclass(frozen=True)
+class Plan:
+    """What to reproduce.
 
-    Its output goes where ours goes. A Ctrl-C is heard by both, and it is given the time to save what it has.
+    Attributes:
+        what: "table1", "table2" or "figures".
+        rows: names of the rows to make; None for all.
+        budget: hours of training of each row that does not end by itself.
+        samples: number of samples of table2, or None.
+        seed: seed of training and evaluation.
+        runs: folder of the models.
+        results: folder of the pages.
+        small: make a miniature of every row.
+    """
+
+    what: str
+    rows: list[str] | None
+    budget: float
+    samples: int | None
+    seed: int
+    runs: Path
+    results: Path
+    small: bool
+
+
+def run(program: str, *arguments: object) -> None:
+    """Run a program to its end; raise InputError if it fails.
+
+    Its output goes where ours goes. Both receive a Ctrl-C, and the program is given the time to save its state.
+
+    Args:
+        program: a command of dpm, or "speed".
+        *arguments: its arguments.
     """
     module = (SPEED_MODULE,) if program == "speed" else ("dpm", program)
-    print("$", shown(program, arguments), flush=True)
+    print("$", format_command(program, arguments), flush=True)
     process = subprocess.Popen([sys.executable, "-m", *module, *map(str, arguments)])
     try:
         status = process.wait()
@@ -40,174 +72,190 @@ def run(program, *arguments):
         process.wait()
         raise
     if status:
-        raise InputError(f"`{shown(program, arguments)}` ended with status {status}; what it said is above")
+        raise InputError(f"`{format_command(program, arguments)}` ended with status {status}; its output is above")
 
 
-def shown(program, arguments):
-    """The command as a person would type it."""
+def format_command(program: str, arguments: Iterable[object]) -> str:
+    """Return the command as a person would type it."""
     start = [SCRIPTS[program]] if program in SCRIPTS else ["-m", "dpm", program]
     return shlex.join(["python", *start, *map(str, arguments)])
 
 
-def folder_of(row, options):
-    """Where the row's runs and figures are kept."""
-    return Path(options.runs) / f"{row.name}{'-small' if options.small else ''}-seed{options.seed}"
+def row_folder(row: Row, plan: Plan) -> Path:
+    """Return the folder of a row's runs and results."""
+    return plan.runs / f"{row.name}{'-small' if plan.small else ''}-seed{plan.seed}"
 
 
-def flags_of(flags):
-    """(all flags, face) of a new run of train.py with these flags. Raises InputError for what train.py refuses."""
-    given = vars(train_parser().parse_args([*flags]))
-    check_numbers(given)
-    return new_flags(given)
+def read_flags(flags: Iterable[str]) -> Settings:
+    """Return the settings of a new run with these flags of train.py. Raises InputError as train.py does."""
+    return Settings.from_arguments(**parse_flags([*flags]))
 
 
-def newest_checkpoint(folder):
-    """The newest checkpoint.h5 of the runs in a folder, or None."""
-    found = sorted(Path(folder).glob(f"*/{NEWEST}"), key=lambda path: path.stat().st_mtime_ns)
-    return found[-1] if found else None
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint.h5 of the runs in a folder, or None."""
+    paths = sorted(Path(folder).glob(f"*/{NEWEST}"), key=lambda path: path.stat().st_mtime_ns)
+    return paths[-1] if paths else None
 
 
-def trained(folder, flags, options, hours=None):
-    """The checkpoint of a run in `folder`, trained until it ends or for so many hours in all, gone on with if begun.
+def train(folder: Path, flags: tuple[str, ...], seed: int, hours: float | None = None) -> Path:
+    """Train a run in `folder`, or resume the one that is there; return its checkpoint.
 
-    Raises InputError for a run of other flags, and where training was stopped before that: train.py saves what it has,
-    and ends as if all were well.
+    Args:
+        folder: of the row.
+        flags: of train.py.
+        seed: of the run.
+        hours: hours of training in all; None: until it ends.
+
+    Raises:
+        InputError: the run in the folder has other flags, or training was stopped: train.py then saves its state and
+            ends with status 0.
     """
-    begun = newest_checkpoint(folder)
+    present = newest_checkpoint(folder)
     limit = () if hours is None else ("--hours", f"{hours:g}")
-    if begun:
-        check_flags(begun, (*flags, "--seed", str(options.seed)))
-        run("train", "--resume-file", begun, *limit)
+    if present:
+        check_flags(present, (*flags, "--seed", str(seed)))
+        run("train", "--resume-file", present, *limit)
     else:
-        run("train", *flags, *limit, "--seed", options.seed, "--output-dir", folder)
+        run("train", *flags, *limit, "--seed", seed, "--output-dir", folder)
     path = newest_checkpoint(folder)
+    if path is None:
+        raise InputError(f"{folder}: training left no {NEWEST}; its output is above")
     meta, _ = checkpoint.load_run(path)
     state, epochs = meta["state"], meta["config"]["flags"]["epochs"]
     timed_out = hours is not None and state["seconds"] >= 3600 * float(f"{hours:g}")
     if not (timed_out or (state["rows"] and state["rows"][-1]["epoch"] >= epochs)):
-        raise InputError(f"{path}: training was stopped at step {state['step']}; the same command goes on with it")
+        raise InputError(f"{path}: training was stopped at step {state['step']}; the same command resumes it")
     return path
 
 
-def check_flags(path, flags):
-    """Raise InputError where the run of a checkpoint has other flags than these."""
-    saved, expected = checkpoint.load_run(path)[0]["config"]["flags"], flags_of(flags)[0]
-    # Those that a run may change without being another.
+def check_flags(path: Path, flags: tuple[str, ...]) -> None:
+    """Raise InputError if the run of a checkpoint has other flags than these."""
+    saved, expected = checkpoint.load_run(path)[0]["config"]["flags"], read_flags(flags).flags()
+    # A run may change these and remain the same run.
     free = {flag.key for flag in TRAIN_FLAGS if flag.on_resume and flag.key != "epochs"} | {"output_dir", "resume_file"}
     if others := [key for key in expected if key not in free and saved.get(key) != expected[key]]:
         raise InputError(
-            f"{path}: is of other flags ({', '.join(others)}) than the row is now; {aside(path.parents[1])}"
+            f"{path}: was made with different train flags ({', '.join(others)}); {advise_moving(path.parents[1])}"
         )
 
 
-def aside(folder):
-    """What to do with a row's folder that is not of this row."""
-    return f"move {folder} away, or give another --runs, and the row is made anew"
+def advise_moving(folder: Path) -> str:
+    """Return what to do with a folder that belongs to another row."""
+    return f"move {folder} away, or give another --runs, and the row is made again"
 
 
-def missing(row):
-    """Why the row cannot be made here, or None."""
+def missing_data(row: Row) -> str | None:
+    """Return why the row cannot be made here, or None."""
     if not row.needs or located(row.needs):
         return None
     return f"not made: {row.needs} is not here; python -m dpm datasets fetch {row.needs.lower()}"
 
 
-def made(row, options):
-    """The record of a row: made, gone on with where it was interrupted, or as it was where there is nothing to do."""
-    folder, (flags, evaluate) = folder_of(row, options), row.flags(options.small)
+def make_row(row: Row, plan: Plan) -> dict[str, Any]:
+    """Return the record of a row: make it, resume it where it was interrupted, or read it if nothing is left to do."""
+    folder = row_folder(row, plan)
     folder.mkdir(parents=True, exist_ok=True)
-    hours = None if row.whole or options.small else options.budget
-    record = known(row, options) or {}
-    examples = of_data(row, record, options)
+    hours = None if row.whole or plan.small else plan.budget
+    record = find_record(row, plan) or {}
+    examples = describe_data(row, record, plan)
     if "evaluation" in record and (hours is None or record["budget_hours"] >= hours):
         print(f"{row.name}: is there already, {folder / RECORD}")
     else:
-        path = trained(folder, flags, options, hours)
-        run("evaluate", path, *evaluate, "--seed", options.seed, "--output-dir", folder)
-        facts = of_run(path)
-        if hours and facts["seconds"] > 1.01 * 3600 * hours:  # of a larger budget, which was interrupted
-            hours = max(hours, round(facts["seconds"] / 3600, 3))
-        full = {"full": record["full"]} if "full" in record else {}
-        record = {
-            "row": row.name,
-            "given": given(row, options),
-            "budget_hours": hours,
-            "seed": options.seed,
-            "date": f"{date.today():%Y-%m-%d}",
-            "machine": machine(),
-            "commands": [
-                shown("train", (*flags, *(("--hours", f"{hours:g}") if hours else ()), "--seed", options.seed)),
-                shown("evaluate", ("CHECKPOINT", *evaluate, "--seed", options.seed)),
-            ],
-            "checkpoint": str(path.relative_to(folder)),
-            "evaluation": read_json(folder / "evaluation.json"),
-        }
-        record |= facts | full
+        record = train_and_evaluate(row, plan, hours, record)
     record |= examples
-    keep(folder, record)
-    if row.full and not options.small and "full" not in record:
+    keep_record(folder, record)
+    if row.full and not plan.small and "full" not in record:
         try:
-            record["full"] = full_size(row, folder)
-            keep(folder, record)
-        except InputError as error:  # the row is made all the same
+            record["full"] = estimate_full_size(row, folder)
+            keep_record(folder, record)
+        except InputError as error:  # the row is complete without it
             print(f"{row.name}: no estimate of the paper's size: {error}", file=sys.stderr)
     return record
 
 
-def given(row, options):
-    """The flags that a row is made of now."""
-    flags, evaluate = row.flags(options.small)
+def train_and_evaluate(row: Row, plan: Plan, hours: float | None, record: dict[str, Any]) -> dict[str, Any]:
+    """Train and evaluate a row; return its new record. record: the earlier one, of a smaller budget, or {}."""
+    folder, (flags, evaluate) = row_folder(row, plan), row.flags(plan.small)
+    path = train(folder, flags, plan.seed, hours)
+    run("evaluate", path, *evaluate, "--seed", plan.seed, "--output-dir", folder)
+    facts = describe_run(path)
+    if hours and facts["seconds"] > 1.01 * 3600 * hours:  # of a larger budget, which was interrupted
+        hours = max(hours, round(facts["seconds"] / 3600, 3))
+    full = {"full": record["full"]} if "full" in record else {}
+    limit = ("--hours", f"{hours:g}") if hours else ()
+    new = {
+        "row": row.name,
+        "given": row_flags(row, plan),
+        "budget_hours": hours,
+        "seed": plan.seed,
+        "date": f"{date.today():%Y-%m-%d}",
+        "machine": describe_machine(),
+        "commands": [
+            format_command("train", (*flags, *limit, "--seed", plan.seed)),
+            format_command("evaluate", ("CHECKPOINT", *evaluate, "--seed", plan.seed)),
+        ],
+        "checkpoint": str(path.relative_to(folder)),
+        "evaluation": read_json(folder / "evaluation.json"),
+    }
+    return new | facts | full
+
+
+def row_flags(row: Row, plan: Plan) -> dict[str, list[str]]:
+    """Return the flags that a row is made with now."""
+    flags, evaluate = row.flags(plan.small)
     return {"train": [*flags], "evaluate": [*evaluate]}
 
 
-def known(row, options):
-    """What is on record of a row, or None. Raises InputError where it was made of other flags."""
-    folder = folder_of(row, options)
-    record, now = read_record(folder), given(row, options)
+def find_record(row: Row, plan: Plan) -> dict[str, Any] | None:
+    """Return the record of a row, or None. Raises InputError if it was made with other flags."""
+    folder = row_folder(row, plan)
+    record, now = read_record(folder), row_flags(row, plan)
     if record and (others := [name for name in now if record["given"].get(name) != now[name]]):
-        raise InputError(f"{folder / RECORD}: is of other flags of {' and '.join(others)} than now; {aside(folder)}")
+        raise InputError(
+            f"{folder / RECORD}: was made with different {' and '.join(others)} flags; {advise_moving(folder)}"
+        )
     return record
 
 
-def of_data(row, record, options):
-    """What the row's data tell: how many training pictures; {} for points and sequences, drawn as they are needed.
+def describe_data(row: Row, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    """Return the number of training images of a row; {} for toy data, which are generated.
 
-    Raises InputError where the record is of other data than those that are there now.
+    Raises InputError if the record was made with other data than those present now.
     """
     if row.whole:
         return {}
-    flags, variant = flags_of((*row.flags(options.small)[0], "--quiet"))
-    data = prepared_data(flags, variant, None)
-    if record and data["hash"] != record["data"]:
-        folder = folder_of(row, options)
-        raise InputError(f"{folder / RECORD}: is of other data than are there now; {aside(folder)}")
-    return {"training_pictures": len(data["train"])}
+    data = load_data(read_flags((*row.flags(plan.small)[0], "--quiet")))
+    if record and data.hash != record["data"]:
+        folder = row_folder(row, plan)
+        raise InputError(f"{folder / RECORD}: was made with different data; {advise_moving(folder)}")
+    return {"training_pictures": len(data.train)}
 
 
-def keep(folder, record):
-    """Write a row's record, with what tells whether it was changed."""
-    write_json(folder / RECORD, record | {"sha256": digest(record)})
+def keep_record(folder: Path, record: dict[str, Any]) -> None:
+    """Write a row's record with a checksum."""
+    write_json(folder / RECORD, record | {"sha256": hash_record(record)})
 
 
-def read_record(folder):
-    """What `keep` wrote in the folder, or None. Raises InputError where it was changed since."""
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """Return the record in the folder, or None. Raises InputError if it was changed since it was written."""
     path = Path(folder) / RECORD
     if not path.is_file():
         return None
     record = read_json(path)
-    if record.pop("sha256", None) != digest(record):
-        raise InputError(f"{path}: is damaged or was changed by hand; remove it, and the row is evaluated anew, or "
-                         f"{aside(folder)}")  # fmt: skip
+    if record.pop("sha256", None) != hash_record(record):
+        raise InputError(
+            f"{path}: is damaged or was edited; remove it to evaluate the row again, or {advise_moving(folder)}"
+        )
     return record
 
 
-def digest(record):
-    """SHA-256 of a record as JSON."""
+def hash_record(record: dict[str, Any]) -> str:
+    """Return the SHA-256 digest of a record as JSON."""
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def of_run(path):
-    """What a checkpoint tells of its training."""
+def describe_run(path: Path) -> dict[str, Any]:
+    """Return facts about a checkpoint's training."""
     meta, arrays = checkpoint.load_run(path)
     state, config = meta["state"], meta["config"]
     parameters, _ = checkpoint.split(arrays)
@@ -222,23 +270,23 @@ def of_run(path):
     }
 
 
-def full_size(row, folder):
-    """The command of the paper's size, and the hours it would take at the speed of one minute of it.
+def estimate_full_size(row: Row, folder: Path) -> dict[str, Any]:
+    """Return the command of the paper's size, and the hours that it would take at the speed of one minute of it.
 
-    The paper does not say how long it trained; the hours are for so many pictures and epochs as the row names.
-    Raises InputError where it cannot be trained here.
+    The paper does not say how long it trained; the hours are for the number of images and epochs that the row names.
+    Raises InputError if it cannot be trained here.
     """
     run("speed", folder / SPEED, *row.full)
     speed = read_json(folder / SPEED)
     return {
-        "command": shown("train", (*row.full, "--epochs", row.epochs)),
+        "command": format_command("train", (*row.full, "--epochs", row.epochs)),
         "hours": row.epochs * row.pictures * speed["seconds_a_picture"] / 3600,
         "parameters": speed["parameters"],
     }
 
 
-def machine():
-    """The processor and how many cores may be used."""
+def describe_machine() -> str:
+    """Return the processor and how many cores may be used."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():

@@ -1,29 +1,31 @@
-"""python -m dpm.reports.tables.speed FILE FLAG...: how fast train.py would be with these flags, from one minute of it."""
+"""`python -m dpm.reports.tables.speed FILE FLAG...`: the speed of train.py with these flags, from one minute of it."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from dpm.base.atomic import write_json
 from dpm.base.command_line import run_command
+from dpm.runs.flags import parse_flags
+from dpm.runs.settings import Settings
 
 PROG = "python -m dpm.reports.tables.speed"
 HOURS = 1 / 60
 
 
-def main(arguments=None):
-    """Write seconds a picture and the number of parameters to FILE; returns the exit status."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the seconds per image and the number of parameters to FILE; return the exit status."""
     path, *flags = sys.argv[1:] if arguments is None else arguments
-    return run_command(PROG, lambda: write_json(Path(path), measured(flags)))
+    return run_command(PROG, lambda: write_json(Path(path), measure(flags)))
 
 
-def measured(flags):
-    """{"seconds_a_picture", "parameters"}: training without evaluation, log, or pictures, after it was compiled."""
-    from dpm.reports.tables.running import flags_of
-    from dpm.training.run import compile_functions, prepared_loop
+def measure(flags: Sequence[str]) -> dict[str, float]:
+    """Train without evaluation, log or plots, after compilation; return the speed and the number of parameters."""
+    from dpm.training.building import compile_functions, prepare_loop
 
-    flags, variant = flags_of((*flags, "--quiet"))
-    loop, data = prepared_loop(flags, variant)
-    compile_functions(loop, data["test"], flags)
+    settings = Settings.from_arguments(**parse_flags([*flags, "--quiet"]))
+    loop, data = prepare_loop(settings)
+    compile_functions(loop, data.test, settings)
     loop.hours = HOURS
     if not loop.run():
         raise KeyboardInterrupt

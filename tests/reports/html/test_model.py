@@ -11,9 +11,9 @@ from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.model import DiffusionModel
 from dpm.reports.html.model import divergences, evaluated, trajectories
-from dpm.trajectories.forward import forward_states
 from dpm.reports.html.runs import read_run
 from dpm.runs import checkpoint
+from dpm.trajectories.forward import forward_states
 from tests.helpers import runs
 
 GOLDEN = Path(__file__).parents[2] / "golden_checkpoint"

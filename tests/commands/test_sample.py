@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from dpm.base import noise
-from dpm.commands import sampling
 from dpm.commands.sample import main as sample_main
-from dpm.runs import checkpoint
+from dpm.runs import checkpoint, loading
 from dpm.runs.blocks_checkpoint import read_blocks_checkpoint
+from dpm.trajectories import draws
 from tests.helpers import runs
 
 N = 5
@@ -59,7 +59,7 @@ def test_as_many_as_asked_for_and_each_by_its_own_number(draw, monkeypatch):
     assert five.dtype == np.float64
     seven = draw("--n", 7)["X"]
     assert seven.shape == (7, *SHAPE)
-    monkeypatch.setattr(sampling, "BATCH", 2)
+    monkeypatch.setattr(draws, "IMAGES_PER_BATCH", 2)
     split = draw("--n", 5)["X"]
     np.testing.assert_allclose(seven[:5], five, rtol=0, atol=1e-6)
     np.testing.assert_allclose(split, five, rtol=0, atol=1e-6)
@@ -95,7 +95,7 @@ def test_intermediate_states_and_their_times(draw):
 
 def test_states_of_several_batches_are_joined(draw, monkeypatch):
     whole = draw("--n", N, "--every", 3)["X_t"]
-    monkeypatch.setattr(sampling, "BATCH", 2)
+    monkeypatch.setattr(draws, "IMAGES_PER_BATCH", 2)
     np.testing.assert_allclose(draw("--n", N, "--every", 3)["X_t"], whole, rtol=0, atol=1e-6)
 
 
@@ -253,7 +253,7 @@ def test_a_checkpoint_of_2015_is_its_model(golden, draw, monkeypatch):
     changed = read_blocks_checkpoint(model)
     name = next(n for n in changed if n.endswith("MLP dense upper/linear_1.b"))
     changed[name] = changed[name] + 1
-    monkeypatch.setattr(sampling, "read_blocks_checkpoint", lambda path: changed)
+    monkeypatch.setattr(loading, "read_blocks_checkpoint", lambda path: changed)
     assert np.abs(draw("--n", 1, model=model)["X"] - expected).max() > 0.1
 
 
@@ -262,13 +262,13 @@ def test_the_float_type_is_that_of_the_run(trained, tmp_path, draw, monkeypatch)
     meta = json.loads(json.dumps(meta))
     meta["config"]["flags"]["dtype"] = "float64"
     checkpoint.save(tmp_path / "double.h5", meta, arrays)
-    engines, engine = [], sampling.Engine
+    engines, engine = [], loading.Engine
 
     def spy(*arguments):
         engines.append(engine(*arguments))
         return engines[-1]
 
-    monkeypatch.setattr(sampling, "Engine", spy)
+    monkeypatch.setattr(loading, "Engine", spy)
     single, double = (draw("--n", N, model=m)["X"] for m in (trained, tmp_path / "double.h5"))
     assert [e.dtype for e in engines] == ["float32", "float64"]
     np.testing.assert_allclose(single, double, atol=1e-4)
