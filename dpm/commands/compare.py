@@ -21,7 +21,7 @@ from dpm.experiments.named import RELEASED
 from dpm.model import DiffusionModel, argument_names
 from dpm.optimizers import RMSProp
 from dpm.runs.blocks_checkpoint import PARAMETER_PREFIX, infer_arguments, read_blocks_checkpoint
-from dpm.sampler import Posterior, capture_times, generate_inpaint_mask, generate_samples
+from dpm.sampler import Constraint, capture_times, generate_inpaint_mask, generate_samples
 
 TOLERANCE = {"float64": 1e-7, "float32": 1e-4}
 BETA_PERTURB = "/diffusionmodel.beta_perturb_coefficients"
@@ -170,14 +170,14 @@ class Reference:
         for kind, sigma in kinds.items():
             rng = np.random.RandomState(12345)
             noise = lambda shape, rng=rng: rng.normal(size=shape)  # noqa: E731
-            posterior = None
+            constraint = None
             if kind == "inpaint":
-                posterior = Posterior(X_true, known=generate_inpaint_mask(*shape[:3]))
+                constraint = Constraint(X_true, known=generate_inpaint_mask(*shape[:3]))
             elif sigma:
-                posterior = Posterior(X_true + sigma * noise(shape), sigma=sigma)
+                constraint = Constraint(X_true + sigma * noise(shape), sigma=sigma)
             states: dict = {}
             generate_samples(
-                self.compiled, self.theta, shape[0], noise, posterior, lambda t, X, s=states: s.update({t: X})
+                self.compiled, self.theta, shape[0], noise, constraint, lambda t, X, s=states: s.update({t: X})
             )
             yield f"sample_{kind}_XT", states[self.model.trajectory_length]
             yield f"sample_{kind}_mid", states[middle]
