@@ -13,30 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from dpm.base import noise
-from dpm.commands.sample import build_parser as sample_parser
-from dpm.commands.sampling import load_model
 from dpm.datasets.made.generators import swiss_roll_curve
-from dpm.engines.compiled import CompiledModel
-from dpm.engines.engine import Engine
-<<<<<<< HEAD
-from dpm.trajectories import potentials, products
-from dpm.viz import BLUE, DARK, ORANGE, _charts, _rendered
-=======
 from dpm.plots.charts import BLUE, DARK, ORANGE, make_figure, render_png
-from dpm.trajectories import products as posterior
->>>>>>> optim
+from dpm.runs.loading import open_run
+from dpm.trajectories import potentials, products
 
 N, PARTS = 4096, 40
 MEAN, SIGMA = np.array([0.8, 0.5]), 0.4
-
-
-def load(path):
-    """(compiled, theta, the data's noise) of a run."""
-    loaded = load_model(sample_parser().parse_args([path]))
-    with Engine("auto", loaded.dtype) as engine:
-        model = loaded.build()
-    compiled = CompiledModel(model, engine)
-    return compiled, compiled.layout.flatten(loaded.parameters, loaded.dtype), model.arguments["noise"]
 
 
 def along_the_curve(X, curve):
@@ -47,7 +30,8 @@ def along_the_curve(X, curve):
 
 def main(path, folder="docs/results"):
     """Draw, print and plot."""
-    compiled, theta, width = load(path)
+    run = open_run(Path(path))
+    compiled, theta, width = run.compiled, run.theta, run.model.arguments["noise"]
     log_r = potentials.gaussian(MEAN, SIGMA)
     curve, _ = swiss_roll_curve((np.arange(2000) + 0.5) / 2000, width)
     r = np.exp(-0.5 * (((curve - MEAN) / SIGMA) ** 2).sum(axis=1))
@@ -58,7 +42,7 @@ def main(path, folder="docs/results"):
     drawn = {
         "the product": exact + width * np.random.default_rng(1).standard_normal(exact.shape),
         "constant, the paper's chain": products.sample_chain(compiled, theta, log_r, N, source, "constant"),
-        f"end, {N:,} particles": products.sample_product(compiled, theta, log_r, N, 0, "end", edge=False).samples,
+        f"end, {N:,} particles": products.sample_product(compiled, theta, log_r, N, 0, "end", last_step=False).samples,
     }
     figure, axes = make_figure(12, 4.4, 1, 3, sharex=True, sharey=True)
     axis = np.linspace(-2.2, 2.2, 200)

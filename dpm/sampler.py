@@ -15,7 +15,7 @@ NUMBERS_PER_CALL = 500_000  # of noise, and as many of states: 2 MB each in floa
 
 
 def diffusion_step(model, Xmid, t, noise, known, observed, precision):
-    """One step of the reverse trajectory, from x_t to x_{t-1}, as a graph (Eq. 5, with Eq. 21 for the posterior).
+    """One step of the reverse trajectory, from x_t to x_{t-1}, as a graph (Eq. 5, with Eq. 21 for the constraint).
 
     Xmid: x_t, (n, c, h, w); t: (n,); noise: standard normal, like Xmid.
     known: 1 where x is held at `observed`, a delta in r(x); precision: (n,), 1 / sigma^2 of a Gaussian r(x)
@@ -66,7 +66,7 @@ def generate_inpaint_mask(n_samples, n_colors, spatial_width):
 
 
 @dataclass(frozen=True)
-class Posterior:
+class Constraint:
     """What is known of a sample: r(x) of section 2.5, in scaled units.
 
     observed: (n, c, h, w); known: bool of the same shape, where the sample must equal observed, or None; sigma:
@@ -87,7 +87,7 @@ class Posterior:
         prior = draw_prior(self.observed.shape)
         return prior if self.known is None else np.where(self.known, self.observed, prior)
 
-    def constraints(self, shape):
+    def arrays(self, shape):
         """known (as numbers), observed and precision for diffusion_step; raises InputError for a wrong shape."""
         for name, value in (("observation", self.observed), ("mask", self.known)):
             if value is not None and value.shape != shape:
@@ -105,12 +105,12 @@ def capture_times(trajectory_length, num_intermediate_plots=4):
     return [trajectory_length, *between, 0]
 
 
-def generate_samples(compiled, theta, n_samples, noise, posterior=None, callback=None):
+def generate_samples(compiled, theta, n_samples, noise, constraint=None, callback=None):
     """Draw n_samples from the model, or from its product with r(x).
 
     compiled: a CompiledModel; theta: its flat parameters; noise: a function of a shape that returns the next draw of
     the kernel's noise: first for x_T (unless denoising, which starts at the observation), then one a step.
-    posterior: a Posterior or None.
+    constraint: a Constraint or None.
     callback(t, X): called with x_T at t = T, after each step with the state x_{t-1}, under the number t - 1,
     and at the end with the number 0.
     As released the last step drawn is t = 2, and its noise stays in the sample: the sample is x_1. The edge step
@@ -119,15 +119,15 @@ def generate_samples(compiled, theta, n_samples, noise, posterior=None, callback
     """
     model, engine = compiled.model, compiled.engine
     shape = (n_samples, *model.example_shape)
-    if posterior is None:
-        posterior = Posterior(np.zeros(shape))
-    constraints = [engine.asarray(a) for a in posterior.constraints(shape)]
+    if constraint is None:
+        constraint = Constraint(np.zeros(shape))
+    arrays = [engine.asarray(a) for a in constraint.arrays(shape)]
 
     def draw_prior(shape):
         prior = compiled.get("prior", n_samples, "N", lambda N: model.kernel.sample(model.kernel.prior(N), N))
         return prior(theta, engine.asarray(noise(shape)))
 
-    X = engine.asarray(posterior.start(draw_prior))
+    X = engine.asarray(constraint.start(draw_prior))
     notify = callback or (lambda t, X: None)
     notify(model.trajectory_length, X)
     times = np.arange(model.trajectory_length, 1, -1)
@@ -139,7 +139,7 @@ def generate_samples(compiled, theta, n_samples, noise, posterior=None, callback
         for i in range(len(t)):
             draws[:, i] = noise(shape)
         padded = engine.asarray(np.pad(t, (0, steps - len(t)), constant_values=2))
-        states = reverse(theta, X, *constraints, np.tile(padded, (n_samples, 1)), draws)
+        states = reverse(theta, X, *arrays, np.tile(padded, (n_samples, 1)), draws)
         for i, time in enumerate(t):
             X = states[:, i].copy()  # a view would keep all states
             if time > 2:

@@ -13,7 +13,7 @@ from dpm.base.noise import ExampleNoise
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.model import DiffusionModel
-from dpm.sampler import Posterior, capture_times, generate_inpaint_mask, generate_samples
+from dpm.sampler import Constraint, capture_times, generate_inpaint_mask, generate_samples
 from tests.helpers.graphs import TINY, compiled_bits
 
 T, N = 8, 3
@@ -87,8 +87,8 @@ def test_samples_do_not_depend_on_how_many_are_drawn(compiled, theta):
 def test_all_known_is_the_input_and_none_known_a_plain_sample(compiled, theta):
     observed = np.random.default_rng(1).standard_normal(SHAPE)
     for known in (True, False):
-        posterior = Posterior(observed, known=np.full(SHAPE, known))
-        X = generate_samples(compiled, theta, N, ExampleNoise(0, 0, N), posterior)
+        constraint = Constraint(observed, known=np.full(SHAPE, known))
+        X = generate_samples(compiled, theta, N, ExampleNoise(0, 0, N), constraint)
         plain = generate_samples(compiled, theta, N, ExampleNoise(0, 0, N))
         np.testing.assert_array_equal(X, observed if known else plain)
 
@@ -98,7 +98,7 @@ def test_in_painting_holds_the_known_part_at_every_time(compiled, theta):
     known = generate_inpaint_mask(*SHAPE[:3])
     states = []
     generate_samples(
-        compiled, theta, N, ExampleNoise(0, 0, N), Posterior(observed, known=known), lambda t, X: states.append(X)
+        compiled, theta, N, ExampleNoise(0, 0, N), Constraint(observed, known=known), lambda t, X: states.append(X)
     )
     for X in states:
         np.testing.assert_array_equal(X[known], observed[known])
@@ -117,7 +117,7 @@ def test_denoising_starts_at_the_observation_and_narrow_noise_returns_it(compile
     observed = np.random.default_rng(1).standard_normal(SHAPE)
     states = []
     X = generate_samples(
-        compiled, theta, N, ExampleNoise(0, 0, N), Posterior(observed, sigma=1e-4), lambda t, X: states.append(X)
+        compiled, theta, N, ExampleNoise(0, 0, N), Constraint(observed, sigma=1e-4), lambda t, X: states.append(X)
     )
     np.testing.assert_array_equal(states[0], observed)
     np.testing.assert_allclose(X, observed, atol=1e-3)
@@ -126,12 +126,12 @@ def test_denoising_starts_at_the_observation_and_narrow_noise_returns_it(compile
 @pytest.mark.parametrize("sigma", [0.0, -1.0, np.nan, np.inf])
 def test_noise_of_no_width_is_refused(compiled, theta, sigma):
     with pytest.raises(InputError, match="sigma"):
-        generate_samples(compiled, theta, N, ExampleNoise(0, 0, N), Posterior(np.zeros(SHAPE), sigma=sigma))
+        generate_samples(compiled, theta, N, ExampleNoise(0, 0, N), Constraint(np.zeros(SHAPE), sigma=sigma))
 
 
 def test_wrong_shapes_are_named(compiled, theta):
     with pytest.raises(InputError, match=r"observation has shape \(3, 2, 5, 5\)"):
-        generate_samples(compiled, theta, N, ExampleNoise(0, 0, N), Posterior(np.zeros((N, 2, 5, 5)), sigma=1.0))
+        generate_samples(compiled, theta, N, ExampleNoise(0, 0, N), Constraint(np.zeros((N, 2, 5, 5)), sigma=1.0))
 
 
 def test_capture_times_are_the_released_ones():

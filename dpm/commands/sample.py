@@ -210,7 +210,7 @@ def draw_particles(options: Options, run: "Run") -> "tuple[np.ndarray, dict[str,
         options.seed,
         options.guidance or PARTICLES_GUIDANCE,
         options.n or options.particles,
-        edge_correction=False,
+        last_step=False,
     )
     if not options.quiet:
         least = result.effective.argmin()

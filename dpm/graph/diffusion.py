@@ -113,7 +113,7 @@ class Diffusion(Brick):
         nats = (*self._marginal_entropies(X_noiseless), self.kernel.prior_entropy())
         return [self._sum(n, X_noiseless) for n in nats]
 
-    def edge(self, X_noiseless):
+    def edge_correction(self, X_noiseless):
         """What K of Eq. 12 has above that of Eq. 14 for each example, nats an example: (n,).
 
         Eq. 14 puts -H_p(X_T) in the place of the means of log pi at t = 0, 1 and T (Eq. 42, 43). For data with the

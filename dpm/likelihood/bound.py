@@ -184,10 +184,10 @@ def entropies(compiled, theta, X):
     return [a.astype(np.float64) for a in map_microbatches(engine, function, theta, [engine.asarray(X[:])], size)]
 
 
-def edge(compiled, theta, X):
-    """K of Eq. 12 less that of Eq. 14 for each of the scaled examples X, nats: (n,). See Diffusion.edge."""
+def edge_correction(compiled, theta, X):
+    """K of Eq. 12 less that of Eq. 14 for each of the scaled examples X, nats: (n,). See Diffusion.edge_correction."""
     size, engine = min(BLOCK, len(X)), compiled.engine
-    function = compiled.get("edge", size, "X", lambda X: [compiled.model.edge(X)])
+    function = compiled.get("edge", size, "X", lambda X: [compiled.model.edge_correction(X)])
     return map_microbatches(engine, function, theta, [engine.asarray(X[:])], size)[0].astype(np.float64)
 
 

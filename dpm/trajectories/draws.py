@@ -7,7 +7,7 @@ import numpy as np
 
 from dpm.base.noise import ExampleNoise
 from dpm.engines.compiled import CompiledModel
-from dpm.sampler import Posterior, generate_samples
+from dpm.sampler import Constraint, generate_samples
 from dpm.trajectories.products import sample_chain
 
 IMAGES_PER_BATCH = 100
@@ -47,9 +47,9 @@ def draw_batches(
     seed: int,
     batch: int | None = None,
     start: int = 0,
-    constraint: Callable[[int, int], Posterior | None] | None = None,
+    constraint: Callable[[int, int], Constraint | None] | None = None,
     log_r: Callable | None = None,
-    way: str = "linear",
+    guidance: str = "linear",
     times: Sequence[int] = (),
     callback: Callable[[int, np.ndarray], None] | None = None,
 ) -> Iterator[Batch]:
@@ -66,7 +66,7 @@ def draw_batches(
         start: number of the first sample.
         constraint: function (first, count) that returns the constraint on samples first to first + count - 1.
         log_r: log r(x) in nats, shape (n,); the samples are then those of sample_chain instead of generate_samples.
-        way: schedule of r_t, with log_r.
+        guidance: schedule of r_t, with log_r.
         times: times whose states are returned, such as those of state_times.
         callback: called as callback(t, X) at T and after each step, as in generate_samples.
 
@@ -91,6 +91,6 @@ def draw_batches(
             known = constraint(first, count) if constraint else None
             X = generate_samples(compiled, theta, count, noise, known, notify)
         else:
-            X = sample_chain(compiled, theta, log_r, count, noise, way, callback=notify)
+            X = sample_chain(compiled, theta, log_r, count, noise, guidance, callback=notify)
         empty = np.empty((0, count, *model.example_shape))
         yield Batch(first, X, np.stack(states) if states else empty)

@@ -80,7 +80,7 @@ def bits(known, value, error=1e-3):
     """log r of bits observed with a probability of error, the same for 0 and 1: log of what makes the bits seen so.
 
     known: (size,) of 0 and 1; value: (size,), the bits seen. Of rates in place of bits it is log of the mean of r over
-    independent bits of these rates, which the way "predicted" takes.
+    independent bits of these rates, as guidance "predicted" does.
     """
     if not 0 < error < 0.5:
         raise InputError(f"error: {error} is not accepted; it is above 0 and below 0.5")

@@ -22,19 +22,19 @@ from dpm.graph.schedules import signal_shares
 from dpm.trajectories.particles import Particles
 from dpm.trajectories.potentials import sum_elements
 
-WAYS = ("constant", "linear", "alpha_bar", "end", "predicted")
+GUIDANCE = ("constant", "linear", "alpha_bar", "end", "predicted")
 FARTHEST = 4.5  # nats an element from a step to its product with a prediction's r
 
 
-def exponents(way, beta):
+def exponents(guidance, beta):
     """c_0..c_T, float64 (T + 1,), with c_0 = 1: r_t(x) = r(x)^c_t; beta: beta_1..beta_T.
 
     "constant": Eq. 22. "linear": (T - t) / T, the paper's other choice (2.5.4). "alpha_bar": the share of signal left
     at t. "end": r enters at t = 0 alone. "predicted": r_t(x) = r(E[x_0 | x_t = x]) under the model, all c_t = 1.
-    Raises InputError for another way.
+    Raises InputError for another schedule.
     """
-    if way not in WAYS:
-        raise InputError(f"way {way!r} of r(x) is unknown; accepted: {', '.join(WAYS)}")
+    if guidance not in GUIDANCE:
+        raise InputError(f"guidance {guidance!r} is unknown; accepted: {', '.join(GUIDANCE)}")
     T = len(beta)
     t = np.arange(T + 1)
     return {
@@ -43,17 +43,17 @@ def exponents(way, beta):
         "alpha_bar": signal_shares(beta),
         "end": (t == 0).astype(np.float64),
         "predicted": np.ones(T + 1),
-    }[way]
+    }[guidance]
 
 
 class Twist:
     """r_t of a model, and its reverse steps multiplied by it, as graphs.
 
-    log_r: a function as above; way: one of WAYS. Times t and exponents c are (n,).
+    log_r: a function as above; guidance: one of GUIDANCE. Times t and exponents c are (n,).
     """
 
-    def __init__(self, model, log_r, way):
-        self.model, self.log_r, self.predicted = model, log_r, way == "predicted"
+    def __init__(self, model, log_r, guidance):
+        self.model, self.log_r, self.predicted = model, log_r, guidance == "predicted"
 
     def log(self, X, t, c):
         """log r_t(X), nats (n,)."""
@@ -120,16 +120,16 @@ class Result(NamedTuple):
 class Chain:
     """The multiplied reverse chain of n examples, compiled: its start and its steps, with weights or without.
 
-    compiled: a CompiledModel; theta: its parameters; edge: whether p(x_0 | x_1) of Eq. 43 is drawn. Without it the
+    compiled: a CompiledModel; theta: its parameters; last_step: whether p(x_0 | x_1) of Eq. 43 is drawn. Without it the
     sample is x_1, as released and as in dpm/sampler.py, and stands for x_0.
     """
 
-    def __init__(self, compiled, theta, log_r, n, way="linear", edge=True, weighted=True):
+    def __init__(self, compiled, theta, log_r, n, guidance="linear", last_step=True, weighted=True):
         self.compiled, self.theta, self.n = compiled, theta, n
         T = compiled.model.trajectory_length
-        self.c = exponents(way, compiled.beta(theta))
-        self.times = [*range(T, 1, -1), *([1] if edge else []), 0]
-        twist, outputs = Twist(compiled.model, log_r, way), slice(None) if weighted else slice(1)
+        self.c = exponents(guidance, compiled.beta(theta))
+        self.times = [*range(T, 1, -1), *([1] if last_step else []), 0]
+        twist, outputs = Twist(compiled.model, log_r, guidance), slice(None) if weighted else slice(1)
         kernel = compiled.model.kernel
 
         def begin(t, N, c):
@@ -161,12 +161,12 @@ class Chain:
         return self._array(np.full(self.n, value))
 
 
-def sample_product(compiled, theta, log_r, n_particles, seed, way="linear", n_samples=None, edge=True):
+def sample_product(compiled, theta, log_r, n_particles, seed, guidance="linear", n_samples=None, last_step=True):
     """Particles distributed as p(x_0) r(x_0) / Z, the more exactly the more there are: a Result.
 
     n_samples: how many of them to draw at the end, all unless given; others as in Chain.
     "constant" can give weights without a finite variance: a particle far out, where r_t is small, has a chance to reach
-    the middle in one long step, and then has the weight 1 / r_t. The ways that begin with r_T near 1 have not.
+    the middle in one long step, and then has the weight 1 / r_t. The schedules that begin with r_T near 1 have not.
     Raises InputError for fewer than 2 particles and where r is not above 0.
     """
     if n_particles < 2:
@@ -174,7 +174,7 @@ def sample_product(compiled, theta, log_r, n_particles, seed, way="linear", n_sa
     rng = noise.generator(seed, noise.SAMPLING, n_particles)
     shape = (n_particles, *compiled.model.example_shape)
     draw = noise.DRAWS[compiled.model.kernel.noise]
-    chain, particles = Chain(compiled, theta, log_r, n_particles, way, edge), Particles(n_particles, rng)
+    chain, particles = Chain(compiled, theta, log_r, n_particles, guidance, last_step), Particles(n_particles, rng)
     X = particles.update(*chain.start(draw(rng, shape)))
     for t, after in zip(chain.times, chain.times[1:], strict=False):
         X = particles.update(*chain.step(X, t, after, draw(rng, shape)))
@@ -183,12 +183,12 @@ def sample_product(compiled, theta, log_r, n_particles, seed, way="linear", n_sa
     return Result(X, float(particles.log_Z), error, np.array(particles.history), resamplings)
 
 
-def sample_chain(compiled, theta, log_r, n, noise, way="linear", edge=False, callback=None):
+def sample_chain(compiled, theta, log_r, n, noise, guidance="linear", last_step=False, callback=None):
     """n samples of the multiplied chain as the paper has it, without weights, which is not p(x_0) r(x_0): (n, ...).
 
     noise and callback: as in generate_samples; with an r of 1 these are its samples.
     """
-    chain = Chain(compiled, theta, log_r, n, way, edge, weighted=False)
+    chain = Chain(compiled, theta, log_r, n, guidance, last_step, weighted=False)
     shape = (n, *compiled.model.example_shape)
     notify = callback or (lambda t, X: None)
     (X,) = chain.start(noise(shape))

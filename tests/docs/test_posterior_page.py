@@ -29,9 +29,9 @@ def test_the_example_in_python_runs(capsys):
     assert capsys.readouterr().out.startswith("(1000, 1) ")
 
 
-def test_every_way_and_every_named_r_is_told():
-    for way in products.WAYS:
-        assert re.search(rf"^\| {way} \|", PAGE, re.MULTILINE)
+def test_every_guidance_schedule_and_every_named_r_is_told():
+    for guidance in products.GUIDANCE:
+        assert re.search(rf"^\| {guidance} \|", PAGE, re.MULTILINE)
     for name, arguments in potentials.NAMED.items():
         assert re.search(rf"`{name}\({', '.join(arguments)}", PAGE)
 

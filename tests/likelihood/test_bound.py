@@ -196,11 +196,11 @@ def test_what_eq_12_has_above_eq_14_in_closed_form():
     compiled, schedule = gaussian(MEAN, DEVIATION)
     x = np.array([[-0.5], [0.7], [3.0]])
     expected = -(x[:, 0] ** 2 - 1) * (np.prod(1 - schedule) + schedule[0]) / 2
-    np.testing.assert_allclose(bound.edge(compiled, NONE, x), expected, atol=1e-12)
+    np.testing.assert_allclose(bound.edge_correction(compiled, NONE, x), expected, atol=1e-12)
     compiled, schedule = bits()
     every = np.array(list(itertools.product([0.0, 1.0], repeat=2)))
     weights = 0.3 ** every.sum(axis=1) * 0.7 ** (2 - every.sum(axis=1))
-    assert weights @ bound.edge(compiled, NONE, every) == pytest.approx(0, abs=1e-12)
+    assert weights @ bound.edge_correction(compiled, NONE, every) == pytest.approx(0, abs=1e-12)
 
 
 def test_the_bounds_of_eq_23_are_as_far_apart_as_the_entropies_of_the_forward_trajectory():

@@ -102,7 +102,7 @@ def test_the_sum_over_t_is_K_of_whole_trajectories(name, base):
     Eq. 11 over trajectories. The digits have neither the prior's mean nor its variance."""
     compiled, theta, X = MODELS[name](base)
     X, draws = X.astype(np.float32), 30
-    edge = bound.edge(compiled, theta, X)
+    edge = bound.edge_correction(compiled, theta, X)
     assert edge.shape == (len(X),)
     if name == "digits":
         assert edge.mean() < -1

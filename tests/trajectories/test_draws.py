@@ -7,7 +7,7 @@ from dpm.base.noise import ExampleNoise
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.model import DiffusionModel
-from dpm.sampler import Posterior, generate_samples
+from dpm.sampler import Constraint, generate_samples
 from dpm.trajectories.draws import default_batch, draw_batches, state_times
 from dpm.trajectories.potentials import gaussian
 from dpm.trajectories.products import sample_chain
@@ -59,7 +59,7 @@ def test_the_constraint_is_that_of_the_batch(compiled, theta):
     known = np.ones((2, *SHAPE), bool)
 
     def constraint(first, count):
-        return Posterior(observed[first : first + count], known=known)
+        return Constraint(observed[first : first + count], known=known)
 
     X = np.concatenate([b.samples for b in draw_batches(compiled, theta, 4, 0, 2, constraint=constraint)])
     np.testing.assert_array_equal(X, observed)
@@ -67,7 +67,7 @@ def test_the_constraint_is_that_of_the_batch(compiled, theta):
 
 def test_with_log_r_each_batch_is_sample_chain(compiled, theta):
     log_r = gaussian(0.5, 1.0)
-    (b,) = draw_batches(compiled, theta, 3, 2, log_r=log_r, way="constant")
+    (b,) = draw_batches(compiled, theta, 3, 2, log_r=log_r, guidance="constant")
     expected = sample_chain(compiled, theta, log_r, 3, ExampleNoise(2, 0, 3), "constant")
     np.testing.assert_array_equal(b.samples, expected)
 

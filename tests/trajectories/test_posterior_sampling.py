@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from dpm.base.errors import InputError
-from dpm.commands.sample import WAYS
+from dpm.commands.sample import GUIDANCE
 from dpm.commands.sample import main as sample_main
 from dpm.commands.train import main as train_main
 from dpm.datasets import Scaling
@@ -97,12 +97,14 @@ def test_modes_of_pictures_are_refused_for_vectors(toys, tmp_path, capsys, given
 # ------------------------------------------------------------------ the product
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_an_r_of_1_draws_the_plain_samples_of_the_seed(toys, draw, way):
+@pytest.mark.parametrize("guidance", GUIDANCE)
+def test_an_r_of_1_draws_the_plain_samples_of_the_seed(toys, draw, guidance):
     """r = 1 leaves each step as it is (Eq. 21), and the noise is that of plain sampling."""
     for name in MODELS:
         plain = draw(toys[name], "--n", 20)["X"]
-        X = draw(toys[name], "--n", 20, "--mode", "posterior", "--log-r", "linear(weights=0)", "--way", way)["X"]
+        X = draw(toys[name], "--n", 20, "--mode", "posterior", "--log-r", "linear(weights=0)", "--guidance", guidance)[
+            "X"
+        ]
         np.testing.assert_allclose(X, plain, atol=2e-4)
 
 
@@ -138,7 +140,7 @@ def test_pictures_are_multiplied_in_the_units_of_the_data(trained, draw):
     plain = draw(trained, "--n", 3)["X"]
     tilted = draw(trained, "--n", 3, "--mode", "posterior", "--log-r", "linear(weights=1)")["X"]
     assert (tilted > plain).all()
-    states = draw(trained, "--n", 2, *gaussian, "--way", "predicted", "--every", 3)
+    states = draw(trained, "--n", 2, *gaussian, "--guidance", "predicted", "--every", 3)
     assert list(states["t"]) == [10, 7, 4, 0]
     assert np.isfinite(states["X_t"]).all()
 
@@ -153,9 +155,9 @@ POSTERIOR = ("--mode", "posterior", "--log-r")
     [
         (("--mode", "posterior"), ("--mode posterior needs --log-r", "gaussian(")),
         (("--log-r", GAUSSIAN), ("--log-r is not used by --mode sample", "posterior")),
-        (("--way", "end"), ("--way is not used by --mode sample",)),
+        (("--guidance", "end"), ("--guidance is not used by --mode sample",)),
         (("--particles", "8"), ("--particles is not used by --mode sample",)),
-        ((*POSTERIOR, GAUSSIAN, "--way", "best"), ("--way", "best", "predicted")),
+        ((*POSTERIOR, GAUSSIAN, "--guidance", "best"), ("--guidance", "best", "predicted")),
         ((*POSTERIOR, GAUSSIAN, "--particles", "1"), ("--particles: 1", "2 or more")),
         ((*POSTERIOR, GAUSSIAN, "--particles", "0"), ("--particles: 0", "2 or more")),
         ((*POSTERIOR, GAUSSIAN, "--particles", "many"), ("--particles", "many")),
@@ -208,8 +210,8 @@ def test_bits_that_cannot_be_are_one_line(toys, tmp_path, capsys, arguments, wor
     assert all(word in line for word in words), line
 
 
-def test_the_ways_of_the_command_are_those_of_the_code():
-    assert WAYS == products.WAYS
+def test_the_guidance_schedules_of_the_command_are_those_of_the_code():
+    assert GUIDANCE == products.GUIDANCE
 
 
 def test_named_functions_are_in_the_units_of_the_data():

@@ -53,7 +53,7 @@ def total_variation(log_r_t, T, log_r):
 
 
 @pytest.mark.parametrize(
-    ("way", "deviation", "expected"),
+    ("guidance", "deviation", "expected"),
     [
         ("constant", 0.5, 0.128),
         ("constant", 1.0, 0.090),
@@ -66,12 +66,12 @@ def total_variation(log_r_t, T, log_r):
         ("end", 0.2, 0.652),
     ],
 )
-def test_what_each_way_of_r_samples(way, deviation, expected):
+def test_total_variation_of_each_guidance_schedule(guidance, deviation, expected):
     """One dimension, mixture of three Gaussians, T = 40, exact reverse kernel: total variations computed independently
     on a grid of their own. The paper's rule (constant) is not exact."""
     T = 40
     log_r = stats.norm.logpdf(GRID, 0.6, deviation)
-    c = products.exponents(way, schedules.released(T))
+    c = products.exponents(guidance, schedules.released(T))
     assert total_variation(c[:, None] * log_r, T, log_r) == pytest.approx(expected, abs=0.01)
 
 
@@ -89,7 +89,7 @@ def check_the_predicted_row(T, deviation, expected):
 
 @pytest.mark.parametrize(("deviation", "expected"), [(0.5, 0.088), (1.0, 0.063), (0.2, 0.124)])
 def test_what_r_of_the_mean_samples(deviation, expected):
-    """r_t(x) = r(E[x_0 | x_t = x]), the way "predicted", T = 40: figures computed independently, as above."""
+    """r_t(x) = r(E[x_0 | x_t = x]), guidance "predicted", T = 40: figures computed independently, as above."""
     check_the_predicted_row(40, deviation, expected)
 
 
@@ -127,8 +127,8 @@ def test_the_expected_r_is_exact():
 
 def test_exponents_are_one_at_the_data_and_named():
     beta = schedules.erase_equally(5)
-    for way in products.WAYS:
-        assert products.exponents(way, beta)[0] == 1
+    for guidance in products.GUIDANCE:
+        assert products.exponents(guidance, beta)[0] == 1
     np.testing.assert_allclose(products.exponents("linear", beta), products.exponents("alpha_bar", beta), atol=1e-12)
     with pytest.raises(InputError, match="constant, linear"):
         products.exponents("other", beta)
@@ -143,14 +143,14 @@ def check_Z(results, truth):
     assert spread / 2 < np.sqrt(np.mean([r.log_Z_error**2 for r in results])) < 2 * spread
 
 
-@pytest.mark.parametrize("way", ["linear", "alpha_bar"])
-def test_Z_and_samples_of_a_gaussian_product(way):
+@pytest.mark.parametrize("guidance", ["linear", "alpha_bar"])
+def test_Z_and_samples_of_a_gaussian_product(guidance):
     """N(0, I) times a Gaussian r: Z and mean in closed form."""
     T, mean, sigma = 40, np.array([1.0, -0.5]), 0.6
     compiled = compiled_vectors(T)
     theta = np.zeros(compiled.layout.size)
     log_r = gaussian(mean, sigma)
-    results = [products.sample_product(compiled, theta, log_r, 256, seed, way) for seed in range(60)]
+    results = [products.sample_product(compiled, theta, log_r, 256, seed, guidance) for seed in range(60)]
     scale = (1 + sigma**2) ** 0.5
     truth = np.prod(stats.norm.pdf(mean, 0, scale) * (2 * np.pi) ** 0.5 * sigma)
     check_Z(results, truth)
@@ -262,18 +262,22 @@ def coupled(x):
     return 0.8 * x[:, 0] * x[:, 1] - 0.5 * x[:, 1] * x[:, 2] + 0.3 * x[:, 2]
 
 
-def check_numbers(T, runs, way):
+def check_numbers(T, runs, guidance):
     log_r = gaussian(0.6, 1.0)
     compiled, law = normals_on_the_grid(T)
     truth = (law * np.exp(log_r(GRID[:, None]))).sum()
-    results = [products.sample_product(compiled, exact.NONE, log_r, 128, s, way, edge=False) for s in range(runs)]
+    results = [
+        products.sample_product(compiled, exact.NONE, log_r, 128, s, guidance, last_step=False) for s in range(runs)
+    ]
     check_mean(np.exp([r.log_Z for r in results]), truth)
 
 
-def check_bits(T, runs, way):
+def check_bits(T, runs, guidance):
     compiled, theta, states, law = bits_by_enumeration(T)
     truth = (law * np.exp(coupled(states))).sum()
-    results = [products.sample_product(compiled, theta, coupled, 128, s, way, edge=False) for s in range(runs)]
+    results = [
+        products.sample_product(compiled, theta, coupled, 128, s, guidance, last_step=False) for s in range(runs)
+    ]
     check_mean(np.exp([r.log_Z for r in results]), truth)
 
 
@@ -286,19 +290,19 @@ each_kernel = pytest.mark.parametrize("check", [check_numbers, check_bits])
 
 
 @each_kernel
-@pytest.mark.parametrize("way", ["linear", "predicted"])
-def test_Z_is_unbiased_of_both_kernels(check, way):
+@pytest.mark.parametrize("guidance", ["linear", "predicted"])
+def test_Z_is_unbiased_of_both_kernels(check, guidance):
     """The mean of exp(log Z) over runs is the Z of the model's own chain, by grid and by enumeration; T = 8."""
-    check(8, 100, way)
+    check(8, 100, guidance)
 
 
 @pytest.mark.slow
 @each_kernel
-@pytest.mark.parametrize("way", ["linear", "end", "predicted"])
+@pytest.mark.parametrize("guidance", ["linear", "end", "predicted"])
 @pytest.mark.parametrize("T", [40, 400])
-def test_Z_is_unbiased_of_both_kernels_with_more_steps(check, T, way):
+def test_Z_is_unbiased_of_both_kernels_with_more_steps(check, T, guidance):
     """The same for T = 40 and 400 over 200 runs."""
-    check(T, 200, way)
+    check(T, 200, guidance)
 
 
 def check_total_variation(T, numbers):
@@ -308,7 +312,7 @@ def check_total_variation(T, numbers):
     truth = np.histogram(GRID, edges, weights=law * np.exp(log_r(GRID[:, None])))[0]
     distances = []
     for n in numbers:
-        runs = [products.sample_product(compiled, exact.NONE, log_r, n, s, edge=False).samples for s in range(3)]
+        runs = [products.sample_product(compiled, exact.NONE, log_r, n, s, last_step=False).samples for s in range(3)]
         shares = [np.histogram(x, edges)[0] / n for x in runs]
         distances.append(np.mean([0.5 * np.abs(share - truth / truth.sum()).sum() for share in shares]))
     assert np.all(np.diff(distances) < 0), distances
@@ -324,8 +328,8 @@ def test_total_variation_falls_with_the_number_of_particles_and_many_steps():
     check_total_variation(400, (64, 1024, 16384))
 
 
-@pytest.mark.parametrize("way", ["end", "predicted"])
-def test_gaussian_data_with_a_gaussian_r_are_the_closed_form(way):
+@pytest.mark.parametrize("guidance", ["end", "predicted"])
+def test_gaussian_data_with_a_gaussian_r_are_the_closed_form(guidance):
     """Data N(0.5, 0.3^2), exact reverse kernel: x_1 is N(m, v), and its product with r has Z, mean and variance known.
 
     With the schedule that erases all signal x_T is N(0, 1) exactly, so that p(x_1) = q(x_1).
@@ -335,7 +339,9 @@ def test_gaussian_data_with_a_gaussian_r_are_the_closed_form(way):
     m, v = (1 - beta[0]) ** 0.5 * 0.5, (1 - beta[0]) * 0.09 + beta[0]
     log_r, (mean, sigma) = gaussian(0.8, 0.4), (0.8, 0.4)
     truth = stats.norm.pdf(mean, m, (v + sigma**2) ** 0.5) * (2 * np.pi) ** 0.5 * sigma
-    results = [products.sample_product(compiled, exact.NONE, log_r, 512, s, way, edge=False) for s in range(40)]
+    results = [
+        products.sample_product(compiled, exact.NONE, log_r, 512, s, guidance, last_step=False) for s in range(40)
+    ]
     check_mean(np.exp([r.log_Z for r in results]), truth)
     x = np.concatenate([r.samples for r in results])
     variance = 1 / (1 / v + sigma**-2)
@@ -351,36 +357,36 @@ def phases(X):
 
 
 @pytest.mark.parametrize(
-    ("way", "T"),
+    ("guidance", "T"),
     [
         ("linear", 200),
         pytest.param("end", 200, marks=pytest.mark.slow),
         pytest.param("predicted", 40, marks=pytest.mark.slow),
     ],
 )
-def test_one_bit_given_is_the_right_phase(way, T):
+def test_one_bit_given_is_the_right_phase(guidance, T):
     """The heartbeat with its exact factorial kernel and bit 0 seen: log Z = log(0.2 (1 - error) + 0.8 error), and with
     particles at least 99 % of the samples of T = 200 have phase 0."""
     error = 1e-4
     known = np.arange(20) == 0
     result = products.sample_product(
-        exact.heartbeat(T), exact.NONE, bits(known, known, error), 1000, 0, way, edge=False
+        exact.heartbeat(T), exact.NONE, bits(known, known, error), 1000, 0, guidance, last_step=False
     )
-    if way != "linear":  # whose estimates are unbiased but seldom near
+    if guidance != "linear":  # whose estimates are unbiased but seldom near
         assert result.log_Z == pytest.approx(np.log(0.2 * (1 - error) + 0.8 * error), abs=0.2)
     right = (phases(result.samples) == 0).mean()
     assert right >= (0.99 if T == 200 else 0.95)
 
 
-@pytest.mark.parametrize("way", ["constant", "end", pytest.param("predicted", marks=pytest.mark.slow)])
-def test_bits_that_contradict_each_other_give_a_finite_answer(way):
+@pytest.mark.parametrize("guidance", ["constant", "end", pytest.param("predicted", marks=pytest.mark.slow)])
+def test_bits_that_contradict_each_other_give_a_finite_answer(guidance):
     """Bits 0 and 1 are never both 1 in the data: samples are bits, one of the two is not believed."""
     known = np.arange(20) < 2
     log_r = bits(known, known, 1e-6)
-    result = products.sample_product(exact.heartbeat(40), exact.NONE, log_r, 200, 0, way)
+    result = products.sample_product(exact.heartbeat(40), exact.NONE, log_r, 200, 0, guidance)
     assert np.isfinite([result.log_Z, result.log_Z_error, *result.effective]).all()
     assert set(np.unique(result.samples)) <= {0.0, 1.0}
     X = products.sample_chain(
-        exact.heartbeat(40), exact.NONE, log_r, 200, lambda shape: np.random.default_rng(0).random(shape), way
+        exact.heartbeat(40), exact.NONE, log_r, 200, lambda shape: np.random.default_rng(0).random(shape), guidance
     )
     assert set(np.unique(X)) <= {0.0, 1.0}

@@ -1,6 +1,6 @@
-"""What each way of multiplying the chain by r(x) draws beside the true product: docs/results/posterior_ways.png.
+"""Samples of each guidance schedule next to the true product: docs/results/posterior_guidance.png.
 
-    python -m benchmarks.posterior_ways [FOLDER]
+    python -m benchmarks.posterior_guidance [FOLDER]
 
 One number, a mixture of three Gaussians, r a Gaussian around 0.6 of deviation 0.5, T = 400, the best Gaussian reverse
 kernel instead of a trained one, 4,096 samples. Prints the total variation to the product on 40 bins. Half a minute.
@@ -11,13 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-<<<<<<< HEAD
-from dpm.trajectories import potentials, products
-from dpm.viz import BLUE, DARK, ORANGE, _charts, _rendered
-=======
 from dpm.plots.charts import BLUE, DARK, ORANGE, make_figure, render_png
-from dpm.trajectories import products as posterior
->>>>>>> optim
+from dpm.trajectories import potentials, products
 from tests.helpers import exact
 
 T, N, SEED = 400, 4096, 0
@@ -38,12 +33,12 @@ def main(folder="docs/results"):
     fine = np.linspace(-4, 4, 8001)
     truth = np.histogram(fine, EDGES, weights=product(fine))[0] * (fine[1] - fine[0])
     drawn = {}
-    for way in products.WAYS:
+    for guidance in products.GUIDANCE:
         rng = np.random.default_rng(SEED)
-        drawn[way] = products.sample_chain(compiled, exact.NONE, log_r, N, rng.standard_normal, way)
+        drawn[guidance] = products.sample_chain(compiled, exact.NONE, log_r, N, rng.standard_normal, guidance)
     for n in (64, N):
         drawn[f"linear, {n:,} particles"] = products.sample_product(
-            compiled, exact.NONE, log_r, n, SEED, "linear", edge=False
+            compiled, exact.NONE, log_r, n, SEED, "linear", last_step=False
         ).samples
     drawn["independent draws of the truth"] = np.random.default_rng(SEED).choice(fine, (N, 1), p=product(fine) / 1000)
     figure, axes = make_figure(11, 5, 2, 4, sharex=True, sharey=True)
@@ -51,12 +46,12 @@ def main(folder="docs/results"):
         share = np.histogram(x, EDGES)[0] / len(x)
         distance = 0.5 * (np.abs(share - truth).sum() + 1 - share.sum())
         print(f"{name}: total variation {distance:.3f}")
-        color = BLUE if name in products.WAYS else ORANGE
+        color = BLUE if name in products.GUIDANCE else ORANGE
         chart.stairs(share / np.diff(EDGES), EDGES, fill=True, color=color, alpha=0.6)
         chart.plot(fine, product(fine), color=DARK, linewidth=1)
         chart.set(xlim=(EDGES[0], EDGES[-1]), ylim=(0, 1.6))
         chart.set_title(f"{name}: {distance:.2f}", fontsize=9)
-    (Path(folder) / "posterior_ways.png").write_bytes(render_png(figure))
+    (Path(folder) / "posterior_guidance.png").write_bytes(render_png(figure))
 
 
 if __name__ == "__main__":
