@@ -18,8 +18,13 @@ from dpm.commands.sampling import load_model
 from dpm.datasets.made.generators import swiss_roll_curve
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
+<<<<<<< HEAD
 from dpm.trajectories import potentials, products
 from dpm.viz import BLUE, DARK, ORANGE, _charts, _rendered
+=======
+from dpm.plots.charts import BLUE, DARK, ORANGE, make_figure, render_png
+from dpm.trajectories import products as posterior
+>>>>>>> optim
 
 N, PARTS = 4096, 40
 MEAN, SIGMA = np.array([0.8, 0.5]), 0.4
@@ -55,7 +60,7 @@ def main(path, folder="docs/results"):
         "constant, the paper's chain": products.sample_chain(compiled, theta, log_r, N, source, "constant"),
         f"end, {N:,} particles": products.sample_product(compiled, theta, log_r, N, 0, "end", edge=False).samples,
     }
-    figure, axes = _charts(12, 4.4, 1, 3, sharex=True, sharey=True)
+    figure, axes = make_figure(12, 4.4, 1, 3, sharex=True, sharey=True)
     axis = np.linspace(-2.2, 2.2, 200)
     x, y = np.meshgrid(axis, axis)
     field = np.exp(-0.5 * ((x - MEAN[0]) ** 2 + (y - MEAN[1]) ** 2) / SIGMA**2)
@@ -67,7 +72,7 @@ def main(path, folder="docs/results"):
         chart.plot(*np.asarray(X).T, ".", color=color, markersize=2, alpha=0.3)
         chart.set(xlim=(-2.2, 2.2), ylim=(-2.2, 2.2), aspect="equal")
         chart.set_title(f"{name}: {distance:.2f}", fontsize=9)
-    (Path(folder) / "posterior_swissroll.png").write_bytes(_rendered(figure))
+    (Path(folder) / "posterior_swissroll.png").write_bytes(render_png(figure))
 
 
 if __name__ == "__main__":
