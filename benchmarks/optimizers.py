@@ -18,7 +18,7 @@ import scipy
 from tqdm import tqdm
 
 from dpm.optimizers import LBFGS, SFO, Adam, RMSProp, Stochastic
-from dpm.viz import BLUE, DARK, ORANGE, _charts, _rendered
+from dpm.plots.charts import BLUE, DARK, ORANGE, make_figure, render_png
 from tests.helpers import problems
 
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
@@ -115,7 +115,7 @@ def rows(name, found):
 
 def plot(all_found):
     """The PNG's bytes: a chart for each problem, one legend."""
-    figure, axes = _charts(8, 6.5, 2, 2)
+    figure, axes = make_figure(8, 6.5, 2, 2)
     for chart, (name, found) in zip(axes.flat, all_found.items(), strict=True):
         for optimizer, (_, gap) in found.items():
             color, style = STYLES[optimizer]
@@ -127,7 +127,7 @@ def plot(all_found):
     figure.supxlabel("passes over the data")
     figure.supylabel("(F − F*) / (F0 − F*)")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
-    return _rendered(figure)
+    return render_png(figure)
 
 
 def main(arguments=None):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dpm.plots.charts import BLUE, DARK, ORANGE, make_figure, render_png
 from dpm.trajectories import potentials, products
-from dpm.viz import BLUE, DARK, ORANGE, _charts, _rendered
 from tests.helpers import exact
 
 T, N, SEED = 400, 4096, 0
@@ -41,7 +41,7 @@ def main(folder="docs/results"):
             compiled, exact.NONE, log_r, n, SEED, "linear", last_step=False
         ).samples
     drawn["independent draws of the truth"] = np.random.default_rng(SEED).choice(fine, (N, 1), p=product(fine) / 1000)
-    figure, axes = _charts(11, 5, 2, 4, sharex=True, sharey=True)
+    figure, axes = make_figure(11, 5, 2, 4, sharex=True, sharey=True)
     for chart, (name, x) in zip(axes.flat, drawn.items(), strict=True):
         share = np.histogram(x, EDGES)[0] / len(x)
         distance = 0.5 * (np.abs(share - truth).sum() + 1 - share.sum())
@@ -51,7 +51,7 @@ def main(folder="docs/results"):
         chart.plot(fine, product(fine), color=DARK, linewidth=1)
         chart.set(xlim=(EDGES[0], EDGES[-1]), ylim=(0, 1.6))
         chart.set_title(f"{name}: {distance:.2f}", fontsize=9)
-    (Path(folder) / "posterior_guidance.png").write_bytes(_rendered(figure))
+    (Path(folder) / "posterior_guidance.png").write_bytes(render_png(figure))
 
 
 if __name__ == "__main__":

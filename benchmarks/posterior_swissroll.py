@@ -14,9 +14,9 @@ import numpy as np
 
 from dpm.base import noise
 from dpm.datasets.made.generators import swiss_roll_curve
+from dpm.plots.charts import BLUE, DARK, ORANGE, make_figure, render_png
 from dpm.runs.loading import open_run
 from dpm.trajectories import potentials, products
-from dpm.viz import BLUE, DARK, ORANGE, _charts, _rendered
 
 N, PARTS = 4096, 40
 MEAN, SIGMA = np.array([0.8, 0.5]), 0.4
@@ -44,7 +44,7 @@ def main(path, folder="docs/results"):
         "constant, the paper's chain": products.sample_chain(compiled, theta, log_r, N, source, "constant"),
         f"end, {N:,} particles": products.sample_product(compiled, theta, log_r, N, 0, "end", last_step=False).samples,
     }
-    figure, axes = _charts(12, 4.4, 1, 3, sharex=True, sharey=True)
+    figure, axes = make_figure(12, 4.4, 1, 3, sharex=True, sharey=True)
     axis = np.linspace(-2.2, 2.2, 200)
     x, y = np.meshgrid(axis, axis)
     field = np.exp(-0.5 * ((x - MEAN[0]) ** 2 + (y - MEAN[1]) ** 2) / SIGMA**2)
@@ -56,7 +56,7 @@ def main(path, folder="docs/results"):
         chart.plot(*np.asarray(X).T, ".", color=color, markersize=2, alpha=0.3)
         chart.set(xlim=(-2.2, 2.2), ylim=(-2.2, 2.2), aspect="equal")
         chart.set_title(f"{name}: {distance:.2f}", fontsize=9)
-    (Path(folder) / "posterior_swissroll.png").write_bytes(_rendered(figure))
+    (Path(folder) / "posterior_swissroll.png").write_bytes(render_png(figure))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pytensor import config
 
 from dpm.base.arguments import check_whole_number
 from dpm.base.errors import InputError
-from dpm.graph import rates as schedule
+from dpm.graph import schedules
 from dpm.graph.bricks import SCHEDULE, Constant
 from dpm.graph.diffusion import Diffusion
 from dpm.graph.kernels.gaussian import Gaussian, GaussianKernel
@@ -145,7 +145,7 @@ class DiffusionModel(Diffusion):
 
     def generate_beta_arr(self):
         """beta_1..beta_T: (T,)."""
-        return schedule.generate_beta_arr(self.beta_perturb_coefficients, self.temporal_basis, self.step1_beta)
+        return schedules.generate_beta_arr(self.beta_perturb_coefficients, self.temporal_basis, self.step1_beta)
 
     # ------------------------------------------------------------------ the reverse trajectory
 

@@ -8,7 +8,7 @@ import pytensor
 import pytensor.tensor as pt
 
 from dpm.base.errors import InputError
-from dpm.engines.compiled import map_microbatches
+from dpm.engines.microbatches import map_microbatches
 
 STEPS_PER_CALL = 10
 NUMBERS_PER_CALL = 500_000  # of noise, and as many of states: 2 MB each in float32

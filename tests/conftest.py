@@ -31,7 +31,8 @@ def pytest_configure(config):
     if getattr(config.option, "cov_source", None):
         pytensor.function = untraced(pytensor.function)
         pytensor.grad = untraced(pytensor.grad)
-        Engine._by_xla = untraced(Engine._by_xla)
+        Engine._finish = untraced(Engine._finish)
+        Engine._restore = untraced(Engine._restore)
 
 
 def untraced(function):

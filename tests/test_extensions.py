@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from dpm import viz
-from dpm.extensions import COLUMNS, LogLikelihood, PlotParameters
+from dpm.extensions import LogLikelihood, PlotParameters
 from dpm.likelihood import bound
 from dpm.likelihood.standard_errors import Estimate
 from dpm.optimizers import RMSProp
 from dpm.runs import checkpoint
+from dpm.training.monitoring import COLUMNS
 from tests.helpers import runs
 
 
@@ -82,7 +83,7 @@ def test_what_is_printed_names_units_signs_and_the_run(base):
         "has mean 0 and variance 1",
         "T = 10",
         "(float32, PyTensor",
-        "3 steps an epoch, 2 epochs, seed 0",
+        "3 steps per epoch, 2 epochs, seed 0",
         f"folder   {folder}",
     ):
         assert text in out

@@ -5,8 +5,9 @@ import pytest
 
 from dpm.base.arguments import check_names
 from dpm.base.errors import InputError
-from dpm.engines.compiled import CompiledModel, Layout
+from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
+from dpm.engines.parameters import Layout
 from dpm.model import DiffusionModel, argument_names
 from tests.helpers.graphs import TINY
 

@@ -1,4 +1,4 @@
-"""The pictures: pixels, files, failures, and nothing that grows."""
+"""Test images, trajectories, parameters and training curves: pixels, files and error messages."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ from PIL import Image
 
 from dpm import viz
 from dpm.base.errors import InputError
+from dpm.plots.charts import BLUE, DARK, ORANGE
 
 ROWS = [
     {"epoch": 1, "train_K_minus_L_null": -0.5, "test_K_minus_L_null": "", "learning_rate": 1e-3},
@@ -50,7 +51,7 @@ def test_is_square(number, expected):
 # ---- image_grid ----
 
 
-def test_one_image_is_framed_by_gray():
+def test_one_image_has_a_gray_frame():
     expected = [[128, 128, 128, 128], [128, 0, 255, 128], [128, 51, 102, 128], [128, 128, 128, 128]]
     grid = viz.image_grid([[[[0.0, 1.0], [0.2, 0.4]]]])
     assert grid.dtype == np.uint8
@@ -59,7 +60,7 @@ def test_one_image_is_framed_by_gray():
 
 @pytest.mark.parametrize(("n", "rows", "columns"), [(1, 1, 1), (2, 1, 2), (3, 2, 2), (5, 2, 3), (49, 7, 7), (50, 7, 8)])
 @pytest.mark.parametrize("gap", [0, 1, 3])
-def test_every_image_is_in_reading_order_and_the_rest_is_blank(n, rows, columns, gap):
+def test_images_are_in_reading_order_and_empty_cells_are_gray(n, rows, columns, gap):
     images = uniform(n, 1, 3, 2)
     grid = viz.image_grid(images, gap=gap)
     assert grid.shape == (rows * (3 + gap) + gap, columns * (2 + gap) + gap)
@@ -82,7 +83,7 @@ def test_rows_can_be_chosen(rows, shape):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_eight_bit_levels_survive_and_values_outside_are_clipped(dtype):
+def test_eight_bit_levels_are_exact_and_values_outside_are_clipped(dtype):
     levels = (np.arange(256) / 255).astype(dtype).reshape(1, 1, 16, 16)
     np.testing.assert_array_equal(viz.image_grid(levels, gap=0).ravel(), np.arange(256))
     assert viz.image_grid(np.array([-0.1, 1.1, -1e4, 6e4], dtype).reshape(1, 1, 2, 2), gap=0).tolist() == [
@@ -103,32 +104,32 @@ def test_non_finite_pixels_are_magenta(channels, bad):
 
 
 @pytest.mark.parametrize(
-    ("images", "says"),
+    ("images", "message"),
     [
-        (np.zeros((2, 28, 28)), r"\(2, 28, 28\).*\(n, 1, h, w\) and \(n, 3, h, w\)"),
-        (np.zeros((2, 28, 28, 3)), r"\(2, 28, 28, 3\).*accepted"),
-        (np.zeros((2, 4, 8, 8)), r"\(2, 4, 8, 8\).*accepted"),
-        (np.zeros((0, 1, 8, 8)), r"\(0, 1, 8, 8\).*accepted"),
+        (np.zeros((2, 28, 28)), r"\(2, 28, 28\); expected \(n, 1, h, w\) or \(n, 3, h, w\)"),
+        (np.zeros((2, 28, 28, 3)), r"\(2, 28, 28, 3\); expected"),
+        (np.zeros((2, 4, 8, 8)), r"\(2, 4, 8, 8\); expected"),
+        (np.zeros((0, 1, 8, 8)), r"\(0, 1, 8, 8\); expected"),
         (np.zeros((1, 1, 8, 8), np.uint8), "uint8.*255"),
         (np.zeros((1, 1, 8, 8), complex), "complex128"),
     ],
 )
-def test_other_images_are_refused(images, says):
-    with pytest.raises(InputError, match=says) as caught:
+def test_images_of_other_shapes_or_types_raise_an_error(images, message):
+    with pytest.raises(InputError, match=message) as caught:
         viz.image_grid(images)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("arguments", [{"rows": 0}, {"rows": 1.5}, {"gap": -1}])
-def test_other_layouts_are_refused(arguments):
+def test_invalid_layouts_raise_an_error(arguments):
     with pytest.raises(InputError, match=next(iter(arguments))):
         viz.image_grid(np.zeros((1, 1, 2, 2)), **arguments)
 
 
-# ---- files of images ----
+# ---- image files ----
 
 
-def test_mnist_sheet_is_enlarged_exactly(tmp_path):
+def test_a_sheet_of_digits_is_enlarged_exactly(tmp_path):
     images = uniform(49, 1, 28, 28)
     path = viz.plot_images(images, tmp_path / "x.png", title="49 samples, β = 0.001")
     shown = pixels(path)
@@ -143,7 +144,7 @@ def test_scale_can_be_chosen(tmp_path):
     np.testing.assert_array_equal(
         pixels(viz.plot_images(images, str(tmp_path / "x.png"), scale=1)), viz.image_grid(images)
     )
-    with pytest.raises(InputError, match="scale: 0"):
+    with pytest.raises(InputError, match="scale: got 0"):
         viz.plot_images(images, tmp_path / "y.png", scale=0)
 
 
@@ -151,17 +152,17 @@ def test_scale_can_be_chosen(tmp_path):
 def test_saved_images_are_exact(tmp_path, dtype):
     images = (uniform(5, 1, 3, 3) * 4 - 2).astype(dtype)
     images[0, 0, 0, 0] = np.nan
-    arrays, picture = viz.save_images(images, tmp_path / "samples_t0010.5_batch000001")
-    assert [p.name for p in (arrays, picture)] == [f"samples_t0010.5_batch000001.{e}" for e in ("npz", "png")]
+    arrays, sheet = viz.save_images(images, tmp_path / "samples_t0010.5_batch000001")
+    assert [p.name for p in (arrays, sheet)] == [f"samples_t0010.5_batch000001.{e}" for e in ("npz", "png")]
     with np.load(arrays) as saved:
         assert saved.files == ["X"]
         assert saved["X"].dtype == dtype
         np.testing.assert_array_equal(saved["X"], images)
-    assert has_color(picture, viz.MAGENTA)
+    assert has_color(sheet, viz.MAGENTA)
 
 
 @pytest.mark.parametrize(("width", "columns"), [(1, 4), (2, 4), (7, 4), (16, 6)])
-def test_trajectory_shows_first_images_of_each_time_unblurred(tmp_path, width, columns):
+def test_a_trajectory_shows_the_first_images_of_each_time_unblurred(tmp_path, width, columns):
     states = [uniform(12, 1, 2, width, seed=s) for s in range(3)]
     shown = pixels(viz.plot_trajectory(states, [1000, 500, 0], tmp_path / "t.png", columns))[..., :3]
     grid = viz.image_grid(np.concatenate([s[:columns] for s in states]), rows=3)
@@ -176,7 +177,7 @@ def test_trajectory_shows_first_images_of_each_time_unblurred(tmp_path, width, c
     assert thirds == [True] * 3
 
 
-def test_trajectory_of_many_low_rows_keeps_labels_apart(tmp_path):
+def test_labels_of_many_low_rows_do_not_overlap(tmp_path):
     states = [np.full((1, 1, 1, 1), 0.5)] * 300
     shown = pixels(viz.plot_trajectory(states, range(300), tmp_path / "t.png"))[..., :3]
     inked = (shown[:, :60] < 128).all(axis=2).any(axis=1)
@@ -186,15 +187,15 @@ def test_trajectory_of_many_low_rows_keeps_labels_apart(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("states", "times", "says"),
+    ("states", "times", "message"),
     [
         ([], [], "states"),
         ([np.zeros((1, 1, 2, 2)), np.zeros((1, 1, 2, 3))], [0, 1], r"\(1, 1, 2, 3\)"),
-        ([np.zeros((1, 1, 2, 2))], [0, 1], "times: 2 given for 1"),
+        ([np.zeros((1, 1, 2, 2))], [0, 1], "times: got 2 for 1 states"),
     ],
 )
-def test_other_trajectories_are_refused(tmp_path, states, times, says):
-    with pytest.raises(InputError, match=says):
+def test_invalid_trajectories_raise_an_error(tmp_path, states, times, message):
+    with pytest.raises(InputError, match=message):
         viz.plot_trajectory(states, times, tmp_path / "t.png")
 
 
@@ -202,7 +203,7 @@ def test_other_trajectories_are_refused(tmp_path, states, times, says):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_animation_has_every_frame_for_its_time(tmp_path, channels):
+def test_an_animation_shows_every_frame_for_its_duration(tmp_path, channels):
     states = [uniform(4, channels, 5, 5, seed=s) for s in range(6)]
     with Image.open(viz.animate(states, tmp_path / "a.gif", fps=8)) as gif:
         assert gif.n_frames == 6
@@ -218,7 +219,7 @@ def test_animation_has_every_frame_for_its_time(tmp_path, channels):
     assert durations == [120] * 5 + [2000]
 
 
-def test_animation_of_one_frame_and_of_frames_with_nan(tmp_path):
+def test_an_animation_of_one_frame_and_of_frames_with_nan(tmp_path):
     state = uniform(1, 1, 3, 3)
     with Image.open(viz.animate([state], tmp_path / "one.gif")) as gif:
         assert (gif.n_frames, gif.info["duration"]) == (1, 2000)
@@ -231,7 +232,7 @@ def test_animation_of_one_frame_and_of_frames_with_nan(tmp_path):
 
 
 @pytest.mark.parametrize("fps", [0, -1, 51, float("nan")])
-def test_other_frame_rates_are_refused(tmp_path, fps):
+def test_invalid_frame_rates_raise_an_error(tmp_path, fps):
     with pytest.raises(InputError, match="fps"):
         viz.animate([uniform(1, 1, 3, 3)], tmp_path / "a.gif", fps)
 
@@ -240,7 +241,7 @@ def test_other_frame_rates_are_refused(tmp_path, fps):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_weight_lights_its_own_pixel(tmp_path, channels):
+def test_a_weight_lights_its_pixel(tmp_path, channels):
     side, place = 7, (channels - 1, 2, 5)  # row 2, column 5 of the last channel
     weights = np.zeros((channels * side * side, 4))
     weights[np.ravel_multi_index(place, (channels, side, side)), 3] = 0.01
@@ -268,7 +269,7 @@ def test_filters_are_tiles_or_rows(tmp_path):
     assert colored.shape == (9 * 62, 13 * 62, 3)
 
 
-def test_no_more_units_than_asked(tmp_path):
+def test_the_number_of_units_is_limited(tmp_path):
     for units, side in [(101, 31), (99, 31), (4, 7)]:
         shown = pixels(viz.show_receptive_fields(uniform(4, units), tmp_path / "rf.png"))
         assert shown.shape == (side * round(800 / side),) * 2
@@ -276,7 +277,7 @@ def test_no_more_units_than_asked(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(500, 20), (9,), (4, 1, 3, 5), (2, 2, 2), (9, 0)])
-def test_other_weights_are_refused(tmp_path, shape):
+def test_weights_of_other_shapes_raise_an_error(tmp_path, shape):
     with pytest.raises(InputError, match=r"weights: .*\(" + str(shape)[1:-1]):
         viz.show_receptive_fields(np.zeros(shape), tmp_path / "rf.png")
 
@@ -294,7 +295,7 @@ def test_other_weights_are_refused(tmp_path, shape):
         ((2, 3, 4, 5, 6), ["raw"]),
     ],
 )
-def test_parameter_has_the_pictures_that_apply(tmp_path, shape, endings):
+def test_a_parameter_has_the_plots_that_fit_its_shape(tmp_path, shape, endings):
     paths = viz.plot_parameter(uniform(*shape), tmp_path / "params-a.b", "/mlp/linear_0.W $x_{$")
     assert [p.name for p in paths] == [f"params-a.b_{e}.png" for e in endings]
     for path in paths:
@@ -323,7 +324,7 @@ def test_any_numbers_can_be_drawn(tmp_path, value):
     assert has_color(path, (255, 0, 255)) == bad
 
 
-def test_one_nan_in_a_large_matrix_is_seen(tmp_path):
+def test_one_nan_in_a_large_matrix_is_visible(tmp_path):
     matrix = uniform(784, 500)
     matrix[400, 300] = np.nan
     for path in viz.plot_parameter(matrix[:, 250:350], tmp_path / "p", "p"):
@@ -331,7 +332,7 @@ def test_one_nan_in_a_large_matrix_is_seen(tmp_path):
 
 
 @pytest.mark.parametrize("value", [[], ["a"], [1j]])
-def test_other_parameters_are_refused(tmp_path, value):
+def test_empty_or_non_numeric_parameters_raise_an_error(tmp_path, value):
     with pytest.raises(InputError, match=r"parameter: .* real"):
         viz.plot_parameter(value, tmp_path / "p", "p")
 
@@ -344,20 +345,20 @@ def color(code):
 
 
 @pytest.mark.parametrize("rows", [ROWS, ROWS[1:2]], ids=["many", "one"])
-def test_monitors_show_all_curves(tmp_path, rows):
+def test_training_curves_are_all_visible(tmp_path, rows):
     path = viz.plot_monitors(rows, tmp_path / "m.png")
-    for code in (viz.BLUE, viz.ORANGE, viz.DARK):
+    for code in (BLUE, ORANGE, DARK):
         assert has_color(path, color(code))
 
 
 def test_one_logged_epoch_is_a_visible_dot(tmp_path):
     def ink(row):
-        return (pixels(viz.plot_monitors([row], tmp_path / "m.png"))[..., :3] == color(viz.BLUE)).all(axis=2).sum()
+        return (pixels(viz.plot_monitors([row], tmp_path / "m.png"))[..., :3] == color(BLUE)).all(axis=2).sum()
 
     assert ink(ROWS[1]) > ink({"epoch": 2, "train_K_minus_L_null": None}) + 10  # more than in the legend
 
 
 @pytest.mark.parametrize("rows", [[], [{}], [{"epoch": "", "learning_rate": 1e-3}]])
-def test_monitors_need_an_epoch(tmp_path, rows):
-    with pytest.raises(InputError, match=f"none of {len(rows)} rows"):
+def test_training_curves_without_an_epoch_raise_an_error(tmp_path, rows):
+    with pytest.raises(InputError, match=f"got no epoch in {len(rows)} rows"):
         viz.plot_monitors(rows, tmp_path / "m.png")

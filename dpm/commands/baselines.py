@@ -213,7 +213,7 @@ def load_examples(settings: Settings) -> Data:
         elements=elements,
         scale=data.scaling.scale,
         L_null=-elements * prior.prior_entropy() / float(np.log(2)),
-        truth=toy.truth(toy.checked(settings.model_args)) if toy else None,
+        truth=toy.log_likelihood(toy.complete(settings.model_args)) if toy else None,
         unit="bits/example" if toy else "bits/pixel",
         text=f"data     {data.name} from {data.path}: {len(train):,} training and {len(test):,} test examples of "
         f"{test[0].size} numbers\nunits    {data.units}",

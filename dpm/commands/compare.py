@@ -14,9 +14,10 @@ import numpy as np
 
 from dpm.base.arguments import check_names
 from dpm.base.errors import InputError
-from dpm.engines.compiled import CompiledModel, Layout
+from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.engines.names import DTYPES, ENGINES
+from dpm.engines.parameters import Layout
 from dpm.experiments.named import RELEASED
 from dpm.model import DiffusionModel, argument_names
 from dpm.optimizers import RMSProp

@@ -1,4 +1,4 @@
-"""Graphs as JAX takes them, kept among the caches: the next run with the same model need not build them again."""
+"""Graph cache: graphs as JAX takes them, on disk, so that the next process with the same model need not build them."""
 
 import hashlib
 import platform
@@ -6,29 +6,31 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import dpm
 from dpm.base.atomic import atomic_write
 from dpm.engines.compile_times import cache_folder, key_of
+from dpm.graph.diffusion import Diffusion
 
-MOST = 500  # kept: those used last; about 100 kB each
+PACKAGE = Path(__file__).parents[1]  # the folder dpm/
+PACKAGES = ("pytensor", "jax", "jaxlib", "numpy", "scipy", "flatbuffers")  # whose versions a graph depends on
+MAX_GRAPHS = 500  # those used last are kept; about 100 kB each
 
 
-def possible():
-    """Whether graphs can be kept.
+def is_available() -> bool:
+    """Return True where graphs can be cached.
 
-    Not where the program's files were changed since they were imported, as what is computed is then not what they say;
-    nor without flatbuffers, by which JAX writes graphs, and which the extra jax installs.
+    They cannot where the program's files changed since they were imported, as the graphs are then not what the files
+    say; nor without flatbuffers, by which JAX writes graphs, and which the extra jax installs.
     """
     try:
-        return bool(version("flatbuffers")) and _code() == CODE
+        return bool(version("flatbuffers")) and _hash_code() == CODE
     except PackageNotFoundError:
         return False
 
 
-def facts(model):
-    """What determines the graphs of a model besides the program, as JSON can hold it; None where that is not known.
+def model_facts(model: Diffusion) -> list[object] | None:
+    """Return what determines the graphs of a model besides the program, as JSON can hold it, or None if unknown.
 
-    A class of elsewhere may compute anything, whatever its arguments are.
+    It is unknown for a class from outside dpm, which may compute anything, whatever its arguments are.
     """
     classes = [type(part) for part in (model, model.kernel)]
     if model.arguments is None or not all(kind.__module__.startswith("dpm.") for kind in classes):
@@ -36,45 +38,48 @@ def facts(model):
     return [*(f"{kind.__module__}.{kind.__qualname__}" for kind in classes), model.arguments]
 
 
-def key(*facts):
-    """The name of a graph that these facts (what JSON can hold), this program and the packages below it determine."""
-    packages = ("pytensor", "jax", "jaxlib", "numpy", "scipy", "flatbuffers")
-    return key_of(*facts, CODE, platform.python_version(), *map(version, packages))
+def make_key(*facts: object) -> str:
+    """Return the key of the graph that these facts, this program and the packages below it determine.
+
+    Args:
+        facts: anything that JSON can hold.
+    """
+    return key_of(*facts, CODE, platform.python_version(), *map(version, PACKAGES))
 
 
-def load(name):
-    """The bytes that were kept under a key, or None; damaged ones are as none."""
-    path = _folder() / name
+def load(key: str) -> bytes | None:
+    """Return the graph that was stored under a key, or None where there is none or the file is damaged."""
+    path = _folder() / key
     with suppress(OSError):
         content = path.read_bytes()
         checksum, graph = content[:32], content[32:]
         if checksum == hashlib.sha256(graph).digest():
             with suppress(OSError):
-                path.touch()  # the oldest are those that were not used for longest
+                path.touch()  # `store` removes those that were not used for longest
             return graph
     return None
 
 
-def keep(name, graph):
-    """Remember the bytes of a graph; where the folder cannot be written nothing is remembered."""
+def store(key: str, graph: bytes) -> None:
+    """Store a graph under a key; where the folder cannot be written, do nothing."""
     with suppress(OSError):
         _folder().mkdir(parents=True, exist_ok=True)
-        with atomic_write(_folder() / name) as temporary:
+        with atomic_write(_folder() / key) as temporary:
             temporary.write_bytes(hashlib.sha256(graph).digest() + graph)
-        for old in sorted(_folder().iterdir(), key=lambda path: path.stat().st_mtime_ns)[:-MOST]:
+        for old in sorted(_folder().iterdir(), key=lambda path: path.stat().st_mtime_ns)[:-MAX_GRAPHS]:
             old.unlink(missing_ok=True)
 
 
-def _folder():
+def _folder() -> Path:
     return cache_folder() / "graphs"
 
 
-def _code():
-    """SHA-256 of all of this program's files."""
+def _hash_code() -> str:
+    """Return the SHA-256 of all of this program's files."""
     code = hashlib.sha256()
-    for path in sorted(Path(dpm.__file__).parent.rglob("*.py")):
+    for path in sorted(PACKAGE.rglob("*.py")):
         code.update(path.read_bytes())
     return code.hexdigest()
 
 
-CODE = _code()
+CODE = _hash_code()

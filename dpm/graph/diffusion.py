@@ -3,7 +3,7 @@
 import numpy as np
 import pytensor.tensor as pt
 
-from dpm.graph import rates as schedule
+from dpm.graph import schedules
 from dpm.graph.bricks import Brick
 
 
@@ -37,7 +37,7 @@ class Diffusion(Brick):
         self.trajectory_length = trajectory_length
         self.n_terms = trajectory_length - 1 if n_terms is None else n_terms
         self.beta_arr = beta_arr
-        self.beta_bar_arr = schedule.cumulative_beta(beta_arr)
+        self.beta_bar_arr = schedules.cumulative_beta(beta_arr)
 
     @property
     def n_pixels(self):
@@ -52,7 +52,7 @@ class Diffusion(Brick):
 
     def get_t_weights(self, t):
         """Weights that pick time t out of arrays over 1..T: (n, T)."""
-        return schedule.get_t_weights(t, self.trajectory_length)
+        return schedules.get_t_weights(t, self.trajectory_length)
 
     def get_rates(self, t):
         """beta_t, beta_bar_t and beta_bar_{t-1} of each example, to broadcast over its elements."""

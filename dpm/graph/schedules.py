@@ -1,37 +1,53 @@
-"""Schedules beta_1..beta_T to choose from: fixed ones, and two that are learned (section 2.4.1).
+"""Schedules beta_1..beta_T (section 2.4.1): fixed arrays, the released schedule, and bricks with learned rates.
 
-A fixed schedule is a float64 array (T,), index t - 1 for time t; a schedule of a model is a brick whose `beta_arr()`
-is the symbolic array.
+Times are the paper's, t = 1..T; index t - 1 of an array belongs to time t. A fixed schedule is a float64 array of shape
+(T,). The schedule of a model is a `Schedule`, a brick whose `beta_arr()` is the symbolic array.
 """
 
 import numpy as np
 import pytensor.tensor as pt
+from numpy.typing import ArrayLike, NDArray
 from pytensor import config
 
 from dpm.base.errors import InputError
+from dpm.graph import Tensor
 from dpm.graph.bricks import RATES, Brick, Constant
-from dpm.graph.rates import generate_beta_arr, generate_temporal_basis, released
 
+MIN_BETA = 1e-6  # limits of the released schedule
+MAX_BETA_GAP = 1e-5
 MARGIN = 1e-6  # a learned rate stays this far from 0 and from 1
 
+FloatArray = NDArray[np.float64]
 
-def erase_equally(trajectory_length):
-    """beta_t = 1 / (T - t + 1): each step erases 1 / T of the signal; the paper's binomial schedule (2.4.1)."""
+
+# ---------------------------------------------------------------------- fixed schedules, as numbers
+
+
+def released(trajectory_length: int) -> FloatArray:
+    """Return beta_t = 1 / linspace(T, 2, T), the baseline of the 2015 code, which leaves some signal at T, (T,)."""
+    return 1 / np.linspace(trajectory_length, 2, trajectory_length)
+
+
+def erase_equally(trajectory_length: int) -> FloatArray:
+    """Return beta_t = 1 / (T - t + 1), the paper's binomial schedule (2.4.1): each step erases 1 / T of the signal."""
     return 1 / np.arange(trajectory_length, 0, -1.0)
 
 
-def constant(trajectory_length, beta):
-    """The same rate at each step."""
+def constant(trajectory_length: int, beta: float) -> FloatArray:
+    """Return the rate beta at each step, (T,)."""
     return np.full(trajectory_length, float(beta))
 
 
-def linear(trajectory_length, first=1e-4, last=0.02):
-    """Evenly spaced rates (Ho, Jain and Abbeel 2020, section 4, whose T is 1,000)."""
+def linear(trajectory_length: int, first: float = 1e-4, last: float = 0.02) -> FloatArray:
+    """Return evenly spaced rates, (T,) (Ho, Jain and Abbeel 2020, section 4, where T is 1,000)."""
     return np.linspace(first, last, trajectory_length)
 
 
-def cosine(trajectory_length, offset=0.008, largest=0.999):
-    """alpha_bar_t = cos^2((t / T + offset) / (1 + offset) pi / 2), normalized (Nichol and Dhariwal 2021, Eq. 17)."""
+def cosine(trajectory_length: int, offset: float = 0.008, largest: float = 0.999) -> FloatArray:
+    """Return the cosine schedule, (T,).
+
+    alpha_bar_t = cos^2((t / T + offset) / (1 + offset) pi / 2), normalized (Nichol and Dhariwal 2021, Eq. 17).
+    """
     share = np.cos((np.arange(trajectory_length + 1) / trajectory_length + offset) / (1 + offset) * np.pi / 2) ** 2
     return np.minimum(1 - share[1:] / share[:-1], largest)
 
@@ -39,50 +55,145 @@ def cosine(trajectory_length, offset=0.008, largest=0.999):
 FIXED = {"erase_equally": erase_equally, "released": released, "constant": constant, "linear": linear, "cosine": cosine}
 
 
-class FixedSchedule(Brick):
-    """A schedule that is not learned. Raises InputError for T < 2 or a rate outside (0, 1].
+def signal_shares(beta: ArrayLike) -> FloatArray:
+    """Return alpha_bar_0..alpha_bar_T of the numbers beta_1..beta_T, float64 (T + 1,), with alpha_bar_0 = 1."""
+    return np.concatenate([[1.0], np.cumprod(1 - np.asarray(beta, dtype=np.float64))])
 
-    The last rate alone may be 1, which erases all signal.
+
+def generate_temporal_basis(trajectory_length: int, n_basis: int) -> FloatArray:
+    """Return bump functions over time (Eq. 64), float64 (n_basis, T), whose columns sum to 1.
+
+    The centers are evenly spaced from the first to the last step. The released width is half their spacing; the
+    paper's text has the whole spacing.
+    """
+    time = np.linspace(-1, 1, trajectory_length)
+    centers = np.linspace(-1, 1, n_basis)
+    width = (centers[1] - centers[0]) / 2
+    bumps = np.exp(-((time - centers[:, None]) ** 2) / (2 * width**2))
+    return bumps / bumps.sum(axis=0)
+
+
+# ---------------------------------------------------------------------- symbolic arrays over time
+
+
+def generate_beta_arr(perturbation: Tensor, temporal_basis: FloatArray, step1_beta: float) -> Tensor:
+    """Return beta_1..beta_T of the released code, symbolic (T,), between 1e-6 and 1 - 1e-5.
+
+    Args:
+        perturbation: coefficients of the temporal basis, (n_basis,), added inside the sigmoid around the rates
+            1 / linspace(T, 2, T), which erase about an equal share of the signal at each step (section 2.4.1). The
+            released code never trains them: they are 0.
+        temporal_basis: bumps over time, (n_basis, T).
+        step1_beta: added to the smallest first rate.
+    """
+    trajectory_length = temporal_basis.shape[1]
+    baseline = released(trajectory_length)
+    smallest = np.full(trajectory_length, MIN_BETA)
+    smallest[0] += step1_beta
+    offset = np.log(baseline) - np.log1p(-baseline)
+    basis, offset, smallest, room = (
+        np.asarray(a, dtype=config.floatX) for a in (temporal_basis, offset, smallest, 1 - smallest - MAX_BETA_GAP)
+    )
+    return smallest + pt.sigmoid(pt.dot(perturbation, basis) + offset) * room
+
+
+def get_t_weights(t: Tensor, trajectory_length: int) -> Tensor:
+    """Return weights that select time t from an array over 1..T, (n, T).
+
+    Args:
+        t: one time per example, (n,); a fraction interpolates linearly between two times.
+        trajectory_length: T.
+    """
+    times = np.arange(1, trajectory_length + 1, dtype=config.floatX)
+    return pt.maximum(0, 1 - abs(t[:, None] - times))
+
+
+def cumulative_beta(beta_arr: Tensor) -> Tensor:
+    """Return beta_bar_0..beta_bar_T, (T + 1,): beta_bar_t = 1 - prod_{s <= t} (1 - beta_s), beta_bar_0 = 0.
+
+    Summed as logarithms: 1 minus a product of factors near 1 would lose most digits of float32 at small t.
+    """
+    log_alpha_bar = pt.cumsum(pt.log1p(-beta_arr))
+    return pt.concatenate([np.zeros(1, dtype=config.floatX), -pt.expm1(log_alpha_bar)])
+
+
+# ---------------------------------------------------------------------- schedules of a model, as bricks
+
+
+class Schedule(Brick):
+    """A schedule of a model: any brick with `trajectory_length` and `beta_arr()`.
+
+    Attributes:
+        trajectory_length: T, 2 or more.
     """
 
-    def __init__(self, beta):
+    trajectory_length: int
+
+    def beta_arr(self) -> Tensor:
+        """Return beta_1..beta_T, symbolic (T,), each in (0, 1]; only the last may be 1."""
+        raise NotImplementedError
+
+
+class FixedSchedule(Schedule):
+    """A schedule that is not learned.
+
+    Args:
+        beta: beta_1..beta_T, (T,). The last rate may be 1, which erases all signal.
+
+    Raises:
+        InputError: T < 2, or a rate outside (0, 1).
+    """
+
+    def __init__(self, beta: ArrayLike) -> None:
         super().__init__("schedule")
-        self.beta = checked(beta)
+        self.beta = check_rates(beta)
         self.trajectory_length = len(self.beta)
 
-    def beta_arr(self):
-        """beta_1..beta_T: (T,)."""
+    def beta_arr(self) -> Tensor:
+        """Return the constant beta_1..beta_T, (T,)."""
         return pt.constant(self.beta.astype(config.floatX))
 
 
-class FreeSchedule(Brick):
-    """beta_2..beta_T learned, one free number a step; beta_1 stays as it is "to prevent overfitting" (2.4.1).
+class FreeSchedule(Schedule):
+    """A schedule with beta_2..beta_T learned, one parameter per step.
 
-    beta_t = m + (1 - 2 m) sigmoid(logit_t), m = 1e-6, so that 0 < beta_t < 1 whatever the parameters are.
-    start: the rates at the start, beta_1 among them.
+    beta_1 is fixed "to prevent overfitting" (2.4.1). beta_t = m + (1 - 2 m) sigmoid(logit_t) with m = 1e-6, so that
+    0 < beta_t < 1 whatever the parameters are.
+
+    Args:
+        start: initial rates beta_1..beta_T, (T,).
+
+    Raises:
+        InputError: T < 2, or a rate outside (0, 1).
     """
 
-    def __init__(self, start):
+    def __init__(self, start: ArrayLike) -> None:
         super().__init__("schedule")
-        start = checked(start)
+        start = check_rates(start)
         self.trajectory_length, self.first = len(start), float(start[0])
         inside = np.clip((start[1:] - MARGIN) / (1 - 2 * MARGIN), MARGIN, 1 - MARGIN)
         self.offset = np.log(inside) - np.log1p(-inside)
         self.logits = self.add_parameter("logits", (len(start) - 1,), RATES, Constant(0.0))
 
-    def beta_arr(self):
-        """beta_1..beta_T: (T,)."""
+    def beta_arr(self) -> Tensor:
+        """Return beta_1..beta_T, (T,)."""
         offset, first = (np.asarray(a, dtype=config.floatX) for a in (self.offset, [self.first]))
         return pt.concatenate([first, MARGIN + (1 - 2 * MARGIN) * pt.sigmoid(self.logits + offset)])
 
 
-class BasisSchedule(Brick):
-    """The released form: bumps over time inside the sigmoid, around 1 / linspace(T, 2, T).
+class BasisSchedule(Schedule):
+    """The released form with learned coefficients: bumps over time inside the sigmoid, around 1 / linspace(T, 2, T).
 
-    n_basis: coefficients; step1_beta: added to the smallest first rate.
+    Args:
+        trajectory_length: T.
+        n_basis: number of coefficients.
+        step1_beta: added to the smallest first rate.
+
+    Raises:
+        InputError: trajectory_length or n_basis below 2.
     """
 
-    def __init__(self, trajectory_length, n_basis=10, step1_beta=0.001):
+    def __init__(self, trajectory_length: int, n_basis: int = 10, step1_beta: float = 0.001) -> None:
         super().__init__("schedule")
         if trajectory_length < 2 or n_basis < 2:
             raise InputError(f"trajectory_length={trajectory_length}, n_basis={n_basis}: each must be 2 or more")
@@ -90,19 +201,20 @@ class BasisSchedule(Brick):
         self.basis = generate_temporal_basis(trajectory_length, n_basis)
         self.coefficients = self.add_parameter("coefficients", (n_basis,), RATES, Constant(0.0))
 
-    def beta_arr(self):
-        """beta_1..beta_T: (T,)."""
+    def beta_arr(self) -> Tensor:
+        """Return beta_1..beta_T, (T,)."""
         return generate_beta_arr(self.coefficients, self.basis, self.step1_beta)
 
 
-def checked(beta):
-    """beta as a float64 array, if it is a schedule; otherwise InputError."""
+def check_rates(beta: ArrayLike) -> FloatArray:
+    """Return beta as a float64 array; raise InputError where it is not a schedule."""
     beta = np.asarray(beta, dtype=np.float64)
     if beta.ndim != 1 or len(beta) < 2:
-        raise InputError(f"schedule: an array of shape {beta.shape}; accepted: beta_1..beta_T with T of 2 or more")
-    wrong = np.flatnonzero(~((beta > 0) & ((beta < 1) | ((beta == 1) & (np.arange(len(beta)) == len(beta) - 1)))))
+        raise InputError(f"schedule: got an array of shape {beta.shape}; expected beta_1..beta_T with T of 2 or more")
+    last = np.arange(len(beta)) == len(beta) - 1
+    wrong = np.flatnonzero(~((beta > 0) & ((beta < 1) | ((beta == 1) & last))))
     if len(wrong):
         raise InputError(
-            f"schedule: beta_{wrong[0] + 1} = {beta[wrong[0]]}; accepted: above 0 and below 1 (the last may be 1)"
+            f"schedule: got beta_{wrong[0] + 1} = {beta[wrong[0]]}; expected above 0 and below 1 (the last may be 1)"
         )
     return beta

@@ -6,8 +6,8 @@ from dpm.graph.diffusion import Diffusion
 class VectorDiffusion(Diffusion):
     """A diffusion of vectors x: (n, size), with any kernel, schedule and network.
 
-    kernel: one of dpm.graph.kernels; schedule: a brick of dpm.graph.schedules; network: one of dpm.graph.networks.vectors. The bound is stated
-    for a whole vector: bits an example.
+    kernel: one of dpm.graph.kernels; schedule: a brick of dpm.graph.schedules; network: one of
+    dpm.graph.networks.vectors. The bound is stated for a whole vector: bits an example.
     """
 
     def __init__(self, size, kernel, schedule, network):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dpm.base import noise
-from dpm.engines.compiled import map_microbatches
+from dpm.engines.microbatches import map_microbatches
 from dpm.likelihood.standard_errors import Estimate, estimate, stratified_error
 
 BLOCK = 200  # examples that share one generator

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dpm.base import noise
-from dpm.engines.compiled import map_microbatches
+from dpm.engines.microbatches import map_microbatches
 
 BATCH = 2000  # examples at once, at most
 

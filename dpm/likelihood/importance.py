@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from dpm.base import noise
-from dpm.engines.compiled import map_microbatches
+from dpm.engines.microbatches import map_microbatches
 
 BOOTSTRAPS = 200
 

@@ -1,44 +1,59 @@
-"""Pictures of vectors: points of the plane, or sequences in rows; written as dpm/viz.py writes."""
+"""Plots of vectors: points of the plane, or sequences as rows."""
 
 import io
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
 
-from dpm.viz import BLUE, _charts, _rendered, _target, _whole_ticks, _write
+from dpm.plots.charts import BLUE, StrPath, check_target, integer_ticks, make_figure, render_png, write_files
 
 ROWS = 40
 
 
-def save_vectors(X, stem, **more):
-    """Write `<stem>.npz`, the vectors under the key X beside the arrays `more`, and their picture `<stem>.png`.
+def save_vectors(X: npt.NDArray[Any], stem: StrPath, **more: npt.ArrayLike) -> tuple[Path, Path]:
+    """Write `<stem>.npz`, the vectors under the key X and further arrays, and their plot `<stem>.png`.
 
-    X: (n, size) in data units. Two numbers are a point each; others a row each, the first 40, from white at the
-    smallest value (0 or below) to black at the largest (1 or above), over the means of all. Returns both paths.
+    Vectors of two numbers are points. Longer ones are rows, the first 40, from white at the smallest value (0 or
+    below) to black at the largest (1 or above), above the means of all vectors.
+
+    Args:
+        X: vectors (n, size) in data units.
+        stem: path of both files without their endings.
+        **more: further arrays for the .npz, by key.
+
+    Returns:
+        The paths of the .npz and of the .png.
+
+    Raises:
+        InputError: if the folder does not exist; then neither file is written.
     """
-    arrays, picture = _target(f"{stem}.npz", ".npz"), _target(f"{stem}.png", ".png")
+    arrays, plot = check_target(f"{stem}.npz", ".npz"), check_target(f"{stem}.png", ".png")
     buffer = io.BytesIO()
-    np.savez(buffer, X=X, **more)
-    figure = _points(X) if X.shape[1] == 2 else _sequences(X)
-    _write({arrays: buffer.getvalue(), picture: _rendered(figure)})
-    return arrays, picture
+    np.savez(buffer, X=X, **more)  # type: ignore[arg-type]
+    figure = _plot_points(X) if X.shape[1] == 2 else _plot_sequences(X)
+    write_files({arrays: buffer.getvalue(), plot: render_png(figure)})
+    return arrays, plot
 
 
-def _points(X):
-    figure, axes = _charts(5, 5, 1, 1)
+def _plot_points(X: npt.NDArray[Any]) -> Figure:
+    figure, axes = make_figure(5, 5, 1, 1)
     axes.plot(*X.T, ".", color=BLUE, markersize=2)
     low, high = X.min(), X.max()
     margin = 0.05 * (high - low) + 0.01
-    limits = low - margin, high + margin  # of both axes: a narrow cloud is seen as narrow
+    limits = low - margin, high + margin  # the same for both axes, so that a narrow cloud looks narrow
     axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel="$x_1$", ylabel="$x_2$")
     return figure
 
 
-def _sequences(X):
-    figure, (rows, means) = _charts(5, 6, 2, 1, height_ratios=[4, 1], sharex=True)
+def _plot_sequences(X: npt.NDArray[Any]) -> Figure:
+    figure, (rows, means) = make_figure(5, 6, 2, 1, height_ratios=[4, 1], sharex=True)
     low, high = min(0.0, X.min()), max(1.0, X.max())
     rows.imshow(X[:ROWS], cmap="gray_r", vmin=low, vmax=high, aspect="auto", interpolation="nearest")
     rows.set(ylabel="samples", yticks=[])
     means.bar(np.arange(X.shape[1]), X.mean(axis=0), color=BLUE)
     means.set(xlabel="element", ylabel="mean", ylim=(low, high))
-    means.xaxis.set_major_locator(_whole_ticks())
+    means.xaxis.set_major_locator(integer_ticks())
     return figure

@@ -178,7 +178,9 @@ def load_data(settings: Settings, saved: Mapping[str, Any] | None = None) -> Run
     if toy is not None:
         from dpm.experiments.toys import make_data
 
-        return _toy_data(settings, toy, make_data)
+        name, arguments = str(settings.experiment), settings.model_args
+        made = make_data(toy, name, arguments, settings.small, settings.seed, settings.dtype)
+        return RunData(**made._asdict() | {"range": tuple(made.range)})
     return prepare_images(find_images(settings, saved), settings, saved)
 
 
@@ -226,23 +228,6 @@ def scale_images(
         dtype=dtype,
         range=(low, high),
         in_memory=in_memory,
-    )
-
-
-def _toy_data(settings: Settings, toy: Any, make_data: Any) -> RunData:
-    """Generate the data of a toy problem."""
-    train, test = make_data(toy, settings.model_args, settings.small, settings.seed, settings.dtype)
-    return RunData(
-        train=train,
-        test=test,
-        scaling=Scaling(1.0, 0.0),
-        name=str(settings.experiment),
-        units=toy.units,
-        hash="",
-        quantized=False,
-        path="dpm.datasets.made.generators",
-        dtype=settings.dtype,
-        range=(float(train.min()), float(train.max())),
     )
 
 

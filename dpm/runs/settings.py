@@ -309,7 +309,7 @@ def _resolve_toy(given: dict[str, Any], toy: "Toy") -> dict[str, Any]:
     values = _resolve(given, None, CORRECTED) | {"epochs": given.get("epochs", toy.epochs)}
     for key in ("batch_size", "lr"):
         values[key] = given.get(key, getattr(toy, key))
-    toy.checked(values["model_args"])
+    toy.complete(values["model_args"])
     values["optimizer"] = _check_optimizer(values, given, toy.optimizer)
     return values
 

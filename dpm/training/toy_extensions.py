@@ -51,7 +51,7 @@ class ReferenceBounds:
 
     def __init__(self, toy: Toy, arguments: dict[str, Any]) -> None:
         self.toy, self.arguments = toy, arguments
-        self.truth = toy.truth(arguments)
+        self.truth = toy.log_likelihood(arguments)
         self._ceilings: dict[bytes, float] = {}
 
     def __call__(self, loop: Any) -> dict[str, float]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from dpm.base.noise import ExampleNoise
-from dpm.graph.rates import signal_shares
+from dpm.graph.schedules import signal_shares
 
 
 def forward_trajectory(beta_arr, X, times, noise):

@@ -18,7 +18,7 @@ import pytensor.tensor as pt
 
 from dpm.base import noise
 from dpm.base.errors import InputError
-from dpm.graph.rates import signal_shares
+from dpm.graph.schedules import signal_shares
 from dpm.trajectories.particles import Particles
 from dpm.trajectories.potentials import sum_elements
 

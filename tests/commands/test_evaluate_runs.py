@@ -9,15 +9,15 @@ from PIL import Image
 from scipy.stats import norm
 
 from dpm.base import noise
-from dpm.commands import evaluation, sampling
 from dpm.commands.evaluate import main
+from dpm.datasets import Scaling
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.likelihood import bound, importance
 from dpm.likelihood.importance import Likelihood
-from dpm.likelihood.units import Units
 from dpm.model import DiffusionModel
-from dpm.runs import checkpoint
+from dpm.runs import checkpoint, evaluation
+from dpm.runs.loading import Run
 from tests.helpers import runs
 
 DIMENSIONS = runs.WIDTH**2
@@ -74,24 +74,16 @@ def test_the_estimate_of_2015_is_its_figure_and_the_right_count_gives_0(monkeypa
     X, N = SIGNS
     monkeypatch.setitem(noise.DRAWS, "normal", lambda rng, shape: np.broadcast_to(N, shape))
     compiled, theta = null_model(10)
-    options = main_options("--estimator", "reference-2015", "--draws", "3000", "--batch-size", "1")
-    loaded = sampling.Loaded(None, {}, None, "float32", True)
-    result = evaluation.by_reference(
-        options, compiled, theta, X[None, None].astype(np.float32), Units(4, 4, 1.0), loaded
-    )
+    run = Run(compiled, theta, Scaling(1.0, 0.0), quantized=True)
+    X = X[None, None].astype(np.float32)
+    result = evaluation.evaluate(run, X, "reference-2015", draws=3000, batch_size=1, seed=0)
     unit = 1 / 4 / np.log(2)
     error = result.errors["standard error"] * unit
     assert error < 0.03
     assert abs(result.values["K_minus_L_null"] * unit + 0.177) < 3 * error
     counted = result.values["K_minus_L_null"] * unit + result.facts["counted_once_too_often"]["bits/pixel"]
     assert abs(counted) < 3 * error
-    assert "is counted 10 times" in result.lines[0]
-
-
-def main_options(*given):
-    from dpm.commands.evaluate import parser
-
-    return parser().parse_args(["x.h5", "--quiet", *given])
+    assert "is counted 10 times" in result.notes[0]
 
 
 def test_eq_9_of_the_network_of_zeros_is_the_unit_gaussian_without_spread():
@@ -239,10 +231,10 @@ def test_an_estimate_is_what_the_report_says_of_it(monkeypatch):
     monkeypatch.setattr(importance, "log_likelihood", lambda *arguments: next(found))
     compiled, theta = null_model(10)
     X = np.zeros((2, 1, 2, 2), np.float32)
-    result = evaluation.by_trajectories(main_options("--trajectories", "100"), compiled, theta, X, Units(4, 4, 1.0))
+    result = evaluation.evaluate(Run(compiled, theta, Scaling(1.0, 0.0), True), X, trajectories=100)
     assert result.values["log_p"] == -4
     assert result.values["K_eq12"] == -6.5
     assert result.errors["standard error over examples"] == pytest.approx(1.0)
     assert result.errors["of it by bootstrap"] == pytest.approx(0.25)
-    assert "The fewest effective trajectories are 2.0 of 100: the estimates hang on a few" in result.lines[0]
+    assert "The fewest effective trajectories are 2.0 of 100: the estimates depend on a few" in result.notes[0]
     assert bound.L_null(compiled.model) == pytest.approx(result.values["L_null"] / 4 / np.log(2))

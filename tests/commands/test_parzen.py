@@ -9,7 +9,6 @@ from scipy.special import logsumexp
 from dpm.commands.parzen import main
 from dpm.commands.sample import main as sample_main
 from dpm.trajectories import draws
-from dpm.trajectories import draws
 from tests.helpers import runs
 
 

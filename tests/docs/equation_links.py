@@ -1,6 +1,6 @@
 """Read docs/equations.md and the equations that docstrings cite; update the links of the page.
 
-Run `python -m tests.docs.equation_links` after a function that cites an equation has moved. In a section, the line
+Run `python -m tests.docs.update` after a function that cites an equation has moved. In a section, the line
 "Code: ..." keeps its entries and their order; every other citation is listed in "Also cited in: ...". To add an entry
 to "Code: ...", write its label in backticks, such as `GaussianKernel.kl` or `sampler.diffusion_step`.
 """
@@ -138,7 +138,3 @@ def main():
     for old, new in zip(sections(before), sections(PAGE.read_text()), strict=True):
         if lost := {label.rpartition(".")[2] for label in old.code} - {label.rpartition(".")[2] for label in new.code}:
             print(f"Eq. {old.equations[0]}: no longer cited by {', '.join(sorted(lost))}")
-
-
-if __name__ == "__main__":
-    main()

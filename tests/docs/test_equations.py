@@ -19,7 +19,7 @@ PAIRS = [(number, d) for d in CITING for number in sorted(d.equations)]
 LINK = re.compile(r"\[`([^`]+)`\]\(\.\./(dpm/[\w/]+\.py)(?:#L(\d+))?\)")
 LINKS = [(section, *link) for section in SECTIONS for link in LINK.findall(section.text)]
 TESTS = sorted(set(re.findall(r"`(tests/[\w/]+\.py):([\w.]+)`", TEXT)))
-COMMAND = "run: python -m tests.docs.equation_links"
+COMMAND = "run: python -m tests.docs.update"
 
 
 def test_the_ways_of_citing_equations_are_understood():

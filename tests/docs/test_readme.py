@@ -1,55 +1,119 @@
-"""What the README tells people to type is accepted."""
+"""README.md and the other pages at the top: their commands are accepted, their figures and links are right."""
 
+import ast
+import importlib
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
-from dpm.commands import baselines, compare, parzen
-from dpm.commands.datasets import parser as datasets_parser
-from dpm.commands.reproduce import parser as reproduce_parser
-from dpm.commands.sample import build_parser as sample_parser
-from dpm.commands.train import build_parser as train_parser
-from dpm.runs.flags import resolved
+import dpm
+from dpm.__main__ import COMMANDS
+from dpm.runs.flags import parse_flags
+from dpm.runs.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-PARSERS = {
-    "train.py": train_parser,
-    "sample.py": sample_parser,
-    "-m dpm compare": compare.parser,
-    "-m dpm datasets": datasets_parser,
-    "-m dpm parzen": parzen.parser,
-    "-m dpm baselines": baselines.parser,
-    "-m dpm reproduce": reproduce_parser,
-}
-COMMANDS = re.findall(
-    r"^python (train\.py|sample\.py|-m dpm (?:baselines|compare|datasets|parzen|reproduce)) (.*)$",
-    README,
-    re.MULTILINE,
+PAGES_WITH_COMMANDS = (
+    "README.md",
+    "docs/commands.md",
+    "docs/checkpoints.md",
+    "docs/evaluate.md",
+    "docs/paper-and-release.md",
 )
+TOP_PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 
 
-def test_the_readme_shows_each_command():
-    assert {name for name, _ in COMMANDS} == set(PARSERS)
+def commands_of(page):
+    """Return (command, arguments) of each line of a page that calls train.py, sample.py or dpm."""
+    text = (ROOT / page).read_text()
+    found = re.findall(r"^(?:\$ )?(?:python )?(?:(train|sample)\.py|(?:-m )?dpm (\w+)) (.+)$", text, re.MULTILINE)
+    return [(script or command, arguments) for script, command, arguments in found]
 
 
-@pytest.mark.parametrize(("name", "arguments"), COMMANDS)
-def test_commands_are_accepted(name, arguments):
-    options = PARSERS[name]().parse_args(shlex.split(arguments, comments=True))
-    if name == "train.py":
-        resolved(vars(options), None, 100)
+def parser_of(command):
+    """Return the argument parser of a command."""
+    module = importlib.import_module(f"dpm.commands.{command}")
+    return (getattr(module, "build_parser", None) or module.parser)()
 
 
-def test_make_targets_and_links_exist():
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"make ([a-z]+)`?$", README, re.MULTILINE)) <= targets
-    for link in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / link).exists(), link
+EXAMPLES = [(page, *example) for page in PAGES_WITH_COMMANDS for example in commands_of(page)]
+
+
+def test_the_page_of_examples_shows_each_command():
+    assert {command for page, command, _ in EXAMPLES if page == "docs/commands.md"} == set(COMMANDS)
+
+
+def test_the_readme_shows_the_commands_of_a_first_run():
+    assert {command for page, command, _ in EXAMPLES if page == "README.md"} == {
+        "train",
+        "sample",
+        "evaluate",
+        "report",
+    }
+
+
+@pytest.mark.parametrize(("page", "command", "arguments"), EXAMPLES)
+def test_a_command_is_accepted(page, command, arguments):
+    words = shlex.split(arguments, comments=True)
+    if command != "train":
+        parser_of(command).parse_args(words)
+    elif "resume_file" not in (given := parse_flags(words)):
+        Settings.from_arguments(**given)
 
 
 def test_make_train_is_accepted():
     flags = re.search(r"^TRAIN_FLAGS \?= (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert flags is not None
-    resolved(vars(train_parser().parse_args(shlex.split(flags[1]))), None, 100)
+    Settings.from_arguments(**parse_flags(shlex.split(flags[1])))
+
+
+def test_make_targets_of_the_readme_exist():
+    lines = re.findall(r"^([a-z0-9 -]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    targets = {target for line in lines for target in line.split()}
+    named = set(re.findall(r"\bmake ([a-z][a-z0-9-]*)`?(?:$|[ ,.`])", README, re.MULTILINE))
+    assert {"train", "test", "help"} <= named
+    assert named <= targets
+
+
+@pytest.mark.parametrize("page", TOP_PAGES)
+def test_links_of_a_page_exist(page):
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / page).read_text()):
+        assert "://" in link or (ROOT / link).exists(), link
+
+
+def test_the_figures_of_the_result_table_are_measured():
+    """Each number in the column "here" stands in docs/results, with as many digits."""
+    measured = "\n".join(path.read_text() for path in (ROOT / "docs" / "results").glob("*.md"))
+    results = README[README.index("## Results") : README.index("## Install")]
+    rows = [line.split("|") for line in results.splitlines() if line.startswith("| ")][1:]
+    cells = [row[3] for row in rows] + [
+        line for line in results.splitlines() if re.match("- (CIFAR-10|Dead leaves)", line)
+    ]
+    numbers = {number for cell in cells for number in re.findall(r"-?\d+\.\d+(?:e-\d+)?", cell)}
+    assert len(numbers) > 15
+    missing = {n for n in numbers if not re.search(rf"(?<![\d.]){re.escape(n)}(?!\d)", measured)}
+    assert missing == {"-2.368"}, "which is -2.3683 rounded"
+
+
+def test_the_python_example_is_short_and_uses_public_names():
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    tree = ast.parse(block)
+    assert len(block.splitlines()) <= 10
+    names = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "dpm"}
+    assert names == {"load", "DiffusionModel", "train", "bound", "sample", "viz"}
+    if hasattr(dpm, "__all__"):
+        assert names <= set(dpm.__all__)
+
+
+def test_the_citation_names_paper_and_version():
+    text = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {dpm.__version__}\n" in text
+    assert "Deep Unsupervised Learning using Nonequilibrium Thermodynamics" in text
+
+
+def test_the_changelog_has_the_headings_of_keep_a_changelog():
+    headings = re.findall(r"^(##+) (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == ("##", "Unreleased")
+    assert {title for level, title in headings if level == "###"} <= {"Added", "Changed", "Removed", "Fixed"}

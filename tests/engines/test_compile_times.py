@@ -21,7 +21,7 @@ def test_seconds_are_remembered_by_what_was_compiled(cache):
 
 
 def test_the_oldest_are_forgotten(cache):
-    for i in range(compile_times.MOST + 5):
+    for i in range(compile_times.MAX_TIMES + 5):
         compile_times.keep_seconds(str(i), i)
     assert compile_times.last_seconds("4") is None
     assert compile_times.last_seconds("5") == 5

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from dpm.base.errors import InputError
-from dpm.engines.compiled import CompiledModel, Layout, trained_layout
+from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
+from dpm.engines.parameters import Layout, trained_layout
 from dpm.model import DiffusionModel
 from tests.helpers.graphs import TINY
 

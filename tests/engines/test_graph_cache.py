@@ -63,7 +63,7 @@ def test_another_model_has_a_graph_of_its_own(folder):
 
 @pytest.mark.parametrize("damage", [b"", b"nothing", None])
 def test_a_damaged_file_is_as_none(folder, damage):
-    graph_cache.keep("name", b"a graph")
+    graph_cache.store("name", b"a graph")
     assert graph_cache.load("name") == b"a graph"
     content = (folder / "name").read_bytes()
     (folder / "name").write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if damage is None else damage)
@@ -78,37 +78,37 @@ def test_a_model_whose_class_is_of_elsewhere_is_never_kept(folder):
 
     with Engine("jax", "float32"):
         ours, mine = (kind(**TINY, trajectory_length=5) for kind in (DiffusionModel, Mine))
-    assert graph_cache.facts(ours)[-1] == mine.arguments
-    assert graph_cache.facts(mine) is None
+    assert graph_cache.model_facts(ours)[-1] == mine.arguments
+    assert graph_cache.model_facts(mine) is None
 
 
 def test_a_changed_program_has_other_keys_and_keeps_nothing(monkeypatch, tmp_path):
     """A graph of older code is never taken for that of this one; files that were changed since they were imported are
     not the code that runs."""
-    assert graph_cache.key("a model") == graph_cache.key("a model") != graph_cache.key("another")
-    assert graph_cache.possible()
+    assert graph_cache.make_key("a model") == graph_cache.make_key("a model") != graph_cache.make_key("another")
+    assert graph_cache.is_available()
     (tmp_path / "__init__.py").write_text("changed = 1")
-    monkeypatch.setattr(graph_cache.dpm, "__file__", str(tmp_path / "__init__.py"))
-    assert not graph_cache.possible()
-    before = graph_cache.key("a model")
-    monkeypatch.setattr(graph_cache, "CODE", graph_cache._code())
-    assert graph_cache.possible()
-    assert graph_cache.key("a model") != before
+    monkeypatch.setattr(graph_cache, "PACKAGE", tmp_path)
+    assert not graph_cache.is_available()
+    before = graph_cache.make_key("a model")
+    monkeypatch.setattr(graph_cache, "CODE", graph_cache._hash_code())
+    assert graph_cache.is_available()
+    assert graph_cache.make_key("a model") != before
 
 
 def test_a_folder_that_cannot_be_made_is_no_error(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
-    graph_cache.keep("name", b"a graph")
+    graph_cache.store("name", b"a graph")
     assert graph_cache.load("name") is None
 
 
 def test_the_oldest_are_forgotten(folder, monkeypatch):
-    monkeypatch.setattr(graph_cache, "MOST", 2)
+    monkeypatch.setattr(graph_cache, "MAX_GRAPHS", 2)
     for name in "abc":
-        graph_cache.keep(name, name.encode())
+        graph_cache.store(name, name.encode())
     assert graph_cache.load("a") is None
     for second, name in enumerate("bc"):
         os.utime(folder / name, (second, second))
     assert graph_cache.load("b") == b"b"  # it was used after c
-    graph_cache.keep("d", b"d")
+    graph_cache.store("d", b"d")
     assert (graph_cache.load("c"), graph_cache.load("b")) == (None, b"b")

@@ -65,9 +65,10 @@ def test_jax_compiles_nothing_in_the_second_epoch(tmp_path, monkeypatch, request
 
 
 @pytest.fixture
-def without_xla(monkeypatch):
+def without_compiling(monkeypatch):
     """What PyTensor makes of a graph is looked at, and nothing computed."""
-    monkeypatch.setattr(Engine, "_by_xla", lambda *_: None)
+    monkeypatch.setattr(Engine, "_finish", lambda *_: None)
+    monkeypatch.setattr(Engine, "_restore", lambda *_: None)
 
 
 def graph(functions, **arguments):
@@ -79,7 +80,7 @@ def graph(functions, **arguments):
     return functions[-1].maker.fgraph
 
 
-def test_nodes_grow_by_the_layer_and_the_scale_and_not_by_the_tap(functions, without_xla):
+def test_nodes_grow_by_the_layer_and_the_scale_and_not_by_the_tap(functions, without_compiling):
     """A layer at one scale has three convolutions with its gradient: one node each, where taps would be 27."""
     nodes = {
         (layers, scales): len(graph(functions, n_layers_conv=layers, n_scales=scales).apply_nodes)
@@ -92,7 +93,7 @@ def test_nodes_grow_by_the_layer_and_the_scale_and_not_by_the_tap(functions, wit
     assert nodes[4, 3] <= 600
 
 
-def test_nothing_is_float64_in_a_float32_graph(functions, without_xla):
+def test_nothing_is_float64_in_a_float32_graph(functions, without_compiling):
     variables = graph(functions, n_layers_conv=2, n_scales=2).variables
     assert len(variables) > 100
     assert not [v for v in variables if getattr(v.type, "dtype", "") == "float64"]

@@ -1,4 +1,4 @@
-"""Schedules beta_1..beta_T (section 2.4.1): their shares of signal, their limits, and that learned ones stay inside."""
+"""Schedules beta_1..beta_T (section 2.4.1): closed forms of the released one, shares of signal, limits, refusals."""
 
 import numpy as np
 import pytensor
@@ -7,15 +7,53 @@ import pytest
 from dpm.base.errors import InputError
 from dpm.engines.engine import Engine
 from dpm.graph import schedules
+from tests.helpers.graphs import constant, value
 
 
 def beta_of(brick, values, dtype="float64"):
-    """The schedule's rates and the derivative of their sum, for the given parameters."""
+    """Return the rates of the schedule and the derivative of their sum at the parameters `values`."""
     (parameter,) = brick.parameters().values()
     variable = parameter.variable
     beta = brick.beta_arr()
     function = pytensor.function([variable], [beta, pytensor.grad(beta.sum(), variable)], mode="FAST_COMPILE")
     return function(np.asarray(values, dtype))
+
+
+@pytest.mark.parametrize("T", [2, 3, 10, 1000])
+def test_unperturbed_schedule_is_one_over_linspace(T):
+    """beta_t = 1/linspace(T, 2, T) squeezed between 1e-6 (plus step1_beta at t = 1) and 1 - 1e-5 (golden fact 7)."""
+    basis = schedules.generate_temporal_basis(T, 4)
+    np.testing.assert_allclose(basis.sum(axis=0), 1, rtol=1e-14)
+    beta = value(schedules.generate_beta_arr(constant(np.zeros(4)), basis, 0.002))
+    smallest = np.full(T, 1e-6)
+    smallest[0] += 0.002
+    expected = smallest + (1 - smallest - 1e-5) / np.linspace(T, 2, T)
+    np.testing.assert_allclose(beta, expected, rtol=1e-12)
+    cumulative = value(schedules.cumulative_beta(constant(expected)))
+    np.testing.assert_allclose(cumulative[1:], 1 - np.cumprod(1 - expected), rtol=1e-10)
+    assert cumulative[0] == 0
+
+
+def test_time_weights_interpolate():
+    """A whole time selects its entry of an array over 1..T; 2.25 takes 3/4 of t = 2 and 1/4 of t = 3."""
+    weights = value(schedules.get_t_weights(constant([1.0, 2.25, 5.0]), 5))
+    np.testing.assert_array_equal(weights, [[1, 0, 0, 0, 0], [0, 0.75, 0.25, 0, 0], [0, 0, 0, 0, 1]])
+
+
+def test_bumps_are_those_of_equation_64():
+    """g_j(t) = exp(-(t - tau_j)^2 / 2 w^2) over their sum, with w half the spacing of the centers as released."""
+    basis = schedules.generate_temporal_basis(7, 3)
+    time, centers = np.arange(7.0), np.array([0.0, 3.0, 6.0])
+    bumps = np.exp(-((time - centers[:, None]) ** 2) / (2 * 1.5**2))
+    np.testing.assert_allclose(basis, bumps / bumps.sum(axis=0), rtol=1e-12)
+
+
+def test_rates_stay_in_range_for_large_coefficients():
+    """0 < beta < 1 whatever the perturbation is, also in float32."""
+    basis = schedules.generate_temporal_basis(20, 4)
+    for sign in (-1, 1):
+        beta = value(schedules.generate_beta_arr(constant(sign * np.full(4, 1e4)), basis, 0.001))
+        assert ((beta > 0) & (beta < 1)).all()
 
 
 @pytest.mark.parametrize("T", [2, 3, 10, 2000])
@@ -46,7 +84,7 @@ def test_every_fixed_schedule_is_accepted(name, T):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_free_schedule_starts_where_it_is_told_and_stays_inside(dtype):
+def test_a_free_schedule_begins_at_its_start_and_stays_in_range(dtype):
     """0 < beta < 1 for any parameters, with a finite derivative; beta_1 does not move (2.4.1)."""
     start = np.array([1e-3, 1e-5, 0.3, 0.5, 0.99])
     with Engine("auto", dtype):
@@ -76,7 +114,7 @@ def test_the_released_form_is_the_baseline_at_zero():
         ([0.1, np.nan], "beta_2 = nan"),
     ],
 )
-def test_what_is_no_schedule_is_refused(beta, named):
+def test_an_array_that_is_not_a_schedule_is_refused(beta, named):
     for brick in (schedules.FixedSchedule, schedules.FreeSchedule):
         with pytest.raises(InputError) as error:
             brick(np.array(beta))

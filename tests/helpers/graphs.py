@@ -3,8 +3,9 @@
 import numpy as np
 import pytensor.tensor as pt
 
-from dpm.engines.compiled import CompiledModel, Layout
+from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
+from dpm.engines.parameters import Layout
 from dpm.graph import schedules
 from dpm.graph.kernels.binomial import BinomialKernel
 from dpm.graph.kernels.gaussian import GaussianKernel

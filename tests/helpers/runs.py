@@ -18,8 +18,8 @@ from dpm.engines.compiled import CompiledModel
 from dpm.extensions import standard_extensions
 from dpm.runs import checkpoint, loading
 from dpm.training import building
-from dpm.training.monitoring import EveryN
 from dpm.training import run as training
+from dpm.training.monitoring import EveryN
 
 ROOT = Path(__file__).parents[2]
 WIDTH, TRAIN, TEST, BATCH = 8, 60, 20, 25

@@ -19,7 +19,7 @@ from dpm.graph.bricks import RATES, Brick, Constant
 from dpm.graph.kernels.binomial import Bernoulli, BinomialKernel
 from dpm.graph.kernels.full_gaussian import FullGaussian, FullGaussianKernel
 from dpm.graph.kernels.gaussian import Gaussian, GaussianKernel
-from dpm.graph.rates import signal_shares
+from dpm.graph.schedules import signal_shares
 from dpm.graph.vector_model import VectorDiffusion
 from dpm.likelihood import entropies
 from tests.helpers import exact

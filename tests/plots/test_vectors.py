@@ -1,11 +1,11 @@
-"""Pictures of vectors: the arrays are exact, and each number has its place in the picture."""
+"""Test the files of vectors: the arrays are exact, and the plot shows each number at its place."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from dpm import viz
 from dpm.base.errors import InputError
+from dpm.plots.charts import BLUE
 from dpm.plots.vectors import ROWS, save_vectors
 
 
@@ -15,13 +15,13 @@ def pixels(path):
 
 
 def blue(path):
-    """Where a picture has the color of its data, up to the blending at edges."""
-    rgb = [int(viz.BLUE[i : i + 2], 16) for i in (1, 3, 5)]
+    """Return a mask of the pixels in the color of the data, up to the blending at edges."""
+    rgb = [int(BLUE[i : i + 2], 16) for i in (1, 3, 5)]
     return np.abs(pixels(path) - rgb).max(axis=2) < 8
 
 
 @pytest.mark.parametrize("size", [2, 5])
-def test_the_arrays_are_those_given_beside_their_picture(tmp_path, size):
+def test_the_arrays_are_saved_exactly_with_their_plot(tmp_path, size):
     X = np.random.default_rng(0).standard_normal((6, size)).astype("float32")
     paths = save_vectors(X, tmp_path / "v_t0010.5", log_Z=-1.5)
     assert paths == (tmp_path / "v_t0010.5.npz", tmp_path / "v_t0010.5.png")
@@ -33,8 +33,8 @@ def test_the_arrays_are_those_given_beside_their_picture(tmp_path, size):
     assert pixels(paths[1]).min() < 255
 
 
-def test_two_numbers_are_a_point_each(tmp_path):
-    """The places of the points, far right of the middle and above it, in equal units along both axes."""
+def test_vectors_of_two_numbers_are_points(tmp_path):
+    """One point is far right, one is at the top, and both axes have the same units."""
     _, path = save_vectors(np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0]]), tmp_path / "points")
     rows, columns = np.nonzero(blue(path))
     middle = (columns.min() + columns.max()) / 2
@@ -44,7 +44,7 @@ def test_two_numbers_are_a_point_each(tmp_path):
 
 
 def test_sequences_are_rows_from_white_to_black_above_their_means(tmp_path):
-    """A 1 in the first of four elements: the first quarter is black, the rest white; its mean is the one bar."""
+    """With a 1 in the first of four elements, the first quarter is black and its mean is the only bar."""
     X = np.zeros((10, 4))
     X[:, 0] = 1
     _, path = save_vectors(X, tmp_path / "sequences")
@@ -60,25 +60,25 @@ def test_sequences_are_rows_from_white_to_black_above_their_means(tmp_path):
     assert rows.min() > shown.shape[0] / 2
 
 
-def test_the_first_rows_alone_are_shown_and_the_means_are_of_all(tmp_path):
-    """One 1 among zeros: beyond the rows shown its place does not matter, its presence does."""
+def test_only_the_first_rows_are_shown_and_the_means_are_of_all_rows(tmp_path):
+    """Beyond the rows shown, the row of a single 1 does not change the plot, but its presence does."""
 
-    def picture(*ones):
+    def plot(*ones):
         X = np.zeros((2 * ROWS, 4))
         X[list(ones), 0] = 1
         return save_vectors(X, tmp_path / "v")[1].read_bytes()
 
-    assert picture(ROWS) == picture(ROWS + 1)
-    assert picture(ROWS - 1) != picture(ROWS)
-    assert picture(ROWS, ROWS + 1) != picture(ROWS)
+    assert plot(ROWS) == plot(ROWS + 1)
+    assert plot(ROWS - 1) != plot(ROWS)
+    assert plot(ROWS, ROWS + 1) != plot(ROWS)
 
 
-def test_one_vector_and_equal_values_make_a_picture_too(tmp_path):
+def test_one_vector_and_equal_values_can_be_plotted(tmp_path):
     for name, X in (("one", np.ones((1, 2))), ("zeros", np.zeros((3, 4)))):
         assert pixels(save_vectors(X, tmp_path / name)[1]).min() < 255
 
 
-def test_a_folder_that_is_not_there_is_refused_and_nothing_is_written(tmp_path):
+def test_an_absent_folder_raises_an_error_and_nothing_is_written(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         save_vectors(np.zeros((2, 2)), tmp_path / "nowhere" / "v")
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""What all writers of pictures have in common: the same bytes, failures, names, and nothing that grows."""
+"""Test what all writers of dpm.viz share: equal bytes, failures, paths, and memory."""
 
 import gc
 import io
@@ -14,7 +14,7 @@ from dpm import viz
 from dpm.base.errors import InputError
 from tests.test_viz import ROWS, uniform
 
-# Every writer as (its name, call with a folder, the files it makes).
+# Each writer by name: (call with a folder, the files it writes).
 WRITERS = {
     "plot_images": (lambda d: viz.plot_images(uniform(5, 1, 4, 4), d / "a.png", "title"), ["a.png"]),
     "save_images": (
@@ -62,7 +62,7 @@ def test_same_input_same_bytes(tmp_path, write, files):
 
 @each_writer
 @pytest.mark.parametrize("step", ["os.replace", "pathlib.Path.write_bytes"])
-def test_failure_keeps_the_old_and_leaves_nothing(tmp_path, monkeypatch, write, files, step):
+def test_a_failure_keeps_old_files_and_leaves_no_new_ones(tmp_path, monkeypatch, write, files, step):
     (tmp_path / files[-1]).write_text("old")
     real = viz.Path.write_bytes
 
@@ -79,40 +79,40 @@ def test_failure_keeps_the_old_and_leaves_nothing(tmp_path, monkeypatch, write, 
 
 
 @each_writer
-def test_missing_folder_is_named(tmp_path, write, files):
+def test_a_missing_folder_is_named(tmp_path, write, files):
     with pytest.raises(InputError, match=r"folder .*absent does not exist"):
         write(tmp_path / "absent")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["x.pdf", "x", "folder.png"])
-def test_paths_that_are_not_pictures_are_refused(tmp_path, name):
+def test_paths_that_are_not_images_raise_an_error(tmp_path, name):
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(InputError, match=name):
         viz.plot_images(uniform(1, 1, 2, 2), tmp_path / name)
 
 
-def test_pictures_get_the_usual_permissions(tmp_path):
+def test_files_have_the_usual_permissions(tmp_path):
     (tmp_path / "plain").touch()
     path = viz.plot_images(uniform(1, 1, 2, 2), tmp_path / "x.png")
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_a_hundred_plots_leave_nothing_in_memory(tmp_path):
+def test_a_hundred_plots_do_not_use_more_memory(tmp_path):
     def some(number):
         for index in range(number):
             chosen = "plot_trajectory" if index % 20 else ("plot_parameter", "plot_monitors")[index // 20 % 2]
             WRITERS[chosen][0](tmp_path)
         gc.collect()
         objects = gc.get_objects()
-        return len(objects), sum(type(o) is Figure for o in objects)  # isinstance trips over dead weak proxies
+        return len(objects), sum(type(o) is Figure for o in objects)  # isinstance fails on dead weak proxies
 
-    before, _ = some(22)  # first uses fill caches
+    before, _ = some(22)  # the first calls fill caches
     after, figures = some(100)
     assert figures == 0
     assert after - before < 100
 
 
-def test_neither_pyplot_nor_a_display_is_needed():
+def test_pyplot_is_not_imported():
     code = "import sys, dpm.viz; sys.exit('matplotlib.pyplot' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

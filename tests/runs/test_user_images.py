@@ -8,7 +8,7 @@ from PIL import Image
 
 from dpm.base.errors import InputError
 from dpm.datasets import Scaling, load, to_unit_range, write_hdf5
-from dpm.runs.user_images import MASKS, read_mask, read_images
+from dpm.runs.user_images import MASKS, read_images, read_mask
 from tests.helpers import runs
 
 GRAY, COLOUR = (1, 8, 8), (3, 8, 8)

@@ -19,6 +19,7 @@ from dpm.engines.engine import Engine
 from dpm.extensions import standard_extensions
 from dpm.runs import checkpoint
 from dpm.runs.flags import FROZEN, OPTIMIZERS
+from dpm.training import building
 from dpm.training import run as training
 from tests.helpers import runs
 from tests.training.test_frozen_loop import StopWithin

@@ -20,8 +20,7 @@ from pytensor import config
 from dpm.commands.train import main as train_main
 from dpm.engines.compiled import CompiledModel
 from dpm.runs import checkpoint
-from dpm.runs import folder as run_folder
-from dpm.training import run as training
+from dpm.training import building, monitoring
 from tests.helpers import runs
 from tests.training.test_exactness import fingerprint
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from dpm.commands.train import main as train_main
-from dpm.extensions import Monitoring
 from dpm.runs import checkpoint
 from dpm.training import loop as main_loop
 from dpm.training.loop import MainLoop
+from dpm.training.monitoring import Monitoring
 from tests.helpers import runs
 
 

@@ -16,7 +16,8 @@ from tests.helpers import runs
 def test_the_folder_says_all_that_a_run_needs_again(base):
     folder = runs.trained(base)
     config = json.loads((folder / "config.json").read_text())
-    assert sorted(config) == ["command", "data", "face", "flags", "model", "versions"]
+    assert sorted(config) == ["command", "data", "flags", "model", "variant", "versions"]
+    assert config["variant"] == "corrected"
     assert config["flags"]["batch_size"] == 25
     assert config["flags"]["lr"] == 1e-3
     assert config["flags"]["model_args"]["trajectory_length"] == config["model"]["trajectory_length"] == runs.T

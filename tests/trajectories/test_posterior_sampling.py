@@ -12,9 +12,9 @@ from dpm.commands.sample import main as sample_main
 from dpm.commands.train import main as train_main
 from dpm.datasets import Scaling
 from dpm.experiments.toys import TOYS
-from dpm.extensions import EveryN
 from dpm.training import run as training
 from dpm.training import toy_extensions
+from dpm.training.monitoring import EveryN
 from dpm.trajectories import potentials, products
 from tests.helpers import runs
 

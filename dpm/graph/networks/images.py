@@ -12,7 +12,7 @@ import pytensor.tensor as pt
 
 from dpm.graph.bricks import Brick, Identity
 from dpm.graph.networks.vectors import Tanh
-from dpm.graph.rates import generate_temporal_basis
+from dpm.graph.schedules import generate_temporal_basis
 from dpm.regression import RELEASED_LAYERS, Layers
 from dpm.util import logit
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 from dpm.base.errors import InputError
 from dpm.datasets.formats.arrays import read_arrays
-from dpm.viz import BLUE, _charts, _rendered, image_grid
+from dpm.plots.charts import BLUE, make_figure, render_png
+from dpm.viz import image_grid
 
 SAVED = re.compile(r"samples(?P<kind>_true|_inpaint|_denoise1)?_t(?P<t>\d{1,9})_batch(?P<step>\d{1,12})\.npz")
 TOY = re.compile(r"trajectory_batch(?P<step>\d{1,12})\.npz")
@@ -75,7 +76,7 @@ def _frame_of(states):
     finite = np.concatenate([state[np.isfinite(state)] for state in states])
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     draw = _points if states[0].shape[1] == 2 else _rows
-    return lambda state: _small(_rendered(draw(state, low, high)))
+    return lambda state: _small(render_png(draw(state, low, high)))
 
 
 def _grid(images):
@@ -87,7 +88,7 @@ def _grid(images):
 
 
 def _points(X, low, high):
-    figure, axes = _charts(3.2, 3.2, 1, 1)
+    figure, axes = make_figure(3.2, 3.2, 1, 1)
     axes.plot(*X[:POINTS].T, ".", color=BLUE, markersize=1.5)
     margin = 0.03 * (high - low) + 0.01
     limits = low - margin, high + margin
@@ -96,7 +97,7 @@ def _points(X, low, high):
 
 
 def _rows(X, low, high):
-    figure, axes = _charts(3.2, 3.2, 1, 1)
+    figure, axes = make_figure(3.2, 3.2, 1, 1)
     axes.imshow(X[:ROWS], cmap="gray_r", vmin=low, vmax=high, aspect="auto", interpolation="nearest")
     axes.set(xlabel="element", ylabel="examples", yticks=[])
     return figure

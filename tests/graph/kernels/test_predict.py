@@ -10,8 +10,7 @@ from pytensor import config
 from dpm.graph.kernels.binomial import BinomialKernel
 from dpm.graph.kernels.full_gaussian import FullGaussianKernel
 from dpm.graph.kernels.gaussian import GaussianKernel
-from dpm.graph.rates import signal_shares
-from dpm.graph.schedules import erase_equally
+from dpm.graph.schedules import erase_equally, signal_shares
 from tests.helpers.graphs import constant, value
 
 rates = st.floats(0.05, 0.95)

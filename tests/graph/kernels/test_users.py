@@ -25,7 +25,16 @@ FOLDER = Path(dpm.__file__).parent
 COMPILED = {"gaussian": compiled_vectors, "binomial": compiled_bits}
 
 
-USERS = ["diffusion", "vectors", "sampler", "likelihood", "posterior", "objective", "entropies", "main_loop"]
+USERS = [
+    "graph/diffusion",
+    "graph/vector_model",
+    "sampler",
+    "likelihood/bound",
+    "likelihood/entropies",
+    "trajectories/products",
+    "engines/compiled",
+    "training/loop",
+]
 KERNELS = r"\b(?:\w*Kernel|Gaussian|FullGaussian|Bernoulli|isinstance|binary)\b|hasattr \( [\w .]*kernel"
 
 
@@ -67,7 +76,7 @@ def test_few_steps_have_a_finite_bound_and_gradient(kernel, T):
 @pytest.mark.parametrize("make", [schedules.FixedSchedule, schedules.FreeSchedule])
 def test_a_single_step_is_refused(make):
     """Eq. 14 is a sum over t = 2..T."""
-    with pytest.raises(InputError, match=r"accepted: beta_1\.\.beta_T with T of 2 or more"):
+    with pytest.raises(InputError, match=r"expected beta_1\.\.beta_T with T of 2 or more"):
         make([0.5])
     with pytest.raises(InputError, match="trajectory_length=1"):
         schedules.BasisSchedule(1)

@@ -1,0 +1,56 @@
+"""Backend: what an Engine asks of a compiler. JAX and Numba have theirs in their own folders."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+from pytensor.compile.mode import Mode
+from pytensor.tensor import TensorVariable
+
+
+class Backend:
+    """Compiler of the C engine, and the interface of the others."""
+
+    #: PyTensor's mode: a name or a Mode.
+    mode: str | Mode = "CVM"
+    #: A graph can be written to a file, by `serialize` and `deserialize`.
+    serializes = False
+
+    @property
+    def device(self) -> str:
+        """Kind of device that computes, "cpu" or an accelerator's name."""
+        return "cpu"
+
+    def finish(self, function: Any, inputs: Sequence[TensorVariable], hot: bool, n_threads: int) -> Callable[..., Any]:
+        """Return what computes inside a function of PyTensor, compiled, without PyTensor's work for each call.
+
+        Args:
+            function: made by pytensor.function in this backend's mode.
+            inputs: its inputs.
+            hot: called thousands of times, so that a long compilation is worth it.
+            n_threads: number of threads that will call it at the same time.
+        """
+        return function
+
+    def serialize(self, function: Any, inputs: Sequence[TensorVariable]) -> bytes:
+        """Return the graph of a function of PyTensor as bytes, for inputs of these types."""
+        raise NotImplementedError
+
+    def deserialize(
+        self, graph: bytes, inputs: Sequence[TensorVariable], hot: bool, n_threads: int
+    ) -> Callable[..., Any]:
+        """Return what `finish` returns, from what `serialize` returned."""
+        raise NotImplementedError
+
+    def float_type(self, dtype: str) -> AbstractContextManager[Any]:
+        """Return the context of everything that is traced, compiled or called in a float type."""
+        return nullcontext()
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """Return the context, while tracing, in which products keep all bits of their float type."""
+        return nullcontext()
+
+    def to_device(self, array: np.ndarray) -> Any:
+        """Return an array where the device computes."""
+        return array

@@ -1,0 +1,41 @@
+"""Registration of the convolution with PyTensor, for functions that a user compiles without an Engine.
+
+PyTensor looks up how JAX or Numba computes an operation in tables that importing its JAX or Numba part fills. That part
+takes seconds to import, so it must not happen before it is needed. PyTensor has no hook for that moment; but it
+applies rewrites tagged "jax" or "numba" to every graph that it compiles for that engine, before it looks anything up.
+"""
+
+import importlib
+from functools import cache
+
+from pytensor.compile.mode import optdb
+from pytensor.graph.fg import FunctionGraph
+from pytensor.graph.rewriting.basic import GraphRewriter
+
+FIRST = -2  # position among PyTensor's rewrites: before all others
+
+
+class ImportConvolution(GraphRewriter):
+    """Graph rewrite that changes nothing, but imports the module that implements dpm's operations for an engine.
+
+    Args:
+        module: full name of the module, which registers its functions with PyTensor.
+    """
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+
+    def apply(self, fgraph: FunctionGraph) -> None:
+        """Import the module; the graph stays as it is."""
+        importlib.import_module(self.module)
+
+
+@cache
+def register() -> None:
+    """Let PyTensor compile dpm's convolution for JAX and Numba in any mode; further calls do nothing.
+
+    Neither JAX nor Numba is imported until a graph is compiled for it.
+    """
+    for engine in ("jax", "numba"):
+        rewrite = ImportConvolution(f"dpm.engines.{engine}.convolution")
+        optdb.register(f"dpm_convolution_{engine}", rewrite, engine, position=FIRST)

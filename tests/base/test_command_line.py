@@ -1,0 +1,62 @@
+"""The command line: one line per mistake, exit statuses, tables, and the list of commands."""
+
+import subprocess
+import sys
+
+import pytest
+
+import dpm
+from dpm.base.command_line import Parser, print_table, run_command, spellings
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (OSError(28, "No space left on device"), 2, "dpm x: error: [Errno 28] No space left on device"),
+        (MemoryError("8 GiB"), 2, "dpm x: error: not enough memory (8 GiB); use a smaller model or batch"),
+        (KeyboardInterrupt(), 130, "dpm x: stopped"),
+    ],
+)
+def test_failures_of_the_system_are_one_line(error, status, line, capsys):
+    def action():
+        raise error
+
+    assert run_command("dpm x", action) == status
+    assert capsys.readouterr().err.splitlines() == [line]
+
+
+def test_the_status_of_the_action_is_returned():
+    assert run_command("dpm x", lambda: None) == 0
+    assert run_command("dpm x", lambda: 1) == 1
+
+
+def test_an_unknown_option_is_one_line_and_a_prefix_is_unknown(capsys):
+    parser = Parser(prog="dpm x")
+    parser.add_argument("--batch-size")
+    with pytest.raises(SystemExit) as stop:
+        parser.parse_args(["--batch", "3"])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "dpm x: error: unrecognized arguments: --batch 3 (--help lists all options)"
+
+
+def test_every_command_has_a_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        Parser(prog="dpm x").parse_args(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"dpm {dpm.__version__}\n"
+
+
+def test_tables_have_left_aligned_columns(capsys):
+    print_table([("a", "bb", "c"), ("long", "x", "")])
+    assert capsys.readouterr().out == "a     bb  c\nlong  x\n"
+
+
+def test_both_spellings():
+    assert spellings("output-dir") == ["--output-dir", "--output_dir"]
+    assert spellings("n") == ["--n"]
+
+
+def test_importing_the_parser_imports_nothing_heavy():
+    code = "import sys, dpm.base.command_line; sys.exit(bool({'numpy', 'pytensor'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,41 @@
+"""PyTensor compiles the convolution in its own modes, without an Engine."""
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import sys
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+
+from dpm.engines import dispatch
+from dpm.graph.same_conv import same_conv
+
+dispatch.register()
+dispatch.register()
+x, weights = pt.tensor("x", shape=(2, 5, 4, 3)), pt.tensor("weights", shape=(2, 3, 3, 3))
+outputs = [y := same_conv(x, weights), *pytensor.grad((y**2).sum(), [x, weights])]
+assert not {"jax", "numba"} & sys.modules.keys(), "an engine was imported before it was needed"
+rng = np.random.default_rng(0)
+arrays = rng.standard_normal(x.type.shape), rng.standard_normal(weights.type.shape)
+expected = pytensor.function([x, weights], outputs, mode="FAST_COMPILE")(*arrays)
+values = pytensor.function([x, weights], outputs, mode=MODE)(*arrays)
+assert "dpm.engines.ENGINE.convolution" in sys.modules
+for a, b in zip(values, expected, strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+"""
+
+
+@pytest.mark.parametrize(("mode", "engine"), [("JAX", "jax"), ("NUMBA", "numba"), (None, "numba")])
+def test_a_function_of_pytensor_computes_the_convolution(mode, engine):
+    """In the default mode too, which is Numba's; by dpm's own implementation, and not by numpy called from Numba."""
+    if not importlib.util.find_spec(engine):
+        pytest.skip(f"no {engine} here")
+    program = PROGRAM.replace("MODE)", f"{mode!r})").replace("ENGINE", engine)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,47 @@
+"""Evaluation from Python: what `dpm.bound` and `dpm.evaluate` return, next to each other."""
+
+import numpy as np
+import pytest
+
+from dpm.base.errors import InputError
+from dpm.runs.evaluation import bound, evaluate, units_of
+from dpm.runs.loading import open_run
+
+
+@pytest.fixture(scope="module")
+def run(trained):
+    return open_run(trained)
+
+
+def test_the_parts_of_K_add_up(run):
+    """Eq. 14: K = -sum of KL_t + H_q(X_T | X_0) - H_q(X_1 | X_0) - H_p(X_T)."""
+    result = evaluate(run)
+    v = result.values
+    assert v["K"] == pytest.approx(-v["sum_kl"] + v["forward_T"] - v["forward_1"] - v["prior"], rel=1e-6)
+    assert v["K_minus_L_null"] == pytest.approx(v["K"] - v["L_null"])
+    assert result.facts == {"times_per_example": 9}
+    assert len(result.rows) == 10
+
+
+def test_a_bound_is_printed_with_error_and_unit(run):
+    text = str(bound(run, run.data()[:10], t_per_example=5))
+    assert text.startswith("K = ")
+    assert text.endswith("(10 examples, scaled units)")
+    assert " bits/pixel, K - L_null = " in text
+
+
+def test_units_are_those_of_the_model(run):
+    units = units_of(run)
+    assert (units.dimensions, units.pixels, units.scale) == (64, 64, run.scaling.scale)
+
+
+def test_more_times_than_there_are_are_refused(run):
+    with pytest.raises(InputError, match=r"--t-per-example: 10 is more than there are, t = 2..10; take up to 9"):
+        evaluate(run, t_per_example=10)
+
+
+def test_draws_depend_on_the_seed_only(run):
+    X = run.data()[:6]
+    first, again, other = (evaluate(run, X, t_per_example=3, seed=seed).arrays["kl"] for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()

@@ -1,0 +1,39 @@
+"""`python -m dpm` and the console command: the list of commands, the version, and mistakes in one line."""
+
+import subprocess
+import sys
+
+import pytest
+
+import dpm
+from dpm.__main__ import COMMANDS, main
+
+
+def test_help_lists_every_command(capsys):
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if line.startswith("  ")] == list(COMMANDS)
+    assert main([]) == 2
+
+
+def test_the_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"dpm {dpm.__version__}\n"
+
+
+def test_an_unknown_command_is_one_line(capsys):
+    assert main(["trian"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("dpm: error: unknown command 'trian'; expected one of train, sample")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_each_command_imports_no_compiler(name):
+    code = (
+        f"import sys, dpm.__main__ as m\ntry: m.main(['{name}', '--help'])\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "sys.exit(bool({'pytensor', 'jax', 'numba', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"usage: dpm {name}" in done.stdout

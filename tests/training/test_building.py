@@ -1,0 +1,47 @@
+"""Model and loop from settings: what contradicts the data, and what a checkpoint must fit."""
+
+import numpy as np
+import pytest
+
+from dpm.base.errors import InputError
+from dpm.runs.data import load_data
+from dpm.runs.settings import Settings
+from dpm.training.building import build_model, gray_level_noise, prepare_loop, restore
+from tests.helpers import runs
+
+
+@pytest.fixture(scope="module")
+def settings(data):
+    return Settings.from_arguments(
+        data_path=str(data), model_args={"trajectory_length": 5, "n_layers_conv": 1}, quiet=True
+    )
+
+
+def test_the_models_size_is_that_of_the_data(settings):
+    data = load_data(settings)
+    model = build_model(settings, data)
+    assert model.example_shape == (1, runs.WIDTH, runs.WIDTH)
+    assert model.uniform_noise == gray_level_noise(settings.variant, data) == data.scaling.scale / 255
+    with pytest.raises(InputError, match="--model-args spatial_width=9 contradicts the data, whose spatial_width is 8"):
+        build_model(settings.replace(model_args={"spatial_width": 9}), data)
+
+
+def test_the_loop_has_the_settings(settings):
+    loop, data = prepare_loop(settings.replace(epochs=7, hours=2.0, max_skipped=3))
+    assert (loop.epochs, loop.hours, loop.max_skipped, loop.batch_size) == (7, 2.0, 3, len(data.train))
+
+
+class Meta(dict):
+    path = "x.h5"
+
+
+def test_a_state_that_train_py_does_not_write_is_refused(settings):
+    loop, _ = prepare_loop(settings)
+    arrays = {f"/parameters{path}": value for path, value in loop.compiled.layout.split(loop.theta).items()}
+    with pytest.raises(InputError, match=r"checkpoint x\.h5: its state 'step' is '3', which train\.py does not write"):
+        restore(loop, Meta(state={"step": "3"}), arrays)
+    restore(loop, Meta(state={"step": 4}), arrays | {f"/optimizer/{k}": v for k, v in loop.optimizer_state().items()})
+    assert loop.state.step == 4
+    with pytest.raises(InputError, match=r"parameter .* is missing"):
+        restore(loop, Meta(state={}), {})
+    assert np.isfinite(loop.theta).all()

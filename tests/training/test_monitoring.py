@@ -1,0 +1,45 @@
+"""The log, the progress line and plots every n epochs."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from dpm.training.monitoring import EveryN, Printing
+
+
+class Plot:
+    def __init__(self):
+        self.steps = []
+
+    def do(self, loop):
+        self.steps.append(loop.state.step)
+
+
+def loop_at(epoch, stopped=False):
+    return SimpleNamespace(epoch=epoch, stopped=stopped, unsaved=set(), state=SimpleNamespace(step=10 * epoch))
+
+
+def test_a_plot_is_made_every_n_epochs_and_at_the_end_once():
+    plot = Plot()
+    every = EveryN(plot, 2)
+    every.before_training(loop_at(0))
+    for epoch in (1, 2, 3, 4):
+        every.after_epoch(loop_at(epoch))
+    every.after_training(loop_at(4))
+    assert plot.steps == [20, 40]
+    every.after_training(loop_at(5))
+    assert plot.steps == [20, 40, 50]
+
+
+def test_before_training_only_where_asked_and_not_after_a_stop():
+    plot = Plot()
+    EveryN(plot, 2, before_training=True).before_training(loop_at(0))
+    assert plot.steps == [0]
+    EveryN(plot, 2).after_training(loop_at(1, stopped=True))
+    assert plot.steps == [0]
+
+
+@pytest.mark.parametrize(("hours", "text"), [(None, "/7"), (1.0, ", 45 min left,")])
+def test_the_line_says_how_long_training_will_take(hours, text):
+    loop = SimpleNamespace(hours=hours, epochs=7, state=SimpleNamespace(seconds=900))
+    assert Printing(quiet=True)._left(loop) == text
