@@ -277,7 +277,7 @@ def chosen_kinds(given, data, floors=None):
 
 def load_data(options):
     """The Data of the options, as training has them. Raises InputError as train.py does."""
-    from dpm.experiments.toys import HEARTBEAT, TOYS, toy_data
+    from dpm.experiments.toys import HEARTBEAT, TOYS, make_data
     from dpm.graph.kernels.binomial import BinomialKernel
     from dpm.graph.kernels.gaussian import GaussianKernel
     from dpm.runs.data import pieces, prepared_data
@@ -289,7 +289,12 @@ def load_data(options):
     flags, variant = training.new_flags(given)
     flags = flags | {"dtype": "float64"}
     toy = TOYS.get(flags["experiment"])
-    data: dict[str, Any] = toy_data(toy, flags["experiment"], flags) if toy else prepared_data(flags, variant, None)
+    data: dict[str, Any]
+    if toy:
+        options_of_data = (flags[key] for key in ("model_args", "small", "seed", "dtype"))
+        data = make_data(toy, flags["experiment"], *options_of_data)._asdict()
+    else:
+        data = prepared_data(flags, variant, None)
     train, test = pieces(data["train"][:], flags["crop"]), data["test"]
     if width := training.gray_level_noise(variant, data):
         train = train + (noise.generator(flags["seed"], noise.BASELINE, 0).random(train.shape) - 0.5) * width
@@ -305,7 +310,7 @@ def load_data(options):
         elements=elements,
         scale=data["scaling"].scale,
         L_null=-elements * prior.prior_entropy() / LOG_2,
-        truth=toy.truth(toy.checked(flags["model_args"])) if toy else None,
+        truth=toy.log_likelihood(toy.complete(flags["model_args"])) if toy else None,
         unit="bits/example" if toy else "bits/pixel",
         text=f"data     {data['name']} from {data['path']}: {len(train):,} training and {len(test):,} test examples of "
         f"{test[0].size} numbers\nunits    {data['units']}",

@@ -17,7 +17,7 @@ from dpm.base.errors import InputError
 from dpm.engines.compiled import CompiledModel, Layout
 from dpm.engines.engine import Engine
 from dpm.engines.names import DTYPES, ENGINES
-from dpm.experiments.named import RELEASED
+from dpm.experiments.variants import RELEASED
 from dpm.model import DiffusionModel, argument_names
 from dpm.optimizers import RMSProp
 from dpm.runs.blocks_checkpoint import PARAMETER_PREFIX, infer_arguments, read_blocks_checkpoint

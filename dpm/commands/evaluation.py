@@ -13,7 +13,7 @@ from dpm.base.command_line import print_table
 from dpm.base.errors import InputError
 from dpm.commands.evaluate import DRAWS, SINGLE_EXAMPLES
 from dpm.commands.sampling import compiled_model, load_model
-from dpm.experiments.toys import TOYS, toy_data
+from dpm.experiments.toys import TOYS, make_data
 from dpm.likelihood import bound
 from dpm.likelihood import estimates as likelihood
 from dpm.likelihood.units import LEVELS, NAMES, Units, no_levels, number
@@ -110,7 +110,8 @@ def run_examples(options, loaded):
     if name in TOYS:
         if options.data_path is not None:
             raise InputError(f"--data-path {options.data_path}: {name} makes its own data; leave it out")
-        data = toy_data(TOYS[name], name, flags)
+        options_of_data = (flags[key] for key in ("model_args", "small", "seed", "dtype"))
+        data = make_data(TOYS[name], name, *options_of_data)._asdict()
     else:
         data = prepared_data(flags, variant, loaded.config["data"])
     X = data[split]

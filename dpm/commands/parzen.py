@@ -211,7 +211,7 @@ def drawn_samples(options, folder):
     data: as dpm.runs.data.prepared_data.
     """
     from dpm.commands import sampling
-    from dpm.experiments.toys import TOYS, toy_data
+    from dpm.experiments.toys import TOYS, make_data
     from dpm.runs.data import prepared_data
     from dpm.training import run as training
 
@@ -227,7 +227,11 @@ def drawn_samples(options, folder):
     compiled, theta = sampling.compiled_model(loaded, options.backend or "auto")
     if compiled.model.kernel.binary:
         raise InputError(f"{options.source}: a model of bits, which have no density; K is their log likelihood's bound")
-    data = toy_data(toy, flags["experiment"], flags) if toy else prepared_data(flags, variant, loaded.config["data"])
+    if toy:
+        options_of_data = (flags[key] for key in ("model_args", "small", "seed", "dtype"))
+        data = make_data(toy, flags["experiment"], *options_of_data)._asdict()
+    else:
+        data = prepared_data(flags, variant, loaded.config["data"])
     check_clip(options, data)  # drawing takes long
     batch = sampling.VECTORS if loaded.vectors else sampling.BATCH
     seed = SEED if options.seed is None else options.seed

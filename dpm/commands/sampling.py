@@ -15,8 +15,8 @@ from dpm.base.noise import ExampleNoise
 from dpm.datasets import Scaling
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.named import RELEASED
 from dpm.experiments.toys import TOYS
+from dpm.experiments.variants import RELEASED
 from dpm.model import DiffusionModel, argument_names
 from dpm.plots.vectors import save_vectors
 from dpm.runs import checkpoint

@@ -65,7 +65,7 @@ def found_images(flags, saved):
     if saved and in_memory is None:
         in_memory = saved.get("in_memory", True)  # the order of the minibatches depends on it
     experiment, crop = EXPERIMENTS.get(flags["experiment"]), flags["crop"]
-    first = experiment.chosen(flags["small"]).first if experiment else None
+    first = experiment.select_size(flags["small"]).first if experiment else None
     found = load(flags["dataset"], flags["data_path"], in_memory, crop is not None, first)
     sides = (*found.train.shape[2:], *found.test.shape[2:])
     if crop is not None and crop > min(sides):

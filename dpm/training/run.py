@@ -19,8 +19,9 @@ from dpm.datasets.search import canonical_name
 from dpm.engines import compile_times
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.named import CORRECTED, EXPERIMENTS, RELEASED, VARIANTS
-from dpm.experiments.toys import TOYS, decay_to_zero, toy_data
+from dpm.experiments.named import EXPERIMENTS
+from dpm.experiments.toys import TOYS, decay_to_zero, make_data
+from dpm.experiments.variants import CORRECTED, RELEASED, find_variant
 from dpm.extensions import standard_extensions
 from dpm.graph.networks.images import NETWORKS
 from dpm.likelihood.estimates import example_costs
@@ -72,7 +73,11 @@ def train(given):
 def prepared_loop(flags, variant, saved=None):
     """(Loop at its start, without extensions; the data, as prepared_data). saved: as there."""
     toy = TOYS.get(flags["experiment"])
-    data = toy_data(toy, flags["experiment"], flags) if toy else prepared_data(flags, variant, saved)
+    if toy:
+        options_of_data = (flags[key] for key in ("model_args", "small", "seed", "dtype"))
+        data = make_data(toy, flags["experiment"], *options_of_data)._asdict()
+    else:
+        data = prepared_data(flags, variant, saved)
     engine = Engine(flags["backend"], flags["dtype"], flags["threads"])
     with engine:
         model = toy.model(flags["model_args"]) if toy else build_model(flags, variant, data)
@@ -135,7 +140,7 @@ def new_flags(given):
     if name in TOYS:
         return toy_flags(TOYS[name], given), CORRECTED
     variant = RELEASED if given.get("faithful") else CORRECTED
-    experiment = EXPERIMENTS[name].chosen(given.get("small")) if name else None
+    experiment = EXPERIMENTS[name].select_size(given.get("small")) if name else None
     flags = resolved(given, experiment, variant.epochs)
     flags = with_optimizer(flags, given, experiment.optimizer if experiment else "rmsprop")
     check_network(flags, variant)
@@ -172,7 +177,7 @@ def toy_flags(toy, given):
     flags = resolved(given, None, toy.epochs)
     for key in ("batch_size", "lr"):
         flags[key] = given.get(key, getattr(toy, key))
-    toy.checked(flags["model_args"])
+    toy.complete(flags["model_args"])
     return with_optimizer(flags, given, toy.optimizer)
 
 
@@ -194,10 +199,10 @@ def resumed_flags(given, config):
             )
         flags[flag.key] = given[flag.key]
     flags["resume_file"] = given["resume_file"]
-    variant = config["face"]
-    if not isinstance(variant, str) or variant not in VARIANTS:
-        raise InputError(f"checkpoint {given['resume_file']}: its face is {variant!r}; accepted: {', '.join(VARIANTS)}")
-    return flags, VARIANTS[variant]
+    try:
+        return flags, find_variant(config["face"])
+    except InputError as error:
+        raise InputError(f"checkpoint {given['resume_file']}: {error}") from None
 
 
 def checked_output(flags):
@@ -337,7 +342,7 @@ def summary(loop, data, seconds, folder, optimizer):
         f"         {data['units']}",
         f"model    {model.arguments['network']}: {loop.compiled.layout.size:,} parameters, "
         f"T = {model.trajectory_length}, "
-        f"trained {'as released' if loop.face is RELEASED else 'with the corrections'} (docs/from-2015.md)",
+        f"trained {'as released' if loop.variant is RELEASED else 'with the corrections'} (docs/from-2015.md)",
         f"engine   {loop.compiled.engine}; compiled in {seconds:.1f} s",
         f"training {optimizer}, {loop.epoch_length} {steps} an epoch, {loop.epochs} epochs, {resumed}seed {loop.seed}",
         f"folder   {folder}",

@@ -43,7 +43,7 @@ class Known:
 
     def __init__(self, toy, arguments):
         self.toy, self.arguments = toy, arguments
-        self.truth = toy.truth(arguments)
+        self.truth = toy.log_likelihood(arguments)
         self._ceilings: dict = {}
 
     def __call__(self, loop):

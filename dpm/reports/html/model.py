@@ -9,8 +9,8 @@ from dpm.base.errors import InputError
 from dpm.base.noise import ExampleNoise
 from dpm.commands.sample import build_parser as sample_parser
 from dpm.commands.sampling import compiled_model, load_model, state_times
-from dpm.experiments.named import VARIANTS
-from dpm.experiments.toys import TOYS, toy_data
+from dpm.experiments.toys import TOYS, make_data
+from dpm.experiments.variants import find_variant
 from dpm.likelihood.bound import terms
 from dpm.reports.html.players import POINTS, Panel, Player, number
 from dpm.runs import folder as run_folder
@@ -63,13 +63,12 @@ def test_examples(config, data_path):
     flags = {flag.key: flag.default for flag in TRAIN_FLAGS} | config["flags"] | {"quiet": True}
     toy = TOYS.get(flags["experiment"])
     if toy:
-        return toy_data(toy, flags["experiment"], flags)["test"]
-    variant = config["face"]
-    if not isinstance(variant, str) or variant not in VARIANTS:
-        raise InputError(f"its face is {variant!r}; accepted: {', '.join(VARIANTS)}")
+        options_of_data = (flags[key] for key in ("model_args", "small", "seed", "dtype"))
+        return make_data(toy, flags["experiment"], *options_of_data).test
+    variant = find_variant(config["face"])
     if data_path is not None:
         flags["data_path"] = data_path
-    return prepared_data(flags, VARIANTS[variant], config["data"])["test"]
+    return prepared_data(flags, variant, config["data"])["test"]
 
 
 def divergences(compiled, theta, X, seed, progress=None):
