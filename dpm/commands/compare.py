@@ -1,312 +1,42 @@
-"""`python -m dpm compare FILE...`: every array exported from a 2015 installation, computed again and compared.
+"""`dpm compare`: compute every array exported from a 2015 installation again, and compare."""
 
-What a file holds, and how to write one, is told in docs/compare.md. Times in the files are the released code's,
-counted from 0; the paper's time is one more.
-"""
+from collections.abc import Sequence
 
-import argparse
-import json
-import sys
-import zipfile
-from pathlib import Path
-
-import numpy as np
-
-from dpm.base.arguments import check_names
-from dpm.base.errors import InputError
-from dpm.engines.compiled import CompiledModel
-from dpm.engines.engine import Engine
+from dpm.base.command_line import Parser, run_command
 from dpm.engines.names import DTYPES, ENGINES
-from dpm.engines.parameters import Layout
-from dpm.experiments.named import RELEASED
-from dpm.model import DiffusionModel, argument_names
-from dpm.optimizers import RMSProp
-from dpm.runs.blocks_checkpoint import PARAMETER_PREFIX, infer_arguments, read_blocks_checkpoint
-from dpm.sampler import Constraint, capture_times, generate_inpaint_mask, generate_samples
 
+PROG = "dpm compare"
 TOLERANCE = {"float64": 1e-7, "float32": 1e-4}
-BETA_PERTURB = "/diffusionmodel.beta_perturb_coefficients"
 
 
-def relative_difference(ours, theirs):
-    """The largest |ours - theirs| over elements, each relative to the larger of |theirs| and the root mean square
-    of the whole array (so that an element near 0 is measured by the size of its neighbors).
-
-    Infinite where shapes differ or a value is not finite.
-    """
-    ours, theirs = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
-    if ours.shape != theirs.shape or not np.isfinite(ours).all() or not np.isfinite(theirs).all():
-        return float("inf")
-    if not theirs.size:
-        return 0.0
-    size = np.maximum(np.abs(theirs), np.sqrt(np.mean(theirs**2)))
-    difference = np.abs(ours - theirs)
-    return float(np.max(np.where(difference == 0, 0, difference / np.where(size == 0, 1, size))))
+def build_parser(prog: str = PROG) -> Parser:
+    """Return the parser of the command."""
+    parser = Parser(prog=prog, description=str(__doc__).partition(": ")[2])
+    parser.add_argument("files", nargs="+", metavar="FILE", help="exported .npz, or model.pkl next to its eval.npz")
+    parser.add_argument("--backend", choices=ENGINES, default="auto", help="engine (default: %(default)s)")
+    parser.add_argument("--dtype", choices=DTYPES, default="float64", help="float type (default: %(default)s)")
+    return parser
 
 
-class Reference:
-    """One exported file and the same model here.
-
-    arrays: dict of name to array; parameters: dict of path to array; arguments: those of DiffusionModel.
-    """
-
-    def __init__(self, arrays, parameters, arguments, engine):
-        self.arrays, self.engine = arrays, engine
-        with engine:
-            self.model = DiffusionModel(**check_names(arguments, argument_names()), **RELEASED.model_arguments)
-        layout = Layout(self.model.parameters())
-        self.compiled = CompiledModel(self.model, engine, layout)
-        n_basis = self.model.n_temporal_basis
-        parameters = {BETA_PERTURB: np.zeros(n_basis)} | parameters
-        if parameters.keys() == {BETA_PERTURB}:  # a file about the schedule alone
-            parameters |= {p: np.zeros(v.shape) for p, v in layout.parameters.items() if p != BETA_PERTURB}
-        self.theta = layout.flatten(parameters, engine.dtype)
-
-    def compute(self):
-        """All arrays that this program can compute from the inputs in the file: yields (name, ours)."""
-        noise = ("fwd_X0", "fwd_N", "fwd_U")
-        parts = [
-            ((), self.schedule),
-            (("musig_X_noisy", "musig_t"), lambda: self.mu_sigma("musig_X_noisy", "musig_t", "musig_")),
-            (("X_noisy", "t"), lambda: self.mu_sigma("X_noisy", "t", "")),
-            ((*noise, "fwd_t"), self.forward),
-            ((*noise, "fwd_t"), self.schedule_gradients),
-            ((*noise, "grad_t"), self.gradients),
-            ((*noise, "train_t", "train_lr"), self.training),
-            (("sample_X_true",), self.sampling),
-        ]
-        for inputs, part in parts:
-            if all(name in self.arrays for name in inputs):
-                yield from part()
-
-    def schedule(self):
-        """beta_arr, temporal_basis and beta_full_trajectory, also with the perturbation at zero (`_zero`)."""
-        beta = self.compiled.get("beta", 0, "", lambda: [self.model.beta_arr, self.model.get_beta_full_trajectory()])
-        layout = self.compiled.layout
-        zero = self.theta.copy()
-        zero[layout.slices[BETA_PERTURB]] = 0
-        for suffix, theta in (("", self.theta), ("_zero", zero)):
-            beta_arr, full = beta(theta)
-            yield f"beta_arr{suffix}", beta_arr.reshape(-1, 1)
-            yield f"beta_full_trajectory{suffix}", full
-        yield "temporal_basis", self.model.temporal_basis
-
-    def mu_sigma(self, pictures, times, prefix):
-        """p(x_{t-1} | x_t) and what it is made of, at each of the times."""
-        X = self.engine.asarray(self.arrays[pictures])
-
-        def build(X, t):
-            p = self.model.get_mu_sigma(X, t)
-            state = self.model.internal_state(X, t)
-            beta = self.model.get_beta_forward(t)[:, 0, 0, 0]
-            inside = [state["mu_coeff"], state["beta_coeff"], state["Z"].transpose(0, 2, 3, 1)]
-            return [*p, beta, *inside, *([state["conv"]] if "conv" in state else [])]
-
-        function = self.compiled.get(f"inside{prefix}", len(X), "Xt", build)
-        results = [function(self.theta, X, self._times(t, len(X))) for t in self.arrays[times]]
-        mu, sigma, beta, mu_coeff, beta_coeff = (np.stack(r) for r in list(zip(*results, strict=True))[:5])
-        yield f"{prefix}mu", mu
-        yield f"{prefix}sigma", sigma
-        yield f"{prefix}mu_coeff", mu_coeff
-        yield f"{prefix}beta_coeff", beta_coeff
-        yield f"{prefix}beta_forward", beta[:, 0]
-        yield f"{prefix}Z", results[0][5]
-        if len(results[0]) > 6:
-            yield f"{prefix}conv_out", results[0][6]
-
-    def forward(self):
-        """x_t, the posterior and the model's step for frozen noise, at each time of the file."""
-
-        def build(X, t, N, U):
-            X_noisy, q = self.model.generate_forward_diffusion_sample(X, t, N, U)
-            return [X_noisy, *q, *self.model.get_mu_sigma(X_noisy, t), self.model.cost_single_t(X, t, N, U)]
-
-        X, N, U = self._noise()
-        function = self.compiled.get("forward", len(X), "XtNU", build)
-        results = [function(self.theta, X, self._times(t, len(X)), N, U) for t in self.arrays["fwd_t"]]
-        X_noisy, mu_q, sigma_q, mu_p, sigma_p, cost = (np.stack(r) for r in zip(*results, strict=True))
-        yield "fwd_X_noisy", X_noisy
-        yield "fwd_mu_posterior", mu_q
-        yield "fwd_sigma_posterior", sigma_q[:, 0, 0, 0, 0]
-        yield "fwd_mu_p", mu_p
-        yield "fwd_sigma_p", sigma_p
-        yield "fwd_cost", cost.mean(axis=1)
-
-    def gradients(self):
-        """The cost and its gradient by each parameter at grad_t."""
-        cost, gradient = self._objective(self.theta, self.arrays["grad_t"])
-        gradients = self.compiled.layout.split(gradient)
-        yield "grad_cost", cost
-        yield "grad_beta_perturb_coefficients", gradients.pop(BETA_PERTURB)
-        for path, value in gradients.items():
-            yield f"grad:{path}", value
-
-    def schedule_gradients(self):
-        """The gradient by the schedule's coefficients at every time of the file."""
-        where = self.compiled.layout.slices[BETA_PERTURB]
-        by_time = [self._objective(self.theta, t)[1][where] for t in self.arrays["fwd_t"]]
-        yield "grad_beta_perturb_all_t", np.stack(by_time)
-
-    def training(self):
-        """The costs before each RMSProp step of the file, and the parameters after the last."""
-        layout = self.compiled.layout
-        rule = RMSProp(layout.size, self.engine.dtype, blocks=list(layout.slices.values()))
-        theta, costs = self.theta, []
-        for t in self.arrays["train_t"]:
-            cost, gradient = self._objective(theta, t)
-            gradient = gradient.copy()
-            gradient[layout.slices[BETA_PERTURB]] = 0
-            theta = rule.step(theta, gradient, float(self.arrays["train_lr"]))
-            costs.append(cost)
-        yield "train_cost", np.array(costs)
-        for path, value in layout.split(theta).items():
-            yield f"train_param:{path}", value
-
-    def sampling(self):
-        """Reverse trajectories with numpy's old generator, seed 12345, as the file was made."""
-        X_true = self.arrays["sample_X_true"]
-        shape = X_true.shape
-        middle = capture_times(self.model.trajectory_length)[1]
-        kinds = {"plain": None, "inpaint": None, "denoise1": 1.0, "denoise0p5": 0.5}
-        for kind, sigma in kinds.items():
-            rng = np.random.RandomState(12345)
-            noise = lambda shape, rng=rng: rng.normal(size=shape)  # noqa: E731
-            constraint = None
-            if kind == "inpaint":
-                constraint = Constraint(X_true, known=generate_inpaint_mask(*shape[:3]))
-            elif sigma:
-                constraint = Constraint(X_true + sigma * noise(shape), sigma=sigma)
-            states: dict = {}
-            generate_samples(
-                self.compiled, self.theta, shape[0], noise, constraint, lambda t, X, s=states: s.update({t: X})
-            )
-            yield f"sample_{kind}_XT", states[self.model.trajectory_length]
-            yield f"sample_{kind}_mid", states[middle]
-            yield f"sample_{kind}_X0", states[0]
-            yield f"sample_{kind}_capture_t", np.array(capture_times(self.model.trajectory_length))
-
-    def _noise(self):
-        return (self.engine.asarray(self.arrays[f"fwd_{name}"]) for name in ("X0", "N", "U"))
-
-    def _times(self, t, n):
-        """The released code's time t, counted from 0, as the paper's, for n pictures."""
-        return np.full(n, t + 1, dtype=self.engine.dtype)
-
-    def _objective(self, theta, t):
-        X, N, U = self._noise()
-        weights = np.ones(len(X), dtype=self.engine.dtype)
-        return self.compiled.objective(len(X))(theta, X, self._times(t, len(X)), N, U, weights)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return 0 if all arrays agree, 1 if one differs, 2 if a file cannot be used."""
+    options = build_parser().parse_args(arguments)
+    return run_command(PROG, lambda: compare_files(options.files, options.backend, options.dtype))
 
 
-def model_config(path, value):
-    """The dict in a config_json, text or bytes (as Python 2 saves a str). Raises InputError where it is none."""
-    try:
-        arguments = json.loads(value.item())
-    except (TypeError, ValueError):
-        arguments = None
-    if not isinstance(arguments, dict):
-        raise InputError(f"{path}: config_json is not the JSON dict of DiffusionModel's arguments, see docs/compare.md")
-    for name in set(check_names(arguments, argument_names())) & set(RELEASED.model_arguments):
-        raise InputError(f"{path}: config_json names {name}, which 2015 did not have; leave it out")
-    return arguments
+def compare_files(files: Sequence[str], backend: str, dtype: str) -> int:
+    """Print a row for each array, and a count."""
+    from dpm.engines.engine import Engine
+    from dpm.runs.reference import compare_file
 
-
-def load_npz(path):
-    """An exported file: (arrays, parameters, arguments). Raises InputError where it is not one."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"{path}: cannot be read as an exported npz ({error})") from None
-    if "config_json" not in arrays:
-        raise InputError(f"{path}: holds no config_json; see docs/compare.md for what to export")
-    arguments = model_config(path, arrays.pop("config_json"))
-    parameters = {name[6:]: arrays.pop(name) for name in list(arrays) if name.startswith("param:")}
-    if "beta_perturb_coefficients" in arrays:
-        parameters[BETA_PERTURB] = arrays.pop("beta_perturb_coefficients")
-    arrays.pop("param_names", None)
-    return arrays, parameters, arguments
-
-
-def load_blocks(path, evaluation):
-    """A 2015 checkpoint and the eval.npz beside it: (arrays, parameters, arguments)."""
-    checkpoint = read_blocks_checkpoint(path)
-    try:
-        with np.load(evaluation, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{evaluation}: cannot be read; give the arrays X_noisy, t, mu, sigma ({error})") from None
-    parameters = {p: v for p, v in checkpoint.items() if p.startswith(PARAMETER_PREFIX)}
-    arguments = infer_arguments(checkpoint)
-    if "config_json" in arrays:
-        arguments |= model_config(evaluation, arrays.pop("config_json"))
-    return arrays, parameters, arguments
-
-
-INPUTS = {
-    "musig_X_noisy", "musig_t", "X_noisy", "t", "fwd_X0", "fwd_N", "fwd_U", "fwd_t", "grad_t", "train_t", "train_lr",
-    "sample_X_true",
-}  # fmt: skip
-
-
-def compare(arrays, parameters, arguments, engine):
-    """Rows (name, largest relative difference) for every array that is not an input; infinite where this program
-    has no such array."""
-    reference = Reference(arrays, parameters, arguments, engine)
-    ours = {name: value for name, value in reference.compute() if name in arrays}
-    rows = [(name, relative_difference(value, arrays[name])) for name, value in ours.items()]
-    return rows + [(name, float("inf")) for name in arrays if name not in ours and name not in INPUTS]
-
-
-def load(path):
-    """An exported npz, or a Blocks checkpoint `model.pkl` with the eval.npz in its folder."""
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; give an exported .npz or a 2015 model.pkl")
-    if Path(path).suffix == ".pkl":
-        return load_blocks(path, Path(path).with_name("eval.npz"))
-    return load_npz(path)
-
-
-def compared(path, engine):
-    """The rows of one file; arrays that do not fit together are the file's fault and raise InputError."""
-    arrays, parameters, arguments = load(path)
-    try:
-        return compare(arrays, parameters, arguments, engine)
-    except InputError:
-        raise
-    except (TypeError, ValueError, IndexError) as error:
-        first = str(error).partition("\n")[0]
-        raise InputError(f"{path}: its arrays do not fit together or to the model ({first})") from None
-
-
-def parser():
-    """The options of the command."""
-    options = argparse.ArgumentParser(prog="dpm compare", description=__doc__.partition("\n")[0])
-    options.add_argument("files", nargs="+", metavar="FILE", help="exported .npz, or model.pkl beside its eval.npz")
-    options.add_argument("--backend", choices=ENGINES, default="auto", help="engine (default: %(default)s)")
-    options.add_argument("--dtype", choices=DTYPES, default="float64", help="float type (default: %(default)s)")
-    return options
-
-
-def main(arguments=None):
-    """Print a row for each array, and a count; 1 where one failed, 2 where a file cannot be used."""
-    options = parser().parse_args(arguments)
-    tolerance = TOLERANCE[options.dtype]
+    tolerance = TOLERANCE[dtype]
     failures = total = 0
-    try:
-        engine = Engine(options.backend, options.dtype)
-        for path in options.files:
-            print(f"{path}: {engine}, relative tolerance {tolerance:g}")
-            for name, difference in compared(path, engine):
-                passed = difference <= tolerance
-                failures, total = failures + (not passed), total + 1
-                print(f"  {'pass' if passed else 'FAIL'}  {difference:9.2e}  {name}", flush=True)
-    except InputError as error:
-        print(f"compare: {error}", file=sys.stderr)
-        return 2
+    engine = Engine(backend, dtype)
+    for path in files:
+        print(f"{path}: {engine}, relative tolerance {tolerance:g}")
+        for name, difference in compare_file(path, engine):
+            passed = difference <= tolerance
+            failures, total = failures + (not passed), total + 1
+            print(f"  {'pass' if passed else 'FAIL'}  {difference:9.2e}  {name}", flush=True)
     print(f"{total - failures} of {total} arrays agree" + (f", {failures} FAIL" if failures else ""))
     return 1 if failures or not total else 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,0 +1,63 @@
+"""Every array that the unmodified 2015 code computed, computed again (tests/golden)."""
+
+import numpy as np
+import pytest
+
+from dpm.base.errors import InputError
+from dpm.commands.compare import TOLERANCE
+from dpm.engines.engine import Engine
+from dpm.runs.reference import compare, load, load_npz, relative_difference
+
+FILES = ("a_mnist28_dense_conv.npz", "b_conv16_scales3.npz", "c_color8_scales2_dense.npz", "d_beta_T1000.npz")
+CHECKPOINT = "checkpoint/model.pkl"
+# How many arrays each file holds that are results; a smaller number would mean that something was passed over.
+COUNTS = {FILES[0]: 55, FILES[1]: 59, FILES[2]: 80, FILES[3]: 5, CHECKPOINT: 2}
+
+
+def assert_all_agree(engine, path, name):
+    rows = compare(*load(path), engine)
+    assert len(rows) == COUNTS[name]
+    failures = [(array, d) for array, d in rows if not d <= TOLERANCE[engine.dtype]]
+    assert not failures
+
+
+@pytest.mark.parametrize(
+    ("dtype", "name"), [*(("float64", name) for name in [*FILES, CHECKPOINT]), ("float32", FILES[0])]
+)
+def test_all_arrays_agree_on_the_default_engine(golden, name, dtype):
+    assert_all_agree(Engine("auto", dtype), golden / name, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*FILES, CHECKPOINT])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_all_arrays_agree_on_every_engine(golden, engine_name, name, dtype):
+    assert_all_agree(Engine(engine_name, dtype), golden / name, name)
+
+
+@pytest.mark.parametrize("engine", ["numba", "c"])
+def test_schedule_cost_and_gradients_agree_on_the_other_engines(golden, engine):
+    """The arrays of one objective function (color, two scales, dense path): cost, all gradients, RMSProp."""
+    try:
+        chosen = Engine(engine, "float64")
+    except InputError:
+        pytest.skip("this machine has no C compiler")
+    arrays, parameters, arguments = load_npz(golden / FILES[2])
+    results = ("grad", "train", "beta", "temporal")
+    inputs = ("fwd_X0", "fwd_N", "fwd_U")
+    arrays = {k: v for k, v in arrays.items() if k.startswith(results) or k in inputs}
+    arrays.pop("grad_beta_perturb_all_t")
+    rows = compare(arrays, parameters, arguments, chosen)
+    assert len(rows) == 50
+    assert not [row for row in rows if not row[1] <= 1e-7]
+
+
+def test_relative_difference_measures_small_elements_by_the_whole_array():
+    """|ours - theirs| over the larger of |theirs| and the root mean square; by hand."""
+    assert relative_difference([1.0, 2.0], [1.0, 2.0]) == 0
+    assert relative_difference([0.1, 2.0], [0.0, 2.0]) == pytest.approx(0.1 / np.sqrt(2))
+    assert relative_difference([0.0, 2.2], [0.0, 2.0]) == pytest.approx(0.1)
+    assert relative_difference(0.0, 0.0) == 0
+    assert relative_difference(1e-9, 0.0) == 1e-9
+    assert relative_difference([1.0], [1.0, 2.0]) == float("inf")
+    assert relative_difference([np.nan], [1.0]) == float("inf")
