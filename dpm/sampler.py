@@ -92,7 +92,7 @@ def reverse_steps(compiled: CompiledModel, n_samples: int, steps: int) -> Callab
 
 
 def generate_inpaint_mask(n_samples: int, n_colors: int, spatial_width: int) -> np.ndarray:
-    """Return the released mask, bool (n, c, w, w), True where pixels are known: the right half and the middle column."""
+    """Return the released mask, bool (n, c, w, w): True where pixels are known, in the right half and middle column."""
     known = np.zeros((n_samples, n_colors, spatial_width, spatial_width), dtype=bool)
     known[:, :, :, spatial_width // 2 :] = True
     return known
