@@ -1,5 +1,7 @@
 """Forward trajectories: data that become noise (Eq. 3)."""
 
+from functools import partial
+
 import numpy as np
 
 from dpm.base.noise import ExampleNoise
@@ -18,11 +20,7 @@ def forward_trajectory(beta_arr, X, times, noise):
 def forward_states(compiled, theta, X, times, seed):
     """x_t of q(x_t | x_0) at each of times, all from one noise: a list of float64 arrays like X."""
     model, engine, n = compiled.model, compiled.engine, len(X)
-
-    def build(X, t, N, U):
-        return [model.generate_forward_diffusion_sample(X, t, N, U)[0]]
-
-    function = compiled.get("forward", n, "XtNU", build)
+    function = compiled.function(partial(_diffuse, model), compiled.forward_inputs(n))
     N = engine.asarray(ExampleNoise(seed + 1, 0, n, model.kernel.noise)(X.shape))
     middle = engine.asarray(np.full(X.shape, 0.5))  # the noise that makes gray levels continuous is 0
     states = []
@@ -30,3 +28,8 @@ def forward_states(compiled, theta, X, times, seed):
         (x,) = function(theta, engine.asarray(X), engine.asarray(np.full(n, t)), N, middle) if t else (X,)
         states.append(np.asarray(x, np.float64))
     return states
+
+
+def _diffuse(model, X, t, N, U):
+    """x_t as a graph."""
+    return model.generate_forward_diffusion_sample(X, t, N, U)[0]

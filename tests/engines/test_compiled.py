@@ -1,5 +1,7 @@
 """Where parameters lie in the flat vector, and that functions are compiled once."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,41 @@ def test_a_function_is_compiled_once_for_a_batch_size(model, monkeypatch):
     assert len(calls) == 1
     compiled.costs(3)
     assert len(calls) == 2
+
+
+def scaled(model, factor, X):
+    return [factor * X, model.beta_arr]
+
+
+def other_scaled(model, factor, X):
+    return [factor * X + 1, model.beta_arr]
+
+
+def test_a_function_is_found_again_by_the_graph_it_computes(model):
+    """Equal methods and equal partials share a function; another builder, argument or input has its own."""
+    compiled = CompiledModel(model, Engine("auto", "float32"))
+    inputs = [compiled.examples("X", 2)]
+    first = compiled.function(partial(scaled, model, 2), inputs)
+    assert compiled.function(partial(scaled, model, 2), inputs) is first
+    assert compiled.function(model.entropies, inputs) is compiled.function(model.entropies, inputs)
+    others = [
+        compiled.function(partial(scaled, model, 3), inputs),
+        compiled.function(partial(other_scaled, model, 2), inputs),
+        compiled.function(partial(scaled, model, 2), [compiled.examples("X", 1)]),
+    ]
+    assert len({id(function) for function in (first, *others)}) == 4
+    theta, X = np.zeros(compiled.layout.size, "float32"), np.ones((2, *model.example_shape), "float32")
+    values = [function(theta, X[: 2 - (function is others[2])])[0].mean() for function in (first, *others)]
+    assert values == [2, 3, 3, 2]
+
+
+def test_a_function_without_a_list_of_outputs_returns_a_list_of_one(model):
+    compiled = CompiledModel(model, Engine("auto", "float32"))
+    X = np.ones((2, *model.example_shape), "float32")
+    (doubled,) = compiled.function(lambda X: 2 * X, [compiled.examples("X", 2)])(
+        np.zeros(compiled.layout.size, "float32"), X
+    )
+    np.testing.assert_array_equal(doubled, 2 * X)
 
 
 def test_pictures_in_turns_are_the_whole_minibatch(model):

@@ -1,11 +1,13 @@
 """Graphs kept among the caches: the same bits without building, and nothing taken that is of another model."""
 
 import os
+from functools import partial
 from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
 
+from dpm import sampler
 from dpm.engines import graph_cache
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
@@ -28,7 +30,7 @@ def results(dtype="float32", forbidden=False, **arguments):
         model = DiffusionModel(**TINY | arguments, trajectory_length=5)
     compiled = CompiledModel(model, engine)
     if forbidden:
-        model.cost = model.cost_single_t = lambda *inputs: pytest.fail("the graph was built again")
+        model.reverse = lambda *inputs: pytest.fail("the graph was built again")
     theta = compiled.start(np.random.default_rng(1))
     rng = np.random.default_rng(2)
     X, N, U = (engine.asarray(rng.random((3, *model.example_shape))) for _ in range(3))
@@ -112,3 +114,31 @@ def test_the_oldest_are_forgotten(folder, monkeypatch):
     assert graph_cache.load("b") == b"b"  # it was used after c
     graph_cache.store("d", b"d")
     assert (graph_cache.load("c"), graph_cache.load("b")) == (None, b"b")
+
+
+def a_builder(model, X, n=1):
+    """A function from outside the package."""
+    return X * n
+
+
+def test_only_what_a_name_identifies_is_cached(monkeypatch):
+    """Methods of the model and functions of the package, with arguments that JSON can hold; nothing else."""
+    with Engine("jax", "float32"):
+        model, other = (DiffusionModel(**TINY, trajectory_length=5) for _ in range(2))
+    facts = graph_cache.builder_facts
+    assert facts(model.cost, model) == ["dpm.graph.diffusion", "Diffusion.cost", []]
+    assert facts(model.reverse, model) == ["dpm.model", "DiffusionModel.reverse", []]
+    loop = partial(sampler._reverse_loop, model, [1, "a"])
+    assert facts(loop, model) == ["dpm.sampler", "_reverse_loop", [[1, "a"]]]
+    for build in (
+        other.cost,
+        a_builder,
+        lambda X: X,
+        partial(sampler._reverse_loop, model, a_builder),
+        partial(sampler._reverse_loop, other),
+        partial(lambda model, X: X, model),
+    ):
+        assert facts(build, model) is None
+    replaced = sampler._reverse_loop
+    monkeypatch.setattr(sampler, "_reverse_loop", a_builder)
+    assert facts(replaced, model) is None
