@@ -15,7 +15,7 @@ from benchmarks.worker import peak_memory, serve, timed
 from dpm.base.noise import ExampleNoise
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.named import CORRECTED
+from dpm.experiments.variants import CORRECTED
 from dpm.extensions import EveryN, standard_extensions
 from dpm.likelihood.bound import K_minus_L_null
 from dpm.model import DiffusionModel

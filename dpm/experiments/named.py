@@ -1,65 +1,24 @@
-"""Named choices: the two faces of the program, and one entry for each experiment."""
+"""The image experiments of `dpm train --experiment NAME`."""
 
 from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
-class Variant:
-    """What of the released code's habits is kept, where it differs from the paper (docs/from-2015.md, the numbers).
-
-    model_arguments: the arguments of DiffusionModel that name a difference (2, 3; the network: 5, 6, 9).
-    dequantize_multiplied: the noise that fills a gray level is scaled as the data are; divided as released (1).
-    single_time: one time for all pictures of a minibatch, as released; otherwise one each, spread evenly (8).
-    scaling_from_minibatch: scale and shift from one random minibatch, as released; otherwise all training data (13).
-    step_by_parameter: a gradient that is not finite stops the step of its parameter only, as released (14).
-    learning_rate_floor_raises: a rate below the floor 1e-4 is raised to it, as released (15).
-    epoch_batches: batches that an "epoch" has, or None for one pass over the data.
-    epochs: after how many of them training ends.
-    likelihood_draws: minibatches of a single time for the reported likelihood, or None for the whole test split
-        with times spread evenly (16).
-    """
-
-    name: str
-    model_arguments: dict = field(default_factory=dict)
-    dequantize_multiplied: bool = True
-    single_time: bool = False
-    scaling_from_minibatch: bool = False
-    step_by_parameter: bool = False
-    learning_rate_floor_raises: bool = False
-    epoch_batches: int | None = None
-    epochs: int = 100
-    likelihood_draws: int | None = None
-
-
-CORRECTED = Variant(name="exact")
-RELEASED = Variant(
-    name="released",
-    model_arguments={
-        "kl_terms": "T",
-        "dense_lower_depth": "n_layers_conv",
-        "constants": "float32",
-        "network": "reference-2015",
-    },
-    dequantize_multiplied=False,
-    single_time=True,
-    scaling_from_minibatch=True,
-    step_by_parameter=True,
-    learning_rate_floor_raises=True,
-    epoch_batches=500,
-    epochs=100_001,
-    likelihood_draws=10_000,
-)
-VARIANTS = {variant.name: variant for variant in (CORRECTED, RELEASED)}
-
-
-@dataclass(frozen=True)
 class Experiment:
-    """Data, model and training of one named run; each flag given on the command line must agree or is refused.
+    """Data, model and training of one named experiment; a contradicting flag on the command line is an error.
 
-    dataset: a name of dpm.datasets.NAMES; crop: side of the pieces that are trained on, or None for whole pictures;
-    model_args: arguments of DiffusionModel that are not the default; network_args: further ones by the name of the
-    network; optimizer: one of dpm.runs.flags.OPTIMIZERS. first: how many training and test pictures are taken, or None for
-    all. small: what is otherwise with --small, a dict of these fields; model_args are added to those above.
+    Attributes:
+        dataset: name of a data set, one of dpm.datasets.NAMES.
+        optimizer: "sfo", "lbfgs", "rmsprop" or "adam".
+        batch_size: minibatch size.
+        lr: first learning rate.
+        epochs: number of epochs, or None for the variant's default.
+        ext_every_n: epochs between plots and reported likelihoods.
+        crop: side of the random crops to train on, or None for whole images.
+        first: numbers of training and test images to use, or None for all.
+        model_args: arguments of DiffusionModel that differ from its defaults.
+        network_args: further arguments, by the name of the network.
+        small: fields that change with --small; its model_args are merged into those above.
     """
 
     dataset: str
@@ -74,8 +33,8 @@ class Experiment:
     network_args: dict = field(default_factory=dict)
     small: dict = field(default_factory=dict)
 
-    def chosen(self, small):
-        """Itself, or its small variant."""
+    def select_size(self, small: bool) -> "Experiment":
+        """Return the experiment itself, or with `small` its small version."""
         if not small:
             return self
         return replace(self, **(self.small | {"model_args": self.model_args | self.small.get("model_args", {})}))
@@ -83,10 +42,10 @@ class Experiment:
 
 DIGITS = {"batch_size": 64, "lr": 5e-4, "epochs": 6, "first": (4000, 1000)}
 # "For MNIST, the dense pathway was used to the exclusion of the multi-scale convolutional pathway" (Figure D.1).
-DENSE_ALONE = {"paper-2015": {"n_hidden_conv": 0}}
+DENSE_ONLY = {"paper-2015": {"n_hidden_conv": 0}}
 EXPERIMENTS = {
-    "mnist": Experiment(dataset="MNIST", network_args=DENSE_ALONE, small=DIGITS),
-    "fashion": Experiment(dataset="FASHION_MNIST", network_args=DENSE_ALONE, small=DIGITS),
+    "mnist": Experiment(dataset="MNIST", network_args=DENSE_ONLY, small=DIGITS),
+    "fashion": Experiment(dataset="FASHION_MNIST", network_args=DENSE_ONLY, small=DIGITS),
     "cifar10": Experiment(
         dataset="CIFAR10",
         batch_size=200,
@@ -113,7 +72,7 @@ EXPERIMENTS = {
             },
         },
     ),
-    # The paper gives no sizes for the next two, but T (D.2.2).
+    # Of the next two the paper gives only T (D.2.2).
     "deadleaves": Experiment(
         dataset="DEAD_LEAVES",
         batch_size=200,

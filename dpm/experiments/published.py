@@ -1,10 +1,10 @@
-"""What the paper prints: Table 1, and the rows of Table 2 beside which a model can be put."""
+"""Tables 1 and 2 of the paper, as printed: the rows that a model of this package can be compared with."""
 
 from typing import NamedTuple
 
 
 class Published(NamedTuple):
-    """A row of Table 1: K and K - L_null as printed, with their unit. L_null is their difference."""
+    """A row of Table 1: data set, K and K - L_null as printed, and their unit."""
 
     name: str
     K: float
@@ -12,7 +12,8 @@ class Published(NamedTuple):
     unit: str
 
     @property
-    def L_null(self):
+    def L_null(self) -> float:
+        """Return the log likelihood of the prior, which the table gives only as a difference."""
         return self.K - self.K_minus_L_null
 
 
@@ -24,7 +25,7 @@ TABLE_1 = {
     "CIFAR10": Published("CIFAR-10", 11.895, 18.037, "bits/pixel"),
 }
 
-# Model: value and error. The paper calls them bits; the code that computed them takes natural logarithms.
+# Model: (value, standard error). The paper calls them bits; the code that computed them used natural logarithms.
 TABLE_2_MNIST = {
     "Stacked CAE": (121, 1.6),
     "DBN": (138, 2),
@@ -32,4 +33,4 @@ TABLE_2_MNIST = {
     "Diffusion": (220, 1.9),
     "Adversarial net": (225, 2),
 }
-TABLE_2_DEAD_LEAVES = {"MCGSM": 1.244, "Diffusion": 1.489}  # bits/pixel, of the log likelihood and of K
+TABLE_2_DEAD_LEAVES = {"MCGSM": 1.244, "Diffusion": 1.489}  # bits/pixel; MCGSM: log likelihood, Diffusion: K

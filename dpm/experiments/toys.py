@@ -1,7 +1,8 @@
-"""The toy problems of section 3.1: heartbeat and swiss roll, each with its data, model, truth and ceiling."""
+"""The toy problems of section 3.1: heartbeat and swiss roll, with data, model, exact log likelihood and ceiling."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,39 +10,50 @@ from dpm.base import noise
 from dpm.base.arguments import check_names, check_whole_number
 from dpm.base.errors import InputError
 from dpm.datasets import Scaling
-from dpm.datasets.made.generators import heartbeat, swiss_roll
-from dpm.experiments import exact as truth
+from dpm.datasets.made import generators
+from dpm.experiments import exact
 from dpm.graph import schedules
 from dpm.graph.kernels.binomial import BinomialKernel
 from dpm.graph.kernels.full_gaussian import FullGaussianKernel
 from dpm.graph.kernels.gaussian import GaussianKernel
-from dpm.graph.networks import vectors as networks
+from dpm.graph.networks import vectors
 from dpm.graph.vector_model import VectorDiffusion
 
+Arguments = dict[str, Any]
+
 HEARTBEAT = {"length": 20, "period": 5}
-FINAL_SNR = 0.135  # of the evenly spaced schedule, whose ceiling is highest near it
+FINAL_SNR = 0.135  # SNR_T of the schedule with even log SNR: its ceiling is highest near this value
 
 
 @dataclass(frozen=True)
 class Toy:
-    """One toy problem.
+    """One toy problem: data, model, exact values and training.
 
-    make(arguments, rng, n): n examples, (n, size); build(arguments): the VectorDiffusion; truth(arguments) and
-    ceiling(arguments, model's beta): bits an example. arguments: what --model-args may change, with its defaults;
-    forms: named sets of other defaults, the first none. choices: the accepted values of those that are names; only:
-    those that have a meaning only where another has a certain value; most: what some numbers must be below. units: what
-    is printed of the data. optimizer, batch_size, lr, epochs, n_train, n_test: of training.
+    Attributes:
+        make: function of (arguments, rng, n) that draws n examples, shape (n, size).
+        build: function of the arguments that returns the VectorDiffusion.
+        log_likelihood: function of the arguments that returns the exact log likelihood, in bits per example.
+        ceiling: function of (arguments, beta) that returns the largest K under that schedule, in bits per example.
+        arguments: names and default values of what --model-args may set.
+        forms: named sets of other defaults; the first is the default form and changes nothing.
+        choices: accepted values of the arguments that are names.
+        requires: arguments that need a certain value of another one, as name: (other, value).
+        below: exclusive upper limits of numbers.
+        units: description of the data's units, as printed.
+        optimizer, batch_size, lr, epochs: defaults of training.
+        n_train, n_test: numbers of training and test examples.
+        small: the same two numbers with --small.
     """
 
-    make: Any
-    build: Any
-    truth: Any
-    ceiling: Any
-    arguments: dict
-    forms: dict
-    choices: dict
-    only: dict
-    most: dict
+    make: Callable[[Arguments, np.random.Generator, int], np.ndarray]
+    build: Callable[[Arguments], VectorDiffusion]
+    log_likelihood: Callable[[Arguments], float]
+    ceiling: Callable[[Arguments, np.ndarray], float]
+    arguments: Arguments
+    forms: dict[str, Arguments]
+    choices: dict[str, tuple[str, ...]]
+    requires: dict[str, tuple[str, Any]]
+    below: dict[str, float]
     units: str
     optimizer: str = "adam"
     batch_size: int = 4000
@@ -49,26 +61,34 @@ class Toy:
     epochs: int = 60
     n_train: int = 400_000
     n_test: int = 20_000
-    small: tuple[int, int] = (40_000, 2_000)  # of training and test examples, with --small
+    small: tuple[int, int] = (40_000, 2_000)
 
-    def checked(self, given):
-        """All arguments with a value; raises InputError for an unknown name or a value that is not accepted."""
+    def complete(self, given: Mapping[str, Any]) -> Arguments:
+        """Return all model arguments: the given ones, checked, and defaults for the others.
+
+        Args:
+            given: names and values as --model-args has them.
+
+        Raises:
+            InputError: a name is unknown, or a value is not accepted.
+        """
         form = given.get("form", next(iter(self.forms)))
         if not isinstance(form, str) or form not in self.forms:
             raise InputError(f"--model-args form={form!r}: accepted: {', '.join(self.forms)}")
         defaults = {"form": form} | self.arguments | self.forms[form]
-        checked = defaults | check_names(given, defaults)
+        arguments = defaults | check_names(dict(given), defaults)
         for name in set(given) - {"form"}:
-            checked[name] = self._checked(name, given[name])
-        for name, (other, value) in self.only.items():
-            if name in given and checked[other] != value:
+            arguments[name] = self._check_value(name, given[name])
+        for name, (other, value) in self.requires.items():
+            if name in given and arguments[other] != value:
                 raise InputError(
-                    f"--model-args {name}={given[name]!r} has no meaning with {other}={checked[other]!r}; leave it "
-                    f"out, or take {other}={value!r}"
+                    f"--model-args {name}={given[name]!r} has no effect with {other}={arguments[other]!r}; leave it "
+                    f"out, or set {other}={value!r}"
                 )
-        return checked
+        return arguments
 
-    def _checked(self, name, value):
+    def _check_value(self, name: str, value: Any) -> Any:
+        """Return the value of one argument, as int or float where it is a number."""
         default = self.arguments[name]
         if name in self.choices:
             if not isinstance(value, str) or value not in self.choices[name]:
@@ -81,27 +101,31 @@ class Toy:
             if not isinstance(value, bool):
                 raise InputError(f"--model-args {name}={value!r}: accepted: True or False")
             return value
-        most = self.most.get(name, np.inf)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < most:
-            raise InputError(f"--model-args {name}={value!r}: accepted: a number above 0 and below {most:g}")
+        below = self.below.get(name, np.inf)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < below:
+            raise InputError(f"--model-args {name}={value!r}: accepted: a number above 0 and below {below:g}")
         return float(value)
 
-    def model(self, given):
-        """The VectorDiffusion of --model-args, with all its arguments in `arguments`, as DiffusionModel has them."""
-        arguments = self.checked(given)
+    def model(self, given: Mapping[str, Any]) -> VectorDiffusion:
+        """Build the VectorDiffusion of --model-args; its `arguments` hold all of them, as in DiffusionModel.
+
+        Raises:
+            InputError: a name is unknown, or a value is not accepted.
+        """
+        arguments = self.complete(given)
         model = self.build(arguments)
         model.arguments = arguments
         return model
 
 
-BIT_NETWORKS = {"bits": networks.BitsOfX0, "rates": networks.Rates, "plain_rates": networks.PlainRates}
+BIT_NETWORKS = {"bits": vectors.BitsOfX0, "rates": vectors.Rates, "plain_rates": vectors.PlainRates}
 
 
-def heartbeat_model(a):
-    """Binomial diffusion with beta_t = 1 / (T - t + 1) and the data's mean activity as base rate (D.1.2)."""
+def heartbeat_model(a: Arguments) -> VectorDiffusion:
+    """Build binomial diffusion with beta_t = 1 / (T - t + 1) and the data's mean activity as base rate (D.1.2)."""
     T, size = a["trajectory_length"], HEARTBEAT["length"]
-    activation = networks.Sigmoid if a["activation"] == "sigmoid" else networks.Tanh
-    hidden = networks.HiddenLayers(
+    activation = vectors.Sigmoid if a["activation"] == "sigmoid" else vectors.Tanh
+    hidden = vectors.HiddenLayers(
         size, a["hidden"], a["layers"], activation, time=not a["readout_a_step"], center=1 / HEARTBEAT["period"]
     )
     network = BIT_NETWORKS[a["network"]](size, hidden, T if a["readout_a_step"] else None)
@@ -109,52 +133,58 @@ def heartbeat_model(a):
     return VectorDiffusion(size, BinomialKernel(1 / HEARTBEAT["period"]), schedule, network)
 
 
-SWISS_NETWORKS = {"mean_variance": networks.MeanVariance, "posterior_variance": networks.PosteriorVariance}
+SWISS_NETWORKS = {"mean_variance": vectors.MeanVariance, "posterior_variance": vectors.PosteriorVariance}
 
 
-def swiss_roll_schedule(a):
-    """beta_1..beta_T. "released": 1 / linspace(T, 2, T); "even_log_snr" needs the noise of the data alone; "best" is
-    computed from their density (dpm/experiments/exact.py). The first rate is a share of the data's noise in all three.
+def swiss_roll_schedule(a: Arguments) -> np.ndarray:
+    """Return the initial beta_1..beta_T, shape (T,), of the argument `schedule`.
+
+    "released" is 1 / linspace(T, 2, T), "even_log_snr" spaces the log signal-to-noise ratio evenly, and "best"
+    maximizes the ceiling of K on the data. In all three, beta_1 is a fixed share of the data's noise variance.
+
+    Raises:
+        InputError: T is too long for "best".
     """
     T, beta_1 = a["trajectory_length"], a["beta_1_share"] * a["noise"] ** 2
     if a["schedule"] == "released":
         return np.concatenate([[beta_1], schedules.released(T)[1:]])
     if a["schedule"] == "even_log_snr":
-        return truth.even_log_snr_schedule(T, beta_1, FINAL_SNR)
-    if T > truth.GRID + 1:
+        return exact.swiss_roll.even_log_snr_schedule(T, beta_1, FINAL_SNR)
+    longest = exact.swiss_roll.GRID + 1
+    if longest < T:
         raise InputError(
-            f"--model-args trajectory_length={T} is too long for schedule='best'; take up to {truth.GRID + 1}, or "
-            "another schedule"
+            f"--model-args trajectory_length={T} is too long for schedule='best'; take up to {longest}, or another "
+            "schedule"
         )
-    return truth.best_schedule(a["noise"], T, np.random.default_rng(0), beta_1, a["covariance"])
+    return exact.swiss_roll.best_schedule(a["noise"], T, np.random.default_rng(0), beta_1, a["covariance"])
 
 
-def swiss_roll_model(a):
-    """Gaussian diffusion of two numbers; a normalized RBF network as in D.1.1, or an MLP."""
+def swiss_roll_model(a: Arguments) -> VectorDiffusion:
+    """Build Gaussian diffusion in two dimensions, with a normalized RBF network as in D.1.1 or an MLP."""
     T, full = a["trajectory_length"], a["covariance"] == "full"
     if a["hidden_kind"] == "rbf":
-        hidden: Any = networks.NormalizedRBF(2, a["hidden"])
+        hidden: Any = vectors.NormalizedRBF(2, a["hidden"])
     else:
-        hidden = networks.HiddenLayers(2, a["hidden"], a["layers"], networks.Tanh, spread=a["spread"])
+        hidden = vectors.HiddenLayers(2, a["hidden"], a["layers"], vectors.Tanh, spread=a["spread"])
     if a["network"] == "posterior_variance":
-        hidden = networks.WithInputs(2, hidden)
+        hidden = vectors.WithInputs(2, hidden)
     choice = schedules.FreeSchedule if a["learn_beta"] else schedules.FixedSchedule
     network = SWISS_NETWORKS[a["network"]](2, hidden, T, full)
     kernel = FullGaussianKernel() if full else GaussianKernel()
     return VectorDiffusion(2, kernel, choice(swiss_roll_schedule(a)), network)
 
 
-def swiss_roll_ceiling(a, beta):
-    """The largest K of the chosen covariance under the model's own schedule."""
-    return truth.swiss_roll_ceiling(a["noise"], beta, np.random.default_rng(0), a["covariance"])[0]
+def swiss_roll_ceiling(a: Arguments, beta: np.ndarray) -> float:
+    """Return the largest K of the model's covariance under its schedule beta, shape (T,), in bits per example."""
+    return exact.swiss_roll.ceiling(a["noise"], beta, np.random.default_rng(0), a["covariance"])[0]
 
 
 TOYS = {
     "heartbeat": Toy(
-        make=lambda a, rng, n: heartbeat(rng, n, **HEARTBEAT).astype(np.float64),
+        make=lambda a, rng, n: generators.heartbeat(rng, n, **HEARTBEAT).astype(np.float64),
         build=heartbeat_model,
-        truth=lambda a: truth.heartbeat_truth(HEARTBEAT["period"]),
-        ceiling=lambda a, beta: truth.heartbeat_ceiling(a["trajectory_length"], 1 / HEARTBEAT["period"], **HEARTBEAT),
+        log_likelihood=lambda a: exact.heartbeat.log_likelihood(HEARTBEAT["period"]),
+        ceiling=lambda a, beta: exact.heartbeat.ceiling(a["trajectory_length"], 1 / HEARTBEAT["period"], **HEARTBEAT),
         arguments={
             "trajectory_length": 2000,
             "network": "bits",
@@ -168,14 +198,14 @@ TOYS = {
             "paper": {"network": "plain_rates", "activation": "sigmoid", "readout_a_step": True},
         },
         choices={"network": tuple(BIT_NETWORKS), "activation": ("tanh", "sigmoid")},
-        only={},
-        most={},
-        units="bits; diffused as they are",
+        requires={},
+        below={},
+        units="bits, not scaled",
     ),
     "swissroll": Toy(
-        make=lambda a, rng, n: swiss_roll(rng, n, a["noise"]),
+        make=lambda a, rng, n: generators.swiss_roll(rng, n, a["noise"]),
         build=swiss_roll_model,
-        truth=lambda a: truth.swiss_roll_truth(a["noise"], np.random.default_rng(0))[0],
+        log_likelihood=lambda a: exact.swiss_roll.log_likelihood(a["noise"], np.random.default_rng(0))[0],
         ceiling=swiss_roll_ceiling,
         arguments={
             "trajectory_length": 40,
@@ -208,8 +238,8 @@ TOYS = {
             "start": ("least_squares", "zero"),
             "schedule": ("best", "even_log_snr", "released"),
         },
-        only={"layers": ("hidden_kind", "mlp"), "spread": ("hidden_kind", "mlp")},
-        most={"noise": 1, "beta_1_share": 1},
+        requires={"layers": ("hidden_kind", "mlp"), "spread": ("hidden_kind", "mlp")},
+        below={"noise": 1, "beta_1_share": 1},
         units="each dimension has mean 0 and variance 1",
         lr=1e-5,
         epochs=10,
@@ -217,31 +247,68 @@ TOYS = {
 }
 
 
-def toy_data(toy, name, flags):
-    """Training and test examples of the seed, in the layout of dpm.runs.data.prepared_data."""
-    arguments = toy.checked(flags["model_args"])
-    n_train, n_test = toy.small if flags["small"] else (toy.n_train, toy.n_test)
-    parts = {
-        part: toy.make(arguments, noise.generator(flags["seed"], noise.START, number), n)
-        for part, number, n in (("train", 2, n_train), ("test", 3, n_test))
-    }
-    train, test = (parts[part].astype(flags["dtype"]) for part in ("train", "test"))
-    return {
-        "name": name,
-        "path": "dpm.datasets.made.generators",
-        "note": "",
-        "hash": "",
-        "dtype": flags["dtype"],
-        "range": [float(train.min()), float(train.max())],
-        "units": toy.units,
-        "quantized": False,
-        "in_memory": True,
-        "scaling": Scaling(1.0, 0.0),
-        "train": train,
-        "test": test,
-    }
+class ToyData(NamedTuple):
+    """Training and test examples of a toy problem, with what is known of them.
+
+    Attributes:
+        name, path, note, hash: where the data come from; they are generated, so only the name says something.
+        dtype: float type of the examples.
+        range: smallest and largest training value.
+        units: description of the units, as printed.
+        quantized: False, as the values are not gray levels.
+        in_memory: True.
+        scaling: the identity.
+        train, test: examples, shape (n, size).
+    """
+
+    name: str
+    path: str
+    note: str
+    hash: str
+    dtype: str
+    range: list[float]
+    units: str
+    quantized: bool
+    in_memory: bool
+    scaling: Scaling
+    train: np.ndarray
+    test: np.ndarray
 
 
-def decay_to_zero(initial, step, total):
-    """The rate stays for the first half of training and falls to 0 in a line over the second."""
+def make_data(toy: Toy, name: str, model_args: Mapping[str, Any], small: bool, seed: int, dtype: str) -> ToyData:
+    """Draw the training and test examples of a run.
+
+    Args:
+        toy: the toy problem.
+        name: its name in TOYS.
+        model_args: as --model-args.
+        small: draw the smaller numbers of examples.
+        seed: seed of the run; training and test examples use separate streams.
+        dtype: "float32" or "float64".
+
+    Raises:
+        InputError: a model argument is not accepted.
+    """
+    arguments = toy.complete(model_args)
+    n_train, n_test = toy.small if small else (toy.n_train, toy.n_test)
+    train = toy.make(arguments, noise.generator(seed, noise.START, 2), n_train).astype(dtype)
+    test = toy.make(arguments, noise.generator(seed, noise.START, 3), n_test).astype(dtype)
+    return ToyData(
+        name=name,
+        path="dpm.datasets.made.generators",
+        note="",
+        hash="",
+        dtype=dtype,
+        range=[float(train.min()), float(train.max())],
+        units=toy.units,
+        quantized=False,
+        in_memory=True,
+        scaling=Scaling(1.0, 0.0),
+        train=train,
+        test=test,
+    )
+
+
+def decay_to_zero(initial: float, step: int, total: int) -> float:
+    """Return the learning rate at a step: constant in the first half of training, linear to 0 in the second."""
     return initial * min(1.0, max(0.0, 2 * (1 - step / total)))

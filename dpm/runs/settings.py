@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dpm.base.arguments import check_names, parse_literals, parse_switch
 from dpm.base.errors import InputError
 from dpm.experiments.named import EXPERIMENTS, Experiment
-from dpm.experiments.variants import CORRECTED, RELEASED, VARIANTS, Variant
+from dpm.experiments.variants import CORRECTED, RELEASED, Variant, find_variant
 
 if TYPE_CHECKING:
     from dpm.experiments.toys import Toy
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 OPTIMIZERS = ("sfo", "lbfgs", "rmsprop", "adam")
 FROZEN = ("sfo", "lbfgs")  # these minimize a fixed function, so the noise of each subfunction is frozen
 TOY_CONFLICTS = ("dataset", "model", "data_path", "faithful", "dropout_rate", "crop", "in_memory")
-# Values of earlier versions: the name of the variant was kept under another key.
-EARLIER_VARIANTS = {"exact": "corrected"}
 
 
 @dataclass(frozen=True)
@@ -201,9 +199,13 @@ class Settings:
                 )
             values[flag.key] = given[flag.key]
         settings = cls(**values | {"resume_file": str(path)})
-        name = saved_variant(config)
-        if name not in VARIANTS or (name == RELEASED.name) != bool(values["faithful"]):
-            raise InputError(f"checkpoint {path}: its variant is {name!r}; accepted: {', '.join(VARIANTS)}")
+        name = config.get("variant", config.get("face"))  # "face" in earlier versions
+        try:
+            fits = find_variant(name) is settings.variant
+        except InputError as error:
+            raise InputError(f"checkpoint {path}: {error}") from None
+        if not fits:
+            raise InputError(f"checkpoint {path}: variant {name!r} contradicts its flag faithful={settings.faithful}")
         return settings
 
     @property
@@ -249,12 +251,6 @@ def find_experiment(name: str | None) -> "tuple[Experiment | None, Toy | None]":
     if name not in TOYS:
         raise InputError(f"--experiment: {name!r} is unknown; accepted: {', '.join((*EXPERIMENTS, *TOYS))}")
     return None, TOYS[name]
-
-
-def saved_variant(config: Mapping[str, Any]) -> Any:
-    """Return the name of the variant in a saved config, of this version or an earlier one."""
-    name = config.get("variant", config.get("face"))
-    return EARLIER_VARIANTS.get(name, name) if isinstance(name, str) else name
 
 
 def check_numbers(given: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Each named experiment trains and draws, at a size that takes seconds; the faces are what the docs say."""
+"""Each named experiment trains and samples, at a size that takes seconds; its values match paper and release."""
 
 import json
 from dataclasses import replace
@@ -10,10 +10,10 @@ from dpm.commands.datasets import main as datasets_main
 from dpm.commands.sample import main as sample_main
 from dpm.commands.train import main as train_main
 from dpm.datasets import H5PYDataset, write_hdf5
-from dpm.datasets.made import recipes as make
+from dpm.datasets.made import recipes
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.named import CORRECTED, EXPERIMENTS, RELEASED, VARIANTS
+from dpm.experiments.named import EXPERIMENTS
 from dpm.extensions import PlotSamples
 from dpm.model import DiffusionModel
 from tests.helpers import runs
@@ -28,7 +28,7 @@ SHAPES = {"mnist": (1, 28, 28), "fashion": (1, 28, 28), "cifar10": (3, 32, 32), 
 
 
 @pytest.mark.parametrize(("name", "shape"), SHAPES.items(), ids=SHAPES)
-def test_each_experiment_runs_to_pictures(tmp_path, name, shape):
+def test_experiment_trains_and_samples(tmp_path, name, shape):
     rng = np.random.default_rng(0)
     sets = {
         part: {"features": rng.integers(0, 256, (n, *shape), dtype=np.uint8)}
@@ -51,27 +51,17 @@ TINY = "n_hidden_conv=2,n_layers_conv=1,n_hidden_dense_upper=3,n_temporal_basis=
 
 @pytest.fixture
 def bark(tmp_path, monkeypatch):
-    """The folder of a small run on the stand-in for bark, with a network of few units."""
+    """Return the folder of a small run on the substitute for bark, with a network of few units."""
     monkeypatch.setenv("FUEL_DATA_PATH", str(tmp_path))
-    monkeypatch.setitem(make.RECIPES, "BARK_LIKE", replace(make.RECIPES["BARK_LIKE"], size=64))
+    monkeypatch.setitem(recipes.RECIPES, "BARK_LIKE", replace(recipes.RECIPES["BARK_LIKE"], size=64))
     runs.without_pictures(monkeypatch, keep=(PlotSamples,))
-    arguments = [
-        "--experiment",
-        "bark",
-        "--small",
-        "--epochs",
-        "1",
-        "--model-args",
-        TINY,
-        "--output-dir",
-        str(tmp_path),
-    ]
-    assert train_main(arguments) == 0
+    words = f"--experiment bark --small --epochs 1 --model-args {TINY} --output-dir".split()
+    assert train_main([*words, str(tmp_path)]) == 0
     (folder,) = tmp_path.glob("DiffusionModel_BARK_LIKE-*")
     return folder
 
 
-def test_bark_trains_on_pieces_of_its_stand_in_and_draws_any_size(bark, tmp_path, capsys):
+def test_bark_trains_on_crops_of_its_substitute_and_samples_any_size(bark, tmp_path, capsys):
     config = json.loads((bark / "config.json").read_text())
     assert config["data"]["name"] == "BARK_LIKE"
     assert config["flags"]["crop"] == config["model"]["spatial_width"] == 32
@@ -82,26 +72,17 @@ def test_bark_trains_on_pieces_of_its_stand_in_and_draws_any_size(bark, tmp_path
             assert file["X"].shape == (2, 1, *[64 if size else 32] * 2)
     make_arguments = ["make", "bark-like", "--n", "1", "--test", "1", "--size", "64", "--quiet"]
     assert datasets_main([*make_arguments, "--output", str(tmp_path / "bark.hdf5")]) == 0
-    given = [
-        "--mode",
-        "inpaint",
-        "--input",
-        f"{tmp_path / 'bark.hdf5'}:test:0-1",
-        "--mask",
-        "center:20",
-        "--size",
-        "64",
-    ]
-    assert sample_main([checkpoint, *given, *out]) == 0
-    (picture,) = H5PYDataset(tmp_path / "bark.hdf5", ("test",), sources=("features",)).get_data([0])
+    words = ["--mode", "inpaint", "--mask", "center:20", "--size", "64", "--input"]
+    assert sample_main([checkpoint, *words, f"{tmp_path / 'bark.hdf5'}:test:0-1", *out]) == 0
+    (image,) = H5PYDataset(tmp_path / "bark.hdf5", ("test",), sources=("features",)).get_data([0])
     with np.load(tmp_path / "samples.npz") as file:
-        same = file["X"] == picture / 255
+        same = file["X"] == image / 255
     assert same[0, 0, :22].all()
     assert same[0, 0, :, 42:].all()
     assert not same[0, 0, 22:42, 22:42].any()
 
 
-def test_a_size_that_a_model_cannot_draw_is_refused_with_the_way_to_one_that_can(base, tmp_path, capsys):
+def test_unsupported_sample_size_is_an_error_that_names_the_fix(base, tmp_path, capsys):
     folder = runs.trained(base)
     assert sample_main([str(folder / "checkpoint.h5"), "--size", "16", "--output-dir", str(tmp_path)]) == 2
     line = capsys.readouterr().err
@@ -109,8 +90,8 @@ def test_a_size_that_a_model_cannot_draw_is_refused_with_the_way_to_one_that_can
     assert "conv_biases='shared'" in line
 
 
-def test_the_parameters_that_serve_any_size_give_the_same_numbers_where_the_border_is_far(bark):
-    """A convolutional network without a dense path and with shared biases: its output inside knows no frame."""
+def test_shared_biases_give_the_same_output_at_any_size_away_from_the_border(bark):
+    """A convolutional network without dense layers and with shared biases does not depend on the image size inside."""
     config = json.loads((bark / "config.json").read_text())["model"] | {"n_scales": 1, "n_layers_conv": 2}
     engine, outputs = Engine("auto", "float64"), []
     X = np.random.default_rng(0).standard_normal((1, 1, 48, 48))
@@ -125,9 +106,9 @@ def test_the_parameters_that_serve_any_size_give_the_same_numbers_where_the_bord
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_small_variants_change_what_they_name_and_add_to_the_model(name):
-    whole, small = EXPERIMENTS[name], EXPERIMENTS[name].chosen(True)
-    assert whole.chosen(False) is whole
+def test_small_version_changes_only_the_named_fields(name):
+    whole, small = EXPERIMENTS[name], EXPERIMENTS[name].select_size(True)
+    assert whole.select_size(False) is whole
     assert (small.dataset, small.network_args) == (whole.dataset, whole.network_args)
     assert small.first is not None
     assert small.epochs is not None
@@ -136,18 +117,18 @@ def test_small_variants_change_what_they_name_and_add_to_the_model(name):
     }
 
 
-def test_the_paper_s_numbers_of_steps():
+def test_trajectory_lengths_match_the_paper():
     """ "T = 1000 ... except for the bark dataset which used T = 500" (D.2.2)."""
     T = {name: experiment.model_args.get("trajectory_length", 1000) for name, experiment in EXPERIMENTS.items()}
     assert T == {"mnist": 1000, "fashion": 1000, "cifar10": 1000, "deadleaves": 1000, "bark": 500}
 
 
-def test_small_without_an_experiment_is_refused(capsys):
+def test_small_without_an_experiment_is_an_error(capsys):
     assert train_main(["--small"]) == 2
     assert "--small: is a variant of an experiment" in capsys.readouterr().err
 
 
-def test_the_cifar10_experiment_is_the_command_of_the_2015_readme():
+def test_cifar10_matches_the_command_of_the_2015_readme():
     experiment = EXPERIMENTS["cifar10"]
     assert experiment.batch_size == 200
     assert experiment.model_args == {
@@ -159,9 +140,3 @@ def test_the_cifar10_experiment_is_the_command_of_the_2015_readme():
         "n_layers_dense_upper": 4,
         "n_hidden_dense_upper": 100,
     }
-
-
-def test_faces_by_name():
-    assert VARIANTS == {"exact": CORRECTED, "released": RELEASED}
-    assert RELEASED.epoch_batches == 500
-    assert CORRECTED.epoch_batches is None

@@ -1,12 +1,12 @@
-"""What the paper prints: L_null, the difference of its columns, is that of the prior."""
+"""The printed numbers are consistent: the difference of the columns of Table 1 is L_null of the prior."""
 
 import pytest
 
 from dpm.experiments.published import TABLE_1
 
 
-def test_L_null_of_the_paper_is_that_of_the_prior():
-    """The unit Gaussian's is -H = -log2(2 pi e) / 2 for each number; bits of rate 0.2 have 20 H(0.2)."""
+def test_L_null_of_table_1_is_the_prior_s():
+    """A unit Gaussian has -log2(2 pi e) / 2 per dimension; 20 bits of rate 0.2 have -20 H(0.2)."""
     null = {key: row.L_null for key, row in TABLE_1.items()}
     assert null["swissroll"] == pytest.approx(2 * -2.0471, abs=0.01)
     assert null["heartbeat"] == pytest.approx(-14.4386, abs=0.001)

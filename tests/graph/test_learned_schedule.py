@@ -7,8 +7,8 @@ from dpm.base import noise
 from dpm.datasets.made.generators import swiss_roll
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.named import CORRECTED
 from dpm.experiments.toys import TOYS
+from dpm.experiments.variants import CORRECTED
 from dpm.graph import schedules
 from dpm.likelihood.bound import K_all_terms
 from dpm.optimizers import Adam

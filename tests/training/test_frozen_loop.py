@@ -9,7 +9,7 @@ import pytest
 from dpm.commands.train import main as train_main
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.named import CORRECTED
+from dpm.experiments.variants import CORRECTED
 from dpm.model import DiffusionModel
 from dpm.optimizers import SFO
 from dpm.runs import checkpoint

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from dpm.commands.train import main as train_main
-from dpm.experiments import exact as truth
-from dpm.experiments import toys
+from dpm.experiments import exact, toys
 from dpm.runs import checkpoint
 from dpm.training import least_squares as refit
 from dpm.training import toy_extensions
@@ -47,9 +46,12 @@ def test_a_run_leaves_a_log_a_result_and_its_figure(train, name, arguments):
     result = json.loads((folder / "result.json").read_text())
     assert result["unit"] == "bits/example"
     assert result["epoch"] == 2
-    null = truth.heartbeat_L_null() if name == "heartbeat" else truth.gaussian_L_null()
+    null = exact.heartbeat.L_null() if name == "heartbeat" else exact.swiss_roll.L_null()
     assert result["K"] - result["K_minus_L_null"] == pytest.approx(null, abs=1e-4)
-    known = truth.heartbeat_truth() if name == "heartbeat" else truth.swiss_roll_truth(0.1, np.random.default_rng(0))[0]
+    if name == "heartbeat":
+        known = exact.heartbeat.log_likelihood()
+    else:
+        known, _ = exact.swiss_roll.log_likelihood(0.1, np.random.default_rng(0))
     assert result["truth"] == pytest.approx(known)
     assert result["K"] < result["ceiling"] + 4 * result["standard_error"]
     assert result["ceiling"] < result["truth"]

@@ -13,7 +13,7 @@ from dpm.datasets import DataStream, FuelStream, H5PYDataset, Scaling, Sequentia
 from dpm.datasets.stored import PreparedImages
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.named import CORRECTED
+from dpm.experiments.variants import CORRECTED
 from dpm.model import DiffusionModel
 from dpm.optimizers import RMSProp
 from dpm.training.loop import MainLoop

@@ -11,7 +11,7 @@ import dpm
 from dpm.base.errors import InputError
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.named import CORRECTED
+from dpm.experiments.variants import CORRECTED
 from dpm.graph import schedules
 from dpm.graph.kernels.binomial import BinomialKernel
 from dpm.graph.networks import vectors as networks
