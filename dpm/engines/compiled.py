@@ -192,7 +192,8 @@ def _cost_and_gradient(
 
 
 def _beta(model: Diffusion) -> TensorVariable:
-    return model.beta_arr
+    beta: TensorVariable = model.beta_arr
+    return beta
 
 
 def _identity(build: Builder) -> Hashable:

@@ -1,4 +1,4 @@
-"""Graphs kept among the caches: the same bits without building, and nothing taken that is of another model."""
+"""Graph cache: the same bits without building the graph, and never the graph of another model or program."""
 
 import os
 from functools import partial
@@ -24,7 +24,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def results(dtype="float32", forbidden=False, **arguments):
-    """Cost, gradient and costs by picture of a model; forbidden: its graph must not be built."""
+    """Cost, gradient and costs by example of a model; forbidden: its graph must not be built."""
     engine = Engine("jax", dtype)
     with engine:
         model = DiffusionModel(**TINY | arguments, trajectory_length=5)
@@ -46,17 +46,17 @@ def test_the_second_run_builds_no_graph_and_has_the_same_bits(folder):
     np.testing.assert_array_equal(results(forbidden=True), first)
 
 
-def test_a_kept_graph_computes_what_one_compiled_at_once_does(monkeypatch):
-    kept = results("float64")
+def test_a_cached_graph_computes_what_a_new_one_does(monkeypatch):
+    cached = results("float64")
 
     def absent(name):
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(graph_cache, "version", absent)
-    np.testing.assert_allclose(results("float64"), kept, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(results("float64"), cached, rtol=1e-12, atol=1e-14)
 
 
-def test_another_model_has_a_graph_of_its_own(folder):
+def test_another_model_has_another_graph(folder):
     results()
     before = {path.name for path in folder.iterdir()}
     results(n_hidden_conv=3)
@@ -64,7 +64,7 @@ def test_another_model_has_a_graph_of_its_own(folder):
 
 
 @pytest.mark.parametrize("damage", [b"", b"nothing", None])
-def test_a_damaged_file_is_as_none(folder, damage):
+def test_a_damaged_file_counts_as_absent(folder, damage):
     graph_cache.store("name", b"a graph")
     assert graph_cache.load("name") == b"a graph"
     content = (folder / "name").read_bytes()
@@ -72,7 +72,7 @@ def test_a_damaged_file_is_as_none(folder, damage):
     assert graph_cache.load("name") is None
 
 
-def test_a_model_whose_class_is_of_elsewhere_is_never_kept(folder):
+def test_the_graph_of_a_users_class_is_not_cached(folder):
     """It may override anything, whatever arguments it inherits."""
 
     class Mine(DiffusionModel):
@@ -84,9 +84,8 @@ def test_a_model_whose_class_is_of_elsewhere_is_never_kept(folder):
     assert graph_cache.model_facts(mine) is None
 
 
-def test_a_changed_program_has_other_keys_and_keeps_nothing(monkeypatch, tmp_path):
-    """A graph of older code is never taken for that of this one; files that were changed since they were imported are
-    not the code that runs."""
+def test_a_changed_program_has_other_keys_and_stores_nothing(monkeypatch, tmp_path):
+    """A graph of older code is never used; files that changed since they were imported are not the code that runs."""
     assert graph_cache.make_key("a model") == graph_cache.make_key("a model") != graph_cache.make_key("another")
     assert graph_cache.is_available()
     (tmp_path / "__init__.py").write_text("changed = 1")
@@ -98,13 +97,13 @@ def test_a_changed_program_has_other_keys_and_keeps_nothing(monkeypatch, tmp_pat
     assert graph_cache.make_key("a model") != before
 
 
-def test_a_folder_that_cannot_be_made_is_no_error(monkeypatch):
+def test_a_folder_that_cannot_be_created_is_no_error(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
     graph_cache.store("name", b"a graph")
     assert graph_cache.load("name") is None
 
 
-def test_the_oldest_are_forgotten(folder, monkeypatch):
+def test_those_unused_for_longest_are_removed(folder, monkeypatch):
     monkeypatch.setattr(graph_cache, "MAX_GRAPHS", 2)
     for name in "abc":
         graph_cache.store(name, name.encode())
