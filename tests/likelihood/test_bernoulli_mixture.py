@@ -23,21 +23,21 @@ def joint(mixture, x):
     return [w * stats.bernoulli.pmf(x, rates).prod() for w, rates in zip(*mixture, strict=True)]
 
 
-def test_all_states_have_the_probability_1(mixture):
+def test_probabilities_of_all_states_sum_to_1(mixture):
     assert np.exp(mixture.score_samples(STATES)).sum() == pytest.approx(1, rel=1e-12)
 
 
-def test_a_state_has_the_sum_over_components(mixture):
+def test_probability_of_a_state_is_the_sum_over_components(mixture):
     expected = [np.log(sum(joint(mixture, x))) for x in STATES]
     np.testing.assert_allclose(mixture.score_samples(STATES), expected, rtol=1e-12)
 
 
-def test_a_component_without_weight_counts_for_nothing(mixture):
+def test_component_of_weight_0_changes_nothing(mixture):
     more = BernoulliMixture(np.append(mixture.weights, 0), np.vstack([mixture.rates, np.full(6, 0.5)]))
     np.testing.assert_allclose(more.score_samples(STATES), mixture.score_samples(STATES), rtol=1e-14)
 
 
-def test_of_components_that_are_known_it_counts_ones():
+def test_maximize_counts_ones_of_assigned_examples():
     """Rate (ones + 1/2) / (n + 1), the mode under a Beta(3/2, 3/2); weights are shares."""
     X = np.array([[1.0, 0], [1, 0], [1, 1], [0, 1]])
     found = maximize(X, np.array([[1.0, 0], [1, 0], [1, 0], [0, 1]]))
@@ -45,7 +45,7 @@ def test_of_components_that_are_known_it_counts_ones():
     np.testing.assert_allclose(found.rates, [[3.5 / 4, 1.5 / 4], [0.5 / 2, 1.5 / 2]])
 
 
-def test_it_ends_where_a_step_of_enumerated_posteriors_changes_nothing(mixture):
+def test_em_ends_at_a_fixed_point_of_enumerated_posteriors(mixture):
     """At a fixed point the mixture is the one that Bayes' rule, term by term, and counting give."""
     X = STATES[np.random.default_rng(0).integers(0, 64, 40)]
     found = expectation_maximization(X, mixture)
@@ -56,7 +56,7 @@ def test_it_ends_where_a_step_of_enumerated_posteriors_changes_nothing(mixture):
     assert found.score_samples(X).mean() > mixture.score_samples(X).mean()
 
 
-def test_no_step_makes_the_posterior_of_the_rates_less(mixture):
+def test_em_steps_never_lower_the_posterior_of_the_rates(mixture):
     """EM's guarantee, for the likelihood times the Beta prior whose mode is taken."""
     X = STATES[np.random.default_rng(1).integers(0, 64, 50)]
     values = []
@@ -70,7 +70,7 @@ def test_no_step_makes_the_posterior_of_the_rates_less(mixture):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_five_components_know_the_heartbeat(seed):
+def test_five_components_recover_the_heartbeat(seed):
     """Each of five phases has the probability 1/5: -log 5 nats; the rates are 0 and 1 but for the pseudo-count."""
     pytest.importorskip("sklearn")
     X = heartbeat(np.random.default_rng(10 + seed), 4000).astype(float)
@@ -81,7 +81,7 @@ def test_five_components_know_the_heartbeat(seed):
     assert {tuple(r) for r in found.rates.round().astype(int)} == {tuple(p) for p in phases}
 
 
-def test_one_component_is_independent_bits():
+def test_one_component_has_the_entropy_of_independent_bits():
     """The entropy of independent bits: -sum of H(rate), with the rates of the data."""
     pytest.importorskip("sklearn")
     X = (np.random.default_rng(0).random((20_000, 3)) < [0.1, 0.5, 0.7]).astype(float)

@@ -25,7 +25,7 @@ def correlated(rng, n, dimension=6):
     return law.rvs(n, random_state=rng), law
 
 
-def test_a_gaussian_on_gaussian_data_has_minus_their_entropy(rng):
+def test_gaussian_fitted_to_gaussian_data_has_minus_their_entropy(rng):
     """Test log likelihood -H less D (D + 3) / 4n, what the estimation of mean and covariance costs (0.0007 here)."""
     X, law = correlated(rng, 20_000)
     test = law.rvs(200_000, random_state=rng)
@@ -36,14 +36,14 @@ def test_a_gaussian_on_gaussian_data_has_minus_their_entropy(rng):
 
 
 @pytest.mark.parametrize("floor", [1e-6, 0.1])
-def test_a_gaussian_has_mean_and_covariance_of_its_data_and_the_floor(rng, floor):
+def test_gaussian_has_the_mean_and_covariance_of_its_data_plus_the_floor(rng, floor):
     X, _ = correlated(rng, 100)
     law = stats.multivariate_normal(X.mean(axis=0), np.cov(X.T, bias=True) + floor * np.eye(6))
     model = KINDS["gaussian"].fit(X, rng, floor=floor)
     np.testing.assert_allclose(model.score_samples(X), law.logpdf(X), rtol=1e-9)
 
 
-def test_ppca_is_the_gaussian_of_tipping_and_bishop(rng):
+def test_ppca_equals_the_gaussian_of_tipping_and_bishop(rng):
     """C = U_q (L_q - s^2 I) U_q^T + s^2 I, s^2 the mean of the other eigenvalues of the sample covariance."""
     X, _ = correlated(rng, 300)
     values, vectors = np.linalg.eigh(np.cov(X.T))
@@ -55,7 +55,7 @@ def test_ppca_is_the_gaussian_of_tipping_and_bishop(rng):
 
 
 @pytest.mark.parametrize("kind", ["mixture", "diagonal-mixture"])
-def test_a_mixture_finds_that_of_its_data(rng, kind):
+def test_mixture_recovers_the_mixture_of_its_data(rng, kind):
     """Two Gaussians far apart, 1/3 and 2/3: the density is the true one but for the estimation of its parameters."""
     laws = [stats.multivariate_normal([-5, 0], np.diag([1, 4])), stats.multivariate_normal([5, 3], np.diag([0.5, 0.1]))]
     X = np.concatenate([law.rvs(n, random_state=rng) for law, n in zip(laws, (3000, 6000), strict=True)])
@@ -64,7 +64,7 @@ def test_a_mixture_finds_that_of_its_data(rng, kind):
     assert model.score_samples(X).mean() == pytest.approx(expected.mean(), abs=10 / 9000)
 
 
-def test_components_are_chosen_by_examples_that_were_not_fitted(rng):
+def test_components_are_chosen_on_held_out_examples(rng):
     """Five narrow clusters: more components gain nothing on new examples."""
     centers = 10 * rng.standard_normal((5, 3))
     X = centers[rng.integers(0, 5, 1200)] + 0.1 * rng.standard_normal((1200, 3))
@@ -80,7 +80,7 @@ def test_components_are_chosen_by_examples_that_were_not_fitted(rng):
 # ------------------------------------------------------------------ the choice
 
 
-def test_climbing_finds_the_top_of_a_hill():
+def test_climb_finds_the_top_of_a_hill():
     axes = {"a": tuple(range(10)), "b": tuple(range(8))}
     seen = []
 
@@ -92,16 +92,16 @@ def test_climbing_finds_the_top_of_a_hill():
     assert len(seen) < 40
 
 
-def test_climbing_stays_at_the_simplest_of_equals():
+def test_climb_prefers_the_simplest_of_equal_choices():
     assert climb(lambda choice: 1.0, {"a": (1, 2), "b": (3, 4)}) == (1.0, {"a": 1, "b": 3})
 
 
-def test_climbing_reaches_the_end_of_every_axis():
+def test_climb_reaches_the_end_of_every_axis():
     axes = {"a": (1, 2, 3), "b": (1, 2)}
     assert climb(lambda c: c["a"] + c["b"], axes) == (5, {"a": 3, "b": 2})
 
 
-def test_axes_end_where_examples_dimension_or_memory_do():
+def test_axes_are_limited_by_examples_dimension_and_memory():
     assert feasible_axes(KINDS["mixture"], 30, 4)["components"] == (2, 5, 10)
     assert feasible_axes(KINDS["mixture"], 10**6, 4000)["components"] == (2, 5)
     assert feasible_axes(KINDS["ppca"], 50, 12)["directions"] == (1, 2, 5, 10)

@@ -33,13 +33,13 @@ BITS = np.array(list(itertools.product([0.0, 1.0], repeat=3)))
 
 
 @pytest.mark.parametrize("sigma", [1e-4, 0.3, 2.0])
-def test_a_gaussian_has_scipys_entropy(sigma):
+def test_entropy_of_a_gaussian_equals_scipys(sigma):
     """log(2 pi e sigma^2) / 2, whatever the mean."""
     p = Gaussian(constant([0.0, 5.0]), constant([sigma, sigma]))
     np.testing.assert_allclose(value(GaussianKernel().entropy(p)), stats.norm(0, sigma).entropy(), rtol=1e-12)
 
 
-def test_a_full_covariance_has_scipys_entropy():
+def test_entropy_of_a_full_covariance_equals_scipys():
     """The sum over elements is log det(2 pi e Sigma) / 2: det of M = 1 - mix is 1."""
     sigma, mix = np.array([[0.5, 0.2, 1.5]]), np.array([[[0, 0, 0], [0.7, 0, 0], [-0.4, 2.0, 0]]])
     root = np.linalg.inv(np.eye(3) - mix[0]) * sigma[0]
@@ -49,13 +49,13 @@ def test_a_full_covariance_has_scipys_entropy():
 
 
 @pytest.mark.parametrize("rate", [1e-9, 0.2, 0.5, 1 - 1e-6])
-def test_a_bit_has_scipys_entropy(rate):
+def test_entropy_of_a_bit_equals_scipys(rate):
     """-r log r - (1 - r) log(1 - r)."""
     p = Bernoulli(constant(np.log(rate) - np.log1p(-rate)))
     assert float(value(BinomialKernel(0.2).entropy(p))) == pytest.approx(stats.bernoulli(rate).entropy(), rel=1e-9)
 
 
-def test_the_entropy_of_sure_bits_and_its_gradient_are_finite():
+def test_entropy_of_certain_bits_and_its_gradient_are_finite():
     """Logits of +-1e4 in float32: entropy and slope 0; elsewhere the slope is -l r (1 - r)."""
     with Engine("auto", "float32") as engine:
         logit = pt.tensor(dtype="float32", shape=(5,))
@@ -264,7 +264,7 @@ def test_the_best_independent_bits_are_within_the_bounds():
     assert (found.upper - found.entropy)[:5].min() > 0.3
 
 
-def test_the_noise_of_a_time_does_not_depend_on_the_others(monkeypatch):
+def test_noise_of_a_time_does_not_depend_on_the_other_times(monkeypatch):
     """Frozen noise by (seed, t): any choice of times, and any batch size, gives the same numbers."""
     compiled = exact.mixture(20, MIXTURE)
     X = np.random.default_rng(0).standard_normal((50, 1))
@@ -277,7 +277,7 @@ def test_the_noise_of_a_time_does_not_depend_on_the_others(monkeypatch):
     assert other.entropy[0] != first.entropy[0]
 
 
-def test_times_are_spread_and_all_where_they_are_few():
+def test_spread_times_returns_all_times_if_they_are_few():
     np.testing.assert_array_equal(entropies.spread_times(41, 40), np.arange(2, 42))
     np.testing.assert_array_equal(entropies.spread_times(2, 40), [2])
     times = entropies.spread_times(1000, 40)

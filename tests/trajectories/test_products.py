@@ -8,7 +8,6 @@ from scipy.special import logsumexp
 from dpm.base.errors import InputError
 from dpm.graph import schedules
 from dpm.trajectories import products
-from dpm.trajectories.particles import Particles, draw_systematic
 from dpm.trajectories.potentials import bits, gaussian
 from tests.helpers import exact
 from tests.helpers.graphs import compiled_bits, compiled_vectors
@@ -88,19 +87,19 @@ def check_the_predicted_row(T, deviation, expected):
 
 
 @pytest.mark.parametrize(("deviation", "expected"), [(0.5, 0.088), (1.0, 0.063), (0.2, 0.124)])
-def test_what_r_of_the_mean_samples(deviation, expected):
+def test_total_variation_of_predicted_guidance(deviation, expected):
     """r_t(x) = r(E[x_0 | x_t = x]), guidance "predicted", T = 40: figures computed independently, as above."""
     check_the_predicted_row(40, deviation, expected)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("deviation", "expected"), [(0.5, 0.094), (1.0, 0.066), (0.2, 0.183)])
-def test_what_r_of_the_mean_samples_with_many_steps(deviation, expected):
+def test_total_variation_of_predicted_guidance_with_many_steps(deviation, expected):
     """The same for T = 400: more steps do not make it exact."""
     check_the_predicted_row(400, deviation, expected)
 
 
-def test_the_models_prediction_is_the_exact_mean():
+def test_prediction_of_the_exact_kernel_is_the_exact_mean():
     """E[x_0 | x_t] out of p(x_{t-1} | x_t) alone, for the exact reverse kernel, at every kind of time."""
     compiled = exact.mixture(40)
     twist = products.Twist(compiled.model, lambda x: x[:, 0], "predicted")
@@ -115,7 +114,7 @@ def test_the_models_prediction_is_the_exact_mean():
     np.testing.assert_allclose(x_0[:, 0], GRID * alpha_bar[0] ** 0.5, rtol=1e-12)
 
 
-def test_the_expected_r_is_exact():
+def test_chain_with_the_expected_r_is_exact():
     """r_t(x) = E[r(x_0) | x_t = x] in closed form makes the product exact, which checks the grid itself."""
     T, log_r = 40, stats.norm.logpdf(GRID, 0.6, 0.5)
     rows = [log_r]
@@ -125,7 +124,7 @@ def test_the_expected_r_is_exact():
     assert total_variation(np.array(rows), T, log_r) < 0.002
 
 
-def test_exponents_are_one_at_the_data_and_named():
+def test_exponents_are_1_at_t_0():
     beta = schedules.erase_equally(5)
     for guidance in products.GUIDANCE:
         assert products.exponents(guidance, beta)[0] == 1
@@ -179,7 +178,7 @@ def test_Z_and_samples_of_bits_with_a_dependence():
     np.testing.assert_allclose(counts, weights / weights.sum(), atol=0.02)
 
 
-def test_a_bit_seen_is_the_bit_drawn():
+def test_observed_bits_are_drawn_as_observed():
     compiled = compiled_bits(10)
     theta = np.zeros(compiled.layout.size)
     log_r = bits(np.array([1.0, 0, 0]), np.array([1.0, 0, 0]))
@@ -188,46 +187,10 @@ def test_a_bit_seen_is_the_bit_drawn():
     assert abs(samples[:, 1].mean() - 0.3) < 0.1
 
 
-def test_systematic_resampling_keeps_each_expected_number_within_one():
-    rng = np.random.default_rng(0)
-    weights = rng.random(50)
-    weights /= weights.sum()
-    counts = np.bincount(draw_systematic(weights, rng.random()), minlength=50)
-    assert np.all(np.abs(counts - 50 * weights) < 1)
-
-
-@pytest.mark.parametrize(
-    ("make", "named"),
-    [
-        (lambda: gaussian(0.0, 0.0), "sigma"),
-        (lambda: gaussian(0.0, -1.0), "sigma"),
-        (lambda: bits(1, 1, 0.5), "error"),
-    ],
-)
-def test_wrong_arguments_are_named(make, named):
-    with pytest.raises(InputError, match=named):
-        make()
-
-
-def test_a_log_r_that_does_not_give_a_number_each_is_refused():
+def test_log_r_that_does_not_return_one_number_per_example_is_refused():
     compiled = compiled_bits(10)
     with pytest.raises(InputError, match=r"log_r: returns 2 axes; accepted: .*\(n,\)"):
         products.sample_product(compiled, np.zeros(compiled.layout.size), lambda x: x, 4, 0)
-
-
-@pytest.mark.parametrize(("value", "words"), [(np.nan, "not a finite number"), (-np.inf, "0 at every particle")])
-def test_weights_that_are_no_numbers_or_all_0_are_refused(value, words):
-    particles = Particles(4, np.random.default_rng(0))
-    with pytest.raises(InputError, match=words):
-        particles.update(np.zeros((4, 2)), np.full(4, value))
-
-
-def test_rates_in_place_of_bits_give_the_mean_of_r():
-    """bits at rates: log of r's mean over independent bits, by enumeration."""
-    states = np.array(list(np.ndindex(2, 2, 2)), dtype=float)
-    log_r, rates = bits([1, 1, 0], [1, 0, 0], 0.1), np.array([[0.3, 0.6, 0.9]])
-    mean = (np.where(states == 1, rates, 1 - rates).prod(axis=1) * np.exp(log_r(states).eval())).sum()
-    assert log_r(rates).eval() == pytest.approx(np.log([mean]))
 
 
 # ------------------------------------------------------------------ exact in the number of particles
@@ -291,7 +254,7 @@ each_kernel = pytest.mark.parametrize("check", [check_numbers, check_bits])
 
 @each_kernel
 @pytest.mark.parametrize("guidance", ["linear", "predicted"])
-def test_Z_is_unbiased_of_both_kernels(check, guidance):
+def test_Z_is_unbiased_for_both_kernels(check, guidance):
     """The mean of exp(log Z) over runs is the Z of the model's own chain, by grid and by enumeration; T = 8."""
     check(8, 100, guidance)
 
@@ -300,7 +263,7 @@ def test_Z_is_unbiased_of_both_kernels(check, guidance):
 @each_kernel
 @pytest.mark.parametrize("guidance", ["linear", "end", "predicted"])
 @pytest.mark.parametrize("T", [40, 400])
-def test_Z_is_unbiased_of_both_kernels_with_more_steps(check, T, guidance):
+def test_Z_is_unbiased_for_both_kernels_with_more_steps(check, T, guidance):
     """The same for T = 40 and 400 over 200 runs."""
     check(T, 200, guidance)
 
@@ -329,7 +292,7 @@ def test_total_variation_falls_with_the_number_of_particles_and_many_steps():
 
 
 @pytest.mark.parametrize("guidance", ["end", "predicted"])
-def test_gaussian_data_with_a_gaussian_r_are_the_closed_form(guidance):
+def test_gaussian_data_with_a_gaussian_r_agree_with_the_closed_form(guidance):
     """Data N(0.5, 0.3^2), exact reverse kernel: x_1 is N(m, v), and its product with r has Z, mean and variance known.
 
     With the schedule that erases all signal x_T is N(0, 1) exactly, so that p(x_1) = q(x_1).
@@ -364,7 +327,7 @@ def phases(X):
         pytest.param("predicted", 40, marks=pytest.mark.slow),
     ],
 )
-def test_one_bit_given_is_the_right_phase(guidance, T):
+def test_one_observed_bit_determines_the_phase(guidance, T):
     """The heartbeat with its exact factorial kernel and bit 0 seen: log Z = log(0.2 (1 - error) + 0.8 error), and with
     particles at least 99 % of the samples of T = 200 have phase 0."""
     error = 1e-4
@@ -379,7 +342,7 @@ def test_one_bit_given_is_the_right_phase(guidance, T):
 
 
 @pytest.mark.parametrize("guidance", ["constant", "end", pytest.param("predicted", marks=pytest.mark.slow)])
-def test_bits_that_contradict_each_other_give_a_finite_answer(guidance):
+def test_contradicting_bits_give_a_finite_result(guidance):
     """Bits 0 and 1 are never both 1 in the data: samples are bits, one of the two is not believed."""
     known = np.arange(20) < 2
     log_r = bits(known, known, 1e-6)

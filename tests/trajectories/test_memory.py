@@ -71,7 +71,7 @@ def watched(script, *arguments):
 
 
 @pytest.mark.parametrize("steps", [2000, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_training_holds_no_more_memory_after_its_first_500_steps(tmp_path, steps):
+def test_memory_of_training_does_not_grow_after_500_steps(tmp_path, steps):
     """At most 20 MB more, where each minibatch with its noise has 20 kB; and not one open file more."""
     runs.write_data(tmp_path, runs.pixels(2500), runs.pixels(100, seed=1))
     seen = watched(TRAIN, *runs.arguments(tmp_path, tmp_path, "--epochs", steps // 100))
@@ -82,7 +82,7 @@ def test_training_holds_no_more_memory_after_its_first_500_steps(tmp_path, steps
     assert len(set(files)) == 1
 
 
-def test_sampling_holds_as_much_memory_at_its_last_step_as_at_its_tenth():
+def test_memory_of_sampling_does_not_grow_after_10_steps():
     """T = 1000; to keep the states would take 100 MB."""
     seen = watched(SAMPLE)
     print(f"resident MB after 10 and 1000 steps: {seen}")
