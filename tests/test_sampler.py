@@ -1,4 +1,4 @@
-"""Reverse trajectories: what is drawn when, and what is known of a sample."""
+"""Reverse trajectories: the order of the noise, states and constraints."""
 
 import ast
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_one_draw_of_noise_for_x_T_and_for_each_step_down_to_t_2(compiled, theta
     assert len(draws) == T
     assert [t for t, _ in seen] == [8, 7, 6, 5, 4, 3, 2, 0]
     np.testing.assert_array_equal(seen[0][1], draws[0])
-    # Each state is mu + sigma noise of the model at the state before, at the paper's time.
+    # Each state is mu + sigma noise of the model at the previous state, at the paper's t.
     step = compiled.mu_sigma(N)
     for i, t in enumerate(range(T, 1, -1)):
         mu, sigma = step(theta, seen[i][1], np.full(N, float(t)))
@@ -57,12 +57,12 @@ def test_one_draw_of_noise_for_x_T_and_for_each_step_down_to_t_2(compiled, theta
     [(999, 49 * 784, 10), (999, 10**5, 5), (39, 4000, 10), (51, 1, 9), (1, 1, 1), (7, 10**9, 1)],
 )
 def test_calls_have_equally_many_steps(steps, numbers, length):
-    """999 steps of 49 digits are 100 calls of 10; larger pictures have fewer steps a call, one at least."""
+    """999 steps of 49 digits are 100 calls of 10; larger images have fewer steps per call, at least one."""
     assert sampler.steps_per_call(steps, numbers) == length
 
 
 def test_states_do_not_depend_on_steps_per_call(compiled, theta, monkeypatch):
-    """7 steps in calls of 7, of 4 (one to spare) and of 1."""
+    """7 steps in calls of 7, of 4 (one extra step) and of 1."""
     seen = {}
     for most in (10, 4, 1):
         monkeypatch.setattr(sampler, "STEPS_PER_CALL", most)
@@ -141,7 +141,7 @@ def test_capture_times_are_the_released_ones():
 
 
 def test_bits_start_at_the_base_rate_and_stay_bits():
-    """Eq. 4 for the binomial kernel: x_T are bits of the base rate, whatever kind of number the noise is."""
+    """Eq. 4 for the binomial kernel: x_T are bits of the base rate, for any kind of noise."""
     compiled, states = compiled_bits(5, 20, 0.2), {}
     source = ExampleNoise(0, 0, 500, compiled.model.kernel.noise)
     theta = np.zeros(compiled.layout.size)
@@ -164,7 +164,7 @@ def test_bits_start_at_the_base_rate_and_stay_bits():
     ],
 )
 def test_modules_do_not_ask_which_kernel_they_hold(module):
-    """One kernel interface: these modules import no kernel and look at no kernel's type or base rate."""
+    """One kernel interface: these modules import no kernel and read neither type nor base rate of a kernel."""
     tree = ast.parse((Path(dpm.__file__).parent / f"{module}.py").read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):

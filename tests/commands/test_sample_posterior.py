@@ -1,4 +1,4 @@
-"""sample.py --mode posterior: which r(x) is understood, what is drawn, what is refused; and vectors in all modes."""
+"""sample.py --mode posterior: named r(x), samples and refusals; and vectors in all modes."""
 
 import dataclasses
 
@@ -29,7 +29,7 @@ MODELS = {
 
 @pytest.fixture(scope="session")
 def toys(tmp_path_factory):
-    """Checkpoints of both toy problems, one short epoch each: dict of name to path."""
+    """Return checkpoints of both toy problems after one short epoch each: dict of name to path."""
     made = {}
     for name, arguments in MODELS.items():
         with pytest.MonkeyPatch.context() as patch:
@@ -43,7 +43,7 @@ def toys(tmp_path_factory):
 
 
 def short_toys(patch):
-    """From now on toy problems have few examples and no bound or pictures at the end."""
+    """Patch the toy problems to have few examples, and no bound or plots at the end."""
     for name, toy in TOYS.items():
         patch.setitem(TOYS, name, dataclasses.replace(toy, n_train=400, n_test=100, batch_size=100))
     everything = toy_extensions.toy_extensions
@@ -54,7 +54,7 @@ def short_toys(patch):
 
 @pytest.fixture
 def draw(tmp_path):
-    """A function that runs sample.py and returns the arrays of samples.npz."""
+    """Return a function that runs sample.py and returns the arrays of samples.npz."""
 
     def run(model, *given, quiet=True):
         arguments = [str(a) for a in (model, "--output-dir", tmp_path, *given)]
@@ -70,7 +70,7 @@ def draw(tmp_path):
 
 @pytest.mark.parametrize(("name", "size"), [("heartbeat", 20), ("swissroll", 2)])
 def test_samples_of_toy_checkpoints(toys, draw, tmp_path, name, size):
-    """(n, size) in data units, sample i the same however many are drawn, and a picture that can be opened."""
+    """Samples (n, size) in data units, the same for any number of them, and a plot that can be opened."""
     X = draw(toys[name], "--n", 30)["X"]
     assert X.shape == (30, size)
     assert np.isfinite(X).all()
@@ -99,7 +99,7 @@ def test_modes_for_images_are_refused_for_vectors(toys, tmp_path, capsys, given)
 
 @pytest.mark.parametrize("guidance", GUIDANCE)
 def test_r_of_1_gives_the_plain_samples_of_the_seed(toys, draw, guidance):
-    """r = 1 leaves each step as it is (Eq. 21), and the noise is that of plain sampling."""
+    """r = 1 does not change a step (Eq. 21), and the noise is the same."""
     for name in MODELS:
         plain = draw(toys[name], "--n", 20)["X"]
         X = draw(toys[name], "--n", 20, "--mode", "posterior", "--log-r", "linear(weights=0)", "--guidance", guidance)[
@@ -109,7 +109,7 @@ def test_r_of_1_gives_the_plain_samples_of_the_seed(toys, draw, guidance):
 
 
 def test_samples_are_near_an_observed_number_and_free_in_the_other(toys, draw):
-    """A Gaussian r of deviation 0.1 on the first of two numbers, with particles and without."""
+    """Gaussian r of deviation 0.1 on the first of two numbers, with particles and without."""
     for more in ((), ("--particles", 500)):
         X = draw(toys["swissroll"], "--n", 300, "--mode", "posterior", "--log-r", GAUSSIAN, *more)["X"]
         assert X.shape == (300, 2)
@@ -132,7 +132,7 @@ def test_output_of_particles(toys, draw, capsys):
 
 
 def test_images_are_multiplied_in_data_units(trained, draw):
-    """A narrow Gaussian r around a value in [0, 1] draws that value; linear moves the mean to the tilt's side."""
+    """A narrow Gaussian r around a value in [0, 1] gives that value; linear moves the mean in its direction."""
     gaussian = ("--mode", "posterior", "--log-r", "gaussian(mean=0.25, sigma=0.001)")
     for more in (("--n", 3), ("--particles", 4)):
         X = draw(trained, *gaussian, *more)["X"]
@@ -145,7 +145,7 @@ def test_images_are_multiplied_in_data_units(trained, draw):
     assert np.isfinite(states["X_t"]).all()
 
 
-# ------------------------------------------------------------------ what is refused
+# ------------------------------------------------------------------ refusals
 
 POSTERIOR = ("--mode", "posterior", "--log-r")
 
@@ -215,7 +215,7 @@ def test_command_accepts_all_guidance_schedules():
 
 
 def test_named_functions_are_in_data_units():
-    """log r of x in data units equals what is built for x scale + shift."""
+    """log r of x in data units equals the built function of x scale + shift."""
     scaling, x = Scaling(2.0, -0.5), np.array([[0.1, 0.7], [0.3, -1.0]])
     r = potentials.build(*potentials.read("gaussian(mean=[0.5, None], sigma=0.1)"), (2,), scaling, False)
     np.testing.assert_allclose(r(scaling.forward(x)), -0.5 * ((x[:, 0] - 0.5) / 0.1) ** 2, rtol=1e-12)
@@ -224,7 +224,7 @@ def test_named_functions_are_in_data_units():
 
 
 def test_r_of_0_everywhere_is_refused_in_one_line(toys, tmp_path, capsys):
-    """Numbers beyond the float type end in a refusal, not in samples that are not numbers."""
+    """Numbers outside the float type are refused instead of giving NaN samples."""
     given = (*POSTERIOR, "gaussian(mean=1e30, sigma=1e-15)", "--particles", "8")
     line = runs.refused(capsys, sample_main, toys["swissroll"], "--output-dir", tmp_path, *given)
     assert "log r" in line

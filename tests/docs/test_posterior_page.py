@@ -1,4 +1,4 @@
-"""docs/posterior.md says what the code does: its examples run, its check of Table C.1 and its arguments are true."""
+"""docs/posterior.md agrees with the code: its examples run, its table of shifts and its lists are correct."""
 
 import re
 import shlex

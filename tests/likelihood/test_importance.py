@@ -1,4 +1,4 @@
-"""Eq. 9 against closed forms, sums over all trajectories and K."""
+"""Eq. 9 compared with closed forms, sums over all trajectories and K."""
 
 import tracemalloc
 
@@ -18,7 +18,7 @@ from tests.likelihood.models import DEVIATION, MEAN, NONE, bits, enumerated, gau
 
 
 def test_every_weight_is_p_of_x0_if_model_and_data_are_the_prior():
-    """For data of the prior itself p(x_0..x_T) = q: each weight of Eq. 9 is pi(x_0), and K = L_null (Eq. 14)."""
+    """For data from the prior p(x_0..x_T) = q: each weight of Eq. 9 is pi(x_0), and K = L_null (Eq. 14)."""
     compiled, _ = gaussian(0.0, 1.0)
     for x in (-0.5, 0.7, 2.0):
         result = log_likelihood(compiled, NONE, np.array([x]), 0, 40, block=16)
@@ -32,7 +32,7 @@ def test_every_weight_is_p_of_x0_if_model_and_data_are_the_prior():
 
 @pytest.mark.parametrize("x", [-0.2, 0.7, 1.5])
 def test_likelihood_of_a_gaussian_model_agrees_with_the_closed_form(x):
-    """x_1 is as of the data; one forward step more is p(x_0 | x_1) (Eq. 43)."""
+    """x_1 has the marginal of the data; p(x_0 | x_1) is one more forward step (Eq. 43)."""
     compiled, schedule = gaussian(MEAN, DEVIATION)
     kept, mean, variance = 1 - schedule[0], MEAN, DEVIATION**2
     for _ in range(2):
@@ -54,7 +54,7 @@ def test_likelihood_of_bits_agrees_with_the_sum_over_all_trajectories(x):
 
 
 def test_estimate_grows_with_trajectories_and_stays_above_K(base):
-    """Jensen: E log of a mean of M weights grows with M, from K to log p(x_0) (Eq. 10, 11)."""
+    """Jensen: the expected log of the mean of M weights grows with M, from K to log p(x_0) (Eq. 10, 11)."""
     compiled, schedule = bits(strength=6.0)  # a poor model: its K is far below log p(x_0)
     x = np.array([1.0, 0.0])
     expected, K = enumerated(x, schedule, strength=6.0)
@@ -98,8 +98,8 @@ MODELS = {
 
 @pytest.mark.parametrize("name", MODELS)
 def test_sum_over_t_equals_K_of_whole_trajectories(name, base):
-    """Eq. 14 with the means of log pi in place of H_p (Eq. 42) is Eq. 12, for each example: here the mean log weight of
-    Eq. 11 over trajectories. The digits have neither the prior's mean nor its variance."""
+    """Eq. 14 with means of log pi in place of H_p (Eq. 42) is Eq. 12, the mean log weight of Eq. 11, for each example.
+    The digits have neither the mean nor the variance of the prior."""
     compiled, theta, X = MODELS[name](base)
     X, draws = X.astype(np.float32), 30
     edge = bound.edge_correction(compiled, theta, X)

@@ -9,8 +9,8 @@ from dpm.likelihood.standard_errors import estimate, stratified_error
 
 
 def test_stratified_error_is_the_spread_of_the_mean():
-    """Values that depend strongly on time, plus noise: the error is what the mean really varies by, to 10 %, while
-    the formula for independent values would be several times too large."""
+    """Values that depend strongly on time, plus noise: the error is the true spread of the mean within 10 %, while the
+    formula for independent values would be several times too large."""
     rng = np.random.default_rng(0)
     means, errors, naive = [], [], []
     for _ in range(1500):
@@ -29,7 +29,7 @@ def test_error_of_independent_values_equals_scipys():
 
 
 def test_one_value_has_no_error():
-    """One number cannot have a standard error: NaN by name, without a warning."""
+    """The error of a single number is NaN, without a warning."""
     value, error = estimate(np.array([2.0]))
     assert value == 2.0
     assert np.isnan(error)

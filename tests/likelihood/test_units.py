@@ -1,4 +1,4 @@
-"""The bound in other units, against densities and codes of known length."""
+"""The bound in other units, compared with densities and codes of known length."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_units_per_pixel_are_left_out_for_vectors_and_gray_images():
 
 
 def test_data_units_agree_with_scipys_densities():
-    """y = 2 x + 1: log p(x) = log p(y) + ln 2 a dimension; the entropy loses as much; a divergence stays."""
+    """y = 2 x + 1: log p(x) = log p(y) + ln 2 per dimension; the entropy loses ln 2; a divergence stays the same."""
     units, x = Units(1, 1, 2.0), 0.3
     scaled, data = norm(0, 1), norm(-0.5, 0.5)
     assert units.in_data_units("K", scaled.logpdf(2 * x + 1)) == pytest.approx(data.logpdf(x))
@@ -52,7 +52,7 @@ def test_probabilities_of_bits_do_not_depend_on_units():
 
 
 def test_uniform_density_over_256_levels_costs_8_bits():
-    """It is 255/256 on [-1/510, 1 + 1/510]; one twice as high costs a bit less."""
+    """It is 255/256 on [-1/510, 1 + 1/510]; a density twice as high costs one bit less."""
     units = Units(12, 4, 2.0)
     even = 12 * np.log(255 / 256)
     assert units.bits_of_levels(even) == pytest.approx(8)

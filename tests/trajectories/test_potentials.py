@@ -1,4 +1,4 @@
-"""The functions r(x) known by name: what their texts say, and the values of r; the command is in another file."""
+"""Functions r(x): their values, and the named ones that are read from a text."""
 
 import numpy as np
 import pytensor.tensor as pt
@@ -13,7 +13,7 @@ PLAIN = Scaling(1.0, 0.0)
 
 
 def value(text, X, scaling=PLAIN, binary=False):
-    """log r of the examples X, in the model's units."""
+    """Return log r of the examples X, in scaled units."""
     name, arguments = potentials.read(text)
     log_r = potentials.build(name, arguments, X.shape[1:], scaling, binary)
     return log_r(pt.constant(X)).eval(mode="FAST_COMPILE")
@@ -29,10 +29,10 @@ def test_read_returns_name_and_literals_with_defaults_filled_in():
 
 
 def test_example_in_the_error_message_is_accepted():
-    """What a refusal tells the user to write must itself be read."""
-    with pytest.raises(InputError) as refusal:
+    """The example that the message suggests must be valid."""
+    with pytest.raises(InputError) as error:
         potentials.read("normal(mean=0)")
-    assert potentials.EXAMPLE in str(refusal.value)
+    assert potentials.EXAMPLE in str(error.value)
     assert potentials.read(potentials.EXAMPLE)[0] == "gaussian"
 
 
@@ -44,7 +44,7 @@ def test_nothing_in_a_text_is_executed(tmp_path):
 
 
 def test_a_single_number_applies_to_every_element():
-    """gaussian(mean=m) is gaussian(mean=[m, m, m]): log r = -sum (x - m)^2 / 2 sigma^2, x in the units of the data."""
+    """gaussian(mean=m) is gaussian(mean=[m, m, m]): log r = -sum (x - m)^2 / 2 sigma^2, x in data units."""
     scaling = Scaling(2.0, -0.5)
     X = np.random.default_rng(0).standard_normal((4, 3))
     expected = -((X - 0.25) ** 2).sum(axis=1) / (2 * 0.5**2)
@@ -55,7 +55,7 @@ def test_a_single_number_applies_to_every_element():
 
 
 def test_bits_have_the_likelihood_of_a_binary_symmetric_channel():
-    """log r = sum over the known bits of log(1 - error) where x is the bit seen, log(error) where it is not."""
+    """log r: the sum over known bits of log(1 - error) if x is the observed bit, else log(error)."""
     X = np.array([[1.0, 0, 1], [0.0, 0, 1], [0.0, 1, 0]])
     log_r = value("bits(known=[1, 1, 0], value=[1, 0, 0], error=0.1)", X, binary=True)
     np.testing.assert_allclose(log_r, [2 * np.log(0.9), np.log(0.1) + np.log(0.9), 2 * np.log(0.1)], rtol=1e-12)
@@ -72,7 +72,7 @@ def test_deviations_have_a_finite_precision_in_float32(sigma, accepted):
 
 
 def test_bits_at_rates_give_the_log_mean_of_r():
-    """bits at rates: log of r's mean over independent bits, by enumeration."""
+    """At rates, log r is the log of the mean of r over independent bits, by enumeration."""
     states = np.array(list(np.ndindex(2, 2, 2)), dtype=float)
     log_r, rates = bits([1, 1, 0], [1, 0, 0], 0.1), np.array([[0.3, 0.6, 0.9]])
     mean = (np.where(states == 1, rates, 1 - rates).prod(axis=1) * np.exp(log_r(states).eval())).sum()
