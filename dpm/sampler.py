@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
 from dpm.base.errors import InputError
-from dpm.engines.compiled import CompiledModel
+from dpm.engines.compiled import CompiledModel, Input
 from dpm.engines.microbatches import map_microbatches
 from dpm.graph.diffusion import Diffusion
 
@@ -74,21 +75,30 @@ def reverse_steps(compiled: CompiledModel, n_samples: int, steps: int) -> Callab
     """
     model, engine = compiled.model, compiled.engine
     size = compiled.microbatch_size(n_samples)
-    times = pt.tensor("times", dtype=engine.dtype, shape=(size, steps))
-    noise = pt.tensor("noise", dtype=engine.dtype, shape=(size, steps, *model.example_shape))
+    inputs = [
+        *(compiled.examples(name, size) for name in ("X", "known", "observed")),
+        compiled.numbers("precision", size),
+        Input("times", (size, steps)),
+        Input("noise", (size, steps, *model.example_shape)),
+    ]
+    function = compiled.function(partial(_reverse_loop, model), inputs, cache=True)
+    return lambda theta, *arrays: map_microbatches(engine, function, theta, arrays, size)[0]
+
+
+def _reverse_loop(model, X, known, observed, precision, times, noise):
+    """Return the graph of reverse_steps: its states, (n, steps, ...)."""
 
     def step(t, N, X, *constraints):
         return diffusion_step(model, X, t, N, *constraints)
 
-    def loop(X, *constraints):
-        sequences = [times.T, pt.moveaxis(noise, 1, 0)]
-        states = pytensor.scan(
-            step, sequences=sequences, outputs_info=[X], non_sequences=constraints, return_updates=False
-        )
-        return [pt.moveaxis(states, 0, 1)]
-
-    function = compiled.get(f"reverse, {steps} steps", size, "XKOw", loop, [times, noise], kept=True)
-    return lambda theta, *arrays: map_microbatches(engine, function, theta, arrays, size)[0]
+    states = pytensor.scan(
+        step,
+        sequences=[times.T, pt.moveaxis(noise, 1, 0)],
+        outputs_info=[X],
+        non_sequences=[known, observed, precision],
+        return_updates=False,
+    )
+    return pt.moveaxis(states, 0, 1)
 
 
 def generate_inpaint_mask(n_samples: int, n_colors: int, spatial_width: int) -> np.ndarray:
@@ -181,8 +191,8 @@ def generate_samples(
     arrays = [engine.asarray(a) for a in constraint.arrays(shape)]
 
     def draw_prior(shape):
-        prior = compiled.get("prior", n_samples, "N", lambda N: model.kernel.sample(model.kernel.prior(N), N))
-        return prior(theta, engine.asarray(noise(shape)))
+        prior = compiled.function(partial(_draw_prior, model), [compiled.examples("N", n_samples)])
+        return prior(theta, engine.asarray(noise(shape)))[0]
 
     X = engine.asarray(constraint.start(draw_prior))
     notify = callback or (lambda t, X: None)
@@ -203,3 +213,8 @@ def generate_samples(
                 notify(int(time) - 1, X)
     notify(0, X)
     return X
+
+
+def _draw_prior(model, N):
+    """Return a draw of pi(x_T) from noise of the kernel, as a graph."""
+    return model.kernel.sample(model.kernel.prior(N), N)

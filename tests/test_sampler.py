@@ -45,7 +45,7 @@ def test_one_draw_of_noise_for_x_T_and_for_each_step_down_to_t_2(compiled, theta
     assert [t for t, _ in seen] == [8, 7, 6, 5, 4, 3, 2, 0]
     np.testing.assert_array_equal(seen[0][1], draws[0])
     # Each state is mu + sigma noise of the model at the previous state, at the paper's t.
-    step = compiled.mu_sigma(N)
+    step = compiled.reverse(N)
     for i, t in enumerate(range(T, 1, -1)):
         mu, sigma = step(theta, seen[i][1], np.full(N, float(t)))
         np.testing.assert_allclose(seen[i + 1][1], mu + sigma * draws[i + 1], rtol=1e-9, atol=1e-12)

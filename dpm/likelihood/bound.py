@@ -252,7 +252,7 @@ def terms(
     T, n = model.trajectory_length, len(X)
     k = T - 1 if times_per_example is None else min(times_per_example, T - 1)
     size = min(BLOCK, n, batch_size or compiled.microbatch_size(BLOCK))
-    function = compiled.get("kl", size, "XtNU", lambda *inputs: [model.kl_single_t(*inputs)], kept=True)
+    function = compiled.function(model.kl_single_t, compiled.forward_inputs(size), cache=True)
     times, kl = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
 
     def inputs(place):
@@ -276,7 +276,7 @@ def terms(
 def entropies(compiled: CompiledModel, theta: np.ndarray, X: np.ndarray) -> list[np.ndarray]:
     """Return H_q(X_T | X_0), H_q(X_1 | X_0) and H_p(X_T) (Eq. 14) of scaled examples X, in nats, each float64 (n,)."""
     size, engine = min(BLOCK, len(X)), compiled.engine
-    function = compiled.get("constants", size, "X", compiled.model.entropies)
+    function = compiled.function(compiled.model.entropies, [compiled.examples("X", size)])
     return [a.astype(np.float64) for a in map_microbatches(engine, function, theta, [engine.asarray(X[:])], size)]
 
 
@@ -286,7 +286,7 @@ def edge_correction(compiled: CompiledModel, theta: np.ndarray, X: np.ndarray) -
     See Diffusion.edge_correction.
     """
     size, engine = min(BLOCK, len(X)), compiled.engine
-    function = compiled.get("edge", size, "X", lambda X: [compiled.model.edge_correction(X)])
+    function = compiled.function(compiled.model.edge_correction, [compiled.examples("X", size)])
     return map_microbatches(engine, function, theta, [engine.asarray(X[:])], size)[0].astype(np.float64)
 
 
@@ -296,7 +296,7 @@ def bounds_apart(compiled: CompiledModel, theta: np.ndarray, X: np.ndarray) -> n
     It is the mean over X[:BLOCK], scaled examples.
     """
     X = compiled.engine.asarray(X[:BLOCK])
-    function = compiled.get("bounds_apart", len(X), "Xt", lambda X, t: [compiled.model.bounds_apart(X, t)])
+    function = compiled.function(compiled.model.bounds_apart, compiled.reverse_inputs(len(X)))
     times = range(2, compiled.model.trajectory_length + 1)
     rows = [function(theta, X, compiled.engine.asarray(np.full(len(X), t)))[0] for t in times]
     return np.array(rows).mean(axis=1, dtype=np.float64)

@@ -1,6 +1,7 @@
 """Entropy of each reverse step of a model, between the bounds of Eq. 23 (section 2.6, Appendix A)."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +62,7 @@ def step_entropies(
     model.kernel.check(X, "X")
     size = min(BATCH, draws)
     times = np.arange(2, model.trajectory_length + 1) if times is None else np.asarray(times)
-    function = compiled.get("entropies", size, "XtNU", lambda *inputs: _graph(model, *inputs))
+    function = compiled.function(partial(_graph, model), compiled.forward_inputs(size))
     rows = []
     for t in times:
         rng = noise.generator(seed, noise.ENTROPY, int(t))

@@ -1,6 +1,7 @@
 """Log likelihood of single examples by importance sampling over forward trajectories (Eq. 9)."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -59,8 +60,8 @@ def log_likelihood(
     model, engine = compiled.model, compiled.engine
     size, T = min(block, trajectories), model.trajectory_length
     part = compiled.microbatch_size(size)
-    step = compiled.get("log_ratio", part, "XtN", model.log_ratio)
-    end = compiled.get("prior_log_prob", part, "X", lambda X: [log_prior(model, X)])
+    step = compiled.function(model.log_ratio, [*compiled.reverse_inputs(part), compiled.examples("N", part)])
+    end = compiled.function(partial(log_prior, model), [compiled.examples("X", part)])
     weights = []
     for start in range(0, trajectories, size):
         count = min(size, trajectories - start)

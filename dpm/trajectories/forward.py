@@ -1,6 +1,7 @@
 """Forward trajectories: from data to noise (Eq. 3)."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -43,11 +44,7 @@ def forward_states(
         x_t at each of the times, each float64 (n, ...).
     """
     model, engine, n = compiled.model, compiled.engine, len(X)
-
-    def build(X, t, N, U):
-        return [model.generate_forward_diffusion_sample(X, t, N, U)[0]]
-
-    function = compiled.get("forward", n, "XtNU", build)
+    function = compiled.function(partial(_diffuse, model), compiled.forward_inputs(n))
     N = engine.asarray(ExampleNoise(seed + 1, 0, n, model.kernel.noise)(X.shape))
     middle = engine.asarray(np.full(X.shape, 0.5))  # no dequantization noise
     states = []
@@ -55,3 +52,8 @@ def forward_states(
         (x,) = function(theta, engine.asarray(X), engine.asarray(np.full(n, t)), N, middle) if t else (X,)
         states.append(np.asarray(x, np.float64))
     return states
+
+
+def _diffuse(model, X, t, N, U):
+    """Return x_t as a graph."""
+    return model.generate_forward_diffusion_sample(X, t, N, U)[0]

@@ -13,6 +13,7 @@ method multiply(kernel, p, exponent), its product with a step is computed in clo
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -182,19 +183,14 @@ class Chain:
         T = compiled.model.trajectory_length
         self.c = exponents(guidance, compiled.beta(theta))
         self.times = [*range(T, 1, -1), *([1] if last_step else []), 0]
-        twist, outputs = Twist(compiled.model, log_r, guidance), slice(None) if weighted else slice(1)
-        kernel = compiled.model.kernel
-
-        def begin(t, N, c):
-            return twist.draw(kernel.prior(N), t, c, N, pt.zeros_like(c))[outputs]
-
-        def step(*inputs):
-            return twist.step(*inputs)[outputs]
-
-        # Kept under log_r itself, not its id, which a later function could have again.
-        key = log_r, twist.predicted, weighted
-        self._begin = compiled.get(("start", *key), n, "tNw", begin)
-        self._step = compiled.get(("product", *key), n, "XttNww", step)
+        # All guidance schedules except "predicted" share their graphs.
+        kind = guidance if guidance == "predicted" else "constant"
+        t, N, c = compiled.numbers("t", n), compiled.examples("N", n), compiled.numbers("c", n)
+        X, after, c_after = compiled.examples("X", n), compiled.numbers("after", n), compiled.numbers("c_after", n)
+        self._begin = compiled.function(partial(_begin, compiled.model, log_r, kind, weighted), [t, N, c])
+        self._step = compiled.function(
+            partial(_step, compiled.model, log_r, kind, weighted), [X, t, after, N, c, c_after]
+        )
 
     def start(self, N: np.ndarray) -> list[np.ndarray]:
         """Draw x_T from noise N; return it and, if weighted, the logs of the first factors, (n,)."""
@@ -212,6 +208,18 @@ class Chain:
 
     def _full(self, value):
         return self._array(np.full(self.n, value))
+
+
+def _begin(model, log_r, guidance, weighted, t, N, c):
+    """Return a draw from p(x_T) r_T(x_T) as a graph, with its log weight if weighted."""
+    outputs = Twist(model, log_r, guidance).draw(model.kernel.prior(N), t, c, N, pt.zeros_like(c))
+    return outputs if weighted else outputs[:1]
+
+
+def _step(model, log_r, guidance, weighted, *inputs):
+    """Return a step as a graph, with the log of its weight's factor if weighted; inputs as in Twist.step."""
+    outputs = Twist(model, log_r, guidance).step(*inputs)
+    return outputs if weighted else outputs[:1]
 
 
 def sample_product(

@@ -85,7 +85,7 @@ def toy(name, **arguments):
     engine = Engine("auto", "float32")
     with engine:
         compiled = CompiledModel(TOYS[name].model({"trajectory_length": 10, "hidden": 8} | arguments), engine)
-    X = TOYS[name].make(TOYS[name].checked(arguments), np.random.default_rng(0), 100)
+    X = TOYS[name].make(TOYS[name].complete(arguments), np.random.default_rng(0), 100)
     return compiled, compiled.start(np.random.default_rng(1)), X
 
 

@@ -106,7 +106,7 @@ def test_prediction_of_the_exact_kernel_is_the_exact_mean():
     """E[x_0 | x_t] follows from p(x_{t-1} | x_t) for the exact reverse kernel, at t = 0, 1 and above."""
     compiled = exact.mixture(40)
     twist = products.Twist(compiled.model, lambda x: x[:, 0], "predicted")
-    predict = compiled.get("predict", len(GRID), "Xt", lambda X, t: [twist.predict(X, t)])
+    predict = compiled.function(twist.predict, compiled.reverse_inputs(len(GRID)))
     alpha_bar = np.cumprod(1 - schedules.released(40))
     for t in (2, 20, 40):
         (x_0,) = predict(exact.NONE, GRID[:, None], np.full(len(GRID), float(t)))
@@ -202,7 +202,7 @@ def test_log_r_that_does_not_return_one_number_per_example_is_refused():
 def normals_on_the_grid(T):
     """Return the model exact.mixture(T) and p(x_1) on the grid: pi(x_T) through its Gaussian steps down to t = 2."""
     compiled, distribution = exact.mixture(T), stats.norm.pdf(GRID)
-    step = compiled.get("reverse", len(GRID), "Xt", lambda X, t: list(compiled.model.reverse(X, t)))
+    step = compiled.reverse(len(GRID))
     for t in range(T, 1, -1):
         mu, sigma = step(exact.NONE, GRID[:, None], np.full(len(GRID), float(t)))
         matrix = stats.norm.pdf(GRID, mu, sigma)
@@ -216,7 +216,7 @@ def bits_by_enumeration(T):
     theta = 0.4 * np.random.default_rng(0).standard_normal(compiled.layout.size)
     states = np.array(list(np.ndindex(2, 2, 2)), dtype=float)
     distribution = np.where(states == 1, 0.3, 0.7).prod(axis=1)
-    step = compiled.get("logit", 8, "Xt", lambda X, t: list(compiled.model.reverse(X, t)))
+    step = compiled.reverse(8)
     for t in range(T, 1, -1):
         (logit,) = step(theta, states, np.full(8, float(t)))
         rate = 1 / (1 + np.exp(-logit[:, None, :]))
