@@ -86,7 +86,7 @@ def reverse_steps(compiled: CompiledModel, n_samples: int, steps: int) -> Callab
 
 
 def _reverse_loop(model, X, known, observed, precision, times, noise):
-    """The graph of reverse_steps: its states, (n, steps, c, h, w)."""
+    """Return the graph of reverse_steps: its states, (n, steps, ...)."""
 
     def step(t, N, X, *constraints):
         return diffusion_step(model, X, t, N, *constraints)
@@ -216,5 +216,5 @@ def generate_samples(
 
 
 def _draw_prior(model, N):
-    """The graph of a draw of pi(x_T) from the kernel's noise."""
+    """Return a draw of pi(x_T) from noise of the kernel, as a graph."""
     return model.kernel.sample(model.kernel.prior(N), N)

@@ -55,5 +55,5 @@ def forward_states(
 
 
 def _diffuse(model, X, t, N, U):
-    """x_t as a graph."""
+    """Return x_t as a graph."""
     return model.generate_forward_diffusion_sample(X, t, N, U)[0]
