@@ -79,7 +79,7 @@ class Peer:
     def answers(self, path):
         """Write what comes out for the examples: mu and sigma of X at t, cost and its gradient; answers the cost."""
         theta, batch = self.theta, self.batch(EXAMPLES)
-        mu, sigma = self.compiled.mu_sigma(EXAMPLES)(theta, *batch[:2])
+        mu, sigma = self.compiled.reverse(EXAMPLES)(theta, *batch[:2])
         cost, gradient = self.compiled.objective(EXAMPLES)(theta, *batch)
         gradients = {f"gradient:{name}": array for name, array in self.compiled.layout.split(gradient).items()}
         np.savez(path, mu=mu, sigma=sigma, cost=cost, **gradients)

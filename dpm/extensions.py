@@ -4,6 +4,7 @@ An extension is any object with some of the methods before_training(loop), after
 after_epoch(loop) and after_training(loop). The plots here have do(loop), which EveryN calls.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,13 +142,7 @@ class PlotInternalState:
 
     def do(self, loop: Any) -> None:
         model, engine = loop.compiled.model, loop.compiled.engine
-
-        def build(X: Any, t: Any) -> list[Any]:
-            state = model.internal_state(X, t)
-            self.names = list(state)
-            return list(state.values())
-
-        function = loop.compiled.get("internal", len(self.X), "Xt", build)
+        function = loop.compiled.function(partial(self._graph, model), loop.compiled.reverse_inputs(len(self.X)))
         t = model.trajectory_length // 2
         N = noise.ExampleNoise(loop.seed, 0, len(self.X))(self.X.shape)
         (noisy,) = forward_trajectory(loop.compiled.beta(loop.theta), self.X, [t], N)
@@ -155,6 +150,11 @@ class PlotInternalState:
         for name, value in zip(self.names, function(loop.theta, engine.asarray(noisy), times), strict=True):
             path = self.paths.plot("internal", f"internal-{name}_batch{loop.state.step:06d}.png")
             viz.plot_images(_channels_as_images(value[:4]), path, title=name)
+
+    def _graph(self, model: Any, X: Any, t: Any) -> list[Any]:
+        state = model.internal_state(X, t)
+        self.names = list(state)
+        return list(state.values())
 
 
 class PlotEntropies:

@@ -30,8 +30,8 @@ def test_zeroed_network_on_normal_data(T, kl_terms, expected):
     known amount. The expected KL is taken over x_0 and x_t in closed form from the compiled mu and sigma."""
     compiled, theta = zeroed(T, kl_terms)
     model = compiled.model
-    beta, beta_bar = compiled.get("schedule", 0, "", lambda: [model.beta_arr, model.beta_bar_arr])(theta)
-    step = compiled.mu_sigma(T - 1)
+    beta, beta_bar = compiled.function(lambda: [model.beta_arr, model.beta_bar_arr], [])(theta)
+    step = compiled.reverse(T - 1)
     t = np.arange(2, T + 1)
     ones = np.ones((T - 1, *model.example_shape))
     mu, sigma = (a[:, 0, 0, 0] for a in step(theta, ones, t.astype(float)))

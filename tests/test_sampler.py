@@ -45,7 +45,7 @@ def test_one_draw_for_x_T_and_one_for_each_step_down_to_t_2(compiled, theta):
     assert [t for t, _ in seen] == [8, 7, 6, 5, 4, 3, 2, 0]
     np.testing.assert_array_equal(seen[0][1], draws[0])
     # Each state is mu + sigma noise of the model at the state before, at the paper's time.
-    step = compiled.mu_sigma(N)
+    step = compiled.reverse(N)
     for i, t in enumerate(range(T, 1, -1)):
         mu, sigma = step(theta, seen[i][1], np.full(N, float(t)))
         np.testing.assert_allclose(seen[i + 1][1], mu + sigma * draws[i + 1], rtol=1e-9, atol=1e-12)
@@ -130,7 +130,7 @@ def test_noise_of_no_width_is_refused(compiled, theta, sigma):
 
 
 def test_wrong_shapes_are_named(compiled, theta):
-    with pytest.raises(InputError, match=r"observation has shape \(3, 2, 5, 5\)"):
+    with pytest.raises(InputError, match=r"observation has the wrong shape: got \(3, 2, 5, 5\)"):
         generate_samples(compiled, theta, N, ExampleNoise(0, 0, N), Constraint(np.zeros((N, 2, 5, 5)), sigma=1.0))
 
 

@@ -1,44 +1,55 @@
-"""Replacing a file in one step, and folders to write in."""
+"""Atomic writes: a file is replaced in one step, or stays what it was."""
 
 import json
 import os
 import re
 import secrets
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from dpm.base.errors import InputError
 
 
 @contextmanager
-def atomic_write(path):
-    """A temporary path in the folder of `path` that takes its place when the block ends, or vanishes if it fails.
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path that replaces `path` when the block ends, or is removed if the block fails.
 
-    Both the file and its folder are flushed to the disk, so that whenever the machine stops, `path` is either the
-    old or the new file, whole. What writers of `path` left that were killed before is removed then. Raises OSError
-    where the folder cannot be written.
+    File and folder are flushed to the disk, so that after a crash `path` is either the old file or the new one, whole.
+    The temporary files of earlier writers of `path` that were killed are removed.
+
+    Args:
+        path: file to replace; the temporary file is in the same folder.
+
+    Raises:
+        OSError: the folder cannot be written.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
-        with open(temporary, "r+b") as written:
-            os.fsync(written.fileno())
+        with open(temporary, "r+b") as stream:
+            os.fsync(stream.fileno())
         os.replace(temporary, path)
         _flush_folder(path.parent)
-        _remove_left(path)
+        _remove_stale(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path, value):
-    """value as an indented JSON file, replaced in one step."""
+def write_json(path: str | Path, value: Any) -> None:
+    """Write a value as an indented JSON file, in one step."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n")
 
 
-def writable_folder(option, name):
-    """The path of a folder that an option names; InputError, naming the option, where it cannot be written in."""
+def writable_folder(option: str, name: str | Path) -> Path:
+    """Return the path of a folder that an option names.
+
+    Raises:
+        InputError: the folder does not exist or cannot be written; the message names the option.
+    """
     folder = Path(name)
     if not folder.is_dir():
         raise InputError(f"{option}: {folder} is not a folder; create it first, or give another")
@@ -47,7 +58,7 @@ def writable_folder(option, name):
     return folder
 
 
-def _flush_folder(folder):
+def _flush_folder(folder: Path) -> None:
     with suppress(OSError):  # not every file system lets a folder be opened or flushed
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -56,25 +67,25 @@ def _flush_folder(folder):
             os.close(handle)
 
 
-def _remove_left(path):
-    """Remove the temporary files of `path` that are older than it and whose writers are gone."""
+def _remove_stale(path: Path) -> None:
+    """Remove the temporary files of `path` that are older than it and whose writers no longer run."""
     pattern = re.compile(rf"\.{re.escape(path.name)}\.([0-9]{{1,9}})\.[0-9a-f]{{8}}\.tmp")
-    with suppress(OSError):  # the file is written, whatever becomes of these
-        written = path.stat().st_mtime_ns
-        for left in path.parent.iterdir():
-            match = pattern.fullmatch(left.name)
-            if match and left.lstat().st_mtime_ns < written and _is_gone(int(match[1])):
-                left.unlink()
+    with suppress(OSError):  # the file itself is written by now
+        written_at = path.stat().st_mtime_ns
+        for stale in path.parent.iterdir():
+            match = pattern.fullmatch(stale.name)
+            if match and stale.lstat().st_mtime_ns < written_at and _has_ended(int(match[1])):
+                stale.unlink()
 
 
-def _is_gone(pid):
-    # In a container every writer may have the same number; this process has just ended its writing.
+def _has_ended(pid: int) -> bool:
+    # In a container every writer may have the same number; this process has just finished writing.
     if pid == os.getpid():
         return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    except OSError:  # another user's
+    except OSError:  # a process of another user
         pass
     return False

@@ -1,9 +1,9 @@
-"""The one exception that a user's mistake raises."""
+"""The exception that a user's mistake raises."""
 
 
 class InputError(ValueError):
-    """An argument or a file is not usable.
+    """An argument or a file cannot be used.
 
-    The message is one line: which argument or file, what it was, what is accepted, how to go on.
-    The commands print it to stderr without a traceback and exit with status 2.
+    The message is one line: what is wrong, what was given, what is accepted, and how to fix it. Commands print it to
+    stderr without a traceback and exit with status 2.
     """

@@ -1,15 +1,17 @@
-"""Random numbers for training, evaluation and sampling: each is a function of a seed and a position.
+"""Random numbers of training, evaluation and sampling: functions of a seed, a purpose and a position.
 
-Nothing here keeps a state between calls, so that a resumed run, another engine or another split into batches
-sees the same draws. Values are drawn in double precision and rounded by the caller.
+No state is kept between calls, so that a resumed run, another engine or another split into batches has the same draws.
+Values are drawn in double precision and rounded by the caller.
 """
+
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-N_PREFETCHED = 1_000_000  # numbers, 8 MB
+N_PREFETCHED = 1_000_000  # numbers that ExampleNoise draws at once, 8 MB
 
-# What the noise of a kernel is drawn by: functions of a Generator and a shape.
-DRAWS = {
+#: Draws of a kernel's noise: functions of a Generator and a shape.
+DRAWS: dict[str, Callable[[np.random.Generator, Sequence[int]], np.ndarray]] = {
     "normal": lambda rng, shape: rng.standard_normal(shape),
     "uniform": lambda rng, shape: rng.random(shape),
 }
@@ -31,56 +33,93 @@ DRAWS = {
     BASELINE,
 ) = range(14)
 
+Times = Callable[[np.random.Generator, int, int], np.ndarray]
 
-def generator(seed, purpose, *position):
-    """The numpy Generator of one purpose at one position (integers)."""
+
+def generator(seed: int, purpose: int, *position: int) -> np.random.Generator:
+    """Return the numpy Generator of a purpose (one of the constants above) at a position."""
     return np.random.default_rng([seed, purpose, *position])
 
 
-def single_time(rng, n, trajectory_length):
-    """One time for all n pictures, uniform over 2..T: what the released code draws a minibatch. Floats (n,)."""
+def single_time(rng: np.random.Generator, n: int, trajectory_length: int) -> np.ndarray:
+    """Draw one time for all n examples, uniform over 2..T, as the released code does. Floats, shape (n,)."""
     return np.full(n, 1 + np.floor(rng.uniform(1, trajectory_length)))
 
 
-def stratified_times(rng, n, trajectory_length):
-    """A time for each of n pictures, each uniform over 2..T, all of them spread evenly. Floats (n,).
+def stratified_times(rng: np.random.Generator, n: int, trajectory_length: int) -> np.ndarray:
+    """Draw a time for each of n examples, each uniform over 2..T, spread evenly together. Floats, shape (n,).
 
-    The k-th of n equal parts of the range is given to a random picture. The mean over the pictures then varies
-    much less than with independent draws, and is as unbiased.
+    The k-th of n equal parts of the range goes to a random example. The mean over the examples then varies much less
+    than with independent draws, and is still unbiased.
     """
     parts = (rng.permutation(n) + rng.random(n)) / n
     return 2 + np.floor(parts * (trajectory_length - 1))
 
 
-def minibatch_noise(rng, shape, trajectory_length, kind, times=stratified_times):
-    """Times (n,), the kernel's noise and uniform [0, 1) noise (shape = (n, ...)), drawn in this order.
+def minibatch_noise(
+    rng: np.random.Generator, shape: Sequence[int], trajectory_length: int, kind: str, times: Times = stratified_times
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw the random numbers of one minibatch, in this order.
 
-    kind: what noise the kernel takes, a key of DRAWS.
+    Args:
+        rng: their Generator.
+        shape: shape of the minibatch, (n, ...).
+        trajectory_length: T.
+        kind: noise of the kernel, a key of DRAWS.
+        times: draws the times.
+
+    Returns:
+        Times (n,), the kernel's noise and uniform [0, 1) noise, each of the minibatch's shape.
     """
     t = times(rng, shape[0], trajectory_length)
     return t, DRAWS[kind](rng, shape), rng.random(shape)
 
 
-def draw_examples(rng, X, n, kind):
-    """n examples of X, each once where there are as many, with the kernel's and uniform noise: three of (n, ...).
+def draw_examples(
+    rng: np.random.Generator, X: np.ndarray, n: int, kind: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw n examples of X with noise: without replacement if X has n of them.
 
-    kind: a key of DRAWS.
+    Args:
+        rng: Generator of the draws.
+        X: examples that can be indexed, (N, ...).
+        n: number of examples.
+        kind: noise of the kernel, a key of DRAWS.
+
+    Returns:
+        Examples, the kernel's noise and uniform [0, 1) noise, each (n, ...).
     """
     examples = X[rng.choice(len(X), n, replace=n > len(X))]
     return examples, DRAWS[kind](rng, examples.shape), rng.random(examples.shape)
 
 
-def draw_crops(rng, X, side):
-    """A square piece of each picture, (n, c, side, side), at a place drawn evenly. X: (n, c, h, w), h and w >= side."""
+def draw_crops(rng: np.random.Generator, X: np.ndarray, side: int) -> np.ndarray:
+    """Cut a square at a uniformly drawn place out of each image, shape (n, c, side, side).
+
+    Args:
+        rng: Generator of the places.
+        X: images (n, c, h, w), with h and w of at least `side`.
+        side: side of the squares, in pixels.
+    """
     rows, columns = (rng.integers(0, length - side + 1, len(X)) for length in X.shape[2:])
     return np.stack([x[:, i : i + side, j : j + side] for x, i, j in zip(X, rows, columns, strict=True)])
 
 
-def example_noise(seed, purpose, indices, shape, kind, draw=0):
-    """The kernel's and uniform noise of single pictures: a picture's draw depends on its index alone.
+def example_noise(
+    seed: int, purpose: int, indices: Iterable[int], shape: Sequence[int], kind: str, draw: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the noise of single examples, which depends only on the index of the example.
 
-    indices: positions in the data set; shape: (c, h, w); kind: a key of DRAWS; draw: 0, 1, ... for further noise of
-    the same picture. Returns two arrays (len(indices), c, h, w).
+    Args:
+        seed: seed of the run.
+        purpose: one of the constants above.
+        indices: positions in the data set.
+        shape: shape of one example.
+        kind: noise of the kernel, a key of DRAWS.
+        draw: 0, 1, ... for further noise of the same examples.
+
+    Returns:
+        The kernel's noise and uniform [0, 1) noise, each (len(indices), *shape).
     """
     draws = []
     for index in indices:
@@ -91,26 +130,34 @@ def example_noise(seed, purpose, indices, shape, kind, draw=0):
 
 
 class ExampleNoise:
-    """A stream of the kernel's noise for each picture of a sample, by its number; kind: a key of DRAWS.
+    """Stream of the kernel's noise for each example of a sample, which depends only on the example's number.
 
-    Picture i gets the same noise however many others are drawn with it. All draws have one shape.
+    Args:
+        seed: seed of the sample.
+        first: number of the first example.
+        n: number of examples.
+        kind: noise of the kernel, a key of DRAWS.
     """
 
-    def __init__(self, seed, first, n, kind="normal"):
+    def __init__(self, seed: int, first: int, n: int, kind: str = "normal") -> None:
         self._draw = DRAWS[kind]
         self._generators = [generator(seed, SAMPLING, i) for i in range(first, first + n)]
-        self._ahead = iter(())
+        self._prefetched = iter(np.empty((0, 0)))
 
-    def __call__(self, shape):
-        """The next draw of shape (n, c, h, w)."""
-        draw = next(self._ahead, None)
+    def __call__(self, shape: Sequence[int]) -> np.ndarray:
+        """Return the next draw, of shape (n, ...).
+
+        Raises:
+            ValueError: the shape is not that of the draws before.
+        """
+        draw = next(self._prefetched, None)
         if draw is None:
-            # Many at once, the same numbers as one after the other: a call for each picture and step would take longer
-            # than a step of a small model.
+            # Many at once, the same numbers as one by one: a call for each example and step would take longer than a
+            # step of a small model.
             count = max(1, N_PREFETCHED // int(np.prod(shape)))
             parts = [self._draw(rng, (count, *shape[1:])) for rng in self._generators]
-            self._ahead = iter(np.stack(parts, axis=1))
-            draw = next(self._ahead)
+            self._prefetched = iter(np.stack(parts, axis=1))
+            draw = next(self._prefetched)
         if draw.shape != tuple(shape):
-            raise ValueError(f"shape: {tuple(shape)}, but the draws before were {draw.shape}; they must be alike")
+            raise ValueError(f"shape: got {tuple(shape)}; expected {draw.shape}, that of the draws before")
         return draw

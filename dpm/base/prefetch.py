@@ -1,4 +1,4 @@
-"""The next item of a sequence worked out by a thread, while its caller is busy with the one before."""
+"""Prefetch: a thread computes the next item of a sequence while the caller works with the previous one."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,12 +9,16 @@ Result = TypeVar("Result")
 
 
 def prefetch(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """function(item) of each, in order: of those that follow what the caller has, one is begun and no more.
+    """Yield function(item) of each item, in order, and compute one of them ahead.
 
-    items are taken in the caller's thread. What they or function raise is raised after the results before it. A result
-    is let go when it is handed over, so that large ones do not wait here for the next.
+    An error in `items` or `function` is raised after the results before it. A result is released when it is yielded,
+    so that at most two are in memory: the caller's and the next one.
+
+    Args:
+        function: called in a thread.
+        items: iterated in the caller's thread.
     """
-    with ThreadPoolExecutor(1, "ahead") as pool:
+    with ThreadPoolExecutor(1, "prefetch") as pool:
         futures = (pool.submit(function, item) for item in items)
         upcoming, failure = next(futures, None), None
         while upcoming:

@@ -31,7 +31,8 @@ class Backend:
             hot: called thousands of times, so that a long compilation is worth it.
             n_threads: number of threads that will call it at the same time.
         """
-        return function
+        run: Callable[..., Any] = function
+        return run
 
     def serialize(self, function: Any, inputs: Sequence[TensorVariable]) -> bytes:
         """Return the graph of a function of PyTensor as bytes, for inputs of these types."""

@@ -1,121 +1,203 @@
-"""Compiled functions of a model: the bound, its gradient, and any other graph, of flat parameters."""
+"""Compiled functions of a model: cost, gradient and any other graph, of parameters in one flat vector."""
 
 import math
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytensor
 import pytensor.tensor as pt
+from pytensor.tensor import TensorVariable
 
 from dpm.engines import graph_cache
-from dpm.engines.microbatches import accumulate_microbatches, map_microbatches
-from dpm.engines.parameters import trained_layout
+from dpm.engines.engine import Engine, Givens
+from dpm.engines.microbatches import Function, Objective, accumulate_microbatches, map_microbatches
+from dpm.engines.parameters import Layout, trained_layout
 from dpm.graph.bricks import dropout_masks
+from dpm.graph.diffusion import Diffusion
+
+#: (*symbolic inputs) -> one symbolic output, or a sequence of them
+Builder = Callable[..., TensorVariable | Sequence[TensorVariable]]
+
+
+class Input(NamedTuple):
+    """Input of a compiled function: its name in the graph, and its shape, which is fixed."""
+
+    name: str
+    shape: tuple[int, ...]
 
 
 class CompiledModel:
-    """Compiles functions of a model whose parameters come as one flat vector.
+    """Compiled functions of a model whose parameters come as one flat vector.
 
-    model: a DiffusionModel; engine: an Engine; layout: the parameters in the vector. A parameter outside the
-    layout keeps its constant start (the released schedule).
-    Functions are compiled when first asked for, for one batch size each, and kept.
+    Functions are compiled when they are first asked for, for one batch size each, and kept.
+
+    Args:
+        model: the diffusion whose graphs are compiled.
+        engine: compiles and computes.
+        layout: parameters in the vector; by default those that training changes. A parameter outside the layout is a
+            constant, its initial value (the released schedule).
     """
 
-    def __init__(self, model, engine, layout=None):
+    def __init__(self, model: Diffusion, engine: Engine, layout: Layout | None = None) -> None:
         self.model, self.engine = model, engine
         self.layout = layout or trained_layout(model)
-        self._compiled = {}
-        self._mask_shapes = []
+        self._functions: dict[Hashable, Function] = {}
+        self._with_dropout: dict[int, tuple[Function, list[tuple[int, ...]]]] = {}
 
-    def objective(self, batch_size):
-        """(theta, X, t, N, U, weights) -> cost, gradient: DiffusionModel.cost with weights made to sum to 1.
+    # ------------------------------------------------------------------ any graph
 
-        The gradient is flat, and not to be written to: with a single turn it is the engine's own array.
+    def function(
+        self, build: Builder, inputs: Sequence[Input], *, cache: bool = False, hot: bool = False
+    ) -> Callable[..., list[np.ndarray]]:
+        """Return the compiled function (theta, *inputs) -> list of arrays, one for each output of a graph.
 
-        Compiled for minibatches of batch_size pictures, taken some at a time; others have a partial last turn.
+        A second call with an equal `build` and equal inputs returns the same function. Methods of one object are equal,
+        and so are `functools.partial`s of one function with equal arguments; two lambdas never are.
+
+            kl = compiled.function(model.kl_single_t, compiled.forward_inputs(n))
+            (nats,) = kl(theta, X, t, N, U)
+
+        Args:
+            build: makes the graph: takes the symbolic inputs and returns one output or a sequence of outputs. A method
+                of the model, or a function that `partial` has bound to the model.
+            inputs: name and shape of each input, in the engine's float type; see `examples` and `numbers`.
+            cache: store the graph for later processes (Engine.cached_function). It has an effect for functions and
+                models of this package, which a name and arguments identify.
+            hot: as in Engine.function.
+        """
+        key = _identity(build), tuple(inputs), hot
+        if key not in self._functions:
+            self._functions[key] = self._compile(build, inputs, cache, hot)
+        return self._functions[key]
+
+    def examples(self, name: str, n: int) -> Input:
+        """Return the input for n examples: (n, *example_shape)."""
+        return Input(name, (n, *self.model.example_shape))
+
+    def numbers(self, name: str, n: int) -> Input:
+        """Return the input for one number per example, such as its time: (n,)."""
+        return Input(name, (n,))
+
+    def forward_inputs(self, n: int) -> list[Input]:
+        """Return the inputs X, t, N, U of n examples: x_0, times, the kernel's noise and uniform noise."""
+        return [self.examples("X", n), self.numbers("t", n), self.examples("N", n), self.examples("U", n)]
+
+    def reverse_inputs(self, n: int) -> list[Input]:
+        """Return the inputs X, t of n examples: x_t and its time."""
+        return [self.examples("X", n), self.numbers("t", n)]
+
+    # ------------------------------------------------------------------ functions that several modules use
+
+    def objective(self, batch_size: int) -> Objective:
+        """Return (theta, X, t, N, U, weights) -> cost, gradient: Diffusion.cost with weights scaled to sum to 1.
+
+        The function takes any number of examples, in microbatches. The gradient is flat, and must not be written to:
+        with a single microbatch it is the engine's array.
+
+        Args:
+            batch_size: number of examples that it is fast for.
         """
         size = self.microbatch_size(batch_size)
-        function = self.get("objective", size, "XtNUw", self._cost_and_gradient, kept=True, hot=True)
+        build = partial(_cost_and_gradient, self.model, tuple(self.layout.parameters))
+        function = self.function(build, self._objective_inputs(size), cache=True, hot=True)
         return accumulate_microbatches(self.engine, function, size)
 
-    def objective_with_dropout(self, batch_size):
-        """As objective, with masks behind the inputs: (function, the shapes of their parts for one picture)."""
+    def objective_with_dropout(self, batch_size: int) -> tuple[Objective, list[tuple[int, ...]]]:
+        """Return `objective` with dropout masks as further inputs, and the shape of each mask for one example."""
         size = self.microbatch_size(batch_size)
-        masks = []
+        if size not in self._with_dropout:
+            with self.engine:
+                theta, variables = self._symbols(self._objective_inputs(size))
+                with dropout_masks() as masks:
+                    outputs = _cost_and_gradient(self.model, tuple(self.layout.parameters), *variables)
+                function = self.engine.function([theta, *variables, *masks], outputs, self._givens(theta), hot=True)
+            self._with_dropout[size] = function, [mask.type.shape[1:] for mask in masks]
+        function, shapes = self._with_dropout[size]
+        return accumulate_microbatches(self.engine, function, size), shapes
 
-        def build(*inputs):
-            with dropout_masks() as found:
-                outputs = self._cost_and_gradient(*inputs)
-            masks.extend(found)
-            return outputs
+    def costs(self, batch_size: int) -> Callable[..., np.ndarray]:
+        """Return (theta, X, t, N, U) -> cost of each of n examples, (n,): Diffusion.cost_single_t.
 
-        function = self.get("dropout", size, "XtNUw", build, masks, hot=True)
-        self._mask_shapes = self._mask_shapes or [mask.type.shape[1:] for mask in masks]
-        return accumulate_microbatches(self.engine, function, size), self._mask_shapes
-
-    def _cost_and_gradient(self, X, t, N, U, weights):
-        cost = self.model.cost(X, t, N, U, weights)
-        wrt = [p.variable for p in self.layout.parameters.values()]
-        gradients: list = pytensor.grad(cost, wrt, disconnected_inputs="ignore")  # type: ignore[assignment]
-        return [cost, pt.concatenate([g.ravel() for g in gradients])]
-
-    def costs(self, batch_size):
-        """(theta, X, t, N, U) -> cost of each picture, (n,); see DiffusionModel.cost_single_t.
-
-        Compiled as objective is; n is any number of pictures.
+        The function takes any number of examples; batch_size is the number that it is fast for.
         """
         size = self.microbatch_size(batch_size)
-        function = self.get("costs", size, "XtNU", lambda *inputs: [self.model.cost_single_t(*inputs)], kept=True)
+        function = self.function(self.model.cost_single_t, self.forward_inputs(size), cache=True)
         return lambda theta, *arrays: map_microbatches(self.engine, function, theta, arrays, size)[0]
 
-    def mu_sigma(self, batch_size):
-        """(theta, X_noisy, t) -> mu, sigma; see DiffusionModel.get_mu_sigma."""
-        return self.get("mu_sigma", batch_size, "Xt", lambda X, t: list(self.model.get_mu_sigma(X, t)))
+    def reverse(self, batch_size: int) -> Callable[..., list[np.ndarray]]:
+        """Return (theta, x_t, t) -> parameters of p(x_{t-1} | x_t) for batch_size examples: Diffusion.reverse.
 
-    def start(self, rng):
-        """The parameters as their initializations draw them, one flat vector."""
+        The parameters are those of the kernel: mu and sigma of a Gaussian, logits of bits.
+        """
+        return self.function(self.model.reverse, self.reverse_inputs(batch_size))
+
+    def beta(self, theta: np.ndarray) -> np.ndarray:
+        """Return beta_1..beta_T, shape (T,), for the parameters theta."""
+        (beta,) = self.function(partial(_beta, self.model), [])(theta)
+        return beta
+
+    def start(self, rng: np.random.Generator) -> np.ndarray:
+        """Draw initial values of the parameters, one flat vector."""
         values = self.model.initialize(rng)
         return self.layout.flatten({path: values[path] for path in self.layout.slices}, self.engine.dtype)
 
-    def beta(self, theta):
-        """beta_1..beta_T as numbers, (T,), for the parameters theta."""
-        return self.get("beta_arr", 0, "", lambda: self.model.beta_arr)(theta)
-
-    def get(self, name, batch_size, kinds, build, more_inputs=(), kept=False, hot=False):
-        """A compiled function of (theta, *inputs, *more_inputs), build(*inputs) being its graph; kept by its name.
-
-        kinds: a letter for each input: t and w are numbers by picture, (batch_size,), all others pictures.
-        more_inputs: a list of symbolic inputs that build may fill. kept: whether the name and the model's arguments
-        determine the graph, so that a later process may have it too (Engine.cached_function). hot: see Engine.function.
-        """
-        key = name, batch_size
-        if key not in self._compiled:
-            with self.engine:
-                theta = pt.tensor("theta", dtype=self.engine.dtype, shape=(self.layout.size,))
-                inputs = [self._input(kind, batch_size) for kind in kinds]
-
-                def graph():
-                    return build(*inputs), [*self.layout.givens(theta), *self._constants()]
-
-                facts = graph_cache.model_facts(self.model) if kept else None
-                if facts:
-                    facts = [name, *facts, [*self.layout.parameters]]
-                    self._compiled[key] = self.engine.cached_function(facts, [theta, *inputs, *more_inputs], graph, hot)
-                else:
-                    outputs, givens = graph()  # before the inputs are listed, some of which it may make
-                    self._compiled[key] = self.engine.function([theta, *inputs, *more_inputs], outputs, givens, hot)
-        return self._compiled[key]
-
-    def microbatch_size(self, batch_size):
-        """How many of a minibatch's pictures to compute at once; see Engine.turns."""
+    def microbatch_size(self, batch_size: int) -> int:
+        """Return the number of examples of a minibatch to compute at once (Engine.count_microbatches)."""
         return math.ceil(batch_size / self.engine.count_microbatches(batch_size, self.model.n_pixels, self.layout.size))
 
-    def _input(self, kind, batch_size):
-        by_picture = kind in "tw"
-        shape = (batch_size,) if by_picture else (batch_size, *self.model.example_shape)
-        return pt.tensor(kind, dtype=self.engine.dtype, shape=shape)
+    # ------------------------------------------------------------------ compiling
 
-    def _constants(self):
-        return [
+    def _compile(self, build: Builder, inputs: Sequence[Input], cache: bool, hot: bool) -> Function:
+        with self.engine:
+            theta, variables = self._symbols(inputs)
+
+            def graph() -> tuple[Sequence[TensorVariable], Givens]:
+                outputs = build(*variables)
+                return [outputs] if isinstance(outputs, TensorVariable) else list(outputs), self._givens(theta)
+
+            builder, model = graph_cache.builder_facts(build, self.model), graph_cache.model_facts(self.model)
+            if cache and builder and model:
+                facts = [*builder, *model, [*self.layout.parameters]]
+                return self.engine.cached_function(facts, [theta, *variables], graph, hot)
+            return self.engine.function([theta, *variables], *graph(), hot)
+
+    def _symbols(self, inputs: Sequence[Input]) -> tuple[TensorVariable, list[TensorVariable]]:
+        dtype = self.engine.dtype
+        theta = pt.tensor("theta", dtype=dtype, shape=(self.layout.size,))
+        return theta, [pt.tensor(name, dtype=dtype, shape=shape) for name, shape in inputs]
+
+    def _givens(self, theta: TensorVariable) -> Givens:
+        constants = [
             (p.variable, pt.constant(self.engine.asarray(p.initialization.generate(None, p.shape))))
             for path, p in self.model.parameters().items()
             if path not in self.layout.parameters
         ]
+        return [*self.layout.givens(theta), *constants]
+
+    def _objective_inputs(self, n: int) -> list[Input]:
+        return [*self.forward_inputs(n), self.numbers("weights", n)]
+
+
+def _cost_and_gradient(
+    model: Diffusion, paths: Sequence[str], *inputs: TensorVariable
+) -> tuple[TensorVariable, TensorVariable]:
+    """Return Diffusion.cost and its gradient by the parameters at these paths, one flat vector."""
+    cost = model.cost(*inputs)
+    parameters = model.parameters()
+    wrt = [parameters[path].variable for path in paths]
+    gradients: Any = pytensor.grad(cost, wrt, disconnected_inputs="ignore")
+    return cost, pt.concatenate([gradient.ravel() for gradient in gradients])
+
+
+def _beta(model: Diffusion) -> TensorVariable:
+    beta: TensorVariable = model.beta_arr
+    return beta
+
+
+def _identity(build: Builder) -> Hashable:
+    """Return a key that two builders share if and only if they make the same graph."""
+    if isinstance(build, partial):
+        return build.func, build.args, tuple(sorted(build.keywords.items()))
+    return build

@@ -85,7 +85,7 @@ class Reference:
 
     def schedule(self) -> Items:
         """Yield beta_arr, temporal_basis and beta_full_trajectory, also with the perturbation at zero (`_zero`)."""
-        beta = self.compiled.get("beta", 0, "", lambda: [self.model.beta_arr, self.model.get_beta_full_trajectory()])
+        beta = self.compiled.function(lambda: [self.model.beta_arr, self.model.get_beta_full_trajectory()], [])
         layout = self.compiled.layout
         zero = self.theta.copy()
         zero[layout.slices[BETA_PERTURB]] = 0
@@ -106,7 +106,7 @@ class Reference:
             inside = [state["mu_coeff"], state["beta_coeff"], state["Z"].transpose(0, 2, 3, 1)]
             return [*p, beta, *inside, *([state["conv"]] if "conv" in state else [])]
 
-        function = self.compiled.get(f"inside{prefix}", len(X), "Xt", build)
+        function = self.compiled.function(build, self.compiled.reverse_inputs(len(X)))
         results = [function(self.theta, X, self._times(t, len(X))) for t in self.arrays[times]]
         mu, sigma, beta, mu_coeff, beta_coeff = (np.stack(r) for r in list(zip(*results, strict=True))[:5])
         yield f"{prefix}mu", mu
@@ -126,7 +126,7 @@ class Reference:
             return [X_noisy, *q, *self.model.get_mu_sigma(X_noisy, t), self.model.cost_single_t(X, t, N, U)]
 
         X, N, U = self._noise()
-        function = self.compiled.get("forward", len(X), "XtNU", build)
+        function = self.compiled.function(build, self.compiled.forward_inputs(len(X)))
         results = [function(self.theta, X, self._times(t, len(X)), N, U) for t in self.arrays["fwd_t"]]
         X_noisy, mu_q, sigma_q, mu_p, sigma_p, cost = (np.stack(r) for r in zip(*results, strict=True))
         yield "fwd_X_noisy", X_noisy

@@ -7,6 +7,7 @@ readout of the variance is found by Fisher scoring:
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -69,8 +70,8 @@ def fit_step(compiled: CompiledModel, theta: np.ndarray, X: np.ndarray, seed: in
     engine, model = compiled.engine, compiled.model
     n, size = min(EXAMPLES, len(X)), X.shape[1]
     times = engine.asarray(np.full(n, t))
-    regression = compiled.get("regression", n, "XtNU", lambda *inputs: _regression(model, *inputs))
-    graph = compiled.get("variance", n, "Xt", lambda z, t: _variance(model, z, t))
+    regression = compiled.function(partial(_regression, model), compiled.forward_inputs(n))
+    graph = compiled.function(partial(_variance, model), compiled.reverse_inputs(n))
 
     def variance(z: np.ndarray) -> list[np.ndarray]:
         return [np.asarray(a, dtype=np.float64) for a in graph(theta, engine.asarray(z), times)]

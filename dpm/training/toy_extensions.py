@@ -1,5 +1,6 @@
 """Main-loop extensions of the toy problems: the bound next to its ceiling and the truth, and Figures 1 and 2."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,10 @@ class PlotTrajectories:
         axis = np.linspace(-2, 2, 15)
         points = loop.compiled.engine.asarray(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))
         model = loop.compiled.model
-        step = loop.compiled.get("reverse_mu", len(points), "Xt", lambda X, t: [model.reverse(X, t)[0]])
+        step = loop.compiled.function(partial(_reverse_mean, model), loop.compiled.reverse_inputs(len(points)))
         (mu,) = step(loop.theta, points, loop.compiled.engine.asarray(np.full(len(points), t)))
         return points, mu - points
+
+
+def _reverse_mean(model: Any, X: Any, t: Any) -> Any:
+    return model.reverse(X, t)[0]

@@ -1,4 +1,4 @@
-"""Replacing a file in one step."""
+"""Atomic writes: the new file, or the old one, and no temporary files."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from dpm.base.atomic import atomic_write, writable_folder, write_json
 from dpm.base.errors import InputError
 
 
-def test_the_new_content_takes_the_place(tmp_path):
+def test_the_new_content_replaces_the_old(tmp_path):
     path = tmp_path / "x"
     path.write_text("old")
     with atomic_write(path) as temporary:
@@ -37,7 +37,7 @@ def test_a_failure_leaves_the_old_content_and_nothing_else(tmp_path):
 
 
 def leave(path, pid, age=10):
-    """A file as a writer of `path` leaves it that is killed; age: seconds."""
+    """Make the temporary file of a killed writer of `path`, so many seconds old."""
     left = path.with_name(f".{path.name}.{pid}.0123abcd.tmp")
     left.write_text("half")
     moment = time.time() - age
@@ -56,16 +56,16 @@ def replace(path):
         temporary.write_text("new")
 
 
-def test_what_killed_writers_left_is_removed_by_the_next(tmp_path):
-    """Also that of a process with our own number: in a container each has the same."""
+def test_temporary_files_of_killed_writers_are_removed(tmp_path):
+    """Also one with our own process number: in a container every process may have the same."""
     for pid in (ended_process(), os.getpid()):
         leave(tmp_path / "x[1].h5", pid)
     replace(tmp_path / "x[1].h5")
     assert list(tmp_path.iterdir()) == [tmp_path / "x[1].h5"]
 
 
-def test_a_writer_at_work_and_other_files_are_left_alone(tmp_path):
-    """A process that lives, a file newer than the one written, and names that are not this file's."""
+def test_temporary_files_of_running_writers_and_other_files_stay(tmp_path):
+    """A running process, a file newer than the one written, and names of other files."""
     path = tmp_path / "x"
     kept = {
         leave(path, os.getppid()),
@@ -79,7 +79,7 @@ def test_a_writer_at_work_and_other_files_are_left_alone(tmp_path):
     assert set(tmp_path.iterdir()) == kept | {path}
 
 
-def test_json_takes_the_place_of_the_old_file(tmp_path):
+def test_json_replaces_the_old_file(tmp_path):
     path = tmp_path / "x.json"
     path.write_text("old")
     write_json(path, {"a": [1, 0.5, None]})
@@ -89,7 +89,7 @@ def test_json_takes_the_place_of_the_old_file(tmp_path):
     assert json.loads(path.read_text()) == {"a": [1, 0.5, None]}
 
 
-def test_a_folder_that_is_none_is_refused_by_the_name_of_the_option(tmp_path):
+def test_an_absent_folder_is_an_error_that_names_the_option(tmp_path):
     assert writable_folder("--output-dir", str(tmp_path)) == tmp_path
     (tmp_path / "file").touch()
     for name in ("file", "none"):

@@ -1,4 +1,4 @@
-"""What a user's mistake is."""
+"""InputError in Python and in the shell."""
 
 import pytest
 
@@ -6,12 +6,12 @@ from dpm.base.command_line import run_command
 from dpm.base.errors import InputError
 
 
-def test_a_mistake_is_a_value_error_for_callers_from_python():
+def test_it_is_a_value_error_in_python():
     with pytest.raises(ValueError, match=r"^n: 0; accepted"):
         raise InputError("n: 0; accepted: 1 or more")
 
 
-def test_a_mistake_is_one_line_and_status_2_for_callers_from_the_shell(capsys):
+def test_it_is_one_line_and_status_2_in_the_shell(capsys):
     def action():
         raise InputError("n: 0\nis\tnot accepted")
 

@@ -7,7 +7,7 @@ from scipy import stats
 from dpm.base import noise
 
 
-def test_position_and_purpose_alone_decide():
+def test_draws_depend_only_on_seed_purpose_and_position():
     first = noise.generator(3, noise.TRAINING, 7).random(4)
     np.testing.assert_array_equal(first, noise.generator(3, noise.TRAINING, 7).random(4))
     for other in [(4, noise.TRAINING, 7), (3, noise.TRAINING, 8), (3, noise.EVALUATION, 7)]:
@@ -15,8 +15,8 @@ def test_position_and_purpose_alone_decide():
 
 
 @pytest.mark.parametrize("times", [noise.single_time, noise.stratified_times])
-def test_times_are_whole_and_uniform_over_2_to_T(times):
-    """Each picture's time is uniform over 2..T: chi-square over many seeds for picture 0."""
+def test_times_are_integers_and_uniform_over_2_to_T(times):
+    """Chi-square over many seeds for example 0."""
     T = 6
     draws = np.array([times(np.random.default_rng(s), 4, T)[0] for s in range(3000)])
     assert set(draws) == set(range(2, T + 1))
@@ -25,7 +25,7 @@ def test_times_are_whole_and_uniform_over_2_to_T(times):
 
 
 def test_stratified_times_cover_every_part():
-    """n = k (T - 1) pictures get each time exactly k times."""
+    """n = k (T - 1) examples get each time exactly k times."""
     t = noise.stratified_times(np.random.default_rng(0), 27, 10)
     np.testing.assert_array_equal(np.bincount(t.astype(int))[2:], 3)
 
@@ -34,14 +34,14 @@ def test_single_time_is_one_for_all():
     assert len(set(noise.single_time(np.random.default_rng(1), 50, 1000))) == 1
 
 
-def test_minibatch_noise_has_the_right_laws():
+def test_minibatch_noise_has_the_right_distributions():
     t, N, U = noise.minibatch_noise(np.random.default_rng(0), (50, 1, 8, 8), 100, "normal")
     assert t.shape == (50,)
     assert stats.kstest(N.ravel(), "norm").pvalue > 1e-3
     assert stats.kstest(U.ravel(), "uniform").pvalue > 1e-3
 
 
-def test_picture_noise_does_not_depend_on_the_batch():
+def test_example_noise_does_not_depend_on_the_batch():
     whole = noise.example_noise(0, noise.EVALUATION, [0, 1, 2, 3], (1, 2, 2), "normal")
     part = noise.example_noise(0, noise.EVALUATION, [2, 3], (1, 2, 2), "normal")
     for a, b in zip(whole, part, strict=True):
@@ -59,20 +59,20 @@ def test_sample_noise_advances_and_does_not_depend_on_the_number():
 
 
 @pytest.mark.parametrize("kind", noise.DRAWS)
-def test_drawing_ahead_gives_the_numbers_of_one_draw_after_the_other(monkeypatch, kind):
-    """A seed's samples stay what they were, however many steps are drawn at once."""
+def test_prefetched_draws_are_those_of_single_draws(monkeypatch, kind):
+    """A seed gives the same samples, however many steps are drawn at once."""
     draws = []
-    for ahead in (1, 30, 4_000_000):
-        monkeypatch.setattr(noise, "N_PREFETCHED", ahead)
+    for count in (1, 30, 4_000_000):
+        monkeypatch.setattr(noise, "N_PREFETCHED", count)
         source = noise.ExampleNoise(5, 0, 2, kind)
         draws.append([source((2, 3)) for _ in range(12)])
     np.testing.assert_array_equal(draws[0], draws[1])
     np.testing.assert_array_equal(draws[0], draws[2])
-    with pytest.raises(ValueError, match="must be alike"):
+    with pytest.raises(ValueError, match="that of the draws before"):
         source((2, 4))
 
 
-def test_crops_are_pieces_of_their_pictures_at_places_drawn_evenly():
+def test_crops_are_pieces_of_their_images_at_uniform_places():
     X = np.arange(6 * 8, dtype=float).reshape(1, 1, 6, 8).repeat(3000, 0)
     crops = noise.draw_crops(np.random.default_rng(0), X, 4)
     assert crops.shape == (3000, 1, 4, 4)

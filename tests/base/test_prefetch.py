@@ -1,4 +1,4 @@
-"""One item is worked out ahead of the caller, in order, and no more."""
+"""One item is computed ahead of the caller, in order, and not more."""
 
 import threading
 import time
@@ -9,8 +9,8 @@ import pytest
 from dpm.base.prefetch import prefetch
 
 
-def test_results_come_in_order_and_one_is_begun_ahead():
-    """Items are taken where the caller is, since a stream of minibatches is read by one thread alone."""
+def test_results_come_in_order_and_one_is_computed_ahead():
+    """Items are iterated in the caller's thread, since a stream of minibatches is read by one thread."""
     begun, seen, takers = [], [], set()
 
     def items():
@@ -26,44 +26,44 @@ def test_results_come_in_order_and_one_is_begun_ahead():
     assert list(prefetch(str, [])) == []
 
 
-def test_an_error_is_raised_where_its_result_is_asked_for():
+def test_an_error_is_raised_where_its_result_would_come():
     results = prefetch(lambda i: 1 // (1 - i), range(3))
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):
         next(results)
 
 
-def test_an_error_among_the_items_comes_after_the_results_before_it():
-    """A file that breaks off takes nothing from the minibatches that were read."""
+def test_an_error_of_the_items_is_raised_after_the_results_before_it():
+    """When reading a file fails, the minibatches before are still delivered."""
 
     def items():
         yield from (1, 2)
-        raise OSError("broke off")
+        raise OSError("unreadable")
 
     results = prefetch(str, items())
     assert [next(results), next(results)] == ["1", "2"]
-    with pytest.raises(OSError, match="broke off"):
+    with pytest.raises(OSError, match="unreadable"):
         next(results)
 
 
-def test_a_result_is_let_go_when_it_is_handed_over():
-    """Of large results there are the caller's and the next one."""
+def test_a_result_is_released_when_it_is_yielded():
+    """At most two large results are in memory: the caller's and the next one."""
 
     class Large:
         pass
 
-    made = []
+    references = []
 
     def make(i):
         large = Large()
-        made.append(weakref.ref(large))
+        references.append(weakref.ref(large))
         return large
 
     results = prefetch(make, range(3))
     first = next(results)
-    assert made[0]() is first
+    assert references[0]() is first
     del first
-    assert made[0]() is None
+    assert references[0]() is None
 
 
 def test_a_caller_that_stops_leaves_no_thread():

@@ -29,6 +29,7 @@ PAGES = (
     "baselines.md",
     "evaluate.md",
     "performance.md",
+    "log/performance.md",
     "security.md",
     "results/README.md",
 )

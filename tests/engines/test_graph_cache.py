@@ -1,11 +1,13 @@
-"""Graphs kept among the caches: the same bits without building, and nothing taken that is of another model."""
+"""Graph cache: the same bits without building the graph, and never the graph of another model or program."""
 
 import os
+from functools import partial
 from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
 
+from dpm import sampler
 from dpm.engines import graph_cache
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
@@ -22,13 +24,13 @@ def folder(tmp_path, monkeypatch):
 
 
 def results(dtype="float32", forbidden=False, **arguments):
-    """Cost, gradient and costs by picture of a model; forbidden: its graph must not be built."""
+    """Cost, gradient and costs by example of a model; forbidden: its graph must not be built."""
     engine = Engine("jax", dtype)
     with engine:
         model = DiffusionModel(**TINY | arguments, trajectory_length=5)
     compiled = CompiledModel(model, engine)
     if forbidden:
-        model.cost = model.cost_single_t = lambda *inputs: pytest.fail("the graph was built again")
+        model.reverse = lambda *inputs: pytest.fail("the graph was built again")
     theta = compiled.start(np.random.default_rng(1))
     rng = np.random.default_rng(2)
     X, N, U = (engine.asarray(rng.random((3, *model.example_shape))) for _ in range(3))
@@ -44,17 +46,17 @@ def test_the_second_run_builds_no_graph_and_has_the_same_bits(folder):
     np.testing.assert_array_equal(results(forbidden=True), first)
 
 
-def test_a_kept_graph_computes_what_one_compiled_at_once_does(monkeypatch):
-    kept = results("float64")
+def test_a_cached_graph_computes_what_a_new_one_does(monkeypatch):
+    cached = results("float64")
 
     def absent(name):
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(graph_cache, "version", absent)
-    np.testing.assert_allclose(results("float64"), kept, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(results("float64"), cached, rtol=1e-12, atol=1e-14)
 
 
-def test_another_model_has_a_graph_of_its_own(folder):
+def test_another_model_has_another_graph(folder):
     results()
     before = {path.name for path in folder.iterdir()}
     results(n_hidden_conv=3)
@@ -62,7 +64,7 @@ def test_another_model_has_a_graph_of_its_own(folder):
 
 
 @pytest.mark.parametrize("damage", [b"", b"nothing", None])
-def test_a_damaged_file_is_as_none(folder, damage):
+def test_a_damaged_file_counts_as_absent(folder, damage):
     graph_cache.store("name", b"a graph")
     assert graph_cache.load("name") == b"a graph"
     content = (folder / "name").read_bytes()
@@ -70,7 +72,7 @@ def test_a_damaged_file_is_as_none(folder, damage):
     assert graph_cache.load("name") is None
 
 
-def test_a_model_whose_class_is_of_elsewhere_is_never_kept(folder):
+def test_the_graph_of_a_users_class_is_not_cached(folder):
     """It may override anything, whatever arguments it inherits."""
 
     class Mine(DiffusionModel):
@@ -82,9 +84,8 @@ def test_a_model_whose_class_is_of_elsewhere_is_never_kept(folder):
     assert graph_cache.model_facts(mine) is None
 
 
-def test_a_changed_program_has_other_keys_and_keeps_nothing(monkeypatch, tmp_path):
-    """A graph of older code is never taken for that of this one; files that were changed since they were imported are
-    not the code that runs."""
+def test_a_changed_program_has_other_keys_and_stores_nothing(monkeypatch, tmp_path):
+    """A graph of older code is never used; files that changed since they were imported are not the code that runs."""
     assert graph_cache.make_key("a model") == graph_cache.make_key("a model") != graph_cache.make_key("another")
     assert graph_cache.is_available()
     (tmp_path / "__init__.py").write_text("changed = 1")
@@ -96,13 +97,13 @@ def test_a_changed_program_has_other_keys_and_keeps_nothing(monkeypatch, tmp_pat
     assert graph_cache.make_key("a model") != before
 
 
-def test_a_folder_that_cannot_be_made_is_no_error(monkeypatch):
+def test_a_folder_that_cannot_be_created_is_no_error(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
     graph_cache.store("name", b"a graph")
     assert graph_cache.load("name") is None
 
 
-def test_the_oldest_are_forgotten(folder, monkeypatch):
+def test_those_unused_for_longest_are_removed(folder, monkeypatch):
     monkeypatch.setattr(graph_cache, "MAX_GRAPHS", 2)
     for name in "abc":
         graph_cache.store(name, name.encode())
@@ -112,3 +113,31 @@ def test_the_oldest_are_forgotten(folder, monkeypatch):
     assert graph_cache.load("b") == b"b"  # it was used after c
     graph_cache.store("d", b"d")
     assert (graph_cache.load("c"), graph_cache.load("b")) == (None, b"b")
+
+
+def a_builder(model, X, n=1):
+    """A function from outside the package."""
+    return X * n
+
+
+def test_only_what_a_name_identifies_is_cached(monkeypatch):
+    """Methods of the model and functions of the package, with arguments that JSON can hold; nothing else."""
+    with Engine("jax", "float32"):
+        model, other = (DiffusionModel(**TINY, trajectory_length=5) for _ in range(2))
+    facts = graph_cache.builder_facts
+    assert facts(model.cost, model) == ["dpm.graph.diffusion", "Diffusion.cost", []]
+    assert facts(model.reverse, model) == ["dpm.model", "DiffusionModel.reverse", []]
+    loop = partial(sampler._reverse_loop, model, [1, "a"])
+    assert facts(loop, model) == ["dpm.sampler", "_reverse_loop", [[1, "a"]]]
+    for build in (
+        other.cost,
+        a_builder,
+        lambda X: X,
+        partial(sampler._reverse_loop, model, a_builder),
+        partial(sampler._reverse_loop, other),
+        partial(lambda model, X: X, model),
+    ):
+        assert facts(build, model) is None
+    replaced = sampler._reverse_loop
+    monkeypatch.setattr(sampler, "_reverse_loop", a_builder)
+    assert facts(replaced, model) is None

@@ -1,4 +1,4 @@
-"""What keeps a run fast, without a clock: few compiled functions, small graphs, compiled once, in one float type."""
+"""Speed without a clock: few compiled functions, small graphs, compiled once, in one float type."""
 
 import numpy as np
 import pytensor
@@ -14,7 +14,7 @@ SMALL = {"spatial_width": 16, "n_colors": 1, "trajectory_length": 10, "n_hidden_
 
 @pytest.fixture
 def functions(monkeypatch, tmp_path):
-    """The PyTensor functions that are compiled while a test runs, where no graph is kept from before."""
+    """PyTensor functions that are compiled while a test runs, with an empty graph cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     made = []
 
@@ -27,7 +27,7 @@ def functions(monkeypatch, tmp_path):
 
 
 class Epochs:
-    """An extension that keeps a number after each epoch."""
+    """Extension that records a number after each epoch."""
 
     def __init__(self, number):
         self.number, self.seen = number, []
@@ -46,7 +46,7 @@ def test_a_run_compiles_two_functions_and_none_in_its_second_epoch(tmp_path, mon
 
 
 def test_jax_compiles_nothing_in_the_second_epoch(tmp_path, monkeypatch, request):
-    """JAX compiles anew for every new shape or float type, without a word."""
+    """JAX compiles again for every new shape or float type, silently."""
     jax = pytest.importorskip("jax")
     compiled = []
 
@@ -66,7 +66,7 @@ def test_jax_compiles_nothing_in_the_second_epoch(tmp_path, monkeypatch, request
 
 @pytest.fixture
 def without_compiling(monkeypatch):
-    """What PyTensor makes of a graph is looked at, and nothing computed."""
+    """Engines that leave a graph as PyTensor rewrote it, and compute nothing."""
     monkeypatch.setattr(Engine, "_finish", lambda *_: None)
     monkeypatch.setattr(Engine, "_restore", lambda *_: None)
 
@@ -80,16 +80,16 @@ def graph(functions, **arguments):
     return functions[-1].maker.fgraph
 
 
-def test_nodes_grow_by_the_layer_and_the_scale_and_not_by_the_tap(functions, without_compiling):
-    """A layer at one scale has three convolutions with its gradient: one node each, where taps would be 27."""
+def test_nodes_grow_with_layers_and_scales_but_not_with_kernel_taps(functions, without_compiling):
+    """A layer at one scale has three convolutions with its gradient: one node each, where kernel taps would be 27."""
     nodes = {
         (layers, scales): len(graph(functions, n_layers_conv=layers, n_scales=scales).apply_nodes)
         for layers, scales in ((2, 1), (2, 3), (4, 1), (4, 3))
     }
     print(f"nodes by layers and scales: {nodes}")
-    a_layer = {scales: (nodes[4, scales] - nodes[2, scales]) / 2 for scales in (1, 3)}
-    assert a_layer[1] <= 40
-    assert a_layer[3] <= 3 * 40
+    per_layer = {scales: (nodes[4, scales] - nodes[2, scales]) / 2 for scales in (1, 3)}
+    assert per_layer[1] <= 40
+    assert per_layer[3] <= 3 * 40
     assert nodes[4, 3] <= 600
 
 

@@ -100,7 +100,7 @@ def test_shared_biases_give_the_same_output_at_any_size_away_from_the_border(bar
         with engine:
             model = DiffusionModel(**(config | {"spatial_width": part.shape[-1]}))
         compiled = CompiledModel(model, engine)
-        mu, _ = compiled.mu_sigma(1)(compiled.start(np.random.default_rng(1)), part, np.full(1, 3.0))
+        mu, _ = compiled.reverse(1)(compiled.start(np.random.default_rng(1)), part, np.full(1, 3.0))
         outputs.append(mu)
     np.testing.assert_allclose(outputs[0][:, :, 12:36, 12:36], outputs[1][:, :, 4:28, 4:28], rtol=1e-10)
 

@@ -46,7 +46,7 @@ def test_K_of_three_bits_is_the_sum_over_all_trajectories(network):
     model = compiled.model
     theta = np.random.default_rng(0).standard_normal(compiled.layout.size)
     states = np.array(list(itertools.product([0.0, 1.0], repeat=size)))
-    reverse = compiled.get("rates", len(states), "Xt", lambda X, t: list(model.reverse(X, t)))
+    reverse = compiled.reverse(len(states))
     rate = {
         (t, i): expit(logits)
         for t in range(2, T + 1)
@@ -124,7 +124,7 @@ def test_entropy_bounds_hold_with_equality_for_unit_gaussian_data():
     lower bound is below it by the information on X_0 that step t loses."""
     T = 10
     compiled = compiled_vectors(T)
-    bounds = compiled.get("bounds", T, "XtN", compiled.model.entropy_bounds)
+    bounds = compiled.function(compiled.model.entropy_bounds, [*compiled.reverse_inputs(T), compiled.examples("N", T)])
     t = np.arange(1.0, T + 1)
     X = np.random.default_rng(0).standard_normal((T, 2))
     lower, upper = bounds(np.zeros(compiled.layout.size), X, t, X)
@@ -138,7 +138,7 @@ def test_entropy_bounds_of_bits_hold_by_enumeration():
     """Eq. 23 for one bit of the base rate, with H_q(X_{t-1} | X_t) from the joint distribution."""
     T, pi = 5, 0.3
     compiled = compiled_bits(T, 1, pi)
-    bounds = compiled.get("bounds", 4, "XtN", compiled.model.entropy_bounds)
+    bounds = compiled.function(compiled.model.entropy_bounds, [*compiled.reverse_inputs(4), compiled.examples("N", 4)])
     beta = schedules.erase_equally(T)
     alpha_bar = np.concatenate([[1], np.cumprod(1 - beta)])
     for t in range(2, T + 1):

@@ -26,7 +26,7 @@ def test_the_reverse_kernel_is_the_networks_at_the_rates_of_the_schedule():
     """With readouts of 0, MeanVariance is the forward kernel of beta_t."""
     compiled = compiled_vectors(4)
     X, t = np.random.default_rng(0).standard_normal((3, 2)), np.array([2.0, 3.0, 4.0])
-    step = compiled.get("reverse_kernel", 3, "Xt", lambda X, t: list(compiled.model.reverse(X, t)))
+    step = compiled.reverse(3)
     theta = np.zeros(compiled.layout.size)
     mu, sigma = step(theta, X, t)
     beta = compiled.beta(theta)[1:, None]

@@ -93,7 +93,7 @@ def bounds_of(kind):
         model = VectorDiffusion(BITS.shape[1], kernel, GivenRates(), Brick("network"))
     compiled = CompiledModel(model, engine)
     n = T - 1 if kind == "normal" else (T - 1) * len(BITS) ** 2
-    return compiled.get("bounds", n, "XtN", model.entropy_bounds)
+    return compiled.function(model.entropy_bounds, [*compiled.reverse_inputs(n), compiled.examples("N", n)])
 
 
 @functools.cache

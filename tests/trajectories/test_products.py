@@ -8,7 +8,7 @@ from scipy.special import logsumexp
 from dpm.base.errors import InputError
 from dpm.graph import schedules
 from dpm.trajectories import products
-from dpm.trajectories.particles import Particles, systematic
+from dpm.trajectories.particles import Particles, draw_systematic
 from dpm.trajectories.potentials import bits, gaussian
 from tests.helpers import exact
 from tests.helpers.graphs import compiled_bits, compiled_vectors
@@ -104,7 +104,7 @@ def test_the_models_prediction_is_the_exact_mean():
     """E[x_0 | x_t] out of p(x_{t-1} | x_t) alone, for the exact reverse kernel, at every kind of time."""
     compiled = exact.mixture(40)
     twist = products.Twist(compiled.model, lambda x: x[:, 0], "predicted")
-    predict = compiled.get("predict", len(GRID), "Xt", lambda X, t: [twist.predict(X, t)])
+    predict = compiled.function(twist.predict, compiled.reverse_inputs(len(GRID)))
     alpha_bar = np.cumprod(1 - schedules.released(40))
     for t in (2, 20, 40):
         (x_0,) = predict(exact.NONE, GRID[:, None], np.full(len(GRID), float(t)))
@@ -192,7 +192,7 @@ def test_systematic_resampling_keeps_each_expected_number_within_one():
     rng = np.random.default_rng(0)
     weights = rng.random(50)
     weights /= weights.sum()
-    counts = np.bincount(systematic(weights, rng.random()), minlength=50)
+    counts = np.bincount(draw_systematic(weights, rng.random()), minlength=50)
     assert np.all(np.abs(counts - 50 * weights) < 1)
 
 
@@ -236,7 +236,7 @@ def test_rates_in_place_of_bits_give_the_mean_of_r():
 def normals_on_the_grid(T):
     """p(x_1) of exact.mixture(T) on the grid: pi(x_T) through the chain of its Gaussian steps down to t = 2."""
     compiled, law = exact.mixture(T), stats.norm.pdf(GRID)
-    step = compiled.get("reverse", len(GRID), "Xt", lambda X, t: list(compiled.model.reverse(X, t)))
+    step = compiled.reverse(len(GRID))
     for t in range(T, 1, -1):
         mu, sigma = step(exact.NONE, GRID[:, None], np.full(len(GRID), float(t)))
         matrix = stats.norm.pdf(GRID, mu, sigma)
@@ -250,7 +250,7 @@ def bits_by_enumeration(T):
     theta = 0.4 * np.random.default_rng(0).standard_normal(compiled.layout.size)
     states = np.array(list(np.ndindex(2, 2, 2)), dtype=float)
     law = np.where(states == 1, 0.3, 0.7).prod(axis=1)
-    step = compiled.get("logit", 8, "Xt", lambda X, t: list(compiled.model.reverse(X, t)))
+    step = compiled.reverse(8)
     for t in range(T, 1, -1):
         (logit,) = step(theta, states, np.full(8, float(t)))
         rate = 1 / (1 + np.exp(-logit[:, None, :]))

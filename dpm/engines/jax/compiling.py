@@ -47,7 +47,8 @@ class JaxBackend(Backend):
         """
         # Once at the start, and once for the shapes that other rewrites ask for, before the last constants are folded.
         passes = [(out2in(local_shape_ground, name=f"known_shapes_{place}"), place) for place in (0.1, 1.55)]
-        return get_mode("JAX").excluding("ShapeOpt").register(*passes)
+        mode: Mode = get_mode("JAX").excluding("ShapeOpt").register(*passes)
+        return mode
 
     @property
     def device(self) -> str:
@@ -86,11 +87,13 @@ class JaxBackend(Backend):
 
         The switch is JAX's global state, or a thread's: each call sets it, so that both types fit in one process.
         """
-        return jax.enable_x64(dtype == "float64")
+        context: AbstractContextManager[Any] = jax.enable_x64(dtype == "float64")
+        return context
 
     def precision(self) -> AbstractContextManager[Any]:
         """Multiply all bits of float32; a GPU would round to 10 bits (TF32), with gradients wrong by up to half."""
-        return jax.default_matmul_precision("float32")
+        context: AbstractContextManager[Any] = jax.default_matmul_precision("float32")
+        return context
 
     def to_device(self, array: np.ndarray) -> Any:
         """Return a JAX array."""

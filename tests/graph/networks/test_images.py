@@ -112,7 +112,7 @@ def test_mean_and_variance_by_a_loop_over_pixels():
     theta = 0.5 * rng.standard_normal(compiled.layout.size)
     p = compiled.layout.split(theta)
     X, times = rng.standard_normal((3, COLORS, WIDTH, WIDTH)), (2, 4, T)
-    mu, sigma = compiled.mu_sigma(3)(theta, X, np.array(times, dtype=float))
+    mu, sigma = compiled.reverse(3)(theta, X, np.array(times, dtype=float))
     for n, t in enumerate(times):
         expected_mu, expected_Sigma = reverse(p, X[n], t)
         np.testing.assert_allclose(mu[n], expected_mu, rtol=1e-10)
@@ -173,7 +173,7 @@ def test_bound_of_a_zeroed_network_on_normal_data(network):
     steps = 50
     compiled = compiled_model(network=network, trajectory_length=steps)
     theta = np.zeros(compiled.layout.size)
-    (beta,) = compiled.get("beta", 0, "", lambda: [compiled.model.beta_arr])(theta)
+    beta = compiled.beta(theta)
     signs = np.array([[1, 1, -1, -1], [1, -1, 1, -1]], dtype=float)
     x, N = np.tile(signs, steps - 1)
     X, N = (np.broadcast_to(a[:, None, None, None], (len(a), COLORS, WIDTH, WIDTH)).copy() for a in (x, N))

@@ -1,0 +1,43 @@
+"""JAX backend: XLA's cache, PyTensor's mode without shape inference, and graphs as StableHLO."""
+
+import numpy as np
+import pytensor.tensor as pt
+import pytest
+
+from dpm.engines.engine import Engine
+
+pytest.importorskip("jax")
+
+import jax
+
+from dpm.engines.jax.compiling import JaxBackend
+
+
+def test_jax_caches_what_it_compiled():
+    """The cache is a folder of the user, unless JAX was configured with another."""
+    Engine("jax")
+    assert jax.config.jax_compilation_cache_dir
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_graph_written_as_stablehlo_computes_the_same(dtype):
+    engine, backend = Engine("jax", dtype), JaxBackend()
+    with engine:
+        x = pt.tensor("x", dtype=dtype, shape=(3,))
+        compiled = engine._compile_graph([x], [pt.exp(x), x.sum()], None)
+    values = np.linspace(0, 1, 3).astype(dtype)
+    with engine._guard():
+        graph = backend.serialize(compiled, [x])
+        results = [
+            run(values) for run in (backend.finish(compiled, [x], True, 1), backend.deserialize(graph, [x], False, 2))
+        ]
+    for a, b, expected in zip(*results, [np.exp(values), values.sum()], strict=True):
+        assert a.dtype == b.dtype == dtype
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(a, expected, rtol=1e-6)
+
+
+def test_the_mode_leaves_out_shape_inference():
+    names = {name for rewrite in JaxBackend().mode.optimizer for name in (rewrite.name, str(rewrite))}
+    assert "ShapeOpt" not in names
+    assert {"known_shapes_0.1", "known_shapes_1.55"} <= names
