@@ -112,7 +112,7 @@ def make_figures(
             lines += [f"{commands}.", ""]
         else:
             lines += [f"![{title}: {caption}]({file})", "", "```", *commands, "```", ""]
-    return lines + list_commands(rows, records)
+    return lines[:-1] + list_commands(rows, records)
 
 
 def format_head(name: str, records: Sequence[Record], plan: "Plan") -> list[str]:

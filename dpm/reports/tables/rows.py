@@ -91,7 +91,7 @@ ROWS = {
     for row in (
         Row(
             "heartbeat",
-            "whole",
+            "the full experiment",
             ("--experiment", "heartbeat"),
             ("--n-examples", "5000"),
             ("--experiment", "heartbeat", "--small", "--epochs", "1", "--model-args", "trajectory_length=20,hidden=8"),
@@ -99,7 +99,7 @@ ROWS = {
         ),
         Row(
             "swissroll",
-            "whole; the paper does not state its noise, here 0.0024",
+            "the full experiment; noise 0.0024, as the paper does not state its own",
             ("--experiment", "swissroll"),
             (),
             (
@@ -110,7 +110,7 @@ ROWS = {
         ),
         make_image_row(
             "mnist",
-            "digits, the default network",
+            "the default network on digits",
             ("--batch-size", "128"),
             "n_hidden_dense_lower=4,n_layers_dense_lower=1",
             ("1000", "100"),
@@ -119,7 +119,7 @@ ROWS = {
         ),
         make_image_row(
             "deadleaves",
-            "dead leaves generated here, a smaller network than in D.2",
+            "a smaller network than in D.2, on generated dead leaves",
             ("--batch-size", "64", "--lr", "5e-4", "--model-args", "n_hidden_conv=20,n_layers_conv=4"),
             "",
             ("500", "50"),
@@ -128,7 +128,7 @@ ROWS = {
         ),
         make_image_row(
             "bark",
-            "32 x 32 crops of a generated texture (of bark photographs if they are installed), a smaller network",
+            "a smaller network, on 32 x 32 crops of a generated texture (of bark, if the photographs are installed)",
             (
                 *("--batch-size", "32", "--lr", "5e-4", "--crop", "32"),
                 *("--model-args", "n_hidden_conv=20,n_layers_conv=4,n_scales=3"),
