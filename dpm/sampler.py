@@ -1,6 +1,7 @@
-"""Reverse trajectories: samples, in-painting and denoising (sections 2.2 and 2.5), compiled and run."""
+"""Reverse trajectories: samples, in-painting and denoising (sections 2.2 and 2.5)."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,19 +10,37 @@ import pytensor
 import pytensor.tensor as pt
 
 from dpm.base.errors import InputError
-from dpm.engines.compiled import Input
+from dpm.engines.compiled import CompiledModel, Input
 from dpm.engines.microbatches import map_microbatches
+from dpm.graph.diffusion import Diffusion
 
 STEPS_PER_CALL = 10
-NUMBERS_PER_CALL = 500_000  # of noise, and as many of states: 2 MB each in float32
+NUMBERS_PER_CALL = 500_000  # of noise, and the same number of states: 2 MB each in float32
+
+Noise = Callable[[tuple[int, ...]], np.ndarray]
 
 
-def diffusion_step(model, Xmid, t, noise, known, observed, precision):
-    """One step of the reverse trajectory, from x_t to x_{t-1}, as a graph (Eq. 5, with Eq. 21 for the constraint).
+def diffusion_step(
+    model: Diffusion,
+    Xmid: pt.TensorVariable,
+    t: pt.TensorVariable,
+    noise: pt.TensorVariable,
+    known: pt.TensorVariable,
+    observed: pt.TensorVariable,
+    precision: pt.TensorVariable,
+) -> pt.TensorVariable:
+    """Return one step of the reverse trajectory, from x_t to x_{t-1}, as a graph (Eq. 5; with a constraint Eq. 21).
 
-    Xmid: x_t, (n, c, h, w); t: (n,); noise: standard normal, like Xmid.
-    known: 1 where x is held at `observed`, a delta in r(x); precision: (n,), 1 / sigma^2 of a Gaussian r(x)
-    around `observed`, 0 for none. r(x) is the same at every t (Eq. 22).
+    The constraint r(x) is the same at every t (Eq. 22).
+
+    Args:
+        model: a diffusion model.
+        Xmid: x_t, (n, ...).
+        t: times, (n,).
+        noise: noise of the kernel, like Xmid.
+        known: 1 where x is held at `observed` (r(x) is a delta), else 0, like Xmid.
+        observed: the observation, like Xmid.
+        precision: 1 / sigma^2 of a Gaussian r(x) around `observed`, 0 for none, (n,).
     """
     p = model.reverse(Xmid, t)
     p = model.kernel.multiply(p, observed, model.by_example(precision))
@@ -29,17 +48,30 @@ def diffusion_step(model, Xmid, t, noise, known, observed, precision):
     return model.kernel.sample(p, noise)
 
 
-def steps_per_call(steps, numbers):
-    """How many reverse steps to compute in one call: calls are equally long, and as few as hold `numbers` a step."""
+def steps_per_call(steps: int, numbers: int) -> int:
+    """Return how many reverse steps are computed in one call: equal numbers in each, in as few calls as memory allows.
+
+    Args:
+        steps: number of all steps.
+        numbers: number of elements of the states at one step.
+    """
     most = max(1, min(STEPS_PER_CALL, NUMBERS_PER_CALL // max(1, numbers)))
     return math.ceil(steps / math.ceil(steps / most))
 
 
-def reverse_steps(compiled, n_samples, steps):
-    """(theta, x_t, known, observed, precision, times, noise) -> the states after each of `steps` reverse steps.
+def reverse_steps(compiled: CompiledModel, n_samples: int, steps: int) -> Callable[..., np.ndarray]:
+    """Return a compiled function of several reverse steps.
 
-    times: (n, steps); noise and states: (n, steps, c, h, w); the others as in diffusion_step. One compiled loop, so
-    that neither Python nor the parameters' way into the engine is paid for at each step.
+    It is one compiled loop, so that Python and the transfer of the parameters do not cost time at each step.
+
+    Args:
+        compiled: model and engine.
+        n_samples: number of samples.
+        steps: number of steps.
+
+    Returns:
+        Function (theta, x_t, known, observed, precision, times, noise) of the states after each step, (n, steps, ...),
+        with times (n, steps), noise (n, steps, ...), and the other arguments as in diffusion_step.
     """
     model, engine = compiled.model, compiled.engine
     size = compiled.microbatch_size(n_samples)
@@ -69,8 +101,8 @@ def _reverse_loop(model, X, known, observed, precision, times, noise):
     return pt.moveaxis(states, 0, 1)
 
 
-def generate_inpaint_mask(n_samples, n_colors, spatial_width):
-    """The released mask, 1 where pixels are known: the right half (the middle column of an odd width included)."""
+def generate_inpaint_mask(n_samples: int, n_colors: int, spatial_width: int) -> np.ndarray:
+    """Return the released mask, bool (n, c, w, w): True where pixels are known, in the right half and middle column."""
     known = np.zeros((n_samples, n_colors, spatial_width, spatial_width), dtype=bool)
     known[:, :, :, spatial_width // 2 :] = True
     return known
@@ -78,55 +110,79 @@ def generate_inpaint_mask(n_samples, n_colors, spatial_width):
 
 @dataclass(frozen=True)
 class Constraint:
-    """What is known of a sample: r(x) of section 2.5, in scaled units.
+    """Constraint r(x) on samples: known elements, or a noisy observation (section 2.5), in scaled units.
 
-    observed: (n, c, h, w); known: bool of the same shape, where the sample must equal observed, or None; sigma:
-    deviation of the Gaussian noise in observed, or None. With neither nothing is known.
+    Attributes:
+        observed: the observation, (n, ...).
+        known: bool (n, ...), True where the sample must equal the observation; or None.
+        sigma: standard deviation of Gaussian noise in the observation; or None. With neither r(x) = 1.
     """
 
     observed: np.ndarray
     known: np.ndarray | None = None
     sigma: float | None = None
 
-    def start(self, draw_prior):
-        """x_T as released: the noisy observation itself, or a draw of pi(x_T) with the known pixels put in.
+    def start(self, draw_prior: Noise) -> np.ndarray:
+        """Return x_T as released: the noisy observation itself, or a draw of pi(x_T) with the known elements put in.
 
-        draw_prior: a function of a shape.
+        Args:
+            draw_prior: function of a shape that draws pi(x_T).
         """
         if self.sigma is not None:
             return self.observed
         prior = draw_prior(self.observed.shape)
         return prior if self.known is None else np.where(self.known, self.observed, prior)
 
-    def arrays(self, shape):
-        """known (as numbers), observed and precision for diffusion_step; raises InputError for a wrong shape."""
+    def arrays(self, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return known (0 or 1), observed and precision for diffusion_step.
+
+        Raises:
+            InputError: an array does not have this shape, or sigma is not above 0.
+        """
         for name, value in (("observation", self.observed), ("mask", self.known)):
             if value is not None and value.shape != shape:
-                raise InputError(f"the {name} has shape {value.shape}; accepted: {shape}")
+                raise InputError(f"the {name} has the wrong shape: got {value.shape}; expected {shape}")
         if self.sigma is not None and not 0 < self.sigma < np.inf:
-            raise InputError(f"sigma: {self.sigma} is not accepted; it is a number above 0")
+            raise InputError(f"sigma: got {self.sigma}; expected a number above 0")
         known = np.zeros(shape) if self.known is None else self.known.astype(float)
         return known, self.observed, np.full(shape[0], 0.0 if self.sigma is None else self.sigma**-2.0)
 
 
-def capture_times(trajectory_length, num_intermediate_plots=4):
-    """The times at which the released code shows a trajectory: T, about num_intermediate_plots between, and 0."""
+def capture_times(trajectory_length: int, num_intermediate_plots: int = 4) -> list[int]:
+    """Return the times at which the released code plots a trajectory: T, about num_intermediate_plots others, and 0."""
     every = math.ceil(trajectory_length / (num_intermediate_plots + 2))
     between = [t for t in range(trajectory_length - 1, 0, -1) if (trajectory_length - t) % every == 0]
     return [trajectory_length, *between, 0]
 
 
-def generate_samples(compiled, theta, n_samples, noise, constraint=None, callback=None):
-    """Draw n_samples from the model, or from its product with r(x).
+def generate_samples(
+    compiled: CompiledModel,
+    theta: np.ndarray,
+    n_samples: int,
+    noise: Noise,
+    constraint: Constraint | None = None,
+    callback: Callable[[int, np.ndarray], object] | None = None,
+) -> np.ndarray:
+    """Draw samples from the model, or from its product with a constraint r(x), by the reverse trajectory.
 
-    compiled: a CompiledModel; theta: its flat parameters; noise: a function of a shape that returns the next draw of
-    the kernel's noise: first for x_T (unless denoising, which starts at the observation), then one a step.
-    constraint: a Constraint or None.
-    callback(t, X): called with x_T at t = T, after each step with the state x_{t-1}, under the number t - 1,
-    and at the end with the number 0.
-    As released the last step drawn is t = 2, and its noise stays in the sample: the sample is x_1. The edge step
+    As released the last step drawn is t = 2, and its noise remains in the sample: the sample is x_1. The step
     p(x_0 | x_1), which Appendix B sets to the forward kernel, would add noise of variance beta_1.
-    Returns (n_samples, c, h, w) in scaled units.
+
+    Args:
+        compiled: model and engine.
+        theta: flat parameters.
+        n_samples: number of samples, n.
+        noise: function of a shape that returns the next draw of the kernel's noise: first for x_T (unless denoising,
+            which starts at the observation), then one for each step. See ExampleNoise.
+        constraint: r(x) of these samples; None for plain samples.
+        callback: called as callback(t, X): with x_T at t = T, after each step with x_{t-1} and the number t - 1, and
+            at the end with the sample and the number 0.
+
+    Returns:
+        Samples in scaled units, (n, ...).
+
+    Raises:
+        InputError: the constraint has the wrong shape, or its sigma is not above 0.
     """
     model, engine = compiled.model, compiled.engine
     shape = (n_samples, *model.example_shape)
@@ -146,13 +202,13 @@ def generate_samples(compiled, theta, n_samples, noise, constraint=None, callbac
     reverse = reverse_steps(compiled, n_samples, steps)
     draws = np.zeros((n_samples, steps, *model.example_shape), engine.dtype)
     for start in range(0, len(times), steps):
-        t = times[start : start + steps]  # the last call may have steps to spare, at t = 2, which nobody sees
+        t = times[start : start + steps]  # the last call may have extra steps, at t = 2, which are discarded
         for i in range(len(t)):
             draws[:, i] = noise(shape)
         padded = engine.asarray(np.pad(t, (0, steps - len(t)), constant_values=2))
         states = reverse(theta, X, *arrays, np.tile(padded, (n_samples, 1)), draws)
         for i, time in enumerate(t):
-            X = states[:, i].copy()  # a view would keep all states
+            X = states[:, i].copy()  # a view would keep all states in memory
             if time > 2:
                 notify(int(time) - 1, X)
     notify(0, X)

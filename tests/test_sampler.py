@@ -130,7 +130,7 @@ def test_noise_of_no_width_is_refused(compiled, theta, sigma):
 
 
 def test_wrong_shapes_are_named(compiled, theta):
-    with pytest.raises(InputError, match=r"observation has shape \(3, 2, 5, 5\)"):
+    with pytest.raises(InputError, match=r"observation has the wrong shape: got \(3, 2, 5, 5\)"):
         generate_samples(compiled, theta, N, ExampleNoise(0, 0, N), Constraint(np.zeros((N, 2, 5, 5)), sigma=1.0))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dpm.base.command_line import Parser, print_table, run_command
 from dpm.base.errors import InputError
-from dpm.likelihood.density_models import FLOORS, KINDS, LARGEST, Kind, chosen_model
+from dpm.likelihood.density_models import FLOORS, KINDS, LARGEST, Kind, choose_model
 from dpm.runs.settings import Settings
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def fit_row(name: str, kind: Kind, data: Data, start: int, seed: int, place: int
             bar.update()
 
         rng = noise.generator(seed, noise.BASELINE, 1 + place)
-        model, choice = chosen_model(kind, data.train, start, rng, progress)
+        model, choice = choose_model(kind, data.train, start, rng, progress)
     result = estimate(data.in_bits(model.score_samples(data.test)))
     chosen = ", ".join(f"{axis} {value:g}" for axis, value in choice.items())
     return (name, kind.text, chosen, *format_figures(data, *result), f"{time.monotonic() - began:.0f}")

@@ -97,7 +97,7 @@ def evaluate_run(options: Options) -> int:
     """Evaluate with the options of a command line; write files with the names in STEMS."""
     check_options(options)
     from dpm.base.atomic import writable_folder
-    from dpm.likelihood.units import no_levels
+    from dpm.likelihood.units import why_no_levels
     from dpm.runs.evaluation import evaluate
 
     folder = writable_folder("--output-dir", options.output_dir)
@@ -125,7 +125,7 @@ def evaluate_run(options: Options) -> int:
         "seed": options.seed,
         "engine": str(run.engine),
     }
-    levels = bits_of_levels(result, no_levels(given.quantized, model.uniform_noise, run.scaling.scale))
+    levels = bits_of_levels(result, why_no_levels(given.quantized, model.uniform_noise, run.scaling.scale))
     if not options.quiet:
         report(about, result, levels)
     paths = write(folder, about, result, levels)
@@ -214,7 +214,7 @@ def bits_of_levels(result: "Evaluation", reason: str | None) -> tuple[float | No
     key = next(key for key in ("log_p", "K_eq12", "K") if key in result.values)
     if reason:
         return None, reason
-    return result.units.bits_of_levels(result.units.in_data(key, result.values[key])), None
+    return result.units.bits_of_levels(result.units.in_data_units(key, result.values[key])), None
 
 
 # ------------------------------------------------------------------ output
@@ -224,7 +224,7 @@ def report(about: dict[str, Any], result: "Evaluation", levels: tuple[float | No
     """Print the tables of an Evaluation."""
     import numpy as np
 
-    from dpm.likelihood.units import NAMES, number
+    from dpm.likelihood.units import NAMES, format_number
 
     units = result.units
     print(f"{about['checkpoint']}: T = {about['trajectory_length']}, seed {about['seed']}, {about['engine']}")
@@ -232,13 +232,14 @@ def report(about: dict[str, Any], result: "Evaluation", levels: tuple[float | No
     if "log_p" in result.values:
         header = ("example", "log p(x_0), nats", "error", "effective", "K, nats")
         rows = [
-            (str(row[0]), number(row[1]), number(row[2]), number(row[3], 1), number(row[4])) for row in result.rows[1:]
+            (str(row[0]), format_number(row[1]), format_number(row[2]), format_number(row[3], 1), format_number(row[4]))
+            for row in result.rows[1:]
         ]
         print_table([header, *rows])
-    factors = {unit: units.factors()[unit] for unit in units.shown()}
+    factors = {unit: units.factors()[unit] for unit in units.distinct_units()}
 
     def row(label: str, nats: float) -> list[str]:
-        return [label, *(number(nats * factor) for factor in factors.values())]
+        return [label, *(format_number(nats * factor) for factor in factors.values())]
 
     head = "bits: probabilities" if units.scale is None else "scaled units"
     print_table(
@@ -253,7 +254,7 @@ def report(about: dict[str, Any], result: "Evaluation", levels: tuple[float | No
         )
         keys = [key for key in ("L_null", "K", "K_eq12", "log_p") if key in result.values]
         print_table(
-            [["data units", *factors]] + [row(NAMES[key], units.in_data(key, result.values[key])) for key in keys]
+            [["data units", *factors]] + [row(NAMES[key], units.in_data_units(key, result.values[key])) for key in keys]
         )
         value, reason = levels
         of = "log p(x_0)" if "log_p" in result.values else "K"
@@ -273,12 +274,16 @@ def write(
 
     units, stem = result.units, STEMS[about["estimator"]]
     paths = [folder / f"{stem}{ending}" for ending in (".json", ".npz", ".csv")[: 2 + bool(result.rows)]]
-    summary = about | result.facts | {"scaled_units": {key: units.all(nats) for key, nats in result.values.items()}}
+    summary = (
+        about | result.facts | {"scaled_units": {key: units.in_all_units(nats) for key, nats in result.values.items()}}
+    )
     if units.scale is not None:
-        summary["data_units"] = {key: units.all(units.in_data(key, nats)) for key, nats in result.values.items()}
+        summary["data_units"] = {
+            key: units.in_all_units(units.in_data_units(key, nats)) for key, nats in result.values.items()
+        }
         summary["scale"] = units.scale
         summary["bits_per_dimension_of_8_bit_levels"] = levels[0]
-    summary["errors"] = {label: units.all(nats) for label, nats in result.errors.items()}
+    summary["errors"] = {label: units.in_all_units(nats) for label, nats in result.errors.items()}
     means: dict[str, Any] = {f"mean_{key}": np.float64(nats) for key, nats in result.values.items()}
     packed, table = io.BytesIO(), io.StringIO(newline="")
     np.savez(packed, **means, **result.arrays)

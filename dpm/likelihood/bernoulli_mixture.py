@@ -1,4 +1,4 @@
-"""Mixtures of independent bits, by expectation maximization: what scikit-learn has not."""
+"""Mixtures of independent bits, fitted by expectation maximization (EM); scikit-learn has none."""
 
 from typing import NamedTuple
 
@@ -9,48 +9,51 @@ from scipy.special import logsumexp
 PSEUDO_COUNT = 0.5
 STARTS = 3
 STEPS = 200
-TOLERANCE = 1e-7  # nats an example
+TOLERANCE = 1e-7  # nats per example
 
 
 class BernoulliMixture(NamedTuple):
     """p(x) = sum over k of weights_k times the product over i of rates_ki^x_i (1 - rates_ki)^(1 - x_i).
 
-    weights: (k,); rates: (k, D), above 0 and below 1.
+    Attributes:
+        weights: (k,), which sum to 1.
+        rates: (k, D), above 0 and below 1.
     """
 
     weights: np.ndarray
     rates: np.ndarray
 
-    def log_joint(self, X):
-        """log p(x, k), nats: (n, k). X: (n, D) of 0 and 1."""
+    def log_joint(self, X: np.ndarray) -> np.ndarray:
+        """Return log p(x, k) in nats, shape (n, k), of X, (n, D) of 0 and 1."""
         log_odds = np.log(self.rates) - np.log1p(-self.rates)
-        with np.errstate(divide="ignore"):  # a component may have lost all its weight
+        with np.errstate(divide="ignore"):  # the weight of a component may be 0
             return X @ log_odds.T + np.log1p(-self.rates).sum(axis=1) + np.log(self.weights)
 
-    def score_samples(self, X):
-        """log p(x), nats an example: (n,); the name is scikit-learn's."""
+    def score_samples(self, X: np.ndarray) -> np.ndarray:
+        """Return log p(x) in nats per example, shape (n,); the name is scikit-learn's."""
         return logsumexp(self.log_joint(X), axis=1)
 
 
-def fit(X, components, rng):
-    """The BernoulliMixture that explains X, (n, D) of 0 and 1, best of STARTS starts at examples far from each other.
+def fit(X: np.ndarray, components: int, rng: np.random.Generator) -> BernoulliMixture:
+    """Fit a mixture, the best of STARTS runs of EM that start at examples far from each other (k-means++).
 
-    rng: a numpy Generator.
+    Args:
+        X: examples, (n, D) of 0 and 1.
+        components: number of components.
+        rng: generator of the starts.
     """
     from sklearn.cluster import kmeans_plusplus
 
-    best, value = None, -np.inf
+    mixtures = []
     for _ in range(STARTS if components > 1 else 1):
         examples, _ = kmeans_plusplus(X, components, random_state=int(rng.integers(2**31)))
         mixture = BernoulliMixture(np.full(components, 1 / components), 0.25 + 0.5 * examples)
-        mixture = expectation_maximization(X, mixture)
-        if (score := mixture.score_samples(X).mean()) > value:
-            best, value = mixture, score
-    return best
+        mixtures.append(expectation_maximization(X, mixture))
+    return max(mixtures, key=lambda mixture: mixture.score_samples(X).mean())
 
 
-def expectation_maximization(X, mixture):
-    """The mixture after steps of EM, until they gain less than TOLERANCE or there were STEPS of them."""
+def expectation_maximization(X: np.ndarray, mixture: BernoulliMixture) -> BernoulliMixture:
+    """Improve a mixture by EM on X, (n, D), until a step gains less than TOLERANCE, or for STEPS steps."""
     value = -np.inf
     for _ in range(STEPS):
         log_joint = mixture.log_joint(X)
@@ -58,12 +61,12 @@ def expectation_maximization(X, mixture):
         if log_p.mean() < value + TOLERANCE:
             break
         value = log_p.mean()
-        mixture = maximized(X, np.exp(log_joint - log_p))
+        mixture = maximize(X, np.exp(log_joint - log_p))
     return mixture
 
 
-def maximized(X, shares):
-    """The BernoulliMixture that is best where example i belongs to component k with probability shares[i, k]."""
+def maximize(X: np.ndarray, shares: np.ndarray) -> BernoulliMixture:
+    """Return the best mixture if example i belongs to component k with probability shares[i, k] (the M step)."""
     counts = shares.sum(axis=0)
     rates = (shares.T @ X + PSEUDO_COUNT) / (counts[:, None] + 2 * PSEUDO_COUNT)
     return BernoulliMixture(counts / len(X), rates)

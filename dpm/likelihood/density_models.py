@@ -1,30 +1,37 @@
-"""Simple density models to compare a diffusion model with, and the choice among them on held-out examples."""
+"""Simple density models for comparison with a diffusion model, and their selection on held-out examples."""
 
 import itertools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
+
+import numpy as np
 
 from dpm.base.errors import InputError
 from dpm.likelihood import bernoulli_mixture
 
-# Added to all variances, in scaled units. The noise in a gray level has about 1e-5.
+# Added to all variances, in scaled units. The dequantization noise of a gray level has a variance of about 1e-5.
 FLOORS = (1e-1, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-6)
 COMPONENTS = (2, 5, 10, 20, 50, 100, 200)
 DIRECTIONS = (1, 2, 5, 10, 20, 50, 100, 200, 300, 400, 500, 600, 700, 1000, 1500, 2000)
 STEPS = 50  # of EM
-LARGEST = 4096  # elements of an example whose covariance is computed: 0.13 GB
-LARGEST_COVARIANCES = 10**8  # numbers in those of all components; with their factors 1.6 GB
+LARGEST = 4096  # largest dimension of a covariance: 0.13 GB
+LARGEST_COVARIANCES = 10**8  # largest number of entries of all components' covariances: 1.6 GB with their factors
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One baseline.
+    """One kind of density model.
 
-    text: what it is; axes: what is chosen on the validation part, a dict of name to values, from the simplest on.
-    fit(X, rng, **chosen): a fitted model, which has score_samples(X): nats an example. bits: for binary data.
-    square: whether it computes with D x D covariances.
+    Attributes:
+        text: a description.
+        axes: hyperparameters, chosen on the validation part: name to values, from the simplest on.
+        fit: function fit(X, rng, **hyperparameters) of examples (n, D) that returns a fitted model; its
+            score_samples(X) is log p in nats per example, (n,).
+        bits: True if it is for data of 0 and 1.
+        square: True if it computes with D x D covariances.
     """
 
     text: str
@@ -34,27 +41,37 @@ class Kind:
     square: bool = False
 
 
-def gaussian_mixture(X, rng, covariance, floor, components=1):
-    """Gaussians fitted by EM; one is the maximum likelihood in closed form. covariance: "full" or "diag"."""
+def gaussian_mixture(
+    X: np.ndarray, rng: np.random.Generator, covariance: str, floor: float, components: int = 1
+) -> Any:
+    """Fit a mixture of Gaussians by EM; a single one is the maximum likelihood in closed form.
+
+    Args:
+        X: examples, (n, D).
+        rng: generator of the start.
+        covariance: "full" or "diag".
+        floor: added to all variances.
+        components: number of Gaussians.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
     seed = int(rng.integers(2**31))
     model = GaussianMixture(components, covariance_type=covariance, reg_covar=floor, max_iter=STEPS, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of steps is part of what is chosen
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of steps is limited on purpose
         return model.fit(X)
 
 
-def ppca(X, rng, directions):
-    """Probabilistic PCA (Tipping & Bishop 1999): the leading directions, and one variance for all others."""
+def ppca(X: np.ndarray, rng: np.random.Generator, directions: int) -> Any:
+    """Fit probabilistic PCA (Tipping & Bishop 1999): the leading directions, and one variance for all others."""
     from sklearn.decomposition import PCA
 
     return PCA(directions, svd_solver="covariance_eigh").fit(X)
 
 
-def bernoulli(X, rng, components=1):
-    """Independent bits, or a mixture of them."""
+def bernoulli(X: np.ndarray, rng: np.random.Generator, components: int = 1) -> bernoulli_mixture.BernoulliMixture:
+    """Fit independent bits, or a mixture of them, to X, (n, D) of 0 and 1."""
     return bernoulli_mixture.fit(X, components, rng)
 
 
@@ -75,11 +92,17 @@ KINDS = {
 }
 
 
-def climb(evaluate, axes):
-    """The best (value, choice) that is reached from the first entries of all axes, one step along one axis at a time.
+def climb(evaluate: Callable[[dict[str, Any]], float], axes: dict[str, tuple]) -> tuple[float, dict[str, Any]]:
+    """Search for the best choice of one value per axis, from the first values, one step along one axis at a time.
 
-    axes: dict of name to values; evaluate: a function of a choice, dict of name to value. A step is kept where it makes
-    the value higher; not every combination is tried.
+    A step is kept if it raises the value; not every combination is tried (coordinate ascent).
+
+    Args:
+        evaluate: function of a choice, name to value, that returns its score.
+        axes: values by name, from the simplest on.
+
+    Returns:
+        The best score and its choice.
     """
     place = dict.fromkeys(axes, 0)
 
@@ -100,10 +123,16 @@ def climb(evaluate, axes):
     return best
 
 
-def usable(kind, n, dimension):
-    """The axes of a kind without what n examples, the dimension or the memory are too few for.
+def feasible_axes(kind: Kind, n: int, dimension: int) -> dict[str, tuple]:
+    """Return the axes of a kind without values that need more examples, dimensions or memory.
 
-    Raises InputError where nothing is left.
+    Args:
+        kind: a kind of model.
+        n: number of examples.
+        dimension: number of elements of an example.
+
+    Raises:
+        InputError: an axis has no value left.
     """
     components = min(n // 2, LARGEST_COVARIANCES // dimension**2) if kind.square else n // 2
     most = {"components": components, "directions": min(n, dimension) - 1}
@@ -117,10 +146,24 @@ def usable(kind, n, dimension):
     return left
 
 
-def chosen_model(kind, train, start, rng, progress):
-    """(model, choice): the choice is the best for train[start:] of models of train[:start]; then all is fitted.
+def choose_model(
+    kind: Kind,
+    train: np.ndarray,
+    start: int,
+    rng: np.random.Generator,
+    progress: Callable[[dict[str, Any], float], object],
+) -> tuple[Any, dict[str, Any]]:
+    """Choose hyperparameters on train[start:], for models of train[:start], then fit a model to all of train.
 
-    progress: called after each fit with the choice and its value, nats an example.
+    Args:
+        kind: a kind of model.
+        train: training examples, (n, D).
+        start: number of examples before the validation part.
+        rng: generator of starts.
+        progress: called after each fit with the choice and its mean log p on the validation part, in nats per example.
+
+    Returns:
+        The fitted model and its hyperparameters.
     """
 
     def evaluate(choice):
@@ -128,7 +171,7 @@ def chosen_model(kind, train, start, rng, progress):
         progress(choice, value)
         return value
 
-    choice = {}
+    choice: dict[str, Any] = {}
     if kind.axes:
-        _, choice = climb(evaluate, usable(kind, start, train.shape[1]))
+        _, choice = climb(evaluate, feasible_axes(kind, start, train.shape[1]))
     return kind.fit(train, rng, **choice), choice

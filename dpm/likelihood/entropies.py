@@ -1,20 +1,28 @@
-"""The entropy of each reverse step of a model between the bounds of Eq. 23 (section 2.6, Appendix A)."""
+"""Entropy of each reverse step of a model, between the bounds of Eq. 23 (section 2.6, Appendix A)."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+import pytensor.tensor as pt
 
 from dpm.base import noise
+from dpm.engines.compiled import CompiledModel
 from dpm.engines.microbatches import map_microbatches
+from dpm.graph.diffusion import Diffusion
 
-BATCH = 2000  # examples at once, at most
+BATCH = 2000  # largest number of examples computed at once
 
 
 class Entropies(NamedTuple):
-    """At each of times: both bounds of H_q(X_{t-1} | X_t) (Eq. 23), H_p(X_{t-1} | X_t) and its standard error.
+    """Entropies of reverse steps, in nats per pixel (a vector counts as one pixel), each (len(times),).
 
-    In nats a pixel; a vector is one.
+    Attributes:
+        times: times t of the steps.
+        lower, upper: bounds of H_q(X_{t-1} | X_t) (Eq. 23).
+        entropy: H_p(X_{t-1} | X_t), a mean over x_t ~ q.
+        error: its standard error.
     """
 
     times: np.ndarray
@@ -24,12 +32,31 @@ class Entropies(NamedTuple):
     error: np.ndarray
 
 
-def step_entropies(compiled, theta, X, seed, draws, times=None):
-    """The bounds of Eq. 23 and the entropy of p(x_{t-1} | x_t), a mean over x_t ~ q: Entropies of float64 (times,).
+def step_entropies(
+    compiled: CompiledModel,
+    theta: np.ndarray,
+    X: np.ndarray,
+    seed: int,
+    draws: int,
+    times: Sequence[int] | np.ndarray | None = None,
+) -> Entropies:
+    """Estimate the entropy of p(x_{t-1} | x_t) and the bounds of Eq. 23.
 
-    compiled: a CompiledModel; theta: its parameters; X: scaled examples (n, ...); times: t = 2..T unless given.
-    draws: examples of each time, 2 or more; they and their noise depend on (seed, t) alone. The upper bound holds for
-    data with the prior's mean and variance.
+    The upper bound holds for data with the prior's mean and variance.
+
+    Args:
+        compiled: model and engine.
+        theta: flat parameters.
+        X: scaled examples, (n, ...).
+        seed: seed of the draws; those at time t depend on (seed, t) only.
+        draws: number of examples for each time, 2 or more.
+        times: times t; None for 2..T.
+
+    Returns:
+        Entropies, float64, each (len(times),).
+
+    Raises:
+        InputError: X holds values that the kernel does not accept.
     """
     model, engine = compiled.model, compiled.engine
     model.kernel.check(X, "X")
@@ -46,16 +73,18 @@ def step_entropies(compiled, theta, X, seed, draws, times=None):
     return Entropies(times, *np.transpose(rows))
 
 
-def spread_times(trajectory_length, n):
-    """About n whole times of 2..T, denser towards both ends, where entropies change most; all if there are no more."""
+def spread_times(trajectory_length: int, n: int) -> np.ndarray:
+    """Return about n integer times of 2..T, all of them if T - 1 <= n, denser at both ends, where entropies change."""
     if trajectory_length - 1 <= n:
         return np.arange(2, trajectory_length + 1)
     share = (1 - np.cos(np.linspace(0, np.pi, n))) / 2
     return np.unique((2 + share * (trajectory_length - 2)).round().astype(int))
 
 
-def _graph(model, X, t, N, U):
-    """Lower and upper bound and the model's entropy for each example, three of (n,), nats a pixel."""
-    # The same noise makes x_{t-1} of the bounds and x_t of the model: each mean is over one of them alone.
+def _graph(
+    model: Diffusion, X: pt.TensorVariable, t: pt.TensorVariable, N: pt.TensorVariable, U: pt.TensorVariable
+) -> list[pt.TensorVariable]:
+    """Return lower bound, upper bound and the model's entropy as graphs, in nats per pixel, each (n,)."""
+    # The same noise gives x_{t-1} for the bounds and x_t for the model: each mean is over one of them only.
     X_noisy, _ = model.generate_forward_diffusion_sample(X, t, N, U)
     return [*model.entropy_bounds(X, t, N), model.reverse_entropy(X_noisy, t)]

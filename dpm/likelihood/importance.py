@@ -1,22 +1,29 @@
 """Log likelihood of single examples by importance sampling over forward trajectories (Eq. 9)."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+import pytensor.tensor as pt
 from scipy.special import logsumexp
 
 from dpm.base import noise
+from dpm.engines.compiled import CompiledModel
 from dpm.engines.microbatches import map_microbatches
+from dpm.graph.diffusion import Diffusion
 
 BOOTSTRAPS = 200
 
 
 class Likelihood(NamedTuple):
-    """An estimate of log p(x_0) by Eq. 9, nats.
+    """Estimate of log p(x_0) of one example by Eq. 9.
 
-    value: log of the mean weight; error: its standard error by bootstrap; effective: effective sample size of the
-    weights, 1..M; bound: mean of the log weights, an estimate of the example's K.
+    Attributes:
+        value: log of the mean weight, in nats.
+        error: its standard error by bootstrap, in nats; NaN for a single trajectory.
+        effective: effective sample size of the weights, 1 to the number of trajectories.
+        bound: mean of the log weights, an estimate of the example's K (Eq. 11), in nats.
     """
 
     value: float
@@ -25,13 +32,30 @@ class Likelihood(NamedTuple):
     bound: float
 
 
-def log_likelihood(compiled, theta, x, seed, trajectories, block=100, progress=None, example=0):
-    """log p(x_0) of one scaled example x, by the mean of p(x_0..x_T) / q(x_1..x_T | x_0) over trajectories (Eq. 9).
+def log_likelihood(
+    compiled: CompiledModel,
+    theta: np.ndarray,
+    x: np.ndarray,
+    seed: int,
+    trajectories: int,
+    block: int = 100,
+    progress: Callable[[int], object] | None = None,
+    example: int = 0,
+) -> Likelihood:
+    """Estimate log p(x_0) of one example by the mean of p(x_0..x_T) / q(x_1..x_T | x_0) over trajectories (Eq. 9).
 
-    trajectories: M, how many; block: how many at once, which is all that memory holds. The estimate grows with M in the
-    mean and is never above log p(x_0) in the mean; the mean of the log weights is K (Eq. 11).
-    progress: called after each step with the number of trajectories in it. example: a number, by which examples have
-    noise of their own. Returns a Likelihood.
+    The expectation of the estimate grows with the number of trajectories and never exceeds log p(x_0). The mean of the
+    log weights is K (Eq. 11).
+
+    Args:
+        compiled: model and engine.
+        theta: flat parameters.
+        x: one scaled example.
+        seed: seed of the noise.
+        trajectories: number of forward trajectories, M.
+        block: number of trajectories computed at once, which limits the memory.
+        progress: called after each step with the number of trajectories in it.
+        example: number of the example; examples with different numbers have independent noise.
     """
     model, engine = compiled.model, compiled.engine
     size, T = min(block, trajectories), model.trajectory_length
@@ -55,16 +79,16 @@ def log_likelihood(compiled, theta, x, seed, trajectories, block=100, progress=N
                 progress(count)
         (last,) = map_microbatches(engine, end, theta, [X], part)
         weights.append((total + last)[:count])
-    return summary_of(np.concatenate(weights), noise.generator(seed, noise.FORWARD, example))
+    return summarize(np.concatenate(weights), noise.generator(seed, noise.FORWARD, example))
 
 
-def log_prior(model, X):
-    """log pi(x_T), nats an example: (n,)."""
+def log_prior(model: Diffusion, X: pt.TensorVariable) -> pt.TensorVariable:
+    """Return log pi(x_T) as a graph, in nats per example, (n,)."""
     return model.kernel.log_prob(model.kernel.prior(X), X).sum(axis=tuple(range(1, X.ndim)))
 
 
-def summary_of(log_weights, rng):
-    """The Likelihood of M log weights, (M,), nats."""
+def summarize(log_weights: np.ndarray, rng: np.random.Generator) -> Likelihood:
+    """Return the Likelihood of M log weights, (M,), in nats; rng draws the bootstrap samples."""
     M = len(log_weights)
     value = logsumexp(log_weights) - np.log(M)
     effective = np.exp(2 * logsumexp(log_weights) - logsumexp(2 * log_weights))

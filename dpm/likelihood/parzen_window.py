@@ -1,5 +1,6 @@
-"""Log likelihood by Parzen windows around samples, as in Goodfellow et al. (2014): Table 2."""
+"""Log likelihood by Parzen windows around samples (Goodfellow et al. 2014), as in Table 2."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -7,14 +8,20 @@ from scipy.spatial.distance import cdist
 
 from dpm.likelihood.standard_errors import estimate
 
-SIGMAS = tuple(np.logspace(-1, 0, 10))  # the grid of Goodfellow et al. (2014)
-CHUNK = 1 << 22  # squared distances at once, 32 MB
-EXACT_TO = 1e-9  # nats: rounding of squared distances that may reach a result
+SIGMAS = tuple(np.logspace(-1, 0, 10))  # widths of Goodfellow et al. (2014), in units of the data
+CHUNK = 1 << 22  # number of squared distances computed at once, 32 MB
+EXACT_TO = 1e-9  # nats; largest effect of rounded squared distances on a result
 
 
 class ParzenResult(NamedTuple):
-    """value: mean log density of the test examples, nats; standard_error: of that mean, NaN for one example; sigma:
-    the width chosen; validation: mean log density of the validation examples for each width, (k,)."""
+    """Log likelihood under a Parzen window.
+
+    Attributes:
+        value: mean log density of the test examples, in nats per example.
+        standard_error: its standard error; NaN for a single example.
+        sigma: the chosen width.
+        validation: mean log density of the validation examples for each width, in nats per example, (k,).
+    """
 
     value: float
     standard_error: float
@@ -22,22 +29,32 @@ class ParzenResult(NamedTuple):
     validation: np.ndarray
 
 
-def log_density(X, centers, sigmas, progress=None):
-    """log of the mean over the centers of N(x; center, sigma^2 I), nats an example: (k, n).
+def log_density(
+    X: np.ndarray,
+    centers: np.ndarray,
+    sigmas: Sequence[float],
+    progress: Callable[[int], object] | None = None,
+) -> np.ndarray:
+    """Return the log of the mean over the centers of N(x; center, sigma^2 I), in nats per example, shape (k, n).
 
-    X: (n, D); centers: (m, D); sigmas: k widths, in the units of X. Beside its arguments and float64 copies of both it
-    holds at most 3 x 32 MB, or 3 m numbers where m is above 4 million. progress: called with the number of examples
-    after each part.
+    In addition to its arguments and float64 copies of X and centers it holds at most 3 x 32 MB, or 3 m numbers if m is
+    above 4 million.
+
+    Args:
+        X: examples, (n, D).
+        centers: centers of the windows, (m, D).
+        sigmas: k widths, in the units of X.
+        progress: called with the number of examples after each batch.
     """
     X, centers = (np.asarray(a, dtype=np.float64) for a in (X, centers))
     middle = centers.mean(axis=0)
-    X, centers = X - middle, centers - middle  # smaller numbers, whose products round less
+    X, centers = X - middle, centers - middle  # smaller numbers: their products lose fewer digits
     rows = max(1, CHUNK // len(centers))
     values = np.empty((len(sigmas), len(X)))
     for start in range(0, len(X), rows):
         part = slice(start, min(start + rows, len(X)))
         distances = squared_distances(X[part], centers, EXACT_TO * 2 * min(sigmas) ** 2)
-        # Behind the least distance the largest exponent is 0, so that no sum vanishes however far x is.
+        # Subtract the smallest distance first (log-sum-exp), so the sum cannot underflow.
         least = distances.min(axis=1, keepdims=True)
         distances -= least
         terms = np.empty_like(distances)
@@ -50,27 +67,43 @@ def log_density(X, centers, sigmas, progress=None):
     return values
 
 
-def squared_distances(X, centers, tolerance):
-    """Squared Euclidean distances, (n, m), with an error of at most `tolerance` or of some roundings of the distance.
+def squared_distances(X: np.ndarray, centers: np.ndarray, tolerance: float | np.floating) -> np.ndarray:
+    """Return squared Euclidean distances, (n, m), by one matrix product.
 
-    By one product of matrices; rows where that would cancel too many digits are computed from differences.
+    Rows in which the product would cancel too many digits are computed from differences.
+
+    Args:
+        X: points, (n, D).
+        centers: points, (m, D).
+        tolerance: largest error; errors of a few roundings of the distance are accepted in any case.
     """
     sizes, center_sizes = (np.einsum("ij,ij->i", a, a) for a in (X, centers))
     distances = X @ centers.T
     distances *= -2
     distances += sizes[:, None]
     distances += center_sizes
-    # Each of the three parts is rounded at its own size, the sums of products more than once.
+    # Each of the three parts is rounded relative to its size, and sums of products more than once.
     rounding = 8 * np.finfo(np.float64).eps * (sizes + center_sizes.max())
     exact = rounding > np.maximum(tolerance, 1e-12 * distances.min(axis=1))
     distances[exact] = cdist(X[exact], centers, "sqeuclidean")
     return np.maximum(distances, 0, out=distances)
 
 
-def parzen(centers, valid, test, sigmas, progress=None):
-    """The log likelihood of `test` under a Parzen window whose width is the best of `sigmas` for `valid`: ParzenResult.
+def parzen(
+    centers: np.ndarray,
+    valid: np.ndarray,
+    test: np.ndarray,
+    sigmas: Sequence[float],
+    progress: Callable[[int], object] | None = None,
+) -> ParzenResult:
+    """Return the log likelihood of test examples under a Parzen window whose width is chosen on validation examples.
 
-    centers: samples of the model, (m, D); valid: (v, D), of the training split; test: (n, D).
+    Args:
+        centers: samples of a model, (m, D).
+        valid: validation examples, of the training split, (v, D).
+        test: test examples, (n, D).
+        sigmas: widths to choose from, in the units of the data.
+        progress: called with the number of examples after each batch.
     """
     validation = log_density(valid, centers, sigmas, progress).mean(axis=1)
     sigma = sigmas[int(validation.argmax())]

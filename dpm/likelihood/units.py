@@ -1,10 +1,10 @@
-"""The bound in the units that papers state it in: nats and bits, of an example, a pixel or a dimension; of the data."""
+"""The bound in the units that papers use: nats or bits, per example, pixel or dimension, of scaled or original data."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-LEVELS = 255  # steps from black to white of 8-bit pixels, which are 0 to 1 in the units of the data
+LEVELS = 255  # steps from black to white of 8-bit pixels, which are 0 to 1 in units of the data
 NAMES = {
     "sum_kl": "sum of KL_t",
     "forward_T": "H_q(X_T | X_0)",
@@ -16,55 +16,66 @@ NAMES = {
     "K_eq12": "K by Eq. 12",
     "log_p": "log p(x_0)",
 }
-# How often ln of the scale is added on the way to the data's units: a log density gains it, an entropy loses it.
+# Number of times that ln(scale) is added to convert to units of the data: a log density gains it, an entropy loses it.
 GAIN = {"forward_T": -1, "forward_1": -1, "prior": -1, "L_null": 1, "K": 1, "K_eq12": 1, "log_p": 1}
 
 
 class Units(NamedTuple):
-    """What an example is.
+    """Size and scale of an example.
 
-    dimensions: its numbers, a pixel of three colors having three; pixels: 1 for vectors; scale: the model's units are
-    scale * x + shift of the data's; None for bits, whose probability has no units.
+    Attributes:
+        dimensions: number of elements of an example; a pixel of three colors counts as three.
+        pixels: number of pixels; 1 for vectors.
+        scale: scaled data are scale * x + shift; None for bits, whose probability does not depend on units.
     """
 
     dimensions: int
     pixels: int
     scale: float | None
 
-    def factors(self):
-        """What nats an example are multiplied by, for each unit."""
+    def factors(self) -> dict[str, float]:
+        """Return the factor that converts nats per example to each unit, such as "bits/pixel"."""
         parts = {"example": 1, "pixel": self.pixels, "dimension": self.dimensions}
         nats = {f"nats/{part}": 1 / n for part, n in parts.items()}
         return nats | {f"bits/{part}": 1 / n / np.log(2) for part, n in parts.items()}
 
-    def shown(self):
-        """The units that differ from one another: those of pixels are left out where a pixel is a whole or a number."""
+    def distinct_units(self) -> list[str]:
+        """Return the units that differ: without those per pixel if a pixel is an example or a dimension."""
         left_out = "/pixel" if self.pixels in (1, self.dimensions) else None
         return [name for name in self.factors() if not (left_out and name.endswith(left_out))]
 
-    def all(self, nats):
-        """nats an example in every unit: a dict; None for NaN."""
+    def in_all_units(self, nats: float) -> dict[str, float | None]:
+        """Convert nats per example to every unit; NaN becomes None."""
         return {unit: None if np.isnan(nats) else float(nats * factor) for unit, factor in self.factors().items()}
 
-    def in_data(self, key, nats):
-        """A quantity of NAMES, nats an example, in the units of the data: densities change by the scale."""
+    def in_data_units(self, key: str, nats: float) -> float:
+        """Convert a quantity of NAMES, in nats per example, from scaled data to the original data.
+
+        Densities change by the scale: p(x_data) = p(x_scaled) scale^dimensions.
+        """
         if self.scale is None:
             return nats
         return nats + GAIN.get(key, 0) * self.dimensions * np.log(self.scale)
 
-    def bits_of_levels(self, nats):
-        """Bits a dimension that 8-bit levels cost by a bound on their log density, nats an example in the data's units.
+    def bits_of_levels(self, nats: float) -> float:
+        """Return the bits per dimension that 8-bit levels cost, from a bound on their log density in data units.
 
-        Uniform noise fills the levels, 1/255 apart: by Jensen log P(level) >= the mean of log (p(x + u) / 255) (Theis,
-        van den Oord & Bethge, 2016, Eq. 3 to 5).
+        Uniform noise fills the levels, which are 1/255 apart: by Jensen's inequality log P(level) is at least the mean
+        of log(p(x + u) / 255) (Theis, van den Oord & Bethge, 2016, Eq. 3 to 5).
+
+        Args:
+            nats: the bound, in nats per example.
         """
         return float(-nats / self.dimensions / np.log(2) + np.log2(LEVELS))
 
 
-def no_levels(quantized, noise, scale):
-    """Why the data or the model have no bits of 8-bit levels, a text; None where they have.
+def why_no_levels(quantized: bool, noise: float, scale: float) -> str | None:
+    """Return the reason why a bound is not one on the log probability of 8-bit levels, or None if it is one.
 
-    quantized: whether the data are levels / 255; noise: the width of the model's uniform noise, in its units.
+    Args:
+        quantized: True if the data are levels / 255.
+        noise: width of the model's uniform noise, in scaled units.
+        scale: as in Units.
     """
     if not quantized:
         return "the data are not 8-bit levels"
@@ -74,6 +85,6 @@ def no_levels(quantized, noise, scale):
     return None
 
 
-def number(value, digits=4):
-    """A number as it is printed; "none" for NaN or None."""
+def format_number(value: float | None, digits: int = 4) -> str:
+    """Format a number for printing; NaN and None become "none"."""
     return "none" if value is None or np.isnan(value) else f"{value:.{digits}f}"

@@ -212,7 +212,7 @@ def _evaluate_reference(
         f"times, is counted {T} times, which subtracts {kl * per_pixel:.5f} bits/pixel: counted {T - 1} times "
         f"K - L_null is {(gain - (T - 1) * kl) * per_pixel:.5f}.",
     ]
-    facts = {"draws": draws, "minibatch": size, "counted_once_too_often": units.all(kl)}
+    facts = {"draws": draws, "minibatch": size, "counted_once_too_often": units.in_all_units(kl)}
     return Evaluation(values, {"standard error": T * error}, notes, facts, {}, [], units)
 
 

@@ -1,4 +1,4 @@
-"""Samples in batches: the same numbers for any batch size, start and number of samples."""
+"""Sampling in batches: sample i is the same for any batch size, start and number of samples."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -8,6 +8,7 @@ import numpy as np
 from dpm.base.noise import ExampleNoise
 from dpm.engines.compiled import CompiledModel
 from dpm.sampler import Constraint, generate_samples
+from dpm.trajectories.potentials import LogR
 from dpm.trajectories.products import sample_chain
 
 IMAGES_PER_BATCH = 100
@@ -19,8 +20,8 @@ class Batch(NamedTuple):
 
     Attributes:
         first: number of the first sample.
-        samples: shape (n, ...), in scaled units.
-        states: float64 states at the times asked for, shape (len(times), n, ...), in scaled units.
+        samples: (n, ...), in scaled units.
+        states: states at the requested times, float64 (len(times), n, ...), in scaled units.
     """
 
     first: int
@@ -48,26 +49,26 @@ def draw_batches(
     batch: int | None = None,
     start: int = 0,
     constraint: Callable[[int, int], Constraint | None] | None = None,
-    log_r: Callable | None = None,
+    log_r: LogR | None = None,
     guidance: str = "linear",
     times: Sequence[int] = (),
-    callback: Callable[[int, np.ndarray], None] | None = None,
+    callback: Callable[[int, np.ndarray], object] | None = None,
 ) -> Iterator[Batch]:
-    """Draw samples number start to n - 1 by reverse trajectories, one batch after the other.
+    """Draw the samples with numbers start to n - 1 by reverse trajectories, one batch after the other.
 
     Sample i depends on the seed and on i only: its noise is ExampleNoise(seed, i).
 
     Args:
         compiled: model and engine.
         theta: flat parameters.
-        n: number of the sample after the last.
+        n: number of samples, those before `start` included.
         seed: seed of the noise.
         batch: samples computed at once; default_batch of the model's examples if None.
         start: number of the first sample.
         constraint: function (first, count) that returns the constraint on samples first to first + count - 1.
-        log_r: log r(x) in nats, shape (n,); the samples are then those of sample_chain instead of generate_samples.
-        guidance: schedule of r_t, with log_r.
-        times: times whose states are returned, such as those of state_times.
+        log_r: log r(x) in nats, (n,); samples are then drawn by sample_chain instead of generate_samples.
+        guidance: guidance schedule of log_r.
+        times: times whose states are returned, such as state_times(T, every).
         callback: called as callback(t, X) at T and after each step, as in generate_samples.
 
     Yields:

@@ -1,38 +1,54 @@
-"""Multiplying the model with any r(x) (section 2.5), and the particles that make the product exact.
+"""Products of the model with any r(x) (section 2.5), and the particles that make the product exact.
 
-The paper multiplies each reverse step by r_t(x_t) (Eq. 21) and leaves the choice of r_t open; with none of the
-choices below is the end of the chain distributed as p(x_0) r(x_0), however many steps there are. Sequential Monte
-Carlo with the multiplied steps as proposals corrects this: each particle carries the weight
+The paper multiplies each reverse step by r_t(x_t) (Eq. 21) and leaves the choice of r_t open. With none of the choices
+below is the end of the chain distributed as p(x_0) r(x_0), for any number of steps. Sequential Monte Carlo with the
+multiplied steps as proposals p~ corrects this: each particle carries the weight
 
     p(x_{t-1} | x_t) r_{t-1}(x_{t-1}) / (p~(x_{t-1} | x_t) r_t(x_t))
 
-whose product telescopes to p(x_{0..T}) r(x_0) over the proposals, because r_0 = r. Functions log_r take a symbolic x,
-(n, ...), and return nats, (n,); they act on each example alone. One that has a method multiply(kernel, p, exponent)
-has its product with a step in closed form. docs/posterior.md tells it all.
+The product of these weights telescopes to p(x_{0..T}) r(x_0) over the proposals, because r_0 = r.
+
+A function log_r takes a symbolic x, (n, ...), and returns log r in nats, (n,), for each example separately. If it has a
+method multiply(kernel, p, exponent), its product with a step is computed in closed form. See docs/posterior.md.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
 
 from dpm.base import noise
 from dpm.base.errors import InputError
+from dpm.engines.compiled import CompiledModel
+from dpm.graph.diffusion import Diffusion
 from dpm.graph.schedules import signal_shares
 from dpm.trajectories.particles import Particles
-from dpm.trajectories.potentials import sum_elements
+from dpm.trajectories.potentials import LogR, sum_elements
 
 GUIDANCE = ("constant", "linear", "alpha_bar", "end", "predicted")
-FARTHEST = 4.5  # nats an element from a step to its product with a prediction's r
+FARTHEST = 4.5  # largest KL divergence from a step to its product, for guidance "predicted", in nats per element
 
 
-def exponents(guidance, beta):
-    """c_0..c_T, float64 (T + 1,), with c_0 = 1: r_t(x) = r(x)^c_t; beta: beta_1..beta_T.
+def exponents(guidance: str, beta: np.ndarray) -> np.ndarray:
+    """Return the exponents c_0..c_T of a guidance schedule, r_t(x) = r(x)^c_t with c_0 = 1.
 
-    "constant": Eq. 22. "linear": (T - t) / T, the paper's other choice (2.5.4). "alpha_bar": the share of signal left
-    at t. "end": r enters at t = 0 alone. "predicted": r_t(x) = r(E[x_0 | x_t = x]) under the model, all c_t = 1.
-    Raises InputError for another schedule.
+    - "constant": c_t = 1 (Eq. 22).
+    - "linear": c_t = (T - t) / T, the paper's other choice (2.5.4).
+    - "alpha_bar": c_t = alpha_bar_t, the share of signal left at t.
+    - "end": c_t = 0 for t > 0, so that r enters in the last step only.
+    - "predicted": c_t = 1, with r_t(x) = r(E[x_0 | x_t = x]) under the model.
+
+    Args:
+        guidance: one of GUIDANCE.
+        beta: beta_1..beta_T, (T,).
+
+    Returns:
+        float64 (T + 1,).
+
+    Raises:
+        InputError: the schedule is unknown.
     """
     if guidance not in GUIDANCE:
         raise InputError(f"guidance {guidance!r} is unknown; accepted: {', '.join(GUIDANCE)}")
@@ -50,66 +66,87 @@ def exponents(guidance, beta):
 class Twist:
     """r_t of a model, and its reverse steps multiplied by it, as graphs.
 
-    log_r: a function as above; guidance: one of GUIDANCE. Times t and exponents c are (n,).
+    Times t and exponents c are symbolic, (n,).
+
+    Args:
+        model: a diffusion model.
+        log_r: see the module.
+        guidance: one of GUIDANCE.
     """
 
-    def __init__(self, model, log_r, guidance):
+    def __init__(self, model: Diffusion, log_r: LogR, guidance: str) -> None:
         self.model, self.log_r, self.predicted = model, log_r, guidance == "predicted"
 
-    def log(self, X, t, c):
-        """log r_t(X), nats (n,)."""
+    def log(self, X: pt.TensorVariable, t: pt.TensorVariable, c: pt.TensorVariable) -> pt.TensorVariable:
+        """Return log r_t(X) in nats, (n,)."""
         return c * self._unscaled(X, t)
 
-    def step(self, X, t, after, N, c_now, c_after):
-        """x_after of each particle and the log of its weight's factor, from X = x_t; N: the kernel's noise."""
+    def step(
+        self,
+        X: pt.TensorVariable,
+        t: pt.TensorVariable,
+        after: pt.TensorVariable,
+        N: pt.TensorVariable,
+        c_now: pt.TensorVariable,
+        c_after: pt.TensorVariable,
+    ) -> list[pt.TensorVariable]:
+        """Draw x_after from X = x_t; return it and the log of its weight's factor, (n,). N: noise of the kernel."""
         return self.draw(self._reverse(X, t), after, c_after, N, self.log(X, t, c_now))
 
-    def draw(self, p, t, c, N, log_r_before):
-        """A draw from p r_t and the log of its importance weight: like N, (n,)."""
+    def draw(
+        self, p: Any, t: pt.TensorVariable, c: pt.TensorVariable, N: pt.TensorVariable, log_r_before: pt.TensorVariable
+    ) -> list[pt.TensorVariable]:
+        """Draw from p r_t; return the sample, like N, and the log of its importance weight, (n,)."""
         kernel, proposal = self.model.kernel, self._times(p, t, c)
         X = kernel.sample(proposal, N)
         ratio = kernel.log_prob(p, X) - kernel.log_prob(proposal, X)
         return [X, sum_elements(ratio) + self.log(X, t, c) - log_r_before]
 
-    def predict(self, X, t):
-        """E[x_0 | x_t = X] under the model; X itself at t = 0."""
-        at = pt.maximum(t, 1)  # a valid time even where the result is not used: no 0 / 0 in its gradient
+    def predict(self, X: pt.TensorVariable, t: pt.TensorVariable) -> pt.TensorVariable:
+        """Return E[x_0 | x_t = X] under the model; X itself at t = 0."""
+        at = pt.maximum(t, 1)  # a valid time even if the result is not used: no 0 / 0 in its gradient
         x_0 = self.model.kernel.predict(self._reverse(X, at), X, *self.model.get_rates(at))
         return pt.switch(self.model.by_example(pt.eq(t, 0)), X, x_0)
 
     def _reverse(self, X, t):
-        """p(x_{t-1} | x_t); at t = 1 the forward kernel itself, reversed (Eq. 43)."""
-        kernel, edge = self.model.kernel, self.model.by_example(pt.eq(t, 1))
+        """Return p(x_{t-1} | x_t); at t = 1 it is the reversed forward kernel itself (Eq. 43)."""
+        kernel, is_first = self.model.kernel, self.model.by_example(pt.eq(t, 1))
         return kernel.choose(
-            edge, kernel.forward_step(X, self.model.get_beta_forward(t)), self.model.reverse(X, pt.maximum(t, 2))
+            is_first, kernel.forward_step(X, self.model.get_beta_forward(t)), self.model.reverse(X, pt.maximum(t, 2))
         )
 
     def _unscaled(self, X, t):
-        """log r_t(X) but for its exponent, in the float type of X."""
+        """Return log r_t(X) without its exponent, in the float type of X."""
         nats = pt.as_tensor(self.log_r(self.predict(X, t) if self.predicted else X))
         if nats.ndim != 1:
-            raise InputError(f"log_r: returns {nats.ndim} axes; accepted: one number for each example, (n,)")
+            raise InputError(f"log_r: returns {nats.ndim} axes; accepted: one number per example, (n,)")
         return nats.astype(X.dtype)
 
     def _times(self, p, t, c):
-        """p r_t: in closed form where log_r has one, else as Table C.1 perturbs p."""
+        """Return p r_t: in closed form if log_r has one, else by the perturbation of Table C.1."""
         kernel = self.model.kernel
         if hasattr(self.log_r, "multiply") and not self.predicted:
             return self.log_r.multiply(kernel, p, self.model.by_example(c))
         product = kernel.perturb(p, lambda x: self._unscaled(x, t), c)
         if not self.predicted:
             return product
-        # Where a prediction is steep the perturbation is no small one and would overshoot; Gaussian shifts end at 3
-        # deviations. Any other product than p r_t is as exact a proposal.
+        # Where a prediction is steep, the perturbation is not small and would overshoot: limit Gaussian shifts to 3
+        # deviations. Weights correct for any proposal.
         moved = kernel.kl(product, p).mean(axis=tuple(range(1, p[0].ndim)))
         share = pt.sqrt(FARTHEST / pt.maximum(moved, FARTHEST))
         return kernel.perturb(p, lambda x: self._unscaled(x, t), c * share)
 
 
 class Result(NamedTuple):
-    """samples: (n, ...), equally weighted after a last resampling; log_Z: estimate of log of the sum of p(x_0) r(x_0),
-    nats, whose exponential is unbiased; log_Z_error: its standard error; effective: effective sample size at the start
-    and after each step, before any resampling; resamplings: how often on the way."""
+    """Samples of p(x_0) r(x_0) / Z.
+
+    Attributes:
+        samples: (n, ...), in scaled units, equally weighted after a last resampling.
+        log_Z: estimate of log of the sum of p(x_0) r(x_0), in nats; exp(log_Z) is unbiased.
+        log_Z_error: its standard error.
+        effective: effective sample size at the start and after each step, before any resampling.
+        resamplings: number of resamplings before the last one.
+    """
 
     samples: np.ndarray
     log_Z: float
@@ -119,13 +156,29 @@ class Result(NamedTuple):
 
 
 class Chain:
-    """The multiplied reverse chain of n examples, compiled: its start and its steps, with weights or without.
+    """Compiled reverse chain of n examples, multiplied by r_t: its start and its steps.
 
-    compiled: a CompiledModel; theta: its parameters; last_step: whether p(x_0 | x_1) of Eq. 43 is drawn. Without it the
-    sample is x_1, as released and as in dpm/sampler.py, and stands for x_0.
+    Args:
+        compiled: model and engine.
+        theta: flat parameters.
+        log_r: see the module.
+        n: number of examples.
+        guidance: guidance schedule, one of GUIDANCE.
+        last_step: if True draw p(x_0 | x_1) of Eq. 43 too. If False the sample is x_1, as released and as in
+            dpm/sampler.py, and takes the place of x_0.
+        weighted: if True return the logs of the weights' factors too.
     """
 
-    def __init__(self, compiled, theta, log_r, n, guidance="linear", last_step=True, weighted=True):
+    def __init__(
+        self,
+        compiled: CompiledModel,
+        theta: np.ndarray,
+        log_r: LogR,
+        n: int,
+        guidance: str = "linear",
+        last_step: bool = True,
+        weighted: bool = True,
+    ) -> None:
         self.compiled, self.theta, self.n = compiled, theta, n
         T = compiled.model.trajectory_length
         self.c = exponents(guidance, compiled.beta(theta))
@@ -139,13 +192,13 @@ class Chain:
             partial(_step, compiled.model, log_r, kind, weighted), [X, t, after, N, c, c_after]
         )
 
-    def start(self, N):
-        """x_T, and with weights the logs of their first factors."""
+    def start(self, N: np.ndarray) -> list[np.ndarray]:
+        """Draw x_T from noise N; return it and, if weighted, the logs of the first factors, (n,)."""
         T = self.times[0]
         return self._begin(self.theta, self._full(T), self._array(N), self._full(self.c[T]))
 
-    def step(self, X, t, after, N):
-        """x_after from X = x_t, and with weights the logs of their factors."""
+    def step(self, X: np.ndarray, t: int, after: int, N: np.ndarray) -> list[np.ndarray]:
+        """Draw x_after from X = x_t; return it and, if weighted, the logs of the factors, (n,)."""
         t_and_after = self._full(t), self._full(after)
         c = self._full(self.c[t]), self._full(self.c[after])
         return self._step(self.theta, X, *t_and_after, self._array(N), *c)
@@ -169,32 +222,76 @@ def _step(model, log_r, guidance, weighted, *inputs):
     return outputs if weighted else outputs[:1]
 
 
-def sample_product(compiled, theta, log_r, n_particles, seed, guidance="linear", n_samples=None, last_step=True):
-    """Particles distributed as p(x_0) r(x_0) / Z, the more exactly the more there are: a Result.
+def sample_product(
+    compiled: CompiledModel,
+    theta: np.ndarray,
+    log_r: LogR,
+    n_particles: int,
+    seed: int,
+    guidance: str = "linear",
+    n_samples: int | None = None,
+    last_step: bool = True,
+) -> Result:
+    """Draw from p(x_0) r(x_0) / Z by particles; the distribution is exact in the limit of many particles.
 
-    n_samples: how many of them to draw at the end, all unless given; others as in Chain.
-    "constant" can give weights without a finite variance: a particle far out, where r_t is small, has a chance to reach
-    the middle in one long step, and then has the weight 1 / r_t. The schedules that begin with r_T near 1 have not.
-    Raises InputError for fewer than 2 particles and where r is not above 0.
+    "constant" can give weights of infinite variance: a particle far out, where r_t is small, may reach the middle in
+    one long step, and its weight is then 1 / r_t. Schedules that start with r_T near 1 do not have this problem.
+
+    Args:
+        compiled: model and engine.
+        theta: flat parameters.
+        log_r: see the module.
+        n_particles: number of particles, 2 or more.
+        seed: seed of noise and resampling; all samples depend on it together.
+        guidance: guidance schedule, one of GUIDANCE.
+        n_samples: number of samples drawn from the particles at the end; one per particle if None.
+        last_step: if True draw p(x_0 | x_1) too; see Chain.
+
+    Raises:
+        InputError: fewer than 2 particles, an unknown schedule, or an r that is not above 0.
     """
     if n_particles < 2:
-        raise InputError(f"particles: {n_particles} is not accepted; take 2 or more")
+        raise InputError(f"particles: got {n_particles}; expected 2 or more")
     rng = noise.generator(seed, noise.SAMPLING, n_particles)
     shape = (n_particles, *compiled.model.example_shape)
     draw = noise.DRAWS[compiled.model.kernel.noise]
     chain, particles = Chain(compiled, theta, log_r, n_particles, guidance, last_step), Particles(n_particles, rng)
-    X = particles.update(*chain.start(draw(rng, shape)))
+    X, log_factors = chain.start(draw(rng, shape))
+    X = particles.update(X, log_factors)
     for t, after in zip(chain.times, chain.times[1:], strict=False):
-        X = particles.update(*chain.step(X, t, after, draw(rng, shape)))
+        X, log_factors = chain.step(X, t, after, draw(rng, shape))
+        X = particles.update(X, log_factors)
     error, resamplings = particles.log_Z_error(), particles.resamplings
-    X = particles.resampled(X, n_samples)
+    X = particles.resample(X, n_samples)
     return Result(X, float(particles.log_Z), error, np.array(particles.history), resamplings)
 
 
-def sample_chain(compiled, theta, log_r, n, noise, guidance="linear", last_step=False, callback=None):
-    """n samples of the multiplied chain as the paper has it, without weights, which is not p(x_0) r(x_0): (n, ...).
+def sample_chain(
+    compiled: CompiledModel,
+    theta: np.ndarray,
+    log_r: LogR,
+    n: int,
+    noise: Callable[[tuple[int, ...]], np.ndarray],
+    guidance: str = "linear",
+    last_step: bool = False,
+    callback: Callable[[int, np.ndarray], object] | None = None,
+) -> np.ndarray:
+    """Draw from the multiplied chain of the paper, without weights; it is not distributed as p(x_0) r(x_0).
 
-    noise and callback: as in generate_samples; with an r of 1 these are its samples.
+    With r = 1 the samples are those of generate_samples.
+
+    Args:
+        compiled: model and engine.
+        theta: flat parameters.
+        log_r: see the module.
+        n: number of samples.
+        noise: function of a shape that returns the next draw of the kernel's noise, as in generate_samples.
+        guidance: guidance schedule, one of GUIDANCE.
+        last_step: if True draw p(x_0 | x_1) too; see Chain.
+        callback: called as callback(t, X), as in generate_samples.
+
+    Returns:
+        Samples in scaled units, (n, ...).
     """
     chain = Chain(compiled, theta, log_r, n, guidance, last_step, weighted=False)
     shape = (n, *compiled.model.example_shape)

@@ -4,15 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from dpm.commands.sampling import load_model
 
-from dpm.commands.sample import build_parser as sample_parser
 from dpm.commands.sample import main as sample_main
 from dpm.commands.train import main as train_main
-from dpm.engines.compiled import CompiledModel
-from dpm.engines.engine import Engine
-from dpm.experiments.toys import HEARTBEAT, TOYS, make_data
+from dpm.experiments.toys import HEARTBEAT
 from dpm.likelihood.bound import K_all_terms
+from dpm.runs.loading import open_run
 
 pytestmark = pytest.mark.slow
 
@@ -28,18 +25,10 @@ def train(folder, experiment, seed, *flags):
     return run, json.loads((run / "result.json").read_text())
 
 
-def heartbeat_bound(run, draws):
+def heartbeat_bound(folder, draws):
     """Return K - L_null on the run's test sequences as the sum over all t, with so many draws of each term."""
-    options = sample_parser().parse_args([str(run / "checkpoint.h5")])
-    loaded, flags = load_model(options), json.loads((run / "config.json").read_text())["flags"]
-    engine = Engine("auto", loaded.dtype)
-    with engine:
-        model = loaded.build()
-    compiled = CompiledModel(model, engine)
-    options_of_data = (flags[key] for key in ("model_args", "small", "seed", "dtype"))
-    test = make_data(TOYS["heartbeat"], "heartbeat", *options_of_data).test
-    theta = compiled.layout.flatten(loaded.parameters, loaded.dtype)
-    return K_all_terms(compiled, theta, test, flags["seed"], draws, draws)
+    run = open_run(folder)
+    return K_all_terms(run.compiled, run.theta, run.data("test"), run.settings.seed, draws, draws)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

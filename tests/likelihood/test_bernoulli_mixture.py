@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from dpm.datasets.made.generators import heartbeat
-from dpm.likelihood.bernoulli_mixture import PSEUDO_COUNT, BernoulliMixture, expectation_maximization, fit, maximized
+from dpm.likelihood.bernoulli_mixture import PSEUDO_COUNT, BernoulliMixture, expectation_maximization, fit, maximize
 
 STATES = np.array(list(itertools.product((0.0, 1.0), repeat=6)))
 
@@ -40,7 +40,7 @@ def test_a_component_without_weight_counts_for_nothing(mixture):
 def test_of_components_that_are_known_it_counts_ones():
     """Rate (ones + 1/2) / (n + 1), the mode under a Beta(3/2, 3/2); weights are shares."""
     X = np.array([[1.0, 0], [1, 0], [1, 1], [0, 1]])
-    found = maximized(X, np.array([[1.0, 0], [1, 0], [1, 0], [0, 1]]))
+    found = maximize(X, np.array([[1.0, 0], [1, 0], [1, 0], [0, 1]]))
     np.testing.assert_allclose(found.weights, [3 / 4, 1 / 4])
     np.testing.assert_allclose(found.rates, [[3.5 / 4, 1.5 / 4], [0.5 / 2, 1.5 / 2]])
 
@@ -50,7 +50,7 @@ def test_it_ends_where_a_step_of_enumerated_posteriors_changes_nothing(mixture):
     X = STATES[np.random.default_rng(0).integers(0, 64, 40)]
     found = expectation_maximization(X, mixture)
     shares = np.array([np.divide(j, sum(j)) for j in (joint(found, x) for x in X)])
-    again = maximized(X, shares)
+    again = maximize(X, shares)
     before = [np.log(sum(joint(m, x))) for m in (found, again) for x in X]
     assert np.mean(before[40:]) == pytest.approx(np.mean(before[:40]), abs=1e-5)
     assert found.score_samples(X).mean() > mixture.score_samples(X).mean()
@@ -64,7 +64,7 @@ def test_no_step_makes_the_posterior_of_the_rates_less(mixture):
         prior = PSEUDO_COUNT * (np.log(mixture.rates) + np.log1p(-mixture.rates)).sum()
         values.append(mixture.score_samples(X).sum() + prior)
         shares = np.exp(mixture.log_joint(X) - mixture.score_samples(X)[:, None])
-        mixture = maximized(X, shares)
+        mixture = maximize(X, shares)
     assert np.diff(values).min() > -1e-9
     assert values[-1] > values[0] + 1
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from dpm.base.errors import InputError
-from dpm.likelihood.density_models import KINDS, chosen_model, climb, usable
+from dpm.likelihood.density_models import KINDS, choose_model, climb, feasible_axes
 
 pytest.importorskip("sklearn")
 
@@ -29,7 +29,7 @@ def test_a_gaussian_on_gaussian_data_has_minus_their_entropy(rng):
     """Test log likelihood -H less D (D + 3) / 4n, what the estimation of mean and covariance costs (0.0007 here)."""
     X, law = correlated(rng, 20_000)
     test = law.rvs(200_000, random_state=rng)
-    model, choice = chosen_model(KINDS["gaussian"], X, 16_000, rng, lambda *_: None)
+    model, choice = choose_model(KINDS["gaussian"], X, 16_000, rng, lambda *_: None)
     values = model.score_samples(test)
     assert choice == {"floor": 1e-6}
     assert values.mean() == pytest.approx(-law.entropy(), abs=0.0007 + 4 * stats.sem(values))
@@ -69,7 +69,7 @@ def test_components_are_chosen_by_examples_that_were_not_fitted(rng):
     centers = 10 * rng.standard_normal((5, 3))
     X = centers[rng.integers(0, 5, 1200)] + 0.1 * rng.standard_normal((1200, 3))
     told = []
-    _, choice = chosen_model(KINDS["mixture"], X, 1000, rng, lambda *a: told.append(a))
+    _, choice = choose_model(KINDS["mixture"], X, 1000, rng, lambda *a: told.append(a))
     assert choice["components"] == 5
     best = max(told, key=lambda a: a[1])
     assert best[0] == choice
@@ -102,8 +102,8 @@ def test_climbing_reaches_the_end_of_every_axis():
 
 
 def test_axes_end_where_examples_dimension_or_memory_do():
-    assert usable(KINDS["mixture"], 30, 4)["components"] == (2, 5, 10)
-    assert usable(KINDS["mixture"], 10**6, 4000)["components"] == (2, 5)
-    assert usable(KINDS["ppca"], 50, 12)["directions"] == (1, 2, 5, 10)
+    assert feasible_axes(KINDS["mixture"], 30, 4)["components"] == (2, 5, 10)
+    assert feasible_axes(KINDS["mixture"], 10**6, 4000)["components"] == (2, 5)
+    assert feasible_axes(KINDS["ppca"], 50, 12)["directions"] == (1, 2, 5, 10)
     with pytest.raises(InputError, match="3 examples of 9 numbers are too few for components 2"):
-        usable(KINDS["diagonal-mixture"], 3, 9)
+        feasible_axes(KINDS["diagonal-mixture"], 3, 9)

@@ -10,7 +10,7 @@ from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.experiments.toys import TOYS
 from dpm.likelihood import bound
-from dpm.likelihood.importance import log_likelihood, summary_of
+from dpm.likelihood.importance import log_likelihood, summarize
 from dpm.model import DiffusionModel
 from dpm.runs import checkpoint
 from tests.helpers import runs
@@ -68,7 +68,7 @@ def test_the_estimate_grows_with_trajectories_and_stays_above_K(base):
 
 
 def test_weights_far_apart_are_one_effective_weight():
-    result = summary_of(np.array([0.0, -2000.0, -1e5]), np.random.default_rng(0))
+    result = summarize(np.array([0.0, -2000.0, -1e5]), np.random.default_rng(0))
     assert result.value == pytest.approx(-np.log(3))
     assert result.effective == pytest.approx(1)
 
@@ -85,7 +85,7 @@ def toy(name, **arguments):
     engine = Engine("auto", "float32")
     with engine:
         compiled = CompiledModel(TOYS[name].model({"trajectory_length": 10, "hidden": 8} | arguments), engine)
-    X = TOYS[name].make(TOYS[name].checked(arguments), np.random.default_rng(0), 100)
+    X = TOYS[name].make(TOYS[name].complete(arguments), np.random.default_rng(0), 100)
     return compiled, compiled.start(np.random.default_rng(1)), X
 
 

@@ -4,35 +4,35 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from dpm.likelihood.units import NAMES, Units, no_levels, number
+from dpm.likelihood.units import NAMES, Units, format_number, why_no_levels
 
-COLOURS = Units(dimensions=12, pixels=4, scale=2.0)
+COLORS = Units(dimensions=12, pixels=4, scale=2.0)
 
 
 def test_three_colors_are_three_dimensions_a_pixel():
-    values = COLOURS.all(24 * np.log(2))
+    values = COLORS.in_all_units(24 * np.log(2))
     assert values["bits/example"] == pytest.approx(24)
     assert values["bits/pixel"] == pytest.approx(6)
     assert values["bits/dimension"] == pytest.approx(2)
     assert values["nats/dimension"] == pytest.approx(2 * np.log(2))
-    assert COLOURS.all(np.nan) == dict.fromkeys(values)
+    assert COLORS.in_all_units(np.nan) == dict.fromkeys(values)
 
 
 def test_a_vector_has_no_pixels_and_a_gray_pixel_is_a_dimension():
-    assert "bits/pixel" in COLOURS.shown()
+    assert "bits/pixel" in COLORS.distinct_units()
     for units in (Units(20, 1, 1.0), Units(64, 64, 1.0)):
-        assert units.shown() == ["nats/example", "nats/dimension", "bits/example", "bits/dimension"]
+        assert units.distinct_units() == ["nats/example", "nats/dimension", "bits/example", "bits/dimension"]
 
 
 def test_units_of_the_data_are_those_of_scipys_densities():
     """y = 2 x + 1: log p(x) = log p(y) + ln 2 a dimension; the entropy loses as much; a divergence stays."""
     units, x = Units(1, 1, 2.0), 0.3
     scaled, data = norm(0, 1), norm(-0.5, 0.5)
-    assert units.in_data("K", scaled.logpdf(2 * x + 1)) == pytest.approx(data.logpdf(x))
-    assert units.in_data("prior", scaled.entropy()) == pytest.approx(data.entropy())
-    assert units.in_data("L_null", -scaled.entropy()) == pytest.approx(-data.entropy())
+    assert units.in_data_units("K", scaled.logpdf(2 * x + 1)) == pytest.approx(data.logpdf(x))
+    assert units.in_data_units("prior", scaled.entropy()) == pytest.approx(data.entropy())
+    assert units.in_data_units("L_null", -scaled.entropy()) == pytest.approx(-data.entropy())
     for key in ("sum_kl", "K_minus_L_null"):
-        assert units.in_data(key, 0.7) == 0.7
+        assert units.in_data_units(key, 0.7) == 0.7
 
 
 def test_K_is_the_sum_of_its_parts_in_any_units():
@@ -42,13 +42,13 @@ def test_K_is_the_sum_of_its_parts_in_any_units():
     def K(values):
         return -values["sum_kl"] + values["forward_T"] - values["forward_1"] - values["prior"]
 
-    moved = {key: COLOURS.in_data(key, value) for key, value in parts.items()}
-    assert K(moved) == pytest.approx(COLOURS.in_data("K", K(parts)))
+    moved = {key: COLORS.in_data_units(key, value) for key, value in parts.items()}
+    assert K(moved) == pytest.approx(COLORS.in_data_units("K", K(parts)))
     assert parts.keys() < NAMES.keys()
 
 
 def test_probabilities_of_bits_have_no_units():
-    assert Units(20, 1, None).in_data("K", -3.0) == -3.0
+    assert Units(20, 1, None).in_data_units("K", -3.0) == -3.0
 
 
 def test_an_even_density_over_the_256_levels_costs_8_bits():
@@ -60,11 +60,16 @@ def test_an_even_density_over_the_256_levels_costs_8_bits():
 
 
 def test_levels_need_8_bit_data_and_noise_of_a_levels_width():
-    assert no_levels(True, 3.2 / 255, 3.2) is None
-    assert "not 8-bit" in no_levels(False, 3.2 / 255, 3.2)
-    assert "wide" in no_levels(True, 1 / 3.2 / 255, 3.2)
-    assert "wide" in no_levels(True, 0.0, 3.2)
+    assert why_no_levels(True, 3.2 / 255, 3.2) is None
+    assert "not 8-bit" in why_no_levels(False, 3.2 / 255, 3.2)
+    assert "wide" in why_no_levels(True, 1 / 3.2 / 255, 3.2)
+    assert "wide" in why_no_levels(True, 0.0, 3.2)
 
 
 def test_a_number_that_is_none_is_printed_so():
-    assert (number(1.23456), number(np.nan), number(None), number(2.0, 1)) == ("1.2346", "none", "none", "2.0")
+    assert (format_number(1.23456), format_number(np.nan), format_number(None), format_number(2.0, 1)) == (
+        "1.2346",
+        "none",
+        "none",
+        "2.0",
+    )

@@ -87,6 +87,6 @@ def test_an_unknown_setting_is_named_with_those_that_are_known():
 
 
 def test_settings_name_their_experiment_or_toy():
-    assert Settings.from_arguments(experiment="bark", small=True).entry == EXPERIMENTS["bark"].chosen(True)
+    assert Settings.from_arguments(experiment="bark", small=True).entry == EXPERIMENTS["bark"].select_size(True)
     assert Settings.from_arguments(experiment="swissroll").toy is TOYS["swissroll"]
     assert (Settings.from_arguments().entry, Settings.from_arguments().toy) == (None, None)

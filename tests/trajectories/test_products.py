@@ -8,7 +8,7 @@ from scipy.special import logsumexp
 from dpm.base.errors import InputError
 from dpm.graph import schedules
 from dpm.trajectories import products
-from dpm.trajectories.particles import Particles, systematic
+from dpm.trajectories.particles import Particles, draw_systematic
 from dpm.trajectories.potentials import bits, gaussian
 from tests.helpers import exact
 from tests.helpers.graphs import compiled_bits, compiled_vectors
@@ -192,7 +192,7 @@ def test_systematic_resampling_keeps_each_expected_number_within_one():
     rng = np.random.default_rng(0)
     weights = rng.random(50)
     weights /= weights.sum()
-    counts = np.bincount(systematic(weights, rng.random()), minlength=50)
+    counts = np.bincount(draw_systematic(weights, rng.random()), minlength=50)
     assert np.all(np.abs(counts - 50 * weights) < 1)
 
 

@@ -54,12 +54,12 @@ def checked_output(name):
 
 def evaluate(runs, options):
     """({number of a run: (Divergences, players)}, what is said of those whose model could not be evaluated)."""
-    from dpm.reports.html.model import evaluated  # it imports the compilers
+    from dpm.reports.html.model import evaluate_run  # it imports the compilers
 
     found, notes = {}, []
     for number, run in enumerate(runs):
         try:
-            found[number] = evaluated(run, options.backend or "auto", options.data_path, options.quiet)
+            found[number] = evaluate_run(run, options.backend or "auto", options.data_path, options.quiet)
         except InputError as error:
             notes.append(f"{run.name}: the model was not evaluated: {' '.join(str(error).split())}")
             print(f"warning: {notes[-1]}", file=sys.stderr)
