@@ -1,10 +1,10 @@
-"""Times and memory of this program beside an eager torch port of it: a table on stdout, the same numbers as JSON.
+"""Compare time and memory of this program with an eager torch port of it; print a table, write JSON.
 
 python -m benchmarks.bench [--engines jax,numba,c] [--rounds 7] [--torch-python PATH] [--quick] [--growth] [--json FILE]
 
 Default model on 28 x 28 digits, float32. Every engine, and torch with 1 and 2 threads and both memory formats, is a
-process of its own; they are asked in turns, round by round, while the others wait, so that what else the machine does
-falls on all. First torch's results are compared with this program's. "torch" in the table is its fastest variant.
+separate process; they work in alternation, round by round, while the others wait, so that other load on the machine
+affects all of them. First torch's results are compared with this program's. "torch" in the table is its fastest one.
 """
 
 import argparse
@@ -16,29 +16,37 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from benchmarks.worker import ROOT, Worker
 
+#: {name: {column: [value a round]}}
+Numbers = dict[str, dict[str, list[float]]]
+#: {name: {column: {"median": ..., ...}}}
+Summary = dict[str, dict[str, dict[str, Any]]]
+Measures = Mapping[str, tuple[tuple[object, ...], int]]
+
 ENGINES = ("jax", "numba", "c")
-STARTS = 3  # rounds of what starts a process each time
-#: name: (words of the question, what its answer is multiplied by).
-MEASURES = {
+DPM = (sys.executable, "-m", "dpm")
+STARTS = 3  # rounds of measures that start a new process
+#: name: (words of the question, factor of its answer)
+MEASURES: Measures = {
     "training step, batch 128, s": (("step", 128, 20), 1),
     "training step, batch 512, s": (("step", 512, 5), 1),
     "epoch of 4,000 digits, batch 128, s": (("epoch", 128), 1),
     "K of 1,000 digits, s": (("K", 128), 1),
-    "reverse step, 49 pictures, s": (("reverse", 50), 1),
-    "sampling, 49 pictures, 10 times 100 steps, s": (("sampling", 100), 10),
+    "reverse step, 49 images, s": (("reverse", 50), 1),
+    "sampling, 49 images, 10 times 100 steps, s": (("sampling", 100), 10),
 }
-CHOOSES = "training step, batch 512, s"  # the torch variant that is also started and grown
-#: axis: (values, batch); an axis but "batch" is an argument of DiffusionModel.
-GROWTH = {
+CHOOSES = "training step, batch 512, s"  # decides which torch variant is measured further
+#: axis: (values, batch); an axis is "batch" or an argument of DiffusionModel
+GROWTH: dict[str, tuple[tuple[int, ...], int | None]] = {
     "batch": ((32, 128, 512, 2048), None),
     "trajectory_length": ((100, 1000, 10_000), 128),
     "n_scales": ((1, 2, 3), 128),
@@ -49,28 +57,32 @@ GROWTH = {
 
 
 class Column(NamedTuple):
-    """A program that is measured: its name and the command of its worker."""
+    """Program to measure: its name and the command of its worker."""
 
     name: str
-    command: tuple
+    command: tuple[str, ...]
 
-    def worker(self, environment=None):
-        """A new worker."""
+    def worker(self, environment: Mapping[str, str] | None = None) -> Worker:
+        """Start a worker."""
         return Worker(self.name, self.command, environment)
 
     @property
-    def is_torch(self):
+    def is_torch(self) -> bool:
+        """True for the torch port."""
         return self.name.startswith("torch")
 
 
-def own_column(engine, model_args="", *more):
-    """This program with an engine; model_args: as train.py's flag."""
+Starts = Mapping[str, Callable[[Column], float | None]]
+
+
+def own_column(engine: str, model_args: str = "", *more: str) -> Column:
+    """Return the column of this program with an engine; model_args: as for `dpm train`."""
     command = (sys.executable, "-m", "benchmarks.peer_dpm", engine, f"--model-args={model_args}", *more)
     return Column(engine, command)
 
 
-def torch_columns(python, case):
-    """The variants of torch on an exported case, none without an interpreter."""
+def torch_columns(python: str | None, case: Path) -> list[Column]:
+    """Return the torch variants on an exported case, none without an interpreter."""
     return [
         Column(
             f"torch, {threads} thread{'s' * (threads > 1)}{', channels last' * bool(last)}",
@@ -82,17 +94,17 @@ def torch_columns(python, case):
     ]
 
 
-def exported(engine, case, model_args="", answers=None):
-    """Write a case for torch, and the answers to check it by, in float64; the number of parameters."""
+def export_case(engine: str, case: Path, model_args: str = "", answers: Path | None = None) -> int:
+    """Write a case for torch, and the answers to check it by, in float64; return the number of parameters."""
     with own_column(engine, model_args, "--dtype=float64").worker() as worker:
-        size = worker.ask("export", case)
+        size: int = worker.ask("export", case)
         if answers:
             worker.ask("answers", answers)
     return size
 
 
-def checked(columns, answers):
-    """Print how far torch is from this program. Raises SystemExit where it is not the same function."""
+def check_torch(columns: Sequence[Column], answers: Path) -> None:
+    """Print the differences between torch and this program; raise SystemExit where they are not the same function."""
     for column in columns:
         with column.worker() as worker:
             found = worker.ask("check", answers)
@@ -104,9 +116,9 @@ def checked(columns, answers):
             raise SystemExit(f"{column.name} does not compute what this program computes")
 
 
-def measured(columns, measures, rounds, bar):
-    """{name: {column: [a value a round]}}, all columns in turns; before the rounds each is asked once for nothing."""
-    numbers: dict = {name: {column.name: [] for column in columns} for name in measures}
+def measure(columns: Sequence[Column], measures: Measures, rounds: int, bar: Any) -> Numbers:
+    """Measure all columns in alternation, one value a round, after a round that does not count."""
+    numbers: Numbers = {name: {column.name: [] for column in columns} for name in measures}
     with ExitStack() as stack:
         workers = [stack.enter_context(column.worker()) for column in columns]
         for round_ in range(-1, rounds):
@@ -120,8 +132,12 @@ def measured(columns, measures, rounds, bar):
     return numbers
 
 
-def seconds_of(command, until=None):
-    """Seconds from starting a command to its end, or to a line that begins with `until`, at which it is killed."""
+def time_command(command: Sequence[str], until: str | None = None) -> float:
+    """Return the seconds from starting a command to its end, or to a line that begins with `until`, and kill it then.
+
+    Raises:
+        RuntimeError: the command fails, or ends without that line.
+    """
     begin = time.perf_counter()
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -136,37 +152,37 @@ def seconds_of(command, until=None):
     return time.perf_counter() - begin
 
 
-def time_to_first_step(column):
-    """Seconds from nothing to the first gradient: of train.py to its summary, or of torch's worker to an answer."""
+def time_to_first_step(column: Column) -> float:
+    """Time from starting a process to the first gradient: `dpm train` to its summary, torch's worker to an answer."""
     if column.is_torch:
         begin = time.perf_counter()
         with column.worker() as worker:
             worker.ask("first", 128)
             return time.perf_counter() - begin
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
-        command = [sys.executable, "train.py", "--backend", column.name, "--batch-size", "128", "--output-dir", folder]
-        return seconds_of(command, until="folder")
+        command = [*DPM, "train", "--backend", column.name, "--batch-size", "128", "--output-dir", folder]
+        return time_command(command, until="folder")
 
 
-def answer_of(column, *questions, environment=None):
-    """A fresh worker's answer to the last of some questions."""
+def ask_new(column: Column, *questions: Sequence[object], environment: Mapping[str, str] | None = None) -> float:
+    """Return a new worker's answer to the last of some questions."""
     with column.worker(environment) as worker:
         return [worker.ask(*words) for words in questions][-1]
 
 
-def help_time(column):
-    """Seconds of train.py --help, which no engine takes part in; None for torch."""
-    return None if column.is_torch else seconds_of([sys.executable, "train.py", "--help"])
+def help_time(column: Column) -> float | None:
+    """Time `dpm train --help`, which imports no engine; None for torch."""
+    return None if column.is_torch else time_command([*DPM, "train", "--help"])
 
 
-def import_time(column):
-    """Seconds of a Python that imports the package and no more."""
+def import_time(column: Column) -> float:
+    """Time a Python that only imports the package."""
     package = "torch" if column.is_torch else "dpm"
-    return seconds_of([column.command[0], "-c", f"import {package}"])
+    return time_command([column.command[0], "-c", f"import {package}"])
 
 
-def cold_compile(column):
-    """Seconds of the first training step with empty caches; None for torch, which has none."""
+def cold_compile(column: Column) -> float | None:
+    """Time the first training step with empty caches; None for torch, which has none."""
     if column.is_torch:
         return None
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
@@ -177,27 +193,27 @@ def cold_compile(column):
             "NUMBA_CACHE_DIR": f"{folder}/numba",
             "PYTENSOR_FLAGS": ",".join(flags),
         }
-        return answer_of(column, ("first", 128), environment=environment)
+        return ask_new(column, ("first", 128), environment=environment)
 
 
-#: name: function of a column, each in new processes.
-FRESH = {
+#: name: function of a column that starts new processes
+FRESH: Starts = {
     "import, s": import_time,
-    "train.py --help, s": help_time,
-    "first training step of a process, warm caches, s": lambda column: answer_of(column, ("first", 128)),
-    "from nothing to the first step, s": time_to_first_step,
-    "peak memory, training at 128, MiB": lambda column: answer_of(column, ("step", 128, 5), ("memory",)),
-    "peak memory, training at 512, MiB": lambda column: answer_of(column, ("step", 512, 3), ("memory",)),
-    "peak memory, sampling, MiB": lambda column: answer_of(column, ("sampling", 100), ("memory",)),
+    "dpm train --help, s": help_time,
+    "first training step of a process, warm caches, s": lambda column: ask_new(column, ("first", 128)),
+    "from the command to the first step, s": time_to_first_step,
+    "peak memory, training at 128, MiB": lambda column: ask_new(column, ("step", 128, 5), ("memory",)),
+    "peak memory, training at 512, MiB": lambda column: ask_new(column, ("step", 512, 3), ("memory",)),
+    "peak memory, sampling, MiB": lambda column: ask_new(column, ("sampling", 100), ("memory",)),
 }
-COLD = {"first training step of a process, cold caches, s": cold_compile}
+COLD: Starts = {"first training step of a process, cold caches, s": cold_compile}
 
 
-def started(columns, fresh, rounds, bar):
-    """As measured, of functions that start processes."""
-    numbers: dict = {name: {} for name in fresh}
+def measure_starts(columns: Sequence[Column], starts: Starts, rounds: int, bar: Any) -> Numbers:
+    """Measure functions that start processes, as `measure` does."""
+    numbers: Numbers = {name: {} for name in starts}
     for _ in range(rounds):
-        for name, function in fresh.items():
+        for name, function in starts.items():
             for column in columns:
                 bar.set_description(f"{name}: {column.name}")
                 value = function(column)
@@ -207,51 +223,56 @@ def started(columns, fresh, rounds, bar):
     return numbers
 
 
-def grown(engines, python, variant, folder, rounds, bar):
-    """As measured: training steps along each axis of GROWTH. variant: the name of torch's column, or None."""
-    numbers = {}
+def measure_growth(
+    engines: Sequence[str], python: str | None, variant: str | None, folder: str, rounds: int, bar: Any
+) -> Numbers:
+    """Measure training steps along each axis of GROWTH; variant: the name of torch's column, or None."""
+    numbers: Numbers = {}
     for axis, (values, batch) in GROWTH.items():
         for value in values:
             args = "" if axis == "batch" else f"{axis}={value}"
             columns = [own_column(engine, args) for engine in engines]
             if variant:
-                case = Path(folder) / "grown.npz"
-                exported(engines[0], case, args)
+                case = Path(folder) / "growth.npz"
+                export_case(engines[0], case, args)
                 columns += [c for c in torch_columns(python, case) if c.name == variant]
-            measures = {growth_name(axis, value): (("step", batch or value), 1)}
-            numbers |= measured(columns, measures, rounds, bar)
+            measures: Measures = {growth_name(axis, value): (("step", batch or value), 1)}
+            numbers |= measure(columns, measures, rounds, bar)
     return numbers
 
 
-def growth_name(axis, value):
-    """The name of a training step along an axis."""
+def growth_name(axis: str, value: int) -> str:
+    """Return the name of a training step along an axis."""
     return f"training step, {axis} {value}, s"
 
 
-def exponents(summary):
-    """{"exponent of AXIS": {column: e}}: least squares of log time against log value, time ~ value^e."""
-    found: dict = {}
+def fit_exponents(summary: Summary) -> dict[str, dict[str, float]]:
+    """Fit time ~ value^e along each axis by least squares of logarithms; return {"exponent of AXIS": {column: e}}."""
+    fitted: dict[str, dict[str, float]] = {}
     for axis, (values, _) in GROWTH.items():
         rows = [summary[growth_name(axis, value)] for value in values]
-        found[f"exponent of {axis}"] = {
-            column: exponent(values, [row[column]["median"] for row in rows])
+        fitted[f"exponent of {axis}"] = {
+            column: fit_exponent(values, [row[column]["median"] for row in rows])
             for column in rows[0]
             if all(column in row for row in rows)
         }
-    return found
+    return fitted
 
 
-def exponent(values, seconds):
-    """The slope of log seconds over log values."""
+def fit_exponent(values: Sequence[int], seconds: Sequence[float]) -> float:
+    """Return the slope of log seconds over log values."""
     return float(np.polyfit(np.log(values), np.log(seconds), 1)[0])
 
 
-def summarized(numbers):
-    """{name: {column: {"median", "least", "largest"}}}; an engine's "ratio" is its median over that of torch, and
-    "torch" is the fastest of its variants, with its name as "variant"."""
-    summary: dict = {}
+def summarize(numbers: Numbers) -> Summary:
+    """Return {name: {column: {"median", "least", "largest"}}}.
+
+    The column "torch" is the fastest of its variants, with its name as "variant"; an engine's "ratio" is its median
+    divided by torch's.
+    """
+    summary: Summary = {}
     for name, columns in numbers.items():
-        row = {
+        row: dict[str, dict[str, Any]] = {
             column: {"median": float(np.median(values)), "least": min(values), "largest": max(values)}
             for column, values in columns.items()
         }
@@ -265,17 +286,17 @@ def summarized(numbers):
     return summary
 
 
-def table(summary, engines):
-    """The lines of a Markdown table: medians (least, largest), and the ratio to torch."""
+def format_table(summary: Summary, engines: Sequence[str]) -> Iterator[str]:
+    """Yield the lines of a Markdown table: medians (least, largest), and the ratio to torch."""
     has_torch = any("torch" in row for row in summary.values())
     yield f"| | {' | '.join(engines)} | {'torch' if has_torch else 'torch: not installed'} |"
     yield "|" + "---|" * (len(engines) + 2)
     for name, row in summary.items():
-        yield f"| {name} | {' | '.join(cell(row.get(column)) for column in (*engines, 'torch'))} |"
+        yield f"| {name} | {' | '.join(format_cell(row.get(column)) for column in (*engines, 'torch'))} |"
 
 
-def cell(value):
-    """One figure as text, three digits of it."""
+def format_cell(value: Mapping[str, Any] | None) -> str:
+    """Format one figure with three digits."""
     if value is None:
         return "-"
     text = f"{value['median']:.3g} ({value['least']:.3g}, {value['largest']:.3g})"
@@ -284,13 +305,13 @@ def cell(value):
     return f"{text} {value['variant']}" if "variant" in value else text
 
 
-def machine():
-    """What the figures belong to."""
+def describe_machine() -> str:
+    """Return processor, number of cores and version of Python."""
     return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
-def engine_names(text):
-    """The engines of a list with commas, for argparse."""
+def parse_engines(text: str) -> list[str]:
+    """Parse a comma-separated list of engines, for argparse."""
     names = text.split(",")
     wrong = [name for name in names if name not in ENGINES]
     if wrong:
@@ -298,21 +319,21 @@ def engine_names(text):
     return names
 
 
-def arguments_of(arguments):
-    """The options."""
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     here = sys.executable if importlib.util.find_spec("torch") else None
-    parser.add_argument("--engines", type=engine_names, default=["jax", "numba"], help="default: jax,numba")
+    parser.add_argument("--engines", type=parse_engines, default=["jax", "numba"], help="default: jax,numba")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--torch-python", default=here, help="an interpreter that has torch (default: this, if it has)")
-    parser.add_argument("--quick", action="store_true", help="two rounds, one start, half of torch's variants")
-    parser.add_argument("--growth", action="store_true", help="also steps by batch, T, scales, side and hidden units")
+    parser.add_argument("--quick", action="store_true", help="two rounds, one start, half of the torch variants")
+    parser.add_argument("--growth", action="store_true", help="also steps by batch, T, scales, width and hidden units")
     parser.add_argument("--json", type=Path, help="a file for the numbers")
     return parser.parse_args(arguments)
 
 
-def run(options, folder, bar):
-    """All numbers: {name: {column: values}}."""
+def run(options: argparse.Namespace, folder: str, bar: Any) -> Numbers:
+    """Measure everything that the options ask for."""
     rounds, starts = (2, 1) if options.quick else (options.rounds, STARTS)
     case, answers = Path(folder) / "case.npz", Path(folder) / "answers.npz"
     own = [own_column(engine) for engine in options.engines]
@@ -320,33 +341,33 @@ def run(options, folder, bar):
     if options.quick:
         torch = [column for column in torch if "channels last" in column.name]
     if torch:
-        size = exported(options.engines[0], case, answers=answers)
-        bar.write(f"{machine()}; {size:,} parameters")
-        checked(torch, answers)
-    numbers = measured(own + torch, MEASURES, rounds, bar)
-    variant = summarized({CHOOSES: numbers[CHOOSES]})[CHOOSES].get("torch", {}).get("variant")
+        size = export_case(options.engines[0], case, answers=answers)
+        bar.write(f"{describe_machine()}; {size:,} parameters")
+        check_torch(torch, answers)
+    numbers = measure(own + torch, MEASURES, rounds, bar)
+    variant = summarize({CHOOSES: numbers[CHOOSES]})[CHOOSES].get("torch", {}).get("variant")
     variant = variant and f"torch, {variant}"
     chosen = own + [column for column in torch if column.name == variant]
-    numbers |= started(chosen, FRESH, starts, bar)
+    numbers |= measure_starts(chosen, FRESH, starts, bar)
     if not options.quick:
-        numbers |= started(own, COLD, 1, bar)
+        numbers |= measure_starts(own, COLD, 1, bar)
     if options.growth:
-        numbers |= grown(options.engines, options.torch_python, variant, folder, min(rounds, STARTS), bar)
+        numbers |= measure_growth(options.engines, options.torch_python, variant, folder, min(rounds, STARTS), bar)
     return numbers
 
 
-def main(arguments=None):
-    """Measure, print, write."""
-    options = arguments_of(arguments)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print the table, write the file."""
+    options = parse_arguments(arguments)
     with tempfile.TemporaryDirectory(prefix="bench") as folder, tqdm(unit="figure", disable=None) as bar:
         numbers = run(options, folder, bar)
-    summary = summarized(numbers)
-    fitted = exponents(summary) if options.growth else {}
-    print(*table(summary, options.engines), sep="\n")
+    summary = summarize(numbers)
+    fitted = fit_exponents(summary) if options.growth else {}
+    print(*format_table(summary, options.engines), sep="\n")
     for name, columns in fitted.items():
         print(f"{name}: " + ", ".join(f"{column} {value:.2f}" for column, value in columns.items()))
     if options.json:
-        content = {"machine": machine(), "numbers": summary, "exponents": fitted, "values": numbers}
+        content = {"machine": describe_machine(), "numbers": summary, "exponents": fitted, "values": numbers}
         options.json.write_text(json.dumps(content, indent=1) + "\n")
 
 

@@ -1,9 +1,9 @@
-"""The released network and its bound in eager torch, as a worker: what the benchmark compares this program with.
+"""Torch port of the released network and its bound, run eagerly, as a worker of the benchmark.
 
 python -m benchmarks.peer_torch CASE.npz [--threads N] [--channels-last]
 
-CASE.npz is what benchmarks/peer_dpm.py exports. Needs torch and numpy alone. Kernels are flipped and the borders of the
-biases, which never reach the output, cut off when parameters are loaded, not at each step.
+CASE.npz is exported by benchmarks/peer_dpm.py. Needs only torch and numpy. Kernels are flipped, and the borders of the
+biases, which never reach the output, are cut off when parameters are loaded, not at each step.
 """
 
 import argparse
@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from benchmarks.worker import peak_memory, serve, timed
+from benchmarks.worker import peak_memory, serve, time_calls
 
 CONV = "/multilayerconvolution/multiscaleconvolution/"
 LEARNING_RATE, DECAY_RATE, MAX_SCALING = 1e-3, 0.9, 1e10
-PICTURES = 49
+IMAGES = 49
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-7}
 
 
 class Schedule:
-    """The fixed rates of the release and its bumps over time, by index t - 1."""
+    """Fixed rates of the release and its bumps over time, by index t - 1."""
 
     def __init__(self, T, n_basis, step1_beta, dtype):
         centers, time_line = np.linspace(-1, 1, n_basis), np.linspace(-1, 1, T)
@@ -41,21 +41,25 @@ class Schedule:
         self.entropy_gain = 0.5 * (math.log(beta_bar[T]) - math.log(beta_bar[1]))
 
     def at(self, t):
-        """beta_t, beta_bar_t, beta_bar_{t-1}, each to broadcast over pictures; t: whole numbers (n,)."""
+        """Return beta_t, beta_bar_t and beta_bar_{t-1}, to broadcast over images; t: integers (n,)."""
         return self.rates[t - 1].T.reshape(3, -1, 1, 1, 1).unbind()
 
 
 class Model:
-    """The network, the bound and RMSProp. Pictures are (n, colors, width, width).
+    """Network, bound and RMSProp, for images (n, colors, width, width).
 
-    arguments: those of DiffusionModel; arrays: dict of path to parameter.
+    Args:
+        arguments: those of DiffusionModel.
+        arrays: parameters by path.
+        channels_last: memory format of the convolutions.
+        dtype: float type of torch.
     """
 
     def __init__(self, arguments, arrays, channels_last, dtype=torch.float32):
         self.arguments, self.dtype = arguments, dtype
         self.format = torch.channels_last if channels_last else torch.contiguous_format
         self.names = list(arrays)
-        self.by_name = {name: self.loaded(name, array).requires_grad_() for name, array in arrays.items()}
+        self.by_name = {name: self.load_tensor(name, array).requires_grad_() for name, array in arrays.items()}
         self.parameters = list(self.by_name.values())
         self.mean_squares = [torch.zeros_like(p) for p in self.parameters]
         schedule = (arguments[key] for key in ("trajectory_length", "n_temporal_basis", "step1_beta"))
@@ -63,25 +67,25 @@ class Model:
         self.dense_lower = self.linears("MLP dense lower")
         self.dense_upper = self.linears("MLP dense upper")
 
-    def loaded(self, name, array):
-        """One array as a tensor in the form in which it is used here."""
-        tensor = torch.tensor(self.converted(name, array).copy(), dtype=self.dtype)
+    def load_tensor(self, name, array):
+        """Return an exported array as a tensor in the layout of this port."""
+        tensor = torch.tensor(self.convert(name, array).copy(), dtype=self.dtype)
         return tensor.to(memory_format=self.format) if tensor.ndim == 4 else tensor
 
     @staticmethod
-    def converted(name, array):
-        """A parameter, or its gradient, of the exporter as it is here: see the module's docstring."""
+    def convert(name, array):
+        """Return an exported parameter, or its gradient, in the layout of this port."""
         if CONV in name:
             return array[..., ::-1, ::-1] if name.endswith(".W") else array[None, :, 1:-1, 1:-1]
         return array.T
 
     def linears(self, path):
-        """(W, b) of the layers of a path."""
+        """Return (W, b) of each layer of a path."""
         names = sorted(name for name in self.names if f"/{path}/" in name and name.endswith(".W"))
         return [(self.by_name[name], self.by_name[name[:-1] + "b"]) for name in names]
 
     def conv_path(self, x):
-        """Multi-scale convolutions (D.2.1), as released."""
+        """Apply the multi-scale convolutions (D.2.1), as released."""
         scales = self.arguments["n_scales"]
         for layer in range(self.arguments["n_layers_conv"]):
             total = None
@@ -95,14 +99,14 @@ class Model:
         return x
 
     def dense_path(self, X):
-        """The whole picture at once: (n, width, width, outputs)."""
+        """Apply the dense layers to whole images: (n, width, width, outputs)."""
         h = X.flatten(1)
         for W, b in self.dense_lower:
             h = F.leaky_relu(F.linear(h, W, b), 0.05)
         return h.reshape(len(X), *X.shape[2:], -1)
 
     def mu_sigma(self, X, t):
-        """Mean and deviation of p(x_{t-1} | x_t)."""
+        """Return mean and standard deviation of p(x_{t-1} | x_t)."""
         n, colors, width, _ = X.shape
         conv = self.conv_path(X.contiguous(memory_format=self.format)).permute(0, 2, 3, 1)
         dense = self.dense_path(X)
@@ -117,7 +121,7 @@ class Model:
         return X * torch.sqrt(1 - beta) + mu_coeff * torch.sqrt(beta), torch.sqrt(variance)
 
     def costs(self, X, t, N, U):
-        """-(K - L_null) of each picture, bits a pixel."""
+        """Return -(K - L_null) of each image, bits per pixel."""
         x_0 = X + (U - 0.5) * self.arguments["uniform_noise"]
         beta, beta_bar, beta_bar_previous = self.schedule.at(t)
         x_t = x_0 * torch.sqrt(1 - beta_bar) + N * torch.sqrt(beta_bar)
@@ -131,12 +135,12 @@ class Model:
         return nats / math.log(2) * X.shape[1]
 
     def gradients(self, *batch):
-        """The mean cost and its gradients."""
+        """Return the mean cost and its gradients."""
         cost = self.costs(*batch).mean()
         return cost, torch.autograd.grad(cost, self.parameters)
 
     def train(self, *batch):
-        """One step of RMSProp; returns the cost."""
+        """Take one step of RMSProp and return the cost."""
         cost, gradients = self.gradients(*batch)
         with torch.no_grad():
             torch._foreach_mul_(self.mean_squares, DECAY_RATE)
@@ -148,48 +152,48 @@ class Model:
 
     @torch.no_grad()
     def reverse_step(self, X, t, N):
-        """x_{t-1} of x_t; t: whole numbers (n,)."""
+        """Return x_{t-1} of x_t; t: integers (n,)."""
         mu, sigma = self.mu_sigma(X, t)
         return mu + sigma * N
 
 
 class Peer:
-    """What the lines on stdin name; each answers seconds, unless it says otherwise."""
+    """Commands of the worker; each answers seconds, unless it says otherwise."""
 
     def __init__(self, case, channels_last):
         self.case, self.channels_last = case, channels_last
-        self.model = self.built(torch.float32)
+        self.model = self.build(torch.float32)
         self.T = self.model.schedule.T
         names = ("check", "first", "step", "reverse", "K", "sampling", "epoch")
         self.commands = {name: getattr(self, name) for name in names} | {"memory": peak_memory}
 
-    def built(self, dtype):
-        """The exported model."""
+    def build(self, dtype):
+        """Return the exported model."""
         arrays = {name[10:]: array for name, array in self.case.items() if name.startswith("parameter:")}
         return Model(json.loads(str(self.case["arguments"])), arrays, self.channels_last, dtype)
 
     def batch(self, size, dtype=torch.float32):
-        """(X, t, N, U), the exported examples over and over."""
+        """Return X, t, N and U of a batch that repeats the exported examples."""
         arrays = (np.resize(self.case[key], (size, *self.case[key].shape[1:])) for key in "XtNU")
         X, t, N, U = (torch.tensor(array, dtype=dtype) for array in arrays)
         return X, t.long(), N, U
 
-    def drawn(self, X):
-        """The batch X with times and noise of its own."""
+    def draw(self, X):
+        """Return the batch X with new times and noise."""
         return X, torch.randint(2, self.T + 1, (len(X),)), torch.randn_like(X), torch.rand_like(X)
 
     def check(self, path):
-        """Largest differences from the answers at this path, relative to each array's largest element, and whether all
-        are small enough: a dict."""
+        """Compare with the answers at this path: largest differences, relative to each array's largest element, and
+        whether all are within the tolerance."""
         with np.load(path, allow_pickle=False) as answers:
-            exact = self.differences(self.built(torch.float64), answers)
+            exact = self.differences(self.build(torch.float64), answers)
             # Not the gradient in float32: where it leaves a layer near 0, leaky ReLU's slope is a matter of rounding.
             single = self.differences(self.model, answers, with_gradient=False)
         agrees = max(exact.values()) < TOLERANCE[torch.float64] and max(single.values()) < TOLERANCE[torch.float32]
         return {"float64": max(exact.values()), "float32": max(single.values()), "agrees": agrees}
 
     def differences(self, model, answers, with_gradient=True):
-        """{what: largest difference of a model's results from the answers, relative to the largest element}."""
+        """Return the largest difference of each result from the answers, relative to the largest element."""
         batch = self.batch(len(self.case["X"]), model.dtype)
         with torch.no_grad():
             found = dict(zip(("mu", "sigma"), model.mu_sigma(*batch[:2]), strict=True))
@@ -197,57 +201,57 @@ class Peer:
         expected = {name: answers[name] for name in found}
         if with_gradient:
             for name, gradient in zip(model.names, gradients, strict=True):
-                found[name], expected[name] = gradient, model.converted(name, answers[f"gradient:{name}"])
+                found[name], expected[name] = gradient, model.convert(name, answers[f"gradient:{name}"])
         return {
             name: float(np.abs(found[name].detach().numpy() - value).max() / np.abs(value).max())
             for name, value in expected.items()
         }
 
     def first(self, size):
-        """The first training step of the process."""
+        """Time the first training step of the process."""
         batch = self.batch(int(size))
         begin = time.perf_counter()
         self.model.train(*batch)
         return time.perf_counter() - begin
 
     def step(self, size, calls=1):
-        """A training step: forward, backward, update."""
+        """Time a training step: forward, backward, update."""
         batch = self.batch(int(size))
-        return timed(lambda: self.model.train(*batch), int(calls))
+        return time_calls(lambda: self.model.train(*batch), int(calls))
 
     def reverse(self, calls):
-        """A reverse step of 49 pictures."""
-        X, t, N, _ = self.batch(PICTURES)
-        return timed(lambda: self.model.reverse_step(X, t, N), int(calls))
+        """Time a reverse step of 49 images."""
+        X, t, N, _ = self.batch(IMAGES)
+        return time_calls(lambda: self.model.reverse_step(X, t, N), int(calls))
 
     @torch.no_grad()
     def K(self, size):
-        """K over the test digits, one time each."""
+        """Time K over the test digits, one time t each."""
         test = torch.from_numpy(self.case["test"])
         begin = time.perf_counter()
-        torch.cat([self.model.costs(*self.drawn(X)) for X in test.split(int(size))]).mean().item()
+        torch.cat([self.model.costs(*self.draw(X)) for X in test.split(int(size))]).mean().item()
         return time.perf_counter() - begin
 
     def sampling(self, steps):
-        """So many reverse steps of 49 pictures from t = T on, noise drawn at each."""
+        """Time the first reverse steps of 49 images from t = T, each with new noise."""
         begin = time.perf_counter()
-        X = torch.randn(PICTURES, *self.case["X"].shape[1:])
+        X = torch.randn(IMAGES, *self.case["X"].shape[1:])
         for t in range(self.T, self.T - int(steps), -1):
-            X = self.model.reverse_step(X, torch.full((PICTURES,), t), torch.randn_like(X))
+            X = self.model.reverse_step(X, torch.full((IMAGES,), t), torch.randn_like(X))
         return time.perf_counter() - begin
 
     def epoch(self, size):
-        """Steps over the training digits in random order, noise drawn at each, and K of the test digits."""
+        """Time an epoch: steps over the training digits in random order with new noise, and K of the test digits."""
         train = torch.from_numpy(self.case["train"])
         begin = time.perf_counter()
         for indices in torch.randperm(len(train)).split(int(size)):
-            self.model.train(*self.drawn(train[indices]))
+            self.model.train(*self.draw(train[indices]))
         self.K(size)
         return time.perf_counter() - begin
 
 
 def main():
-    """Serve."""
+    """Serve the commands."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("case")
     parser.add_argument("--threads", type=int, default=2)

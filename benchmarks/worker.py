@@ -1,7 +1,7 @@
-"""Workers of the benchmark: processes that wait for a line on stdin, do what it names, and answer with a line of JSON.
+"""Workers of the benchmark: processes that read a line from stdin, do what it names, and answer with a line of JSON.
 
-While one works all others are blocked, so that what is measured in turns has the machine to itself, and what else the
-machine does falls on all alike. Nothing heavy is imported here: both peers use this file.
+One works at a time while the others wait, so that the measured program has the machine to itself, and other load on the
+machine affects all of them alike. This file imports nothing heavy, as both peers use it.
 """
 
 import contextlib
@@ -11,31 +11,39 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 class Worker:
-    """A worker and the pipe to it.
+    """Worker process and the pipe to it.
 
-    name: the column of its figures; command: what starts it, from the repository's folder; environment: what is set
-    for it besides the caller's own.
+    Args:
+        name: column of its figures.
+        command: starts it, from the repository's folder.
+        environment: variables to set in addition to the caller's.
     """
 
-    def __init__(self, name, command, environment=None):
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self.name = name
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {}),
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | dict(environment or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
 
-    def ask(self, *words):
-        """The answer to a line of words. Raises RuntimeError where the worker has ended instead."""
+    def ask(self, *words: object) -> Any:
+        """Return the answer to a line of words.
+
+        Raises:
+            RuntimeError: the worker has ended instead.
+        """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -45,8 +53,8 @@ class Worker:
             raise RuntimeError(f"worker {self.name} ended at: {' '.join(map(str, words))}")
         return json.loads(line)
 
-    def close(self):
-        """End of input, which ends the worker."""
+    def close(self) -> None:
+        """Close the worker's input, which ends it."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -54,17 +62,20 @@ class Worker:
         self.process.wait()
         self.process.stdout.close()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 
-def serve(commands):
-    """Answer lines on stdin until they end. commands: dict of a line's first word to a function of the others.
+def serve(commands: Mapping[str, Callable[..., Any]]) -> None:
+    """Answer lines on stdin until it ends.
 
-    What the functions print goes to stderr: stdout is for the answers.
+    What the functions print goes to stderr, since stdout is for the answers.
+
+    Args:
+        commands: function of the other words of a line, by its first word.
     """
     for line in sys.stdin:
         name, *words = line.split()
@@ -73,8 +84,8 @@ def serve(commands):
         print(json.dumps(answer), flush=True)
 
 
-def timed(function, calls):
-    """Seconds of one of so many calls, after one that does not count."""
+def time_calls(function: Callable[[], object], calls: int) -> float:
+    """Return the seconds of one call, the mean over several, after one that does not count."""
     function()
     begin = time.perf_counter()
     for _ in range(calls):
@@ -82,6 +93,6 @@ def timed(function, calls):
     return (time.perf_counter() - begin) / calls
 
 
-def peak_memory():
-    """MiB that this process has held at most."""
+def peak_memory() -> float:
+    """Return the largest memory that this process has held, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
