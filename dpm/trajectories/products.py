@@ -210,14 +210,24 @@ class Chain:
         return self._array(np.full(self.n, value))
 
 
-def _begin(model, log_r, guidance, weighted, t, N, c):
-    """The graph of a draw from p(x_T) r_T(x_T), with its weight if weighted."""
+def _begin(
+    model: Diffusion,
+    log_r: LogR,
+    guidance: str,
+    weighted: bool,
+    t: pt.TensorVariable,
+    N: pt.TensorVariable,
+    c: pt.TensorVariable,
+) -> list[pt.TensorVariable]:
+    """Return the graph of a draw from p(x_T) r_T(x_T), with its weight if weighted."""
     outputs = Twist(model, log_r, guidance).draw(model.kernel.prior(N), t, c, N, pt.zeros_like(c))
     return outputs if weighted else outputs[:1]
 
 
-def _step(model, log_r, guidance, weighted, *inputs):
-    """The graph of a step, with its weight's factor if weighted; inputs: those of Twist.step."""
+def _step(
+    model: Diffusion, log_r: LogR, guidance: str, weighted: bool, *inputs: pt.TensorVariable
+) -> list[pt.TensorVariable]:
+    """Return the graph of a step, with its weight's factor if weighted; inputs: those of Twist.step."""
     outputs = Twist(model, log_r, guidance).step(*inputs)
     return outputs if weighted else outputs[:1]
 
