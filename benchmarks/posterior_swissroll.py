@@ -1,10 +1,10 @@
-"""A trained swiss roll times a Gaussian r, beside the product: docs/results/posterior_swissroll.png.
+"""Samples of a trained swiss roll times a Gaussian r, next to the product: docs/results/posterior_swissroll.png.
 
     python -m benchmarks.posterior_swissroll RUN/checkpoint.h5 [FOLDER]
 
-RUN is a run of `train.py --experiment swissroll`. r is a Gaussian around (0.8, 0.5) of deviation 0.4; the product of
-the data's own density with it lies along the curve, at u with the density r(c(u)), since the noise is far narrower than
-r. Prints the total variation to it on 40 parts of the curve.
+RUN is a run of `train.py --experiment swissroll`; r is a Gaussian around (0.8, 0.5) with standard deviation 0.4. The
+product of the density of the data with r is on the curve, with density r(c(u)) at u, because the noise is much narrower
+than r. Prints the total variation to it on 40 parts of the curve.
 """
 
 import sys
@@ -23,13 +23,13 @@ MEAN, SIGMA = np.array([0.8, 0.5]), 0.4
 
 
 def along_the_curve(X, curve):
-    """The share of the points X in each part of the curve: (PARTS,)."""
+    """Return the share of the points X in each part of the curve, (PARTS,)."""
     nearest = ((X[:, None] - curve) ** 2).sum(axis=2).argmin(axis=1)
     return np.histogram(nearest, PARTS, (0, len(curve)))[0] / len(X)
 
 
 def main(path, folder="docs/results"):
-    """Draw, print and plot."""
+    """Draw samples, print total variations and plot."""
     run = open_run(Path(path))
     compiled, theta, width = run.compiled, run.theta, run.model.arguments["noise"]
     log_r = potentials.gaussian(MEAN, SIGMA)
@@ -39,7 +39,7 @@ def main(path, folder="docs/results"):
     truth = r.reshape(PARTS, -1).sum(axis=1)
     source = noise.ExampleNoise(0, 0, N)
     exact = curve[np.random.default_rng(0).choice(len(curve), N, p=r)]
-    drawn = {
+    samples = {
         "the product": exact + width * np.random.default_rng(1).standard_normal(exact.shape),
         "constant, the paper's chain": products.sample_chain(compiled, theta, log_r, N, source, "constant"),
         f"end, {N:,} particles": products.sample_product(compiled, theta, log_r, N, 0, "end", last_step=False).samples,
@@ -49,7 +49,7 @@ def main(path, folder="docs/results"):
     x, y = np.meshgrid(axis, axis)
     field = np.exp(-0.5 * ((x - MEAN[0]) ** 2 + (y - MEAN[1]) ** 2) / SIGMA**2)
     colors = (DARK, BLUE, ORANGE)
-    for chart, (name, X), color in zip(axes.flat, drawn.items(), colors, strict=True):
+    for chart, (name, X), color in zip(axes.flat, samples.items(), colors, strict=True):
         distance = 0.5 * np.abs(along_the_curve(np.asarray(X), curve) - truth).sum()
         print(f"{name}: total variation {distance:.3f}")
         chart.contour(x, y, field, levels=[0.1, 0.5, 0.9], colors="#999999", linewidths=0.8)

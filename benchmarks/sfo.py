@@ -1,11 +1,11 @@
-"""Overhead of an SFO step without the cost of f: milliseconds a step and peak memory, table and JSON on stdout.
+"""Measure the overhead of an SFO step without the cost of f: milliseconds per step and peak memory.
 
-python benchmarks/sfo.py [--threads 2] [--steps 200] [--profile] [SIZE:N[:float32] ...]
+    python benchmarks/sfo.py [--threads 2] [--steps 200] [--profile] [SIZE:N[:float32] ...]
 
-Each case runs in a process of its own; by default 230 parameters in 31 subfunctions, and 1,000,000 in 25.
-Times are taken after the active set and the subspace have filled. `growth` is the mean of the last third of the steps
-over that of the first: about 1 where nothing grows. `CPU ms` is the processor time of all threads a step, which
-other programs on the machine disturb less.
+A table and JSON are printed to stdout. Each case runs in a separate process; the default cases are 230 parameters in 31
+subfunctions, and 1,000,000 in 25. Timing starts after the active set and the subspace have filled. `growth` is the mean
+time of the last third of the steps divided by that of the first, about 1 if nothing grows. `CPU ms` is the processor
+time of all threads per step, which other programs on the machine disturb less.
 """
 
 import argparse
@@ -17,6 +17,8 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,16 +26,17 @@ CASES = ("230:31", "1000000:25")
 
 
 class Quadratics:
-    """f_i = 1/2 sum of a_k (x_k - c_k)^2 with a, c of its own for each i: cheap, and no two gradients alike."""
+    """Subfunctions f_i = 1/2 sum of a_k (x_k - c_k)^2 with other a, c for each i: cheap, with distinct gradients."""
 
-    def __init__(self, size, number, dtype):
+    def __init__(self, size: int, number: int, dtype: str) -> None:
         rng = np.random.default_rng(0)
-        # Each subfunction looks at another stretch of the same draws, so that the memory measured is not theirs.
+        # Each subfunction uses another stretch of the same draws, so that the memory measured is not theirs.
         self.scale = rng.uniform(0.1, 3, size + number).astype(dtype)
         self.center = rng.standard_normal(size + number).astype(dtype)
         self.seconds = self.cpu = 0.0
 
-    def __call__(self, theta, i):
+    def __call__(self, theta: np.ndarray, i: int) -> tuple[float, np.ndarray]:
+        """Return f_i and its gradient, and add the time taken to `seconds` and `cpu`."""
         begin, cpu = time.perf_counter(), time.process_time()
         part = slice(i, i + len(theta))
         away = theta - self.center[part]
@@ -44,8 +47,16 @@ class Quadratics:
         return value, gradient
 
 
-def measure(size, number, dtype, steps, profile):
-    """One case: dict of milliseconds and MiB."""
+def measure(size: int, number: int, dtype: str, steps: int, profile: bool) -> dict[str, Any]:
+    """Return one row of the table: milliseconds and MiB by name.
+
+    Args:
+        size: number of parameters.
+        number: number of subfunctions.
+        dtype: float type of theta.
+        steps: number of steps timed.
+        profile: also print a profile to stderr.
+    """
     from dpm.optimizers import SFO
 
     f = Quadratics(size, number, dtype)
@@ -81,8 +92,8 @@ def measure(size, number, dtype, steps, profile):
     }
 
 
-def main(arguments=None):
-    """Run the cases, each in a fresh process with so many BLAS threads."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run each case in a new process with the given number of BLAS threads, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("cases", nargs="*", default=CASES, help="SIZE:N or SIZE:N:float32")
     parser.add_argument("--threads", type=int, default=2)

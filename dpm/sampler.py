@@ -85,20 +85,10 @@ def reverse_steps(compiled: CompiledModel, n_samples: int, steps: int) -> Callab
     return lambda theta, *arrays: map_microbatches(engine, function, theta, arrays, size)[0]
 
 
-def _reverse_loop(
-    model: Diffusion,
-    X: pt.TensorVariable,
-    known: pt.TensorVariable,
-    observed: pt.TensorVariable,
-    precision: pt.TensorVariable,
-    times: pt.TensorVariable,
-    noise: pt.TensorVariable,
-) -> pt.TensorVariable:
+def _reverse_loop(model, X, known, observed, precision, times, noise):
     """Return the graph of reverse_steps: its states, (n, steps, ...)."""
 
-    def step(
-        t: pt.TensorVariable, N: pt.TensorVariable, X: pt.TensorVariable, *constraints: pt.TensorVariable
-    ) -> pt.TensorVariable:
+    def step(t, N, X, *constraints):
         return diffusion_step(model, X, t, N, *constraints)
 
     states = pytensor.scan(
@@ -225,6 +215,6 @@ def generate_samples(
     return X
 
 
-def _draw_prior(model: Diffusion, N: pt.TensorVariable) -> pt.TensorVariable:
-    """Return the graph of a draw of pi(x_T) from the kernel's noise."""
+def _draw_prior(model, N):
+    """Return a draw of pi(x_T) from noise of the kernel, as a graph."""
     return model.kernel.sample(model.kernel.prior(N), N)

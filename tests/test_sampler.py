@@ -1,4 +1,4 @@
-"""Reverse trajectories: what is drawn when, and what is known of a sample."""
+"""Reverse trajectories: the order of the noise, states and constraints."""
 
 import ast
 from pathlib import Path
@@ -32,7 +32,7 @@ def theta(compiled):
     return 0.3 * np.random.default_rng(0).standard_normal(compiled.layout.size)
 
 
-def test_one_draw_for_x_T_and_one_for_each_step_down_to_t_2(compiled, theta):
+def test_one_draw_of_noise_for_x_T_and_for_each_step_down_to_t_2(compiled, theta):
     """T - 1 steps (t = T..2) after the start; states are numbered T, T-1, ..., 2, 0 as released."""
     source, draws, seen = ExampleNoise(0, 0, N), [], []
 
@@ -44,7 +44,7 @@ def test_one_draw_for_x_T_and_one_for_each_step_down_to_t_2(compiled, theta):
     assert len(draws) == T
     assert [t for t, _ in seen] == [8, 7, 6, 5, 4, 3, 2, 0]
     np.testing.assert_array_equal(seen[0][1], draws[0])
-    # Each state is mu + sigma noise of the model at the state before, at the paper's time.
+    # Each state is mu + sigma noise of the model at the previous state, at the paper's t.
     step = compiled.reverse(N)
     for i, t in enumerate(range(T, 1, -1)):
         mu, sigma = step(theta, seen[i][1], np.full(N, float(t)))
@@ -56,13 +56,13 @@ def test_one_draw_for_x_T_and_one_for_each_step_down_to_t_2(compiled, theta):
     ("steps", "numbers", "length"),
     [(999, 49 * 784, 10), (999, 10**5, 5), (39, 4000, 10), (51, 1, 9), (1, 1, 1), (7, 10**9, 1)],
 )
-def test_calls_are_equally_long(steps, numbers, length):
-    """999 steps of 49 digits are 100 calls of 10; larger pictures have fewer steps a call, one at least."""
+def test_calls_have_equally_many_steps(steps, numbers, length):
+    """999 steps of 49 digits are 100 calls of 10; larger images have fewer steps per call, at least one."""
     assert sampler.steps_per_call(steps, numbers) == length
 
 
-def test_states_do_not_depend_on_how_many_steps_a_call_takes(compiled, theta, monkeypatch):
-    """7 steps in calls of 7, of 4 (one to spare) and of 1."""
+def test_states_do_not_depend_on_steps_per_call(compiled, theta, monkeypatch):
+    """7 steps in calls of 7, of 4 (one extra step) and of 1."""
     seen = {}
     for most in (10, 4, 1):
         monkeypatch.setattr(sampler, "STEPS_PER_CALL", most)
@@ -78,13 +78,13 @@ def test_states_do_not_depend_on_how_many_steps_a_call_takes(compiled, theta, mo
     assert not any(X.base is not None for _, X in seen[10][1:])
 
 
-def test_samples_do_not_depend_on_how_many_are_drawn(compiled, theta):
+def test_samples_do_not_depend_on_their_number(compiled, theta):
     three = generate_samples(compiled, theta, N, ExampleNoise(0, 0, N))
     one = generate_samples(compiled, theta, 1, ExampleNoise(0, 2, 1))
     np.testing.assert_allclose(one[0], three[2], rtol=1e-12)
 
 
-def test_all_known_is_the_input_and_none_known_a_plain_sample(compiled, theta):
+def test_known_everywhere_returns_the_input_and_nowhere_a_plain_sample(compiled, theta):
     observed = np.random.default_rng(1).standard_normal(SHAPE)
     for known in (True, False):
         constraint = Constraint(observed, known=np.full(SHAPE, known))
@@ -93,7 +93,7 @@ def test_all_known_is_the_input_and_none_known_a_plain_sample(compiled, theta):
         np.testing.assert_array_equal(X, observed if known else plain)
 
 
-def test_in_painting_holds_the_known_part_at_every_time(compiled, theta):
+def test_inpainting_keeps_the_known_part_at_every_t(compiled, theta):
     observed = np.random.default_rng(1).standard_normal(SHAPE)
     known = generate_inpaint_mask(*SHAPE[:3])
     states = []
@@ -124,12 +124,12 @@ def test_denoising_starts_at_the_observation_and_narrow_noise_returns_it(compile
 
 
 @pytest.mark.parametrize("sigma", [0.0, -1.0, np.nan, np.inf])
-def test_noise_of_no_width_is_refused(compiled, theta, sigma):
+def test_sigma_that_is_not_above_0_is_refused(compiled, theta, sigma):
     with pytest.raises(InputError, match="sigma"):
         generate_samples(compiled, theta, N, ExampleNoise(0, 0, N), Constraint(np.zeros(SHAPE), sigma=sigma))
 
 
-def test_wrong_shapes_are_named(compiled, theta):
+def test_wrong_shapes_are_refused(compiled, theta):
     with pytest.raises(InputError, match=r"observation has the wrong shape: got \(3, 2, 5, 5\)"):
         generate_samples(compiled, theta, N, ExampleNoise(0, 0, N), Constraint(np.zeros((N, 2, 5, 5)), sigma=1.0))
 
@@ -141,7 +141,7 @@ def test_capture_times_are_the_released_ones():
 
 
 def test_bits_start_at_the_base_rate_and_stay_bits():
-    """Eq. 4 for the binomial kernel: x_T are bits of the base rate, whatever kind of number the noise is."""
+    """Eq. 4 for the binomial kernel: x_T are bits of the base rate, for any kind of noise."""
     compiled, states = compiled_bits(5, 20, 0.2), {}
     source = ExampleNoise(0, 0, 500, compiled.model.kernel.noise)
     theta = np.zeros(compiled.layout.size)
@@ -163,8 +163,8 @@ def test_bits_start_at_the_base_rate_and_stay_bits():
         "training/loop",
     ],
 )
-def test_nobody_asks_which_kernel_it_holds(module):
-    """One kernel interface: these modules import no kernel and look at no kernel's type or base rate."""
+def test_modules_do_not_ask_which_kernel_they_hold(module):
+    """One kernel interface: these modules import no kernel and read neither type nor base rate of a kernel."""
     tree = ast.parse((Path(dpm.__file__).parent / f"{module}.py").read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):

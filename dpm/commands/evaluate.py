@@ -201,7 +201,7 @@ def read_input(options: Options, run: "Run") -> Examples:
     from dpm.likelihood.units import LEVELS
     from dpm.runs.user_images import read_images
 
-    X = read_images(options.input, run.model.example_shape, run.quantized)
+    X = read_images(str(options.input), run.model.example_shape, run.quantized)
     X, name = first_examples(X, options, f"examples of {options.input}")
     levels = LEVELS * X
     on_grid = (np.abs(levels - np.rint(levels)) <= LEVEL_TOLERANCE).all() and X.min() >= 0 and X.max() <= 1
@@ -286,7 +286,8 @@ def write(
     summary["errors"] = {label: units.in_all_units(nats) for label, nats in result.errors.items()}
     means: dict[str, Any] = {f"mean_{key}": np.float64(nats) for key, nats in result.values.items()}
     packed, table = io.BytesIO(), io.StringIO(newline="")
-    np.savez(packed, **means, **result.arrays)
+    contents_by_name: dict[str, Any] = means | result.arrays
+    np.savez(packed, **contents_by_name)
     csv.writer(table).writerows([["none" if value != value else value for value in row] for row in result.rows])
     text = json.dumps(summary, indent=2) + "\n"
     contents = [text.encode(), packed.getvalue(), table.getvalue().encode()]

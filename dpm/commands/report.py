@@ -55,9 +55,16 @@ def main(arguments=None):
             from dpm.reports.html.live import watch
 
             return watch(options.runs, PORT if options.port is None else options.port, options.quiet)
-        from dpm.reports.html.page import write
+        from dpm.reports.html.page import write_page
 
-        return write(options, OUTPUT)
+        return write_page(
+            options.runs,
+            options.output or OUTPUT,
+            evaluate=not options.no_model,
+            engine=options.backend or "auto",
+            data_path=options.data_path,
+            quiet=options.quiet,
+        )
 
     return run_command(PROG, action)
 

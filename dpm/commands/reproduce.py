@@ -129,16 +129,16 @@ def make_page(rows: list[Row], records: list[dict[str, Any]], plan: "Plan") -> t
     from dpm.reports.tables.figures import FIGURES, make_figure
 
     if plan.what == "table1":
-        return page.table_1(rows, records, plan), True
+        return page.make_table_1(rows, records, plan), True
     if plan.what == "table2":
         (row,), (record,) = rows, records
         if "missing" in record:
             raise InputError(f"table2: its only row: {record['missing']}")
-        return page.table_2(row, add_parzen(row, record, plan), plan), True
+        return page.make_table_2(row, add_parzen(row, record, plan), plan), True
     by_name = {row.name: (row, record) for row, record in zip(rows, records, strict=True)}
     figures = [make_figure(figure, *by_name[figure.row], plan) for figure in FIGURES]
     failed = any(file is None and reason.startswith("failed") for _, _, file, reason in figures)
-    return page.figures(figures, records, rows, plan), not failed
+    return page.make_figures(figures, records, rows, plan), not failed
 
 
 def add_parzen(row: Row, record: dict[str, Any], plan: "Plan") -> dict[str, Any]:

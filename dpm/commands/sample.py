@@ -131,7 +131,10 @@ def draw(options: Options) -> int:
     check_options(options)
     run = open_run_of(options, size=options.size)
     check_model(options, run)
-    X, more = (draw_particles if options.particles else draw_trajectories)(options, run)
+    if options.particles:
+        X, more = draw_particles(options, run, options.particles)
+    else:
+        X, more = draw_trajectories(options, run)
     write(folder, X, more, run, options)
     if not options.quiet:
         print(f"{len(X)} samples: {folder / 'samples.npz'} and {folder / 'samples.png'}")
@@ -196,7 +199,7 @@ def check_model(options: Options, run: "Run") -> None:
 # ------------------------------------------------------------------ drawing
 
 
-def draw_particles(options: Options, run: "Run") -> "tuple[np.ndarray, dict[str, Any]]":
+def draw_particles(options: Options, run: "Run", n_particles: int) -> "tuple[np.ndarray, dict[str, Any]]":
     """Draw from p(x_0) r(x_0) by particles; return samples in data units and further arrays of samples.npz."""
     import numpy as np
 
@@ -206,17 +209,17 @@ def draw_particles(options: Options, run: "Run") -> "tuple[np.ndarray, dict[str,
         run.compiled,
         run.theta,
         read_potential(options, run),
-        options.particles,
+        n_particles,
         options.seed,
         options.guidance or PARTICLES_GUIDANCE,
-        options.n or options.particles,
+        options.n or n_particles,
         last_step=False,
     )
     if not options.quiet:
         least = result.effective.argmin()
         print(
             f"log Z = {result.log_Z:.4f} +- {result.log_Z_error:.4f} nats; effective sample size "
-            f"{result.effective[-1]:.0f} of {options.particles} at the end, at least {result.effective[least]:.0f} "
+            f"{result.effective[-1]:.0f} of {n_particles} at the end, at least {result.effective[least]:.0f} "
             f"(after {least} steps), resamplings: {result.resamplings}"
         )
     X = run.scaling.inverse(result.samples.astype(np.float64))
@@ -230,23 +233,24 @@ def draw_trajectories(options: Options, run: "Run") -> "tuple[np.ndarray, dict[s
     from dpm.runs import samples
     from dpm.runs.user_images import read_images, read_mask
 
-    constraint = log_r = images = known = None
-    sigma = 1.0 if options.sigma is None else options.sigma
+    constraint: samples.MakeConstraint | None = None
+    images = known = np.empty(0)
+    n, log_r = samples.default_n(run), None
     if options.mode == "posterior":
         log_r = read_potential(options, run)
     elif options.mode != "sample":
-        images = read_images(options.input, run.model.example_shape, run.quantized)
+        images = read_images(str(options.input), run.model.example_shape, run.quantized)
+        n = len(images)
     if options.mode == "denoise":
-        seed = options.seed + 1 if options.add_noise else None
-        constraint = samples.noisy_images(run, images, sigma, seed)
+        sigma = 1.0 if options.sigma is None else options.sigma
+        constraint = samples.noisy_images(run, images, sigma, options.seed + 1 if options.add_noise else None)
     elif options.mode == "inpaint":
         known = ~read_mask("left" if options.mask is None else options.mask, run.model.example_shape)
         constraint = samples.known_pixels(run, images, known)
-    default = len(images) if images is not None else samples.default_n(run)
     every = options.every or (max(1, run.model.trajectory_length // 60) if options.animate else 0)
     result = samples.draw_samples(
         run,
-        options.n or default,
+        options.n or n,
         options.seed,
         constraint,
         log_r,
@@ -254,7 +258,7 @@ def draw_trajectories(options: Options, run: "Run") -> "tuple[np.ndarray, dict[s
         every,
         options.quiet,
     )
-    X = result.X if known is None else samples.restore_known(result.X, images, known)
+    X = samples.restore_known(result.X, images, known) if options.mode == "inpaint" else result.X
     return X, {"X_t": result.states, "t": np.array(result.times)} if every else {}
 
 
@@ -262,7 +266,7 @@ def read_potential(options: Options, run: "Run") -> Any:
     """Return the log r of --log-r, in the model's units."""
     from dpm.trajectories import potentials
 
-    name, arguments = potentials.read(options.log_r)
+    name, arguments = potentials.read(str(options.log_r))
     return potentials.build(name, arguments, run.model.example_shape, run.scaling, run.model.kernel.binary)
 
 

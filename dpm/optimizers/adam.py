@@ -1,25 +1,45 @@
 """Adam on one flat vector."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
 
 
 class Adam:
-    """Steps of about the learning rate in each direction (Kingma and Ba 2015, algorithm 1).
+    """Adam (Kingma and Ba 2015, algorithm 1), with steps of about the learning rate in each direction.
 
         m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) g^2
-        theta <- theta - learning_rate (m / (1 - b1^k)) / (sqrt(v / (1 - b2^k)) + epsilon)      at the k-th step
+        theta <- theta - learning_rate (m / (1 - b1^k)) / (sqrt(v / (1 - b2^k)) + epsilon)      at step k = 1, 2, ...
 
-    size: length of theta; dtype: its float type. A step whose gradient, or its square, is not finite is skipped
-    whole: theta, m and v stay as they are.
+    A step whose gradient, or its square, is not finite is skipped: theta, m and v stay as they are.
+
+    Attributes:
+        mean: m (size,).
+        mean_square: v (size,).
+        steps: k, the number of steps that were not skipped.
+        skipped_steps: number of steps that were.
+
+    Args:
+        size: length of theta.
+        dtype: float type of theta.
+        b1: weight of the previous m.
+        b2: weight of the previous v.
+        epsilon: smallest denominator.
     """
 
-    def __init__(self, size, dtype="float32", b1=0.9, b2=0.999, epsilon=1e-8):
+    def __init__(
+        self, size: int, dtype: npt.DTypeLike = "float32", b1: float = 0.9, b2: float = 0.999, epsilon: float = 1e-8
+    ) -> None:
         self.b1, self.b2, self.epsilon = b1, b2, epsilon
         self.mean, self.mean_square = np.zeros((2, size), dtype=dtype)
         self.steps = self.skipped_steps = 0
 
-    def step(self, theta, gradient, learning_rate):
-        """The new theta, an array of its own; theta and gradient are not changed."""
+    def step(self, theta: Array, gradient: Array, learning_rate: float) -> Array:
+        """Return theta (size,) after one step, as a new array; theta and gradient are not changed."""
         with np.errstate(over="ignore", invalid="ignore"):
             square = gradient**2
         if not np.isfinite(square.sum(dtype=np.float64)):
@@ -32,12 +52,12 @@ class Adam:
         rms = np.sqrt(self.mean_square / (1 - self.b2**self.steps))
         return (theta - rate * self.mean / (rms + self.epsilon)).astype(theta.dtype, copy=False)
 
-    def state(self):
-        """What a checkpoint keeps: dict of arrays."""
+    def state(self) -> dict[str, Array]:
+        """Return the state that a checkpoint stores, as a dict of arrays."""
         counts = {"steps": np.array(self.steps), "skipped_steps": np.array(self.skipped_steps)}
         return {"mean": self.mean, "mean_square": self.mean_square} | counts
 
-    def load_state(self, state):
-        """Go on from `state`, as returned by state()."""
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """Continue from a state that :meth:`state` returned."""
         self.mean, self.mean_square = (np.array(state[name], dtype=self.mean.dtype) for name in ("mean", "mean_square"))
         self.steps, self.skipped_steps = int(state["steps"]), int(state["skipped_steps"])

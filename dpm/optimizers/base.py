@@ -1,61 +1,90 @@
-"""What all optimizers of a sum of functions share: the function, its checks, the loop."""
+"""Base of the optimizers of a sum of functions: the sum, the checks of arguments and states, and the loop."""
 
 import json
 import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from dpm.optimizers.nest import Nest, real, short
+from dpm.optimizers.nest import Nest, real_array, short_repr
 
 log = logging.getLogger(__name__)
 
+Array = npt.NDArray[Any]
+Number = TypeVar("Number", int, float)
+
 
 class SumOfFunctions:
-    """F(theta) = sum over i of f_i(theta), as the user's f_df gives it: one f_i and its gradient a call.
+    """Sum F(theta) = f_1(theta) + ... + f_N(theta), evaluated one f_i and its gradient at a time.
 
-    f_df(theta, reference, *args) returns (f_i, gradient): a number, and a nest of theta's form.
-    references: one object for each f_i, handed through (a minibatch, an index). The optimizers see vectors only.
+    The optimizers see flat vectors only.
+
+    Attributes:
+        nest: structure of theta.
+        start: theta as a vector (size,).
+        evaluations: number of f_i evaluated so far.
+
+    Args:
+        f_df: function f_df(theta, reference, *args) that returns (f_i, gradient): a number, and a nest of theta's
+            structure.
+        theta: start, an array or number or a nest of them (:class:`dpm.optimizers.nest.Nest`).
+        references: one object per f_i, passed to f_df: a minibatch, an index.
+        args: further arguments of f_df.
+
+    Raises:
+        ValueError: if an argument is not usable.
     """
 
-    def __init__(self, f_df, theta, references, args=()):
+    def __init__(
+        self, f_df: Callable[..., tuple[Any, Any]], theta: Any, references: Iterable[Any], args: Iterable[Any] = ()
+    ) -> None:
         if not callable(f_df):
-            raise ValueError(f"f_df={short(f_df)} is not callable; accepted: f_df(theta, reference, *args)")
+            raise ValueError(f"f_df: got {short_repr(f_df)}; expected a function f_df(theta, reference, *args)")
         try:
             self.references = list(references)
         except TypeError:
             self.references = []
         if not self.references:
             raise ValueError(
-                f"subfunction_references={short(references)} holds nothing; accepted: a list of at least one reference"
+                f"subfunction_references: got {short_repr(references)}; expected a list of at least one reference"
             )
         self.f_df, self.args = f_df, tuple(args)
         self.nest = Nest(theta)
         self.start = self.nest.flatten(theta)
         if not np.isfinite(self.start).all():
-            raise ValueError(f"theta={short(theta)} is not finite; accepted: finite real numbers")
+            raise ValueError(f"theta: got {short_repr(theta)}, which is not finite; expected finite real numbers")
         self.evaluations = 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.references)
 
-    def __call__(self, vector, index):
-        """(f_i, gradient) at the vector: a float, and a vector of theta's float type; either may be not finite.
+    def __call__(self, vector: Array, index: int) -> tuple[float, Array]:
+        """Evaluate one subfunction.
 
-        The vector is handed to f_df as it is: the caller gives one that nobody needs afterwards. The gradient may be
-        f_df's own array: good until the next call, and not to be changed.
-        Raises ValueError where f_df returns anything else than a real number and a gradient of theta's form.
+        Args:
+            vector: theta (size,). f_df gets this array and may change it: pass one that is not needed afterwards.
+            index: i of f_i, from 0.
+
+        Returns:
+            (f_i, gradient): a float, and a vector (size,) of theta's float type; neither need be finite. The gradient
+            may be an array of f_df: it is valid until the next call and must not be changed.
+
+        Raises:
+            ValueError: if f_df returns anything but a real number and a gradient of theta's structure.
         """
         self.evaluations += 1
         result = self.f_df(self.nest.unflatten(vector), self.references[index], *self.args)
         if not isinstance(result, tuple | list) or len(result) != 2:
-            raise ValueError(f"f_df returned {short(result)}; accepted: (f, gradient)")
-        value = real(result[0], "f of f_df")
+            raise ValueError(f"f_df: got {short_repr(result)} from it; expected (f, gradient)")
+        value = real_array(result[0], "f of f_df")
         if value.size != 1:
-            raise ValueError(f"f of f_df has shape {value.shape}; accepted: one number")
+            raise ValueError(f"f of f_df: got shape {value.shape}; expected one number")
         return float(value.reshape(())), self.nest.flatten(result[1], "gradient of f_df", copy=False)
 
-    def whole(self, vector):
-        """(F, gradient of F) at the vector: every f_i once."""
+    def evaluate_all(self, vector: Array) -> tuple[float, Array]:
+        """Return F and its gradient (size,) at a vector (size,), from one evaluation of every f_i."""
         value, gradient = 0.0, np.zeros(self.nest.size, self.nest.dtype)
         for i in range(len(self)):
             f, g = self(vector.copy(), i)
@@ -63,71 +92,98 @@ class SumOfFunctions:
         return value, gradient
 
 
-def finite(value, gradient):
-    """Whether the value, and the gradient's square, are finite numbers."""
+def is_finite(value: float, gradient: Array) -> bool:
+    """Return True if the value and the square of the gradient are finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(value + gradient @ gradient))
 
 
 class Optimizer:
-    """The face that SFO, LBFGS and Stochastic share.
+    """Interface of SFO, LBFGS and Stochastic.
 
-    f_df, theta, subfunction_references, args: see SumOfFunctions; theta is copied, never changed.
-    rng: numpy Generator, the only source of chance; None makes one of its own. Nothing global is drawn from.
-    display: 0 logs only what went wrong; 1 one line a pass.
-    Raises ValueError where an argument is not usable; the message names it, its value and what is accepted.
+    Args:
+        f_df: see :class:`SumOfFunctions`.
+        theta: start, as there; it is copied and never changed.
+        subfunction_references: references, as there.
+        args: as there.
+        rng: the only source of randomness; None makes a new one. No global generator is used.
+        display: 0 logs only failures; 1 logs one line per pass.
+
+    Raises:
+        ValueError: if an argument is not usable.
     """
 
-    def __init__(self, f_df, theta, subfunction_references, args=(), rng=None, display=0):
+    def __init__(
+        self,
+        f_df: Callable[..., tuple[Any, Any]],
+        theta: Any,
+        subfunction_references: Iterable[Any],
+        args: Iterable[Any] = (),
+        rng: np.random.Generator | None = None,
+        display: int = 0,
+    ) -> None:
         self.sum = SumOfFunctions(f_df, theta, subfunction_references, args)
         if rng is not None and not isinstance(rng, np.random.Generator):
-            raise ValueError(f"rng={short(rng)} is not accepted; accepted: a numpy.random.Generator, or None")
+            raise ValueError(f"rng: got {short_repr(rng)}; expected a numpy.random.Generator or None")
         self.rng = np.random.default_rng() if rng is None else rng
         self.display = display
 
     @property
-    def theta(self):
-        """The parameters reached, in the form they came in; arrays of their own."""
+    def theta(self) -> Any:
+        """Return the current parameters as new arrays in the structure of the start."""
         return self.sum.nest.unflatten(self.vector().copy())
 
-    def vector(self):
-        """The parameters reached, flat."""
+    def vector(self) -> Array:
+        """Return the current parameters as a vector (size,)."""
         raise NotImplementedError
 
-    def step(self):
+    def step(self) -> None:
         """Evaluate one subfunction and move."""
         raise NotImplementedError
 
-    def optimize(self, num_passes=None, num_steps=None):
-        """Go on for so many passes (N subfunctions each), or steps (one subfunction each); 10 passes by default.
+    def optimize(self, num_passes: float | None = None, num_steps: int | None = None) -> Any:
+        """Run for a number of passes or of steps, by default 10 passes.
 
-        Returns theta as `theta` does. Raises ValueError for numbers below 1, or both given.
+        Args:
+            num_passes: number of passes, N evaluations of a subfunction each.
+            num_steps: number of steps, one evaluation each.
+
+        Returns:
+            The parameters, as :attr:`theta`.
+
+        Raises:
+            ValueError: if both are given, or if one is not a number above 0.
         """
-        for _ in range(self.steps_of(num_passes, num_steps)):
+        for _ in range(self._count_steps(num_passes, num_steps)):
             self.step()
             if self.display and self.sum.evaluations % len(self.sum) == 0:
                 log.info("%s", self.report())
         return self.theta
 
-    def report(self):
-        """One line for the log."""
+    def report(self) -> str:
+        """Return one line for the log."""
         return f"{type(self).__name__}: pass {self.sum.evaluations / len(self.sum):.2f}"
 
-    def steps_of(self, num_passes, num_steps):
-        """How many evaluations are asked for."""
+    def _count_steps(self, num_passes: float | None, num_steps: int | None) -> int:
+        """Return the number of evaluations that the arguments of optimize ask for."""
         if num_passes is not None and num_steps is not None:
-            raise ValueError(f"num_passes={num_passes} and num_steps={num_steps} together; accepted: one of them")
+            raise ValueError(f"num_passes: got {num_passes} together with num_steps={num_steps}; expected one of them")
         if num_steps is not None:
-            return positive("num_steps", num_steps, whole=True)
-        passes = positive("num_passes", 10 if num_passes is None else num_passes)
+            return check_positive("num_steps", num_steps, whole=True)
+        passes = check_positive("num_passes", 10 if num_passes is None else num_passes)
         return int(np.ceil(passes * len(self.sum)))
 
-    def check_grad(self, small_diff=None):
-        """Compare the gradients of f_df with central differences, at the parameters reached.
+    def check_grad(self, small_diff: npt.ArrayLike | None = None) -> npt.NDArray[np.float64]:
+        """Compare the gradients of f_df with central differences at the current parameters.
 
-        small_diff: the difference; by default the cube root of the float type's precision times max(1, |theta_k|).
-        Returns an array (N, size) of (gradient - difference) / max(largest |gradient| of the subfunction, 1).
-        The cost is 2 size evaluations for each subfunction, which do not count as steps.
+        This takes 2 size evaluations per subfunction, which do not count as steps.
+
+        Args:
+            small_diff: the difference, a number or (size,); by default the cube root of the float type's precision
+                times max(1, abs(theta_k)).
+
+        Returns:
+            (gradient - difference) / max(largest absolute element of the subfunction's gradient, 1), shape (N, size).
         """
         counted, at = self.sum.evaluations, self.vector()
         h = np.cbrt(np.finfo(at.dtype).eps) * np.maximum(1, abs(at)) if small_diff is None else small_diff
@@ -145,33 +201,61 @@ class Optimizer:
         self.sum.evaluations = counted
         return errors
 
-    def state(self):
-        """All that is needed to go on bit-exactly: a nest of dicts and arrays, copies."""
+    def state(self) -> dict[str, Array]:
+        """Return copies of all arrays that are needed to continue bit-exactly."""
         raise NotImplementedError
 
-    def load_state(self, state):
-        """Go on from `state`; nothing is set before everything has been checked. Raises ValueError if it misfits."""
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """Continue bit-exactly from a state of the same optimizer with the same arguments.
+
+        Args:
+            state: as :meth:`state` returned it.
+
+        Raises:
+            ValueError: if the state does not fit; then nothing has been changed.
+        """
         raise NotImplementedError
 
 
-def positive(name, value, whole=False, least=None):
-    """The number given, where it is above 0 (or at least `least`), else ValueError."""
+def check_positive(name: str, value: Number, whole: bool = False, least: float | None = None) -> Number:
+    """Return a number that is above 0 or at least `least`.
+
+    Args:
+        name: what the error message calls it.
+        value: the number.
+        whole: require an integer.
+        least: smallest value that is accepted, in place of any above 0.
+
+    Raises:
+        ValueError: for anything else.
+    """
     kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
     good = isinstance(value, kinds) and not isinstance(value, bool) and np.isfinite(value)
     if not good or (value <= 0 if least is None else value < least):
-        accepted = "above 0" if least is None else f"of at least {least}"
-        raise ValueError(f"{name}={short(value)} is not accepted; accepted: a {'whole ' * whole}number {accepted}")
+        bound = "above 0" if least is None else f"of at least {least}"
+        raise ValueError(f"{name}: got {short_repr(value)}; expected a {'whole ' * whole}number {bound}")
     return value
 
 
-def rng_to_array(rng):
-    """The generator's state as bytes, so that it can lie beside the other arrays."""
+def rng_to_array(rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Return the generator's state as bytes, so that a checkpoint stores it as an array like the rest."""
     text = json.dumps(rng.bit_generator.state, default=lambda a: a.tolist())
     return np.frombuffer(text.encode(), np.uint8).copy()
 
 
-def rng_from_array(array, rng):
-    """The state kept by rng_to_array, fit for rng. Raises ValueError where it is of another kind."""
+def rng_from_array(array: npt.ArrayLike, rng: np.random.Generator) -> dict[str, Any]:
+    """Return the state that :func:`rng_to_array` stored.
+
+    Args:
+        array: as :func:`rng_to_array` returned it.
+        rng: generator that the state is for.
+
+    Returns:
+        A state for ``rng.bit_generator.state``.
+
+    Raises:
+        ValueError: if the state is that of another kind of generator.
+    """
     try:
         state = json.loads(np.asarray(array, np.uint8).tobytes().decode())
         name = state["bit_generator"]
@@ -179,16 +263,24 @@ def rng_from_array(array, rng):
         name = None
     expected = rng.bit_generator.state["bit_generator"]
     if name != expected:
-        raise ValueError(f"state['rng'] is of {name}; accepted: the state of a {expected}")
+        raise ValueError(f"state['rng']: got the state of a {name}; expected that of a {expected}")
     return state
 
 
-def check_state(state, expected):
-    """ValueError unless the state has the names of `expected`, and arrays of its shapes (None: any) and kinds."""
+def check_state(state: Any, expected: Mapping[str, tuple[tuple[int, ...] | None, str]]) -> None:
+    """Raise an error unless a state has the expected arrays.
+
+    Args:
+        state: the state to check.
+        expected: dict of name to (shape, or None for any shape; accepted kinds of ``numpy.dtype.kind``).
+
+    Raises:
+        ValueError: if the state is not a dict of these names, or if an array has another shape or kind.
+    """
     if not isinstance(state, dict) or set(state) != set(expected):
-        raise ValueError(f"state={short(state)} does not fit; accepted: a dict of {sorted(expected)}")
+        raise ValueError(f"state: got {short_repr(state)}; expected a dict with the keys {sorted(expected)}")
     for name, (shape, kind) in expected.items():
         array = np.asarray(state[name])
         if (shape is not None and array.shape != shape) or array.dtype.kind not in kind:
-            accepted = f"{'any shape' if shape is None else shape}, kind {kind!r}"
-            raise ValueError(f"state[{name!r}] has shape {array.shape}, type {array.dtype}; accepted: {accepted}")
+            wanted = f"{'any shape' if shape is None else f'shape {shape}'}, kind {kind!r}"
+            raise ValueError(f"state[{name!r}]: got shape {array.shape}, type {array.dtype}; expected {wanted}")

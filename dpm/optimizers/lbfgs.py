@@ -1,91 +1,107 @@
-"""L-BFGS over the whole sum, by scipy."""
+"""L-BFGS over the full sum, by scipy."""
 
 import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 
-from dpm.optimizers.base import Optimizer, check_state, finite, positive
-from dpm.optimizers.nest import real, short
+from dpm.optimizers.base import Array, Optimizer, check_positive, check_state, is_finite
+from dpm.optimizers.nest import real_array, short_repr
 
 log = logging.getLogger(__name__)
 
 
 class LBFGS(Optimizer):
-    """Minimize the sum with scipy's L-BFGS-B (Byrd, Lu, Nocedal, Zhu 1995), one evaluation of all subfunctions a pass.
+    """Minimize a sum with scipy's L-BFGS-B (Byrd, Lu, Nocedal, Zhu 1995), one evaluation of the full sum per pass.
 
-    f_df, theta, subfunction_references, args, rng, display: as in SFO; nothing here is drawn by chance.
-    max_history_terms: pairs of the history. bounds: None, or (lower, upper), each a number, a nest of theta's form or
-    None for no bound; a start outside of them is moved to the nearest point inside. gtol: the run ends where the
-    largest element of the projected gradient is below it.
+    scipy does not expose its memory. A run is therefore continued by running scipy again from the start with the
+    stored values and gradients: optimize(5) twice is bit-equal to optimize(10), also across state() and load_state().
+    This stores one gradient per pass.
 
-    scipy keeps its memory to itself, so a run is continued by doing it again from the start with the values and
-    gradients kept here: optimize(5) twice is optimize(10) to the bit, also across state() and load_state(). That
-    keeps one gradient for each pass made.
-    `theta` is the point of the least sum so far. `converged` tells that scipy has ended by itself.
-    A sum that is not finite raises ValueError at the start; later the line search is told of a steep rise there, and
-    `skipped_steps` counts it. float32 theta is handed to f_df in float32; scipy computes in float64.
+    theta is passed to f_df in its float type; scipy computes in float64.
+
+    Attributes:
+        theta: the point of the smallest sum so far.
+        converged: True once scipy has stopped by itself.
+        skipped_steps: number of sums that were not finite. For these the line search gets a steep rise instead.
+
+    Args:
+        f_df: function f_df(theta, reference, *args) that returns (f_i, gradient).
+        theta: start, an array or number or a nest of them.
+        subfunction_references: one object per subfunction.
+        args: further arguments of f_df.
+        rng: accepted as by the other optimizers; nothing is random here.
+        display: 1 logs one line per pass.
+        max_history_terms: number of pairs in the history.
+        bounds: None, or (lower, upper), each a number, a nest of theta's structure, or None for no bound. A start
+            outside of them is moved to the nearest point inside.
+        gtol: stop where the largest element of the projected gradient is below it.
+
+    Raises:
+        ValueError: if an argument is not usable, or if the sum is not finite at the start.
     """
 
     def __init__(
         self,
-        f_df,
-        theta,
-        subfunction_references,
-        args=(),
+        f_df: Callable[..., tuple[Any, Any]],
+        theta: Any,
+        subfunction_references: Iterable[Any],
+        args: Iterable[Any] = (),
         *,
-        rng=None,
-        display=0,
-        max_history_terms=10,
-        bounds=None,
-        gtol=1e-9,
-    ):
+        rng: np.random.Generator | None = None,
+        display: int = 0,
+        max_history_terms: int = 10,
+        bounds: tuple[Any, Any] | None = None,
+        gtol: float = 1e-9,
+    ) -> None:
         super().__init__(f_df, theta, subfunction_references, args, rng, display)
-        self.max_history_terms = positive("max_history_terms", max_history_terms, whole=True)
-        self.gtol = positive("gtol", gtol)
-        self.bounds = self._flat_bounds(bounds)
+        self.max_history_terms = check_positive("max_history_terms", max_history_terms, whole=True)
+        self.gtol = check_positive("gtol", gtol)
+        self.bounds = self._flatten_bounds(bounds)
         self.start = self.sum.start
         if self.bounds is not None:
             self.start = np.clip(self.start, *self.bounds).astype(self.start.dtype)
         self.best, self.skipped_steps, self.converged = self.start, 0, False
         self.values: list[float] = []
-        self.gradients: list[np.ndarray] = []
+        self.gradients: list[Array] = []
 
-    def _flat_bounds(self, bounds):
-        """(lower, upper) as vectors, or None."""
+    def _flatten_bounds(self, bounds: Any) -> list[Array] | None:
+        """Return [lower, upper] as vectors (size,), or None."""
         if bounds is None:
             return None
         if not isinstance(bounds, tuple | list) or len(bounds) != 2:
-            raise ValueError(f"bounds={short(bounds)} is not accepted; accepted: None, or (lower, upper)")
+            raise ValueError(f"bounds: got {short_repr(bounds)}; expected None or (lower, upper)")
         flat = []
         for bound, infinite, name in zip(bounds, (-np.inf, np.inf), ("lower", "upper"), strict=True):
             if bound is None or np.isscalar(bound):
-                number = real(infinite if bound is None else bound, f"{name} of bounds")
+                number = real_array(infinite if bound is None else bound, f"{name} of bounds")
                 flat.append(np.full(self.sum.nest.size, number, float))
             else:
                 flat.append(self.sum.nest.flatten(bound, f"{name} of bounds").astype(float))
         if not (flat[0] <= flat[1]).all():
-            raise ValueError(f"bounds={short(bounds)} cross; accepted: lower <= upper everywhere")
+            raise ValueError(f"bounds: got {short_repr(bounds)}, which cross; expected lower <= upper everywhere")
         return flat
 
-    def vector(self):
-        """The point of the least sum so far, flat."""
+    def vector(self) -> Array:
+        """Return the point of the smallest sum so far as a vector (size,)."""
         return self.best
 
-    def optimize(self, num_passes=None, num_steps=None):
-        """Go on for so many passes, or the passes that hold num_steps; see Optimizer.optimize."""
-        self._run(len(self.values) + -(-self.steps_of(num_passes, num_steps) // len(self.sum)))
+    def optimize(self, num_passes: float | None = None, num_steps: int | None = None) -> Any:
+        """Run for a number of passes, or for the passes that contain num_steps; see Optimizer.optimize."""
+        self._run(len(self.values) + -(-self._count_steps(num_passes, num_steps) // len(self.sum)))
         return self.theta
 
-    def step(self):
-        """One pass: the whole sum once."""
+    def step(self) -> None:
+        """Run for one pass, which evaluates the full sum once."""
         self._run(len(self.values) + 1)
 
-    def _run(self, budget):
-        """Let scipy run until it has seen `budget` values; those that are known are not computed again."""
+    def _run(self, budget: int) -> None:
+        """Let scipy run until it has seen `budget` values; stored ones are not computed again."""
         seen = 0
 
-        def value_and_gradient(x):
+        def value_and_gradient(x: Array) -> tuple[float, Array]:
             nonlocal seen
             if seen == len(self.values):
                 if seen >= budget:
@@ -103,16 +119,19 @@ class LBFGS(Optimizer):
         except _BudgetSpent:
             pass
 
-    def _evaluate(self, vector):
-        """The sum at the vector, appended to what is known."""
-        value, gradient = self.sum.whole(vector)
+    def _evaluate(self, vector: Array) -> None:
+        """Evaluate the sum at the vector and store value and gradient."""
+        value, gradient = self.sum.evaluate_all(vector)
         gradient = gradient.astype(float)
-        if not finite(value, gradient):
+        if not is_finite(value, gradient):
             if not self.values:
-                raise ValueError(f"f or its gradient is not finite at theta={short(vector)}; accepted: finite numbers")
+                raise ValueError(
+                    f"f_df: got a value or gradient that is not finite at theta={short_repr(vector)}; "
+                    "expected finite numbers"
+                )
             log.warning("f or its gradient is not finite, pass %d", len(self.values) + 1)
             self.skipped_steps += 1
-            # A high wall that leads back where the search came from: scipy's line search interpolates between.
+            # A steep rise that points back to the lowest point: scipy's line search interpolates between the two.
             lowest = int(np.argmin(self.values))
             value = max(self.values) + 10 * (1 + abs(max(self.values)))
             gradient = -self.gradients[lowest]
@@ -123,22 +142,22 @@ class LBFGS(Optimizer):
         if self.display:
             log.info("%s, sum %.6g", self.report(), value)
 
-    def state(self):
-        """What a checkpoint keeps: dict of arrays, copies; see Optimizer.state."""
+    def state(self) -> dict[str, Array]:
+        """Return copies of all arrays that are needed to continue; see Optimizer.state."""
         gradients = np.array(self.gradients).reshape(len(self.values), self.sum.nest.size)
         state = {"values": np.array(self.values, float), "gradients": gradients, "best": self.best.copy()}
         state |= {"skipped_steps": np.array(self.skipped_steps), "evaluations": np.array(self.sum.evaluations)}
         return state | {"converged": np.array(self.converged), "start": self.start.copy()}
 
-    def load_state(self, state):
-        """Go on bit-exactly from `state`, as state() of an LBFGS with the same arguments gave it."""
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """Continue bit-exactly from the state of an LBFGS with the same arguments; see Optimizer.load_state."""
         own = self.state()
         free = ("values", "gradients")
         check_state(state, {k: (None if k in free else a.shape, a.dtype.kind) for k, a in own.items()})
         values, gradients = np.array(state["values"], float), np.array(state["gradients"], float)
-        if gradients.shape != (len(values), self.sum.nest.size):
-            accepted = (len(values), self.sum.nest.size)
-            raise ValueError(f"state['gradients'] has shape {gradients.shape}; accepted: {accepted}")
+        shape = (len(values), self.sum.nest.size)
+        if gradients.shape != shape:
+            raise ValueError(f"state['gradients']: got shape {gradients.shape}; expected {shape}")
         self.values, self.gradients = values.tolist(), list(gradients)
         self.best, self.start = (np.array(state[k], self.start.dtype) for k in ("best", "start"))
         self.skipped_steps, self.sum.evaluations = int(state["skipped_steps"]), int(state["evaluations"])
@@ -146,4 +165,4 @@ class LBFGS(Optimizer):
 
 
 class _BudgetSpent(Exception):
-    """Ends scipy's run where the passes asked for are made."""
+    """End scipy's run after the number of passes asked for."""

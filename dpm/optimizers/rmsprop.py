@@ -1,15 +1,27 @@
-"""RMSProp as the 2015 code ran it, on one flat vector."""
+"""RMSProp of the 2015 code on one flat vector, and its learning rate."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-PIECE = 1 << 15  # elements that are worked on at once, so that they stay in the cache
+PIECE = 1 << 15  # elements per piece, so that a piece stays in the cache
+
+Array = npt.NDArray[Any]
 
 
-def remove_not_finite(gradient, blocks):
-    """The gradient with 0 for each block (a slice, one parameter) that holds a NaN or infinity.
+def remove_not_finite(gradient: Array, blocks: Sequence[slice]) -> tuple[Array, int]:
+    """Return the gradient with 0 in place of each block that holds a NaN or an infinity.
 
-    This is what Blocks' RemoveNotFinite did: the other parameters move as if nothing had happened.
-    Returns (gradient, number of blocks zeroed).
+    This is RemoveNotFinite of Blocks: the other parameters move as usual.
+
+    Args:
+        gradient: (size,); not changed.
+        blocks: one slice per parameter.
+
+    Returns:
+        (gradient, number of blocks set to 0).
     """
     bad = [block for block in blocks if not np.isfinite(gradient[block]).all()]
     if bad:
@@ -20,25 +32,41 @@ def remove_not_finite(gradient, blocks):
 
 
 class RMSProp:
-    """Divide each step by a running root mean square of the gradient (Tieleman and Hinton 2012).
+    """RMSProp: gradients divided by their running root mean square (Tieleman and Hinton 2012).
 
         m <- decay_rate m + (1 - decay_rate) g^2        from m = 0, without bias correction
         theta <- theta - learning_rate g / max(sqrt(m), 1 / max_scaling)
 
-    size: length of theta; dtype: its float type; decay_rate and max_scaling: the released values by default.
-    blocks: None, or the slices of the single parameters. With None a step whose gradient, or its square, is not
-    finite is skipped whole: theta and m stay as they are. With blocks the released rule is followed instead:
-    the gradient of a parameter that is not finite counts as 0, and a gradient whose square overflows makes m
-    infinite, which freezes that element for ever.
+    Without blocks a step whose gradient, or its square, is not finite is skipped: theta and m stay as they are. With
+    blocks the released rule is followed: the gradient of a parameter that is not finite counts as 0, and a gradient
+    whose square overflows makes m infinite, after which that element never moves again.
+
+    Attributes:
+        mean_square: m (size,).
+        skipped_steps: number of steps that were skipped, or in which a gradient was set to 0.
+
+    Args:
+        size: length of theta.
+        dtype: float type of theta.
+        decay_rate: weight of the previous m; as released by default.
+        max_scaling: largest factor by which a gradient is scaled up; as released by default.
+        blocks: None, or one slice per parameter.
     """
 
-    def __init__(self, size, dtype="float32", decay_rate=0.9, max_scaling=1e10, blocks=None):
+    def __init__(
+        self,
+        size: int,
+        dtype: npt.DTypeLike = "float32",
+        decay_rate: float = 0.9,
+        max_scaling: float = 1e10,
+        blocks: Sequence[slice] | None = None,
+    ) -> None:
         self.decay_rate, self.max_scaling, self.blocks = decay_rate, max_scaling, blocks
         self.mean_square = np.zeros(size, dtype=dtype)
         self.skipped_steps = 0
 
-    def step(self, theta, gradient, learning_rate):
-        """The new theta, an array of its own; theta and gradient are not changed."""
+    def step(self, theta: Array, gradient: Array, learning_rate: float) -> Array:
+        """Return theta (size,) after one step, as a new array; theta and gradient are not changed."""
         if self.blocks is not None:
             gradient, removed = remove_not_finite(gradient, self.blocks)
             self.skipped_steps += bool(removed)
@@ -60,18 +88,30 @@ class RMSProp:
             np.subtract(theta[part], piece, out=piece)
         return moved
 
-    def state(self):
-        """What a checkpoint keeps: dict of arrays."""
+    def state(self) -> dict[str, Array]:
+        """Return the state that a checkpoint stores, as a dict of arrays."""
         return {"mean_square": self.mean_square, "skipped_steps": np.array(self.skipped_steps)}
 
-    def load_state(self, state):
-        """Go on from `state`, as returned by state()."""
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """Continue from a state that :meth:`state` returned."""
         self.mean_square = np.array(state["mean_square"], dtype=self.mean_square.dtype)
         self.skipped_steps = int(state["skipped_steps"])
 
 
-def decay_learning_rate(initial, step, floor=1e-4):
-    """The released schedule: times 10^(-1/1000) after every 500 steps, and from the first time on never below floor."""
+def decay_learning_rate(initial: float, step: int, floor: float = 1e-4) -> float:
+    """Return the learning rate of the released schedule.
+
+    It is multiplied by 10^(-1/1000) after every 500 steps, and from the first time on is at least `floor`.
+
+    Args:
+        initial: learning rate of the first 500 steps.
+        step: number of steps made.
+        floor: smallest learning rate after them.
+
+    Example:
+        >>> round(decay_learning_rate(1e-3, 1000), 10)
+        0.0009954054
+    """
     if step < 500:
         return initial
     return max(initial * 10 ** (-(step // 500) / 1000), floor)

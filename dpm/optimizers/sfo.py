@@ -1,102 +1,115 @@
 """The Sum of Functions Optimizer."""
 
 import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotrs
 
-from dpm.optimizers.base import Optimizer, check_state, finite, positive, rng_from_array, rng_to_array
-from dpm.optimizers.nest import short
-from dpm.optimizers.sfo_quadratics import ARRAYS, Quadratics
-from dpm.optimizers.sfo_subspace import Subspace
+from dpm.optimizers.base import (
+    Array,
+    Optimizer,
+    check_positive,
+    check_state,
+    is_finite,
+    rng_from_array,
+    rng_to_array,
+)
+from dpm.optimizers.nest import short_repr
+from dpm.optimizers.sfo_quadratics import ARRAYS, Quadratics, make_solver
+from dpm.optimizers.sfo_subspace import Subspace, default_subspace, minimum_subspace
 
 log = logging.getLogger(__name__)
 
 SELECTIONS = ("distance both", "distance single", "distance total", "random")
 COUNTERS = ("active", "since", "pending", "retries", "rejected", "skipped_steps")
 NUMBERS = ("shrink", "drop", "radius")
-#: A quadratic holds where it misses by less than a tenth of the larger of the change it told and the true one; it
-#: does not where it misses by more than half. Where gradients are noisy it never does: the radius falls no faster than
-#: by a factor of eight while each active subfunction is evaluated once.
-HOLDS, FAILS, SHRINK = 0.1, 0.5, 8.0
-#: So many steps may be of any length, before their mean limits the next.
-FIRST_STEPS = 4
 VECTORS = ("order", "at", "proposal", "failed", "lengths", "origin")
-
-
-def least_subspace(N, terms):
-    """The fewest dimensions that hold N gradients and positions, or a whole history."""
-    return max(2 * N + 2, 2 * terms + 2)
-
-
-def default_subspace(N, terms=10):
-    """How many dimensions SFO gives to the subspace of N subfunctions: each a vector of theta's size to remember."""
-    return max(3 * N, least_subspace(N, terms))
+#: A quadratic holds if its error is below a tenth of the larger of the predicted and the true change, and fails if the
+#: error is above half of it. With noisy gradients it never holds: the radius falls at most by a factor of eight while
+#: each active subfunction is evaluated once.
+HOLDS, FAILS, SHRINK = 0.1, 0.5, 8.0
+#: Number of steps of any length before the mean length limits the next ones.
+FIRST_STEPS = 4
 
 
 class SFO(Optimizer):
-    """Minimize a sum of functions with one quadratic for each (Sohl-Dickstein, Poole, Ganguli, ICML 2014).
+    """Minimize a sum with one quadratic per subfunction: SFO (Sohl-Dickstein, Poole, Ganguli, ICML 2014).
 
-    What a step does, and what the paper's section about it is called: it evaluates one subfunction at the present
-    proposal and moves its quadratic there ("Approximating functions"); updates the quadratic's Hessian from its own
-    history ("Online Hessian approximation") in the subspace that all share ("A shared, adaptive, low-dimensional
-    representation"); proposes the minimum of the sum of all quadratics ("Update steps"). The next subfunction is the
-    one whose quadratic was made farthest away ("Choosing a target subfunction"); the set of active ones starts small
-    and grows ("Growing the number of active subfunctions"); a proposal at which a subfunction rose more than the
-    model allows is taken back ("Detecting bad updates").
-    One thing is not in the paper: a radius, which grows to twice the distance at which a quadratic was seen to hold,
-    and falls to half of one at which it did not. A step ends where the root mean square distance from the positions
-    of all quadratics reaches it. Without that limit the sum of quadratics sends networks with saturating units to
+    A step consists of these parts; the quoted names are sections of the paper.
+
+    - Choose the subfunction whose quadratic was made farthest away ("Choosing a target subfunction"), among the active
+      ones, which are few at the start ("Growing the number of active subfunctions").
+    - Evaluate it at the current proposal, and move its quadratic there ("Approximating functions").
+    - Go back if the subfunction rose more than the model allows ("Detecting bad updates").
+    - Update the quadratic's Hessian from its history ("Online Hessian approximation"), in the subspace that all share
+      ("A shared, adaptive, low-dimensional representation").
+    - Propose the minimum of the sum of all quadratics ("Update steps").
+
+    One part is not in the paper: a radius, which grows to twice the distance at which a quadratic held, and falls to
+    half of a distance at which it failed. A step ends where the root mean square distance from the positions of all
+    quadratics reaches the radius. Without this limit the sum of quadratics moves networks with saturating units to
     where no gradient leads back.
-    It needs subfunctions that always give the same value for the same theta: freeze their noise.
 
-    f_df(theta, reference, *args): (f, gradient) of one subfunction, gradient in theta's form.
-    theta: the start, an array or number or a nest of them; subfunction_references: one object a subfunction, N >= 1.
-    rng: numpy Generator, the only source of chance; display: 1 logs a line a pass.
-    max_history_terms: pairs kept for each Hessian. hess_max_dev: largest ratio of eigenvalues within one.
-    hessian_init: the curvature assumed before any was seen, which makes the first step short.
-    init_subf: active subfunctions at the start. max_gradient_noise: one more becomes active when the mean gradient,
-    squared, falls below so many times its squared standard error; it does so in any case after a pass over all active.
-    subfunction_selection: 'distance single' measures with the subfunction's Hessian, 'distance total' with the sum's,
-    'distance both' takes either by chance, 'random' does not measure.
-    max_step_length_ratio: longest step, in units of the mean of the last N (or 10) steps taken.
-    minimum_step_length: steps as short as this tell nothing about curvature; shorter ones are not made.
-    max_subspace: most dimensions of the subspace, by default 3 N and at least 2 max_history_terms + 2; memory is about
+    A subfunction must always give the same value for the same theta: freeze its noise.
+
+    theta is stored, and passed to f_df, in its float type; coordinates and Hessians are always float64. Memory is about
     (max_subspace + N) * size numbers.
 
-    float32 theta is worked on, and handed to f_df, in float32; coordinates and Hessians are float64 always.
-    Raises ValueError for arguments that are not usable, and where f or its gradient is not finite at the start;
-    later such a step is logged, counted in `skipped_steps` and taken back half way.
+    Args:
+        f_df: function f_df(theta, reference, *args) that returns (f_i, gradient), the gradient in theta's structure.
+        theta: start, an array or number or a nest of them.
+        subfunction_references: one object per subfunction, N >= 1.
+        args: further arguments of f_df.
+        rng: the only source of randomness; None makes a new one.
+        display: 1 logs one line per pass.
+        max_history_terms: largest number of pairs for each Hessian.
+        hess_max_dev: largest ratio of two eigenvalues of a Hessian.
+        hessian_init: curvature assumed before any is measured; a large one makes the first step short.
+        init_subf: number of active subfunctions at the start.
+        max_gradient_noise: one more becomes active when the squared mean gradient is below this many times its squared
+            standard error, and in any case after a pass over all active ones.
+        subfunction_selection: "distance single" measures with the Hessian of the subfunction, "distance total" with
+            that of the sum, "distance both" with either at random; "random" does not measure.
+        max_step_length_ratio: longest step, in units of the mean of the last max(N, 10) steps.
+        minimum_step_length: shortest step; steps up to this length say nothing about curvature.
+        max_subspace: largest number of dimensions of the subspace, by default 3 N and at least
+            2 max_history_terms + 2.
+
+    Raises:
+        ValueError: if an argument is not usable, or if f or its gradient is not finite at the start. Later such a step
+            is logged, counted in `skipped_steps` and halved.
     """
 
     def __init__(
         self,
-        f_df,
-        theta,
-        subfunction_references,
-        args=(),
+        f_df: Callable[..., tuple[Any, Any]],
+        theta: Any,
+        subfunction_references: Iterable[Any],
+        args: Iterable[Any] = (),
         *,
-        rng=None,
-        display=0,
-        max_history_terms=10,
-        hess_max_dev=1e8,
-        hessian_init=1e5,
-        init_subf=2,
-        max_gradient_noise=1.0,
-        subfunction_selection="distance both",
-        max_step_length_ratio=10.0,
-        minimum_step_length=1e-8,
-        max_subspace=None,
-    ):
+        rng: np.random.Generator | None = None,
+        display: int = 0,
+        max_history_terms: int = 10,
+        hess_max_dev: float = 1e8,
+        hessian_init: float = 1e5,
+        init_subf: int = 2,
+        max_gradient_noise: float = 1.0,
+        subfunction_selection: str = "distance both",
+        max_step_length_ratio: float = 10.0,
+        minimum_step_length: float = 1e-8,
+        max_subspace: int | None = None,
+    ) -> None:
         super().__init__(f_df, theta, subfunction_references, args, rng, display)
-        N, terms = len(self.sum), positive("max_history_terms", max_history_terms, whole=True)
+        N, terms = len(self.sum), check_positive("max_history_terms", max_history_terms, whole=True)
         if subfunction_selection not in SELECTIONS:
-            raise ValueError(f"subfunction_selection={subfunction_selection!r}; accepted: {', '.join(SELECTIONS)}")
+            expected = f"one of {', '.join(SELECTIONS)}"
+            raise ValueError(f"subfunction_selection: got {subfunction_selection!r}; expected {expected}")
         capacity = default_subspace(N, terms) if max_subspace is None else max_subspace
-        positive("max_subspace", capacity, whole=True, least=least_subspace(N, terms))
-        self.max_gradient_noise = positive("max_gradient_noise", max_gradient_noise)
-        self.max_step_length_ratio = positive("max_step_length_ratio", max_step_length_ratio)
-        self.minimum_step_length = positive("minimum_step_length", minimum_step_length)
+        check_positive("max_subspace", capacity, whole=True, least=minimum_subspace(N, terms))
+        self.max_gradient_noise = check_positive("max_gradient_noise", max_gradient_noise)
+        self.max_step_length_ratio = check_positive("max_step_length_ratio", max_step_length_ratio)
+        self.minimum_step_length = check_positive("minimum_step_length", minimum_step_length)
         self.selection, self.eps = subfunction_selection, float(np.finfo(self.sum.nest.dtype).eps)
         self.origin, self.origin_length = self.sum.start, float(np.linalg.norm(self.sum.start))
         self.subspace = Subspace(self.sum.nest.size, capacity, self.sum.nest.dtype, N)
@@ -104,12 +117,12 @@ class SFO(Optimizer):
             N,
             self.subspace.capacity,
             terms,
-            positive("hess_max_dev", hess_max_dev, least=1),
-            positive("hessian_init", hessian_init),
+            check_positive("hess_max_dev", hess_max_dev, least=1),
+            check_positive("hessian_init", hessian_init),
         )
         # Subfunction k of the quadratics is references[order[k]]: the first `active` are always the active ones.
         self.order = self.rng.permutation(N)
-        self.active = min(N, positive("init_subf", init_subf, whole=True))
+        self.active = min(N, check_positive("init_subf", init_subf, whole=True))
         self.since = self.rejected = self.skipped_steps = self.retries = 0
         self.pending = -1
         self.at = np.zeros(self.subspace.capacity)
@@ -118,59 +131,60 @@ class SFO(Optimizer):
         self.failed = np.zeros(N, bool)
         self.lengths = np.zeros(0)
 
-    def vector(self):
-        """The last point that was evaluated and not taken back, flat."""
+    def vector(self) -> Array:
+        """Return the last point that was evaluated and not rejected, as a vector (size,)."""
         return self._theta(self.at)
 
-    def _theta(self, coordinates):
+    def _theta(self, coordinates: Array) -> Array:
+        """Return the point (size,) with these coordinates."""
         theta = self.subspace.combine(coordinates)
         theta += self.origin
         return theta
 
-    def report(self):
-        """One line for the log."""
+    def report(self) -> str:
+        """Return one line for the log."""
         known = self.quadratics.counts > 0
         return (
-            f"{super().report()}, f {self.quadratics.values[known].mean():.6g} a subfunction as last evaluated, "
-            f"{self.active} of {len(self.sum)} active, {self.subspace.dim} dimensions, {self.rejected} steps taken back"
+            f"{super().report()}, mean f {self.quadratics.values[known].mean():.6g} as last evaluated, "
+            f"{self.active} of {len(self.sum)} active, {self.subspace.dim} dimensions, {self.rejected} steps rejected"
         )
 
-    def step(self):
-        """Evaluate one subfunction at the proposal; take it over or back; make the next proposal."""
-        i = self._choose()
+    def step(self) -> None:
+        """Evaluate one subfunction at the proposal, accept or reject it, and make the next proposal."""
+        i = self._choose_subfunction()
         value, gradient = self.sum(self._theta(self.proposal), int(self.order[i]))
-        if not finite(value, gradient):
-            self._not_finite(i)
+        if not is_finite(value, gradient):
+            self._step_back(i)
             return
-        if not self.subspace.room():
-            self._collapse()
-        gradient = self.subspace.gradient(i, gradient, self.quadratics.gradients[i])
-        told = self.quadratics.value(i, self.proposal) if self.quadratics.counts[i] else np.inf
-        rose = self._rose(i, value, told)
+        if not self.subspace.has_room():
+            self._collapse_subspace()
+        gradient = self.subspace.project_gradient(i, gradient, self.quadratics.gradients[i])
+        predicted = self.quadratics.value(i, self.proposal) if self.quadratics.counts[i] else np.inf
+        bad = self._is_bad_update(i, value, predicted)
         if self.pending < 0 and self.quadratics.counts[i]:
-            self._trust(i, value, told)
-        self.quadratics.record(i, self.proposal, value, gradient, self._least_step())
+            self._set_radius(i, value, predicted)
+        self.quadratics.record(i, self.proposal, value, gradient, self._shortest_step())
         if self.sum.evaluations % len(self.sum) == 0:
-            self.quadratics.refresh()
+            self.quadratics.recompute_total()
             self.failed[:] = False
-        if rose:
-            # The subfunction is evaluated again where it came from: with both ends known its quadratic is good there.
+        if bad:
+            # Evaluate the subfunction again where it came from: with both ends known its quadratic is good there.
             self.rejected += 1
             self.pending, self.retries, self.proposal, self.drop = i, 0, self.at, 0.0
             return
         if self.pending < 0 and self.quadratics.own.any():
-            self._remember_length()
+            self._record_length()
         self.at, self.pending, self.retries = self.proposal, -1, 0
         self.shrink = min(1.0, 2 * self.shrink)
         self._propose(grow=True)
 
-    def _choose(self):
-        """Which subfunction to evaluate next ("Choosing a target subfunction")."""
+    def _choose_subfunction(self) -> int:
+        """Return the subfunction to evaluate next ("Choosing a target subfunction")."""
         quadratics = self.quadratics
         if self.pending >= 0:
             return self.pending
         if quadratics.counts.sum() == 1:
-            return int(quadratics.counts.argmax())  # a second look, for a first curvature
+            return int(quadratics.counts.argmax())  # a second evaluation, for a first curvature
         choice = np.flatnonzero(~self.failed[: self.active])
         new = choice[quadratics.counts[choice] == 0]
         if len(new):
@@ -187,51 +201,51 @@ class SFO(Optimizer):
             distances = quadratics.distances(self.proposal)[choice]
         return int(self.rng.choice(choice[distances >= distances.max() * (1 - 1e-12)]))
 
-    def _rose(self, i, value, told):
-        """Whether the subfunction rose by more than the sum was to fall ("Detecting bad updates")."""
+    def _is_bad_update(self, i: int, value: float, predicted: float) -> bool:
+        """Return True if f_i rose by more than the sum was predicted to fall ("Detecting bad updates")."""
         quadratics = self.quadratics
         if (self.pending >= 0 and not self.retries) or not quadratics.counts[i] or value <= quadratics.values[i]:
             return False
-        return value - told > self.drop
+        return value - predicted > self.drop
 
-    def _trust(self, i, value, told):
-        """Set the radius by how far from where it was made the quadratic of f_i still holds."""
+    def _set_radius(self, i: int, value: float, predicted: float) -> None:
+        """Set the radius from the distance at which the quadratic of f_i holds or fails."""
         quadratics = self.quadratics
         before = quadratics.values[i]
         distance = float(np.linalg.norm(self.proposal - quadratics.positions[i]))
-        change = max(abs(told - before), abs(value - before))
+        change = max(abs(predicted - before), abs(value - before))
         rounding = 100 * self.eps * max(abs(value), abs(before))
-        if abs(value - told) > max(FAILS * change, rounding):
+        if abs(value - predicted) > max(FAILS * change, rounding):
             slowest = self.radius * SHRINK ** (-1 / self.active) if np.isfinite(self.radius) else 0.0
             self.radius = max(min(self.radius, distance / 2), slowest)
-        elif abs(value - told) < max(HOLDS * change, rounding):
+        elif abs(value - predicted) < max(HOLDS * change, rounding):
             self.radius = max(self.radius, 2 * distance)
 
-    def _not_finite(self, i):
-        """Come back half way and try again; at the very start there is no way back."""
-        reference = short(self.sum.references[self.order[i]])
+    def _step_back(self, i: int) -> None:
+        """Go back halfway after a value that is not finite; at the start this is an error."""
+        reference = short_repr(self.sum.references[self.order[i]])
         if not self.quadratics.counts.any():
-            message = f"f or its gradient is not finite at theta, subfunction {reference}"
-            raise ValueError(f"{message}; accepted: finite numbers")
+            got = f"got a value or gradient that is not finite at theta, subfunction {reference}"
+            raise ValueError(f"f_df: {got}; expected finite numbers")
         log.warning("f or its gradient is not finite, subfunction %s, evaluation %d", reference, self.sum.evaluations)
         self.skipped_steps += 1
         self.shrink = max(self.shrink / 2, 1e-30)
-        # Others may have led to where this one is not finite: begin where it was, and try again with itself.
+        # The others may have led to where this one is not finite: start where it was, and try it again.
         self.at = self.quadratics.positions[i].copy() if self.quadratics.counts[i] else 0.5 * self.at
         self.retries, self.pending = self.retries + 1, i
         if self.retries >= 20:
-            # It is not the length of the step: the others go on without it.
+            # The length of the step is not the reason: continue with the others.
             self.failed[i] = True
             if self.failed[: self.active].all():
                 self.failed[:] = False
             self.retries, self.pending, self.shrink = 0, -1, 1.0
         self._propose(grow=False)
 
-    def _collapse(self):
-        """Make room: keep the latest gradients and positions, and of the histories what fits."""
+    def _collapse_subspace(self) -> None:
+        """Make room in the basis: keep the latest gradients and positions, and as much of the histories as fits."""
         space = self.subspace
         most = max(2 * len(self.sum), 2 * space.capacity // 3)
-        kept = self.quadratics.span(space.dim, most, np.stack([self.at, self.proposal]))
+        kept = self.quadratics.select_basis(space.dim, most, np.stack([self.at, self.proposal]))
         kept = space.collapse(kept)
         self.quadratics.collapse(kept)
         dim, k = kept.shape
@@ -242,30 +256,30 @@ class SFO(Optimizer):
             moved.append(new)
         self.at, self.proposal = moved
 
-    def _remember_length(self):
-        """The step just taken counts in the mean that limits the next ones; one taken back does not."""
+    def _record_length(self) -> None:
+        """Add the accepted step to the lengths whose mean limits the next ones."""
         length = float(np.linalg.norm(self.proposal - self.at))
         if length > 0:
             self.lengths = np.append(self.lengths, length)[-max(10, len(self.sum)) :]
 
-    def _least_step(self):
-        """Steps shorter than this are rounding: they tell nothing about curvature."""
+    def _shortest_step(self) -> float:
+        """Return the length below which a step is rounding and says nothing about curvature."""
         return max(self.minimum_step_length, 100 * self.eps * self._scale())
 
-    def _scale(self):
-        """About the length of theta."""
+    def _scale(self) -> float:
+        """Return an estimate of the length of theta."""
         return self.origin_length + float(np.linalg.norm(self.at))
 
-    def _propose(self, grow):
-        """Go to the minimum of the sum of quadratics, as far as the limits allow."""
-        gradient, H = self.quadratics.summed(self.at)
-        solve = solver(H)
+    def _propose(self, grow: bool) -> None:
+        """Move the proposal to the minimum of the sum of quadratics, within the limits on a step's length."""
+        gradient, H = self.quadratics.sum_at(self.at)
+        solve = make_solver(H)
         if grow:
-            self._grow(solve)
+            self._grow_active_set(solve)
         step = -solve(gradient)
         length = float(np.linalg.norm(step))
         if not self.quadratics.own.any():
-            # Nothing is known of the curvature: a step that is sure to be short, and to be more than rounding.
+            # No curvature is known yet: make a step that is short, but longer than rounding.
             scale = max(1.0, self._scale())
             shortest = max(2 * self.minimum_step_length, self.eps**0.5 * scale)
             limit = min(max(length, shortest), 0.01 * scale)
@@ -274,23 +288,23 @@ class SFO(Optimizer):
         else:
             limit = length
         if length > 0 and np.isfinite(self.radius):
-            limit = min(limit, self._within_radius(step / length))
-        # A step too short to tell anything would be made again and again where the quadratics are wrong.
-        limit = max(limit * self.shrink, 2 * self._least_step())
+            limit = min(limit, self._length_within_radius(step / length))
+        # A step too short to measure anything would be repeated forever where the quadratics are wrong.
+        limit = max(limit * self.shrink, 2 * self._shortest_step())
         if length > 0:
             step *= limit / length
         self.drop = -float(gradient @ step + 0.5 * step @ (H @ step))
         self.proposal = self.at + step
 
-    def _within_radius(self, direction):
-        """How far to go in a direction until the mean square distance from the quadratics' positions is radius^2."""
+    def _length_within_radius(self, direction: Array) -> float:
+        """Return how far to go until the mean square distance from the quadratics' positions is radius^2."""
         away = self.at - self.quadratics.positions[self.quadratics.counts > 0]
         ahead = float((away @ direction).mean())
         room = self.radius**2 - float(np.einsum("nk,nk->", away, away)) / len(away)
         return float(np.sqrt(ahead**2 + room)) - ahead if room > 0 else 0.0
 
-    def _grow(self, solve):
-        """One more active subfunction when noise hides the mean gradient, or after a pass over the active."""
+    def _grow_active_set(self, solve: Callable[[Array], Array]) -> None:
+        """Activate one more subfunction if noise hides the mean gradient, or after a pass over the active ones."""
         self.since += 1
         counts, n = self.quadratics.counts[: self.active], self.active
         if n == len(self.sum) or not counts.all():
@@ -303,28 +317,28 @@ class SFO(Optimizer):
         if signal < self.max_gradient_noise * error or self.since >= n:
             self.active, self.since = n + 1, 0
 
-    def state(self):
-        """What a checkpoint keeps: dict of arrays, all copies; see Optimizer.state."""
+    def state(self) -> dict[str, Array]:
+        """Return copies of all arrays that are needed to continue; see Optimizer.state."""
         space = self.subspace
         state = {name: np.array(getattr(self, name)) for name in COUNTERS + NUMBERS}
         state |= {name: getattr(self, name).copy() for name in VECTORS}
         state |= {"evaluations": np.array(self.sum.evaluations), "rng": rng_to_array(self.rng)}
         rows = 0 if space.full else space.dim
         state |= {"basis": space.rows[:rows].copy(), "basis_factor": space.factor.copy()}
-        # Rows of subfunctions that were never seen hold whatever was in memory.
+        # Rows of subfunctions that were never evaluated are uninitialized.
         state |= {"seen": space.seen.copy(), "last": np.where(space.seen[: len(space.last), None], space.last, 0)}
         return state | self.quadratics.state()
 
-    def load_state(self, state):
-        """Go on bit-exactly from `state`, as state() of an SFO with the same arguments gave it."""
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """Continue bit-exactly from the state of an SFO with the same arguments; see Optimizer.load_state."""
         own = self.state()
         free = ("basis", "lengths", "rng")
         expected = {name: (None if name in free else array.shape, array.dtype.kind) for name, array in own.items()}
         check_state(state, expected)
         space, basis = self.subspace, np.asarray(state["basis"])
         if basis.ndim != 2 or len(basis) > len(space.rows) or basis.shape[1] != space.size:
-            accepted = f"at most {len(space.rows)} x {space.size}"
-            raise ValueError(f"state['basis'] has shape {basis.shape}; accepted: {accepted}")
+            expected_shape = f"at most ({len(space.rows)}, {space.size})"
+            raise ValueError(f"state['basis']: got shape {basis.shape}; expected {expected_shape}")
         rng_state = rng_from_array(state["rng"], self.rng)
         self.rng.bit_generator.state = rng_state
         for name in COUNTERS + NUMBERS:
@@ -339,14 +353,3 @@ class SFO(Optimizer):
             space.factor = np.array(state["basis_factor"])
             space.seen, space.last = np.array(state["seen"]), np.array(state["last"], space.dtype)
         self.quadratics.load_state({name: state[name] for name in ARRAYS})
-
-
-def solver(H):
-    """A function that solves H x = b for a symmetric H; directions without curvature get no step."""
-    factor, failed = dpotrf(H.T, lower=True, clean=False)
-    if not failed:
-        return lambda b: dpotrs(factor, b, lower=True)[0]
-    values, vectors = np.linalg.eigh(H)
-    good = values > 1e-14 * abs(values).max()
-    inverse = (vectors[:, good] / values[good]) @ vectors[:, good].T
-    return lambda b: inverse @ b

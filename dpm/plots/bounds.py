@@ -60,9 +60,7 @@ def plot_entropy_bounds(
     return _write_pair(figure, steps, differences, target)
 
 
-def plot_terms(
-    times: Values, kl: Values, error: Values, gap: Values, path: StrPath, unit: str = "bits/pixel"
-) -> Path:
+def plot_terms(times: Values, kl: Values, error: Values, gap: Values, path: StrPath, unit: str = "bits/pixel") -> Path:
     """Plot the terms KL_t of Eq. 14 and the gap between the bounds of Eq. 23, and below them K - L_null summed over t.
 
     Eq. 23 bounds H_q(X_{t-1} | X_t), the conditional entropy of a step of the reversed forward trajectory. Its lower

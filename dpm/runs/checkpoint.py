@@ -18,7 +18,7 @@ import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -160,7 +160,7 @@ def split(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[st
     return below("/parameters"), below("/optimizer/")
 
 
-def _seal(stream: IO[bytes]) -> bytes:
+def _seal(stream: io.BufferedReader) -> bytes:
     """Return the line of the user block: the checksum of everything after the block."""
     stream.seek(USER_BLOCK)
     return f"{SEAL}{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode()

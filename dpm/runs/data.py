@@ -259,7 +259,7 @@ class Survey:
     """
 
     hash: str
-    factor: float | None
+    factor: int | None
     range: tuple[float, float]
     counts: np.ndarray | None
 

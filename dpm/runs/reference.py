@@ -181,9 +181,7 @@ class Reference:
             elif sigma:
                 constraint = Constraint(X_true + sigma * noise(shape), sigma=sigma)
             states: dict[int, np.ndarray] = {}
-            generate_samples(
-                self.compiled, self.theta, shape[0], noise, constraint, lambda t, X, s=states: s.update({t: X})
-            )
+            generate_samples(self.compiled, self.theta, shape[0], noise, constraint, states.__setitem__)
             yield f"sample_{kind}_XT", states[self.model.trajectory_length]
             yield f"sample_{kind}_mid", states[middle]
             yield f"sample_{kind}_X0", states[0]

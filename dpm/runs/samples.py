@@ -135,8 +135,18 @@ def draw_samples(
             if t < T:
                 bar.update()
 
-        options = {"constraint": constraint, "log_r": log_r, "guidance": guidance, "times": times}
-        for part in draw_batches(compiled, run.theta, n, seed, batch, callback=count_step, **options):
+        for part in draw_batches(
+            compiled,
+            run.theta,
+            n,
+            seed,
+            batch,
+            constraint=constraint,
+            log_r=log_r,
+            guidance=guidance,
+            times=times,
+            callback=count_step,
+        ):
             samples.append(part.samples)
             states.append(part.states)
     X = scaling.inverse(np.concatenate(samples).astype(np.float64))

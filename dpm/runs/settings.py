@@ -167,7 +167,7 @@ class Settings:
             return cls(**_resolve_toy(given, toy))
         variant = RELEASED if given.get("faithful") else CORRECTED
         if entry is not None:
-            entry = entry.select_size(given.get("small"))
+            entry = entry.select_size(bool(given.get("small")))
         values = _resolve(given, entry, variant)
         values["optimizer"] = _check_optimizer(values, given, entry.optimizer if entry else "rmsprop")
         _check_network(values, variant)
@@ -223,6 +223,11 @@ class Settings:
         """The named experiment of the run, in its small variant if asked for, or None."""
         entry = find_experiment(self.experiment)[0]
         return entry and entry.select_size(self.small)
+
+    @property
+    def n_epochs(self) -> int:
+        """The number of epochs."""
+        return self.variant.epochs if self.epochs is None else self.epochs
 
     def flags(self) -> dict[str, Any]:
         """Return all values by name, as JSON can hold them."""

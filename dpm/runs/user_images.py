@@ -95,7 +95,7 @@ def read_mask(name: str | Path, example_shape: tuple[int, ...]) -> np.ndarray:
     if mask.ndim == 4 and len(mask) == 1:
         mask = mask[0]
     if mask.ndim == 3 and len(mask) in (3, 4):
-        mask = mask[:3].any(axis=0)
+        mask = np.asarray(mask[:3].any(axis=0))
     if mask.shape not in ((height, width), (1, height, width)):
         raise InputError(f"--mask {name}: shape {mask.shape}; accepted: ({height}, {width})")
     drawn[:] = mask != 0

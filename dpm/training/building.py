@@ -81,7 +81,7 @@ def build_main_loop(settings: Settings, X: Any, compiled: CompiledModel, theta: 
         variant,
         batch_size=settings.batch_size,
         lr=settings.lr,
-        epochs=settings.epochs,
+        epochs=settings.n_epochs,
         seed=settings.seed,
         dropout_rate=settings.dropout_rate,
         decay=decay_to_zero if settings.toy else None,
@@ -93,7 +93,7 @@ def build_frozen_loop(settings: Settings, X: Any, compiled: CompiledModel, theta
     number = settings.n_subfunctions or default_number(len(X))
     if number > len(X):
         raise InputError(f"--n-subfunctions: {number} is more than the {len(X)} training examples; take fewer")
-    is_sfo, size, epochs = settings.optimizer == "sfo", compiled.layout.size, settings.epochs or 1
+    is_sfo, size, epochs = settings.optimizer == "sfo", compiled.layout.size, settings.n_epochs
     passes = min(settings.refresh_noise or epochs, epochs)
     most = checkpoint.LARGEST_ARRAY / (size * (theta.itemsize if is_sfo else 8))
     rows = default_subspace(number) if is_sfo else passes
@@ -141,7 +141,7 @@ def compile_functions(loop: Loop, test: np.ndarray, settings: Settings) -> float
 def restore(loop: Loop, meta: Any, arrays: dict[str, np.ndarray]) -> None:
     """Put a loop where the checkpoint was. Raises InputError if that is of another model."""
     parameters, optimizer = checkpoint.split(arrays)
-    theta = loop.compiled.layout.flatten(parameters, loop.theta.dtype)
+    theta = loop.compiled.layout.flatten(parameters, str(loop.theta.dtype))
     kinds = {name: type(value) for name, value in vars(TrainingState()).items()}
     for name, value in meta["state"].items():
         if not isinstance(value, kinds.get(name, ())):

@@ -53,7 +53,7 @@ class SubfunctionLoop(Loop):
         self.theta = theta
 
     @property
-    def theta(self) -> np.ndarray:  # type: ignore[override]
+    def theta(self) -> np.ndarray:
         """The parameters of the optimizer: the last accepted ones, not the last evaluated."""
         return self._start if self._optimizer is None else self._optimizer.vector()
 

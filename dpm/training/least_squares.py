@@ -48,8 +48,7 @@ def refit(
         before_step: called before each t.
     """
     theta = theta.copy()
-    network = compiled.model.network
-    assert isinstance(network, GaussianNetwork)
+    network = network_of(compiled.model)
     paths = {p.variable: path for path, p in compiled.layout.parameters.items()}
     views = compiled.layout.split(theta)
     arrays = {
@@ -63,6 +62,12 @@ def refit(
         for name, (W, b) in arrays.items():
             W[t - 1], b[t - 1] = weights[name][:-1], weights[name][-1]
     return theta
+
+
+def network_of(model: Any) -> GaussianNetwork:
+    """Return the network of a VectorDiffusion whose readouts can be solved for."""
+    assert isinstance(model.network, GaussianNetwork)
+    return model.network
 
 
 def fit_step(compiled: CompiledModel, theta: np.ndarray, X: np.ndarray, seed: int, t: int) -> dict[str, np.ndarray]:
@@ -92,7 +97,7 @@ def fit_step(compiled: CompiledModel, theta: np.ndarray, X: np.ndarray, seed: in
         fit["mu"] = np.column_stack([least_squares(A, w, y) for w, y in zip(weights.T, target.T, strict=True)])
         away = slope * (target - A @ fit["mu"])
         squares = q_var + away**2
-        if model.network.full:
+        if network_of(model).full:
             fit["mix"], squares = fit_mix(A, weights, away, np.broadcast_to(q_var, away.shape))
         fit["sigma"] = score(A, squares, variance, fit["sigma"])
     return fit
@@ -118,7 +123,7 @@ def fit_mix(A: np.ndarray, weights: np.ndarray, away: np.ndarray, q_var: np.ndar
     """
     size = away.shape[1]
     squares = q_var + away**2
-    readouts = []
+    readouts: list[np.ndarray] = []
     for i in range(1, size):
         design = np.hstack([A * away[:, j : j + 1] for j in range(i)])
         blocks = [(A * (weights[:, i] * q_var[:, j])[:, None]).T @ A for j in range(i)]

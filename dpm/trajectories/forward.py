@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-import pytensor.tensor as pt
 
 from dpm.base.noise import ExampleNoise
 from dpm.engines.compiled import CompiledModel
-from dpm.graph.diffusion import Diffusion
 from dpm.graph.schedules import signal_shares
 
 
@@ -56,8 +54,6 @@ def forward_states(
     return states
 
 
-def _diffuse(
-    model: Diffusion, X: pt.TensorVariable, t: pt.TensorVariable, N: pt.TensorVariable, U: pt.TensorVariable
-) -> pt.TensorVariable:
-    """Return the graph of x_t."""
+def _diffuse(model, X, t, N, U):
+    """Return x_t as a graph."""
     return model.generate_forward_diffusion_sample(X, t, N, U)[0]

@@ -183,7 +183,7 @@ class Chain:
         T = compiled.model.trajectory_length
         self.c = exponents(guidance, compiled.beta(theta))
         self.times = [*range(T, 1, -1), *([1] if last_step else []), 0]
-        # All guidance schedules but the predicted one share their graphs.
+        # All guidance schedules except "predicted" share their graphs.
         kind = guidance if guidance == "predicted" else "constant"
         t, N, c = compiled.numbers("t", n), compiled.examples("N", n), compiled.numbers("c", n)
         X, after, c_after = compiled.examples("X", n), compiled.numbers("after", n), compiled.numbers("c_after", n)
@@ -210,24 +210,14 @@ class Chain:
         return self._array(np.full(self.n, value))
 
 
-def _begin(
-    model: Diffusion,
-    log_r: LogR,
-    guidance: str,
-    weighted: bool,
-    t: pt.TensorVariable,
-    N: pt.TensorVariable,
-    c: pt.TensorVariable,
-) -> list[pt.TensorVariable]:
-    """Return the graph of a draw from p(x_T) r_T(x_T), with its weight if weighted."""
+def _begin(model, log_r, guidance, weighted, t, N, c):
+    """Return a draw from p(x_T) r_T(x_T) as a graph, with its log weight if weighted."""
     outputs = Twist(model, log_r, guidance).draw(model.kernel.prior(N), t, c, N, pt.zeros_like(c))
     return outputs if weighted else outputs[:1]
 
 
-def _step(
-    model: Diffusion, log_r: LogR, guidance: str, weighted: bool, *inputs: pt.TensorVariable
-) -> list[pt.TensorVariable]:
-    """Return the graph of a step, with its weight's factor if weighted; inputs: those of Twist.step."""
+def _step(model, log_r, guidance, weighted, *inputs):
+    """Return a step as a graph, with the log of its weight's factor if weighted; inputs as in Twist.step."""
     outputs = Twist(model, log_r, guidance).step(*inputs)
     return outputs if weighted else outputs[:1]
 

@@ -1,4 +1,4 @@
-"""docs/optimizers.md says what the code does: its names exist, its table is that of the command, which runs."""
+"""Test docs/optimizers.md: its names exist, its examples run, and its table is that of the benchmark."""
 
 import importlib
 import inspect
@@ -16,28 +16,28 @@ from tests.helpers import problems
 
 ROOT = Path(__file__).parents[2]
 PAGE = page("optimizers.md")
-MEASURED = table(PAGE.replace("\nPasses until", "\n## Measured\n"), "Measured")
+MEASURED = table(PAGE.replace("\nThe table gives", "\n## Measured\n"), "Measured")
 CASE, OPTIMIZER, RATE, *WITHIN, END = range(4 + len(command.TOLERANCES))
 
 
-def passes(cell):
-    """What a cell of the table says, inf for "-"."""
+def parse_passes(cell):
+    """Return the number in a cell of the table, inf for "-"."""
     return np.inf if cell == "-" else float(cell)
 
 
 def check_form(rows):
-    """The command's problems, optimizers and rates, in its order; a smaller gap never takes fewer passes."""
+    """Check problems, optimizers and rates against the command; a smaller gap never takes fewer passes."""
     assert [row[:2] for row in rows] == [[name, optimizer] for name in command.CASES for optimizer in command.STYLES]
     for row in rows:
         assert (row[RATE] == "-") == (row[OPTIMIZER] not in command.RULES)
         assert row[RATE] in ("-", *map(str, command.RATES))
-        needed = [passes(row[k]) for k in WITHIN]
+        needed = [parse_passes(row[k]) for k in WITHIN]
         assert needed == sorted(needed)
         within = [float(row[END]) <= tolerance for tolerance in command.TOLERANCES]
         assert all(np.isfinite(n) for n, reached in zip(needed, within, strict=True) if reached)
 
 
-def test_every_name_of_the_code_exists():
+def test_every_name_in_the_page_exists():
     modules = {path.stem for path in (ROOT / "dpm" / "optimizers").glob("*.py")}
     named = {name for name in re.findall(r"`(\w+(?:\.\w+)+)`", PAGE) if name.split(".")[0] in modules}
     assert len(named) > 15
@@ -50,17 +50,22 @@ def test_every_name_of_the_code_exists():
         assert thing.__module__ == f"dpm.optimizers.{module}"
 
 
-def test_files_and_pages_that_it_names_exist():
+def test_files_and_links_in_the_page_exist():
     named = set(re.findall(r"\b(?:dpm|tests|docs|benchmarks)/[\w/-]+(?:\.(?:py|md)\b|/)", PAGE))
     linked = {f"docs/{link}" for link in re.findall(r"\]\(([^)#]+)", PAGE)}
     assert "docs/results/optimizers.png" in linked
     assert [path for path in named | linked if not (ROOT / path).exists()] == []
 
 
-def test_the_example_runs(capsys):
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    exec(compile(block, "docs/optimizers.md", "exec"), {})
+def test_the_examples_run(capsys):
+    minimize, compile_step = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(compile(minimize, "docs/optimizers.md", "exec"), {})
     assert np.array(capsys.readouterr().out.strip("[]\n").split(), float) == pytest.approx([0.5, 1.5])
+    names: dict[str, list[float]] = {}
+    exec(compile(compile_step, "docs/optimizers.md", "exec"), names)
+    costs = names["costs"]
+    assert costs[0] == 5
+    assert costs == sorted(costs, reverse=True)
 
 
 def test_the_numbers_in_the_equations_are_the_defaults():
@@ -76,7 +81,7 @@ def test_the_numbers_in_the_equations_are_the_defaults():
     assert inspect.signature(SFO).parameters["init_subf"].default == 2
 
 
-def test_the_memory_of_sfo_is_as_told():
+def test_the_memory_of_sfo_equals_that_in_the_page():
     def f_df(theta, i):
         return 0.5 * theta @ theta, theta
 
@@ -89,8 +94,8 @@ def test_the_memory_of_sfo_is_as_told():
     assert SFO(f_df, np.zeros(1000), range(8), max_subspace=22).subspace.capacity == 22
 
 
-def test_the_problems_are_those_of_the_command():
-    rows = [row[:4] for row in table(PAGE, "How fast they are")]
+def test_the_problems_are_those_of_the_benchmark():
+    rows = [row[:4] for row in table(PAGE, "How fast they converge")]
     problem = {name: case.make() for name, case in command.CASES.items()}
     sizes = {name: (len(p.references), p.start.size, command.CASES[name].passes) for name, p in problem.items()}
     assert rows == [[name, *map(str, numbers)] for name, numbers in sizes.items()]
@@ -102,17 +107,17 @@ def test_the_problems_are_those_of_the_command():
     assert f"deviation {command.NOISE} of" in PAGE
 
 
-def test_the_table_is_the_commands():
+def test_the_table_is_that_of_the_benchmark():
     check_form(MEASURED)
     for row in MEASURED:
-        assert all(passes(row[k]) <= command.CASES[row[CASE]].passes for k in WITHIN if row[k] != "-")
-        # The best rate is not at an end of those tried: they were enough.
+        assert all(parse_passes(row[k]) <= command.CASES[row[CASE]].passes for k in WITHIN if row[k] != "-")
+        # The best rate is not at an end of the range, so the range is wide enough.
         assert row[RATE] not in map(str, (command.RATES[0], command.RATES[-1]))
     assert ", ".join(map(str, command.RATES)) + ", chosen" in PAGE.replace("\n", " ")
     ends = {(row[CASE], row[OPTIMIZER]): float(row[END]) for row in MEASURED}
     noisy = "logistic regression, fresh noise"
     sfo, adam, lbfgs = (f"{ends[noisy, name]:.0e}" for name in ("SFO", "Adam", "L-BFGS"))
-    assert f"at {sfo} where Adam comes to {adam} and" in PAGE
+    assert f"at {sfo}, where Adam reaches {adam} and" in PAGE
     assert f"it stops at {lbfgs}," in PAGE
     assert float(sfo) > 3 * float(adam)
     last = {row[OPTIMIZER]: row[WITHIN[-1]] for row in MEASURED if row[CASE] == "logistic regression"}
@@ -120,34 +125,36 @@ def test_the_table_is_the_commands():
     for name in command.CASES:
         if name != noisy:
             for k in WITHIN:
-                needed = {row[OPTIMIZER]: passes(row[k]) for row in MEASURED if row[CASE] == name}
+                needed = {row[OPTIMIZER]: parse_passes(row[k]) for row in MEASURED if row[CASE] == name}
                 assert min(needed.values()) == needed["SFO"]
 
 
-def test_the_command_runs_and_its_table_agrees_with_the_page(tmp_path, capsys, monkeypatch):
+def test_the_benchmark_runs_and_its_table_agrees_with_the_page(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command, "RATES", command.RATES[2:5])
-    picture = tmp_path / "optimizers.png"
-    command.main(["--output", str(picture), "--passes", "7", "--seeds", "1"])
+    figure = tmp_path / "optimizers.png"
+    command.main(["--output", str(figure), "--passes", "7", "--seeds", "1"])
     rows = table(f"\n## Again\n{capsys.readouterr().out}", "Again")
     check_form(rows)
-    found = {(row[CASE], row[OPTIMIZER]): row for row in rows}
-    told = {(row[CASE], row[OPTIMIZER]): row for row in MEASURED}
+    measured = {(row[CASE], row[OPTIMIZER]): row for row in rows}
+    published = {(row[CASE], row[OPTIMIZER]): row for row in MEASURED}
     for name in ("quadratics", "logistic regression"):
-        again, before = ([passes(by_name[name, "SFO"][k]) for k in WITHIN[:2]] for by_name in (found, told))
+        again, before = (
+            [parse_passes(by_name[name, "SFO"][k]) for k in WITHIN[:2]] for by_name in (measured, published)
+        )
         assert again == pytest.approx(before, abs=1.5)
     for other in ("L-BFGS", "Adam", "RMSProp"):
-        assert found["quadratics", other][WITHIN[1]] == "-", "SFO alone comes so far so soon"
-    assert float(found["logistic regression, fresh noise", "SFO"][END]) > 1e-2
-    height, width, _ = imread(picture).shape
+        assert measured["quadratics", other][WITHIN[1]] == "-", "only SFO is this fast"
+    assert float(measured["logistic regression, fresh noise", "SFO"][END]) > 1e-2
+    height, width, _ = imread(figure).shape
     assert (height, width) == imread(ROOT / "docs" / "results" / "optimizers.png").shape[:2]
     assert width >= 1000
 
 
 @pytest.mark.parametrize("name", command.STYLES)
-def test_looking_at_the_sum_does_not_count(name):
+def test_evaluations_for_the_plot_do_not_count(name):
     problem = problems.quadratics()
-    optimizer = command.begin(name, problem, False, 0.1, seed=0)
-    F = command.descent(optimizer, problem, 3)
+    optimizer = command.make_optimizer(name, problem, False, 0.1, seed=0)
+    F = command.measure_descent(optimizer, problem, 3)
     N = len(problem.references)
     assert optimizer.sum.evaluations == 3 * N
     assert len(F) == 3 * command.LOOKS + 1
@@ -157,9 +164,9 @@ def test_looking_at_the_sum_does_not_count(name):
         assert (F[: command.LOOKS] == F[0]).all()
 
 
-def test_fresh_noise_is_fresh_and_has_mean_0():
+def test_noise_is_new_at_each_call_and_has_mean_0():
     problem = problems.logistic_regression()
-    f_df = command.with_noise(problem, np.random.default_rng(0))
+    f_df = command.add_noise(problem, np.random.default_rng(0))
     x = np.linspace(-1, 1, len(problem.start))
     value, gradient = problem.f_df(x, 3)
     draws = [f_df(x, 3) for _ in range(2000)]
@@ -170,10 +177,10 @@ def test_fresh_noise_is_fresh_and_has_mean_0():
     assert abs(e.mean(0)).max() < 5 * deviation / 2000**0.5
 
 
-def test_an_optimizer_that_has_ended_stays_where_it_is():
+def test_a_converged_optimizer_does_not_move():
     problem = problems.quadratics(number=4, size=2)
-    optimizer = command.begin("L-BFGS", problem, False, None, seed=0)
-    F = command.descent(optimizer, problem, 200)
+    optimizer = command.make_optimizer("L-BFGS", problem, False, None, seed=0)
+    F = command.measure_descent(optimizer, problem, 200)
     assert optimizer.converged
     assert optimizer.sum.evaluations < 200 * 4
     assert F[-1] == pytest.approx(problem.least)

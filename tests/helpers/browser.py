@@ -1,4 +1,4 @@
-"""A real browser without a window, where there is one."""
+"""A real headless browser, where one is installed."""
 
 import shutil
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import pytest
 
 @contextmanager
 def browser():
-    """Chromium of Debian or of playwright; the test is skipped, with the reason, where neither is at hand."""
+    """Start Chromium of Debian or playwright; skip the test where neither is installed."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra test)")
     with api.sync_playwright() as playwright:
         path = shutil.which("chromium") or playwright.chromium.executable_path
@@ -21,7 +21,7 @@ def browser():
 
 
 class Visit:
-    """A page opened in a window of that width, and all that it complained of or asked for."""
+    """An open page, with the errors that it logged and the requests that it made."""
 
     def __init__(self, chromium, address, width=1280, **more):
         self.errors, self.requests = [], []
@@ -34,5 +34,5 @@ class Visit:
         self.page.wait_for_function("() => Bokeh.documents.every((doc) => doc.is_idle)")
 
     def curve(self, name, column):
-        """A column of a source, in the order of the log."""
+        """Return a column of a data source, in the order of the log."""
         return list(self.page.evaluate("([n, c]) => Array.from(sources(n)[0].data[c])", [name, column]))

@@ -18,7 +18,7 @@ MEAN, DEVIATION = 0.7, 0.4
 
 
 def gaussian(mean, deviation, T=12):
-    """The exact reverse kernel of normal data, and a schedule that ends in noise."""
+    """Return a model with the exact reverse kernel of normal data, and its schedule, which ends in noise."""
     schedule = np.append(np.geomspace(0.01, 0.4, T - 1), 1 - 1e-9)
     engine = Engine("auto", "float64")
     with engine:
@@ -28,7 +28,7 @@ def gaussian(mean, deviation, T=12):
 
 
 class Rates(Brick):
-    """Reverse bits with rates that depend on the bit and t, for the sum over all trajectories."""
+    """Reverse kernel of bits whose rates depend on the bit and t."""
 
     def __init__(self, strength):
         super().__init__("rates")
@@ -48,7 +48,7 @@ def bits(T=3, strength=1.0):
 
 
 def enumerated(x, schedule, rate=0.3, strength=1.0):
-    """(log p(x_0), K) of two bits by the sum over all x_1..x_T, one bit at a time, as bits are independent."""
+    """Return log p(x_0) and K of two independent bits by the sum over all x_1..x_T, one bit at a time."""
     log_p, K = 0.0, 0.0
     for bit in x:
         p, k = 0.0, 0.0

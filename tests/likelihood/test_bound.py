@@ -1,4 +1,4 @@
-"""K on a data set and term by term: any batches, honest errors, closed forms, sums over all trajectories."""
+"""K on a data set and term by term, compared with closed forms and sums over all trajectories."""
 
 import itertools
 
@@ -40,14 +40,14 @@ def X():
     return np.random.default_rng(0).standard_normal((23, 1, 4, 4))
 
 
-def test_batches_do_not_matter_and_the_last_partial_one_counts(compiled, X):
+def test_costs_do_not_depend_on_the_batch_size(compiled, X):
     theta = 0.3 * np.random.default_rng(1).standard_normal(compiled.layout.size)
     whole = bound.example_costs(compiled, theta, X, 0, 23)
     assert whole.shape == (23,)
     np.testing.assert_allclose(bound.example_costs(compiled, theta, X, 0, 10), whole, rtol=1e-12)
 
 
-def test_the_estimate_is_the_mean_over_pictures_and_draws(compiled, X):
+def test_estimate_is_the_mean_over_images_and_draws(compiled, X):
     theta = 0.3 * np.random.default_rng(1).standard_normal(compiled.layout.size)
     costs = [bound.example_costs(compiled, theta, X, 0, 23, draw) for draw in range(3)]
     estimate = bound.K_minus_L_null(compiled, theta, X, 0, 23, draws=3)
@@ -67,15 +67,15 @@ def test_released_estimator_averages_minibatches_of_one_time(compiled, X):
     estimates = list(bound.reference_likelihood(compiled, theta, X, 0, 23, 40))
     assert len(estimates) == 40
     assert np.isnan(estimates[0].standard_error)
-    # T - 1 = 11 times: the spread between minibatches is that between times, far above that within one.
+    # T - 1 = 11 times: minibatches differ mostly by their times.
     assert estimates[-1].standard_error > 0
 
 
 # ------------------------------------------------------------------ term by term
 
 
-def test_K_of_data_with_the_priors_rate_is_that_of_the_sum_over_all_trajectories():
-    """Bits that are 1 with the base rate 0.3: Eq. 14 and Eq. 11 agree in the mean over them."""
+def test_K_of_bits_with_the_base_rate_equals_the_sum_over_all_trajectories():
+    """For bits that are 1 with the base rate 0.3, Eq. 14 and Eq. 11 agree on average."""
     compiled, schedule = bits()
     X = (np.random.default_rng(0).random((40_000, 2)) < 0.3).astype(float)
     expected = sum(
@@ -85,7 +85,7 @@ def test_K_of_data_with_the_priors_rate_is_that_of_the_sum_over_all_trajectories
     assert abs(terms.K.mean() - expected) < 4 * terms.K.std() / len(X) ** 0.5
 
 
-def test_strata_of_times_give_the_mean_of_the_whole_sum():
+def test_stratified_times_estimate_the_sum_over_all_t():
     compiled, _ = gaussian(MEAN, DEVIATION)
     X = np.full((2000, 1), 0.1)
     whole, few = (bound.terms(compiled, NONE, X, 3, k) for k in (None, 3))
@@ -97,7 +97,7 @@ def test_strata_of_times_give_the_mean_of_the_whole_sum():
     np.testing.assert_array_equal(whole.times, np.tile(np.arange(2, 13), (2000, 1)))
 
 
-def test_by_time_is_mean_and_error_of_each_term():
+def test_by_time_returns_mean_and_error_of_each_term():
     terms = bound.Terms(np.array([[2, 4], [2, 3]]), np.array([[1.0, 5.0], [3.0, 7.0]]), *np.zeros((3, 2)), 4)
     t, mean, error, count = terms.by_time()
     assert t.tolist() == [2, 3, 4]
@@ -107,8 +107,8 @@ def test_by_time_is_mean_and_error_of_each_term():
     assert count.tolist() == [2, 1, 1]
 
 
-def test_of_pictures_it_is_the_K_that_training_reports(base):
-    """The sum over all t of every test picture agrees with the log's estimate at one time each, within its error."""
+def test_sum_over_t_agrees_with_the_K_that_training_reports(base):
+    """The sum over all t agrees with the estimate at one time per image, which log.csv has, within its error."""
     meta, arrays = checkpoint.load_run(runs.trained(base) / "checkpoint.h5")
     engine = Engine("auto", "float32")
     with engine:
@@ -129,7 +129,7 @@ def test_of_pictures_it_is_the_K_that_training_reports(base):
 
 
 def exact_terms(x, schedule):
-    """KL_t, t = 2..T, of single examples of N(MEAN, DEVIATION^2) with the exact reverse kernel, by hand: (n, T - 1)."""
+    """Return KL_t, t = 2..T, of single examples of N(MEAN, DEVIATION^2) with the exact reverse kernel: (n, T - 1)."""
     kept = np.cumprod(1 - schedule)
     columns = []
     for beta, now, before in zip(schedule[1:], kept[1:], kept, strict=False):
@@ -143,8 +143,8 @@ def exact_terms(x, schedule):
     return np.transpose(columns)
 
 
-def test_each_term_is_the_divergence_by_hand_within_its_error():
-    """D_KL of two Gaussians, its mean over q(x_t | x_0) in closed form (Eq. 14)."""
+def test_each_term_agrees_with_the_closed_form_within_its_error():
+    """The mean over q(x_t | x_0) of D_KL of two Gaussians is known in closed form (Eq. 14)."""
     compiled, schedule = gaussian(MEAN, DEVIATION)
     X = MEAN + DEVIATION * np.random.default_rng(1).standard_normal((4000, 1))
     terms = bound.terms(compiled, NONE, X, 4)
@@ -155,8 +155,8 @@ def test_each_term_is_the_divergence_by_hand_within_its_error():
     assert (abs(mean - expected.mean(axis=0)) < 4 * error).all()
 
 
-def test_intervals_of_20_strata_hold_the_exact_value():
-    """Of 100 intervals of 95 % at least 90 hold K of these examples over every t, known in closed form."""
+def test_confidence_intervals_of_20_strata_cover_the_exact_value():
+    """At least 90 of 100 intervals of 95 % contain K of these examples over every t, known in closed form."""
     compiled, schedule = gaussian(MEAN, DEVIATION, T=61)
     X = MEAN + DEVIATION * np.random.default_rng(2).standard_normal((100, 1))
     exact_sum = exact_terms(X[:, 0], schedule).sum(axis=1).mean()
@@ -171,19 +171,19 @@ def test_intervals_of_20_strata_hold_the_exact_value():
     assert len(set(wider)) == 100
 
 
-def test_the_error_over_examples_is_scipys_and_a_single_one_has_none():
+def test_error_over_examples_equals_scipys_and_is_nan_for_one_example():
     kl = np.random.default_rng(0).random((30, 5))
     terms = bound.Terms(np.tile(np.arange(2, 7), (30, 1)), kl, *np.zeros((3, 30)), 6)
     assert terms.error == pytest.approx(sem(kl.sum(axis=1)))
-    # Terms that differ by chance alone: both errors are the same.
+    # Terms that differ by noise only: both errors are the same.
     assert terms.draws_error == pytest.approx(terms.error, rel=0.3)
     one = bound.Terms(terms.times[:1], kl[:1], *np.zeros((3, 1)), 6)
     assert np.isnan([one.error, one.draws_error]).all()
     assert np.isnan(bound.Terms(terms.times[:, :1], kl[:, :1], *np.zeros((3, 30)), 6).draws_error)
 
 
-def test_the_draws_are_one_part_of_the_error():
-    """Examples that differ in all their terms alike: their spread is no error of the draws."""
+def test_draws_error_excludes_the_spread_between_examples():
+    """Examples that differ by a constant in all their terms: their spread is not an error of the draws."""
     rng = np.random.default_rng(0)
     kl = 10 * rng.random((200, 1)) + np.linspace(0, 5, 50) + rng.standard_normal((200, 50))
     terms = bound.Terms(np.tile(np.arange(2, 52), (200, 1)), kl, *np.zeros((3, 200)), 51)
@@ -191,8 +191,8 @@ def test_the_draws_are_one_part_of_the_error():
     assert terms.error > 10 * terms.draws_error
 
 
-def test_what_eq_12_has_above_eq_14_in_closed_form():
-    """-(x^2 - 1) (alpha_bar_T + beta_1) / 2 for a Gaussian; bits of the base rate have none in the mean."""
+def test_edge_correction_agrees_with_the_closed_form():
+    """-(x^2 - 1) (alpha_bar_T + beta_1) / 2 for a Gaussian; 0 on average for bits of the base rate."""
     compiled, schedule = gaussian(MEAN, DEVIATION)
     x = np.array([[-0.5], [0.7], [3.0]])
     expected = -(x[:, 0] ** 2 - 1) * (np.prod(1 - schedule) + schedule[0]) / 2
@@ -203,8 +203,8 @@ def test_what_eq_12_has_above_eq_14_in_closed_form():
     assert weights @ bound.edge_correction(compiled, NONE, every) == pytest.approx(0, abs=1e-12)
 
 
-def test_the_bounds_of_eq_23_are_as_far_apart_as_the_entropies_of_the_forward_trajectory():
-    """ln(beta_bar_t / beta_bar_{t-1}) / 2 for a Gaussian; together they are H_q(X_T | X_0) - H_q(X_1 | X_0)."""
+def test_gap_of_the_bounds_of_eq_23_agrees_with_the_closed_form():
+    """ln(beta_bar_t / beta_bar_{t-1}) / 2 for a Gaussian; their sum is H_q(X_T | X_0) - H_q(X_1 | X_0)."""
     compiled, schedule = gaussian(MEAN, DEVIATION)
     noise_share = 1 - np.cumprod(1 - schedule)
     apart = bound.bounds_apart(compiled, NONE, np.zeros((5, 1)))

@@ -1,4 +1,4 @@
-"""Simple density models compared with their closed forms, and the choice among them."""
+"""Simple density models compared with their closed forms, and the choice of hyperparameters."""
 
 import numpy as np
 import pytest
@@ -19,68 +19,73 @@ def rng():
 
 
 def correlated(rng, n, dimension=6):
-    """(examples of a Gaussian, its law)."""
+    """Return examples of a Gaussian and its distribution."""
     A = rng.standard_normal((dimension, dimension))
-    law = stats.multivariate_normal(np.arange(dimension), A @ A.T + 0.1 * np.eye(dimension))
-    return law.rvs(n, random_state=rng), law
+    distribution = stats.multivariate_normal(np.arange(dimension), A @ A.T + 0.1 * np.eye(dimension))
+    return distribution.rvs(n, random_state=rng), distribution
 
 
-def test_a_gaussian_on_gaussian_data_has_minus_their_entropy(rng):
-    """Test log likelihood -H less D (D + 3) / 4n, what the estimation of mean and covariance costs (0.0007 here)."""
-    X, law = correlated(rng, 20_000)
-    test = law.rvs(200_000, random_state=rng)
+def test_gaussian_fitted_to_gaussian_data_has_minus_their_entropy(rng):
+    """Test log likelihood: -H - D (D + 3) / 4n, where the last term is due to estimated parameters (0.0007 here)."""
+    X, distribution = correlated(rng, 20_000)
+    test = distribution.rvs(200_000, random_state=rng)
     model, choice = choose_model(KINDS["gaussian"], X, 16_000, rng, lambda *_: None)
     values = model.score_samples(test)
     assert choice == {"floor": 1e-6}
-    assert values.mean() == pytest.approx(-law.entropy(), abs=0.0007 + 4 * stats.sem(values))
+    assert values.mean() == pytest.approx(-distribution.entropy(), abs=0.0007 + 4 * stats.sem(values))
 
 
 @pytest.mark.parametrize("floor", [1e-6, 0.1])
-def test_a_gaussian_has_mean_and_covariance_of_its_data_and_the_floor(rng, floor):
+def test_gaussian_has_the_mean_and_covariance_of_its_data_plus_the_floor(rng, floor):
     X, _ = correlated(rng, 100)
-    law = stats.multivariate_normal(X.mean(axis=0), np.cov(X.T, bias=True) + floor * np.eye(6))
+    distribution = stats.multivariate_normal(X.mean(axis=0), np.cov(X.T, bias=True) + floor * np.eye(6))
     model = KINDS["gaussian"].fit(X, rng, floor=floor)
-    np.testing.assert_allclose(model.score_samples(X), law.logpdf(X), rtol=1e-9)
+    np.testing.assert_allclose(model.score_samples(X), distribution.logpdf(X), rtol=1e-9)
 
 
-def test_ppca_is_the_gaussian_of_tipping_and_bishop(rng):
-    """C = U_q (L_q - s^2 I) U_q^T + s^2 I, s^2 the mean of the other eigenvalues of the sample covariance."""
+def test_ppca_equals_the_gaussian_of_tipping_and_bishop(rng):
+    """C = U_q (L_q - s^2 I) U_q^T + s^2 I, where s^2 is the mean of the other eigenvalues of the covariance."""
     X, _ = correlated(rng, 300)
     values, vectors = np.linalg.eigh(np.cov(X.T))
     s2 = values[:4].mean()
     top = vectors[:, 4:]
-    law = stats.multivariate_normal(X.mean(axis=0), top @ np.diag(values[4:] - s2) @ top.T + s2 * np.eye(6))
+    distribution = stats.multivariate_normal(X.mean(axis=0), top @ np.diag(values[4:] - s2) @ top.T + s2 * np.eye(6))
     model = KINDS["ppca"].fit(X, rng, directions=2)
-    np.testing.assert_allclose(model.score_samples(X), law.logpdf(X), rtol=1e-9)
+    np.testing.assert_allclose(model.score_samples(X), distribution.logpdf(X), rtol=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["mixture", "diagonal-mixture"])
-def test_a_mixture_finds_that_of_its_data(rng, kind):
-    """Two Gaussians far apart, 1/3 and 2/3: the density is the true one but for the estimation of its parameters."""
-    laws = [stats.multivariate_normal([-5, 0], np.diag([1, 4])), stats.multivariate_normal([5, 3], np.diag([0.5, 0.1]))]
-    X = np.concatenate([law.rvs(n, random_state=rng) for law, n in zip(laws, (3000, 6000), strict=True)])
+def test_mixture_recovers_the_mixture_of_its_data(rng, kind):
+    """Two Gaussians far apart, with weights 1/3 and 2/3: the density is the true one up to estimated parameters."""
+    distributions = [
+        stats.multivariate_normal([-5, 0], np.diag([1, 4])),
+        stats.multivariate_normal([5, 3], np.diag([0.5, 0.1])),
+    ]
+    X = np.concatenate(
+        [distribution.rvs(n, random_state=rng) for distribution, n in zip(distributions, (3000, 6000), strict=True)]
+    )
     model = KINDS[kind].fit(X, rng, floor=1e-6, components=2)
-    expected = np.log(laws[0].pdf(X) / 3 + laws[1].pdf(X) * 2 / 3)
+    expected = np.log(distributions[0].pdf(X) / 3 + distributions[1].pdf(X) * 2 / 3)
     assert model.score_samples(X).mean() == pytest.approx(expected.mean(), abs=10 / 9000)
 
 
-def test_components_are_chosen_by_examples_that_were_not_fitted(rng):
-    """Five narrow clusters: more components gain nothing on new examples."""
+def test_components_are_chosen_on_held_out_examples(rng):
+    """Five narrow clusters: more components do not help on new examples."""
     centers = 10 * rng.standard_normal((5, 3))
     X = centers[rng.integers(0, 5, 1200)] + 0.1 * rng.standard_normal((1200, 3))
-    told = []
-    _, choice = choose_model(KINDS["mixture"], X, 1000, rng, lambda *a: told.append(a))
+    reported = []
+    _, choice = choose_model(KINDS["mixture"], X, 1000, rng, lambda *a: reported.append(a))
     assert choice["components"] == 5
-    best = max(told, key=lambda a: a[1])
+    best = max(reported, key=lambda a: a[1])
     assert best[0] == choice
-    # Entropy of a choice of five and of three numbers of deviation 0.1.
+    # Entropy of a choice of five, and of three numbers of deviation 0.1.
     assert best[1] == pytest.approx(-np.log(5) - 1.5 * np.log(2 * np.pi * np.e * 0.01), abs=0.15)
 
 
 # ------------------------------------------------------------------ the choice
 
 
-def test_climbing_finds_the_top_of_a_hill():
+def test_climb_finds_the_top_of_a_hill():
     axes = {"a": tuple(range(10)), "b": tuple(range(8))}
     seen = []
 
@@ -92,16 +97,16 @@ def test_climbing_finds_the_top_of_a_hill():
     assert len(seen) < 40
 
 
-def test_climbing_stays_at_the_simplest_of_equals():
+def test_climb_prefers_the_simplest_of_equal_choices():
     assert climb(lambda choice: 1.0, {"a": (1, 2), "b": (3, 4)}) == (1.0, {"a": 1, "b": 3})
 
 
-def test_climbing_reaches_the_end_of_every_axis():
+def test_climb_reaches_the_end_of_every_axis():
     axes = {"a": (1, 2, 3), "b": (1, 2)}
     assert climb(lambda c: c["a"] + c["b"], axes) == (5, {"a": 3, "b": 2})
 
 
-def test_axes_end_where_examples_dimension_or_memory_do():
+def test_axes_are_limited_by_examples_dimension_and_memory():
     assert feasible_axes(KINDS["mixture"], 30, 4)["components"] == (2, 5, 10)
     assert feasible_axes(KINDS["mixture"], 10**6, 4000)["components"] == (2, 5)
     assert feasible_axes(KINDS["ppca"], 50, 12)["directions"] == (1, 2, 5, 10)

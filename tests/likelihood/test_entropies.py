@@ -1,4 +1,4 @@
-"""The entropy of reverse steps: of a distribution, of a model, and between the bounds of Eq. 23 for any schedule."""
+"""Entropy of reverse steps: of a distribution, of a model, and between the bounds of Eq. 23 for any schedule."""
 
 import functools
 import itertools
@@ -33,13 +33,13 @@ BITS = np.array(list(itertools.product([0.0, 1.0], repeat=3)))
 
 
 @pytest.mark.parametrize("sigma", [1e-4, 0.3, 2.0])
-def test_a_gaussian_has_scipys_entropy(sigma):
-    """log(2 pi e sigma^2) / 2, whatever the mean."""
+def test_entropy_of_a_gaussian_equals_scipys(sigma):
+    """log(2 pi e sigma^2) / 2 for any mean."""
     p = Gaussian(constant([0.0, 5.0]), constant([sigma, sigma]))
     np.testing.assert_allclose(value(GaussianKernel().entropy(p)), stats.norm(0, sigma).entropy(), rtol=1e-12)
 
 
-def test_a_full_covariance_has_scipys_entropy():
+def test_entropy_of_a_full_covariance_equals_scipys():
     """The sum over elements is log det(2 pi e Sigma) / 2: det of M = 1 - mix is 1."""
     sigma, mix = np.array([[0.5, 0.2, 1.5]]), np.array([[[0, 0, 0], [0.7, 0, 0], [-0.4, 2.0, 0]]])
     root = np.linalg.inv(np.eye(3) - mix[0]) * sigma[0]
@@ -49,13 +49,13 @@ def test_a_full_covariance_has_scipys_entropy():
 
 
 @pytest.mark.parametrize("rate", [1e-9, 0.2, 0.5, 1 - 1e-6])
-def test_a_bit_has_scipys_entropy(rate):
+def test_entropy_of_a_bit_equals_scipys(rate):
     """-r log r - (1 - r) log(1 - r)."""
     p = Bernoulli(constant(np.log(rate) - np.log1p(-rate)))
     assert float(value(BinomialKernel(0.2).entropy(p))) == pytest.approx(stats.bernoulli(rate).entropy(), rel=1e-9)
 
 
-def test_the_entropy_of_sure_bits_and_its_gradient_are_finite():
+def test_entropy_of_certain_bits_and_its_gradient_are_finite():
     """Logits of +-1e4 in float32: entropy and slope 0; elsewhere the slope is -l r (1 - r)."""
     with Engine("auto", "float32") as engine:
         logit = pt.tensor(dtype="float32", shape=(5,))
@@ -72,7 +72,7 @@ def test_the_entropy_of_sure_bits_and_its_gradient_are_finite():
 
 
 class GivenRates(Brick):
-    """A schedule whose rates are themselves parameters: one compiled function for every schedule of T steps."""
+    """Schedule whose rates are parameters: one compiled function for every schedule of T steps."""
 
     trajectory_length = T
 
@@ -86,7 +86,7 @@ class GivenRates(Brick):
 
 @functools.cache
 def bounds_of(kind):
-    """(beta, X, t, N) -> the model's bounds of Eq. 23 for each example; kind: "normal", or the base rate of bits."""
+    """Return a function (beta, X, t, N) of the bounds of Eq. 23; kind: "normal", or the base rate of bits."""
     engine = Engine("auto", "float64")
     kernel = GaussianKernel() if kind == "normal" else BinomialKernel(kind)
     with engine:
@@ -98,7 +98,7 @@ def bounds_of(kind):
 
 @functools.cache
 def learned(kind):
-    """(the number of parameters, parameters -> beta) of a learned schedule."""
+    """Return the number of parameters of a learned schedule, and the function parameters -> beta."""
     with Engine("auto", "float64"):
         start = schedules.released(T)
         brick = schedules.FreeSchedule(start) if kind == "free" else schedules.BasisSchedule(T, 3, 0.01)
@@ -122,7 +122,7 @@ lightly = settings(deadline=None, max_examples=25)
 
 
 def normal_step_entropies(beta, covariance):
-    """H_q(X_{t-1} | X_t) of normal data, nats (T - 1,), from the covariance of both: a Schur complement."""
+    """Return H_q(X_{t-1} | X_t) of normal data in nats, (T - 1,), from the joint covariance by a Schur complement."""
     alpha_bar = signal_shares(beta)
     nats = []
     for t in range(2, T + 1):
@@ -159,22 +159,22 @@ def test_unit_normal_data_have_the_upper_bound(beta):
 
 
 def step_of_bits(beta, base_rate):
-    """q(x_t | x_s) of three bits of which the share 1 - beta is kept: (x_s, x_t)."""
+    """Return q(x_t | x_s) of three bits that are kept with probability 1 - beta, (x_s, x_t)."""
     one = BITS[:, None] * (1 - beta) + base_rate * beta
     return np.where(BITS == 1, one, 1 - one).prod(axis=-1)
 
 
 def bits_step_entropies(beta, data, base_rate):
-    """Lower bound, H_q(X_{t-1} | X_t) and upper bound of Eq. 23, nats, (3, T - 1): by enumeration of x_0, x_{t-1}, x_t.
+    """Return the lower bound of Eq. 23, H_q(X_{t-1} | X_t) and the upper bound in nats, (3, T - 1), by enumeration.
 
-    The bounds are the model's, x_{t-1} made by the noise that makes it.
+    The bounds are the model's, from the noise that gives each x_{t-1}.
     """
     alpha_bar = signal_shares(beta)
     x_0, before = (np.repeat(BITS, 8, axis=0), np.tile(BITS, (8, 1)))
     noises, weights, exact_nats = [], [], []
     for t in range(2, T + 1):
         rate = x_0 * alpha_bar[t - 1] + base_rate * (1 - alpha_bar[t - 1])
-        noises.append(np.where(before == 1, rate / 2, (1 + rate) / 2))  # below the rate makes a 1
+        noises.append(np.where(before == 1, rate / 2, (1 + rate) / 2))  # noise below the rate gives a 1
         weights.append((data[:, None] * step_of_bits(1 - alpha_bar[t - 1], base_rate)).ravel())
         joint = weights[-1].reshape(8, 8).sum(axis=0)[:, None] * step_of_bits(beta[t - 1], base_rate)
         exact_nats.append(xlogy(joint.sum(axis=0), joint.sum(axis=0)).sum() - xlogy(joint, joint).sum())
@@ -190,7 +190,7 @@ ONE_OF_THREE = np.isin(np.arange(8), [1, 2, 4]) / 3
 @lightly
 @given(beta=every_schedule, weights=st.lists(st.floats(0, 1), min_size=8, max_size=8))
 def test_bits_have_step_entropies_within_the_bounds(beta, weights):
-    """Eq. 23 and 35 "without qualification" for the base rate 0.5, any data; for 1/3, data of that rate."""
+    """Eq. 23 and 35 hold for base rate 0.5 and any data, and for base rate 1/3 and data of that rate."""
     any_data = (np.array(weights) + 1e-3) / np.sum(np.array(weights) + 1e-3)
     for data, base_rate in ((any_data, 0.5), (ONE_OF_THREE, 1 / 3)):
         lower, exact_nats, upper = bits_step_entropies(beta, data, base_rate)
@@ -201,8 +201,7 @@ def test_bits_have_step_entropies_within_the_bounds(beta, weights):
 @lightly
 @given(beta=every_schedule, which=st.integers(0, 7))
 def test_both_bounds_of_bits_can_be_reached(beta, which):
-    """The upper one by data distributed as pi (27 to 29); the lower by data known beforehand, whose X_0 no step can
-    tell less of (30)."""
+    """The upper bound is reached by data distributed as pi (27 to 29), the lower one by a single possible x_0 (30)."""
     pi = np.where(BITS == 1, 1 / 3, 2 / 3).prod(axis=1)
     _, exact_nats, upper = bits_step_entropies(beta, pi, 1 / 3)
     np.testing.assert_allclose(exact_nats, upper, atol=1e-12)
@@ -214,25 +213,25 @@ def test_both_bounds_of_bits_can_be_reached(beta, which):
 
 
 def test_a_zeroed_network_on_normal_data_has_the_upper_bound():
-    """Its step is the forward kernel, of entropy H_q(X_t | X_{t-1}) (Eq. 29), for fixed and learned schedules."""
+    """Its step is the forward kernel with entropy H_q(X_t | X_{t-1}) (Eq. 29), for fixed and learned schedules."""
     compiled, X = compiled_vectors(T, GivenRates), np.random.default_rng(0).standard_normal((40, 2))
     learned_rates = [beta(np.linspace(-1, 1, size)) for size, beta in (learned("free"), learned("basis"))]
     for beta in [*FIXED, *learned_rates]:
         theta = np.zeros(compiled.layout.size)
         compiled.layout.split(theta)["/vectordiffusion/schedule.rates"][:] = beta
-        found = entropies.step_entropies(compiled, theta, X, 0, 20)
-        np.testing.assert_array_equal(found.times, np.arange(2, T + 1))
-        np.testing.assert_allclose(found.upper, np.log(2 * np.pi * np.e * beta[1:]), rtol=1e-9, atol=1e-9)
-        np.testing.assert_allclose(found.entropy, found.upper, rtol=1e-9, atol=1e-9)
-        np.testing.assert_allclose(found.error, 0, atol=1e-12)
+        result = entropies.step_entropies(compiled, theta, X, 0, 20)
+        np.testing.assert_array_equal(result.times, np.arange(2, T + 1))
+        np.testing.assert_allclose(result.upper, np.log(2 * np.pi * np.e * beta[1:]), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(result.entropy, result.upper, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(result.error, 0, atol=1e-12)
 
 
 def test_a_zeroed_network_on_bits_of_the_base_rate_has_the_upper_bound():
-    """As above, as a mean over the examples."""
+    """The same for bits, as a mean over the examples."""
     compiled, rng = compiled_bits(T, 3, 0.3), np.random.default_rng(0)
     X = (rng.random((20_000, 3)) < 0.3).astype(float)
-    found = entropies.step_entropies(compiled, np.zeros(compiled.layout.size), X, 0, 20_000)
-    assert np.all(np.abs(found.entropy - found.upper) < 6 * found.error + 1e-12)
+    result = entropies.step_entropies(compiled, np.zeros(compiled.layout.size), X, 0, 20_000)
+    assert np.all(np.abs(result.entropy - result.upper) < 6 * result.error + 1e-12)
 
 
 MIXTURE = np.array(exact.MIXTURE)
@@ -241,31 +240,31 @@ MIXTURE[:, 1:] /= np.sqrt(MIXTURE[:, 0] @ (MIXTURE[:, 1:] ** 2).sum(axis=1))
 
 
 def test_the_best_gaussian_steps_are_within_the_bounds():
-    """For data of mean 0 and variance 1 the mean square that is left of x_{t-1} given x_t is at most beta_t, and of all
-    distributions with that variance the normal one has most entropy: between Eq. 23's bounds, here well apart."""
+    """For data of mean 0 and variance 1 the variance of x_{t-1} given x_t is at most beta_t, and the normal
+    distribution has the largest entropy for its variance: within the bounds of Eq. 23, here well apart."""
     compiled, rng = exact.mixture(20, MIXTURE), np.random.default_rng(0)
     _, mean, deviation = MIXTURE[rng.choice(3, 10_000, p=MIXTURE[:, 0])].T
     X = (mean + deviation * rng.standard_normal(10_000))[:, None]
-    found = entropies.step_entropies(compiled, exact.NONE, X, 0, 10_000)
-    assert np.all(found.lower < found.entropy - 4 * found.error)
-    assert np.all(found.entropy < found.upper + 4 * found.error)
-    assert found.upper[0] - found.entropy[0] > 0.1
+    result = entropies.step_entropies(compiled, exact.NONE, X, 0, 10_000)
+    assert np.all(result.lower < result.entropy - 4 * result.error)
+    assert np.all(result.entropy < result.upper + 4 * result.error)
+    assert result.upper[0] - result.entropy[0] > 0.1
 
 
 def test_the_best_independent_bits_are_within_the_bounds():
-    """Each bit given x_t has no more entropy than given its own x_t alone, which for bits of the base rate is that of
-    the forward step: between Eq. 23's bounds too."""
+    """Each bit given x_t has at most the entropy given its own bit of x_t, which for bits of the base rate is the
+    entropy of the forward step: within the bounds of Eq. 23."""
     compiled = exact.heartbeat(20)
     X = exact.PATTERNS[np.random.default_rng(0).integers(0, 5, 3000)]
-    found = entropies.step_entropies(compiled, exact.NONE, X, 0, 3000)
-    error = 4 * found.error + 1e-12  # at t = T, where beta is 1, all three are the same
-    assert np.all(found.lower < found.entropy + error)
-    assert np.all(found.entropy < found.upper + error)
-    assert (found.upper - found.entropy)[:5].min() > 0.3
+    result = entropies.step_entropies(compiled, exact.NONE, X, 0, 3000)
+    error = 4 * result.error + 1e-12  # at t = T, where beta is 1, all three are the same
+    assert np.all(result.lower < result.entropy + error)
+    assert np.all(result.entropy < result.upper + error)
+    assert (result.upper - result.entropy)[:5].min() > 0.3
 
 
-def test_the_noise_of_a_time_does_not_depend_on_the_others(monkeypatch):
-    """Frozen noise by (seed, t): any choice of times, and any batch size, gives the same numbers."""
+def test_noise_of_a_time_does_not_depend_on_the_other_times(monkeypatch):
+    """Noise depends on (seed, t) only: any choice of times and any batch size gives the same numbers."""
     compiled = exact.mixture(20, MIXTURE)
     X = np.random.default_rng(0).standard_normal((50, 1))
     first = entropies.step_entropies(compiled, exact.NONE, X, 3, 100, [2, 9, 20])
@@ -277,7 +276,7 @@ def test_the_noise_of_a_time_does_not_depend_on_the_others(monkeypatch):
     assert other.entropy[0] != first.entropy[0]
 
 
-def test_times_are_spread_and_all_where_they_are_few():
+def test_spread_times_returns_all_times_if_they_are_few():
     np.testing.assert_array_equal(entropies.spread_times(41, 40), np.arange(2, 42))
     np.testing.assert_array_equal(entropies.spread_times(2, 40), [2])
     times = entropies.spread_times(1000, 40)

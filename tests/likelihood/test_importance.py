@@ -1,4 +1,4 @@
-"""Eq. 9 against closed forms, sums over all trajectories and K."""
+"""Eq. 9 compared with closed forms, sums over all trajectories and K."""
 
 import tracemalloc
 
@@ -17,8 +17,8 @@ from tests.helpers import runs
 from tests.likelihood.models import DEVIATION, MEAN, NONE, bits, enumerated, gaussian
 
 
-def test_every_trajectory_of_a_model_that_is_the_noise_weighs_p_of_x0():
-    """For data of the prior itself p(x_0..x_T) = q: each weight of Eq. 9 is pi(x_0), and K = L_null (Eq. 14)."""
+def test_every_weight_is_p_of_x0_if_model_and_data_are_the_prior():
+    """For data from the prior p(x_0..x_T) = q: each weight of Eq. 9 is pi(x_0), and K = L_null (Eq. 14)."""
     compiled, _ = gaussian(0.0, 1.0)
     for x in (-0.5, 0.7, 2.0):
         result = log_likelihood(compiled, NONE, np.array([x]), 0, 40, block=16)
@@ -31,8 +31,8 @@ def test_every_trajectory_of_a_model_that_is_the_noise_weighs_p_of_x0():
 
 
 @pytest.mark.parametrize("x", [-0.2, 0.7, 1.5])
-def test_the_likelihood_of_a_gaussian_model_is_that_of_the_gaussian_it_draws(x):
-    """x_1 is as of the data; one forward step more is p(x_0 | x_1) (Eq. 43)."""
+def test_likelihood_of_a_gaussian_model_agrees_with_the_closed_form(x):
+    """x_1 has the marginal of the data; p(x_0 | x_1) is one more forward step (Eq. 43)."""
     compiled, schedule = gaussian(MEAN, DEVIATION)
     kept, mean, variance = 1 - schedule[0], MEAN, DEVIATION**2
     for _ in range(2):
@@ -43,7 +43,7 @@ def test_the_likelihood_of_a_gaussian_model_is_that_of_the_gaussian_it_draws(x):
 
 
 @pytest.mark.parametrize("x", [(0, 0), (1, 0), (1, 1)])
-def test_bits_agree_with_the_sum_over_all_trajectories(x):
+def test_likelihood_of_bits_agrees_with_the_sum_over_all_trajectories(x):
     compiled, schedule = bits()
     expected, K = enumerated(x, schedule)
     result = log_likelihood(compiled, NONE, np.array(x, float), 1, 20_000, block=5000)
@@ -53,8 +53,8 @@ def test_bits_agree_with_the_sum_over_all_trajectories(x):
     assert abs(result.bound - K) < 0.05
 
 
-def test_the_estimate_grows_with_trajectories_and_stays_above_K(base):
-    """Jensen: E log of a mean of M weights grows with M, from K to log p(x_0) (Eq. 10, 11)."""
+def test_estimate_grows_with_trajectories_and_stays_above_K(base):
+    """Jensen: the expected log of the mean of M weights grows with M, from K to log p(x_0) (Eq. 10, 11)."""
     compiled, schedule = bits(strength=6.0)  # a poor model: its K is far below log p(x_0)
     x = np.array([1.0, 0.0])
     expected, K = enumerated(x, schedule, strength=6.0)
@@ -67,7 +67,7 @@ def test_the_estimate_grows_with_trajectories_and_stays_above_K(base):
     assert means[0] < means[1] < means[2]
 
 
-def test_weights_far_apart_are_one_effective_weight():
+def test_weights_far_apart_have_effective_sample_size_1():
     result = summarize(np.array([0.0, -2000.0, -1e5]), np.random.default_rng(0))
     assert result.value == pytest.approx(-np.log(3))
     assert result.effective == pytest.approx(1)
@@ -97,9 +97,9 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_sum_over_t_is_K_of_whole_trajectories(name, base):
-    """Eq. 14 with the means of log pi in place of H_p (Eq. 42) is Eq. 12, for each example: here the mean log weight of
-    Eq. 11 over trajectories. The digits have neither the prior's mean nor its variance."""
+def test_sum_over_t_equals_K_of_whole_trajectories(name, base):
+    """Eq. 14 with means of log pi in place of H_p (Eq. 42) is Eq. 12, the mean log weight of Eq. 11, for each example.
+    The digits have neither the mean nor the variance of the prior."""
     compiled, theta, X = MODELS[name](base)
     X, draws = X.astype(np.float32), 30
     edge = bound.edge_correction(compiled, theta, X)
@@ -113,7 +113,7 @@ def test_the_sum_over_t_is_K_of_whole_trajectories(name, base):
     assert sem(apart) < 0.1 * np.std(np.mean(sums, axis=0)) + 0.5
 
 
-def test_memory_of_eq_9_does_not_grow_with_T():
+def test_memory_does_not_grow_with_T():
     peaks = []
     for T in (20, 400):
         compiled, _ = gaussian(MEAN, DEVIATION, T)
@@ -125,7 +125,7 @@ def test_memory_of_eq_9_does_not_grow_with_T():
     assert peaks[1] < 1.5 * peaks[0]
 
 
-def test_examples_have_noise_of_their_own():
+def test_examples_have_independent_noise():
     compiled, _ = gaussian(MEAN, DEVIATION)
     first, again, other = (log_likelihood(compiled, NONE, np.array([0.3]), 0, 50, example=i) for i in (0, 0, 1))
     assert first == again

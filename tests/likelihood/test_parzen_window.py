@@ -19,21 +19,21 @@ D = 784
 # ------------------------------------------------------------------ the density
 
 
-def test_at_one_centre_it_is_the_normalizer():
+def test_density_at_a_single_center_is_the_normalizer():
     """-D/2 log(2 pi sigma^2), D = 784: -720.4478 for sigma 1, +2890.0056 for 0.01."""
     zero = np.zeros((1, D))
     np.testing.assert_allclose(log_density(zero, zero, [1, 0.01]), [[-720.4478], [2890.0056]], atol=5e-5)
 
 
-def test_far_points_stay_finite():
-    """Points at 100 everywhere, centers 0 and 1: D/2 99^2 / sigma^2 below the normalizer, half of the weight lost."""
+def test_density_of_far_points_is_finite():
+    """Points at 100, centers at 0 and 1: D/2 99^2 / sigma^2 below the normalizer, with half of the weight."""
     centers = np.stack([np.zeros(D), np.ones(D)])
     sigma = 0.1
     expected = -(D / 2) * np.log(2 * np.pi * sigma**2) - D / 2 * (99 / sigma) ** 2 - np.log(2)
     np.testing.assert_allclose(log_density(np.full((3, D), 100.0), centers, [sigma]), [[expected] * 3], rtol=1e-13)
 
 
-def test_it_is_the_gaussian_kde_of_scipy():
+def test_density_equals_scipys_gaussian_kde():
     rng = np.random.default_rng(0)
     centers, X = rng.standard_normal((50, 3)), 2 * rng.standard_normal((20, 3))
     # scipy's width is a factor of the data's covariance: 1 by whitening.
@@ -45,7 +45,7 @@ def test_it_is_the_gaussian_kde_of_scipy():
         )
 
 
-def test_it_is_the_kernel_density_of_scikit_learn():
+def test_density_equals_scikit_learns_kernel_density():
     neighbors = pytest.importorskip("sklearn.neighbors")
     rng = np.random.default_rng(0)
     centers, X = rng.random((40, 30)), rng.random((20, 30))
@@ -54,18 +54,18 @@ def test_it_is_the_kernel_density_of_scikit_learn():
         np.testing.assert_allclose(log_density(X, centers, [sigma])[0], kde.score_samples(X), rtol=1e-10)
 
 
-def test_parts_do_not_matter_and_all_are_told(monkeypatch):
+def test_density_does_not_depend_on_the_batches_and_reports_all(monkeypatch):
     rng = np.random.default_rng(0)
     centers, X = rng.random((7, 5)), rng.random((23, 5))
     whole = log_density(X, centers, [0.1, 1])
-    told = []
+    reported = []
     monkeypatch.setattr("dpm.likelihood.parzen_window.CHUNK", 4 * 7)
-    np.testing.assert_allclose(log_density(X, centers, [0.1, 1], told.append), whole, rtol=1e-13)
-    assert told == [4] * 5 + [3]
+    np.testing.assert_allclose(log_density(X, centers, [0.1, 1], reported.append), whole, rtol=1e-13)
+    assert reported == [4] * 5 + [3]
 
 
-def test_neighbors_far_from_the_middle_are_told_apart():
-    """Two clouds a million apart, 0.001 wide: products of matrices alone would lose all digits of the distances."""
+def test_distances_keep_their_precision_far_from_the_mean():
+    """Two clouds a million apart and 0.001 wide: a matrix product would lose all digits of the distances."""
     rng = np.random.default_rng(0)
     side = np.repeat([-5e5, 5e5], 20)[:, None]
     centers, X = (side + 1e-3 * rng.standard_normal((40, 10)) for _ in range(2))
@@ -75,8 +75,8 @@ def test_neighbors_far_from_the_middle_are_told_apart():
     assert (squared_distances(X, X, 1e-9).diagonal() == 0).all()
 
 
-def test_memory_is_that_of_the_parts():
-    """Beside float64 copies of both arguments, three arrays of 32 MB: far below all distances, 384 MB here."""
+def test_memory_is_limited_by_the_batches():
+    """Float64 copies of both arguments and three arrays of 32 MB: far below all distances, 384 MB here."""
     rng = np.random.default_rng(0)
     centers, X = rng.random((12_000, 4), dtype=np.float32), rng.random((4_000, 4), dtype=np.float32)
     tracemalloc.start()
@@ -87,8 +87,8 @@ def test_memory_is_that_of_the_parts():
 
 
 @pytest.mark.slow
-def test_the_protocol_s_own_size_takes_less_than_2_gigabytes():
-    """10,000 x 10,000 examples of 784 numbers, all widths: the whole process, its data included."""
+def test_size_of_the_protocol_takes_less_than_2_gigabytes():
+    """10,000 x 10,000 examples of 784 numbers, all widths: the whole process with its data."""
     code = (
         "import resource, numpy as np\nfrom dpm.likelihood.parzen_window import SIGMAS, log_density\n"
         "rng = np.random.default_rng(0)\n"
@@ -102,34 +102,34 @@ def test_the_protocol_s_own_size_takes_less_than_2_gigabytes():
 # ------------------------------------------------------------------ the choice of sigma
 
 
-def test_sigma_is_the_best_for_the_validation_examples_and_the_value_that_of_the_test_examples():
-    """Centers of one Gaussian, validation and test examples of others: a wide window fits the former, a narrow one
-    the latter, which must not matter."""
+def test_sigma_is_chosen_on_validation_examples_and_the_value_computed_on_test_examples():
+    """Centers, validation and test examples of three Gaussians: a wide window fits the validation examples, a narrow
+    one the test examples, which must not affect the choice."""
     rng = np.random.default_rng(0)
     centers, valid, test = (s * rng.standard_normal((200, 2)) for s in (1, 2.2, 0.1))
     sigmas = [0.1, 0.5, 1, 2, 4]
-    found = parzen(centers, valid, test, sigmas)
+    result = parzen(centers, valid, test, sigmas)
     by_sigma = [
         logsumexp(-((valid[:, None] - centers) ** 2).sum(2) / (2 * s**2), axis=1, b=1 / 200) - 2 * np.log(s)
         for s in sigmas
     ]
-    assert found.sigma == sigmas[np.argmax(np.mean(by_sigma, axis=1))] == 2
+    assert result.sigma == sigmas[np.argmax(np.mean(by_sigma, axis=1))] == 2
     kernel = stats.multivariate_normal([0, 0], 4)
     expected = [logsumexp(kernel.logpdf(x - centers), b=1 / 200) for x in test]
-    np.testing.assert_allclose(found.value, np.mean(expected), rtol=1e-10)
-    np.testing.assert_allclose(found.standard_error, stats.sem(expected), rtol=1e-8)
+    np.testing.assert_allclose(result.value, np.mean(expected), rtol=1e-10)
+    np.testing.assert_allclose(result.standard_error, stats.sem(expected), rtol=1e-8)
 
 
-def test_the_value_approaches_the_entropy_of_the_kernel_s_own_law():
+def test_value_approaches_the_closed_form_for_many_samples():
     """Samples of N(0, 1) in one dimension, sigma small: the density is that of N(0, 1 + sigma^2)."""
     rng = np.random.default_rng(0)
     centers, valid, test = (rng.standard_normal((n, 1)) for n in (20_000, 200, 1000))
-    found = parzen(centers, valid, test, [0.1])
+    result = parzen(centers, valid, test, [0.1])
     expected = stats.norm(scale=np.sqrt(1.01)).logpdf(test).mean()
-    assert found.value == pytest.approx(expected, abs=5e-3)
+    assert result.value == pytest.approx(expected, abs=5e-3)
 
 
-def test_the_grid_is_that_of_the_protocol():
+def test_grid_of_widths_is_that_of_the_protocol():
     """Ten widths from 10^-1 to 10^0, evenly spaced in their logarithm (Goodfellow et al. 2014)."""
     np.testing.assert_allclose(np.diff(np.log10(SIGMAS)), 1 / 9)
     assert (len(SIGMAS), SIGMAS[0], SIGMAS[-1]) == (10, 0.1, 1)

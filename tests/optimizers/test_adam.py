@@ -1,4 +1,4 @@
-"""Adam against its closed forms and JAX's own."""
+"""Test Adam against closed forms and against the Adam of JAX."""
 
 import numpy as np
 import pytest
@@ -6,14 +6,14 @@ import pytest
 from dpm.optimizers.adam import Adam
 
 
-def test_the_first_step_is_the_learning_rate_in_the_gradients_sign():
-    """With the bias corrected m / sqrt(v) of one gradient is its sign (Kingma and Ba 2015, section 2.1)."""
+def test_the_first_step_is_the_learning_rate_times_the_sign_of_the_gradient():
+    """With bias correction m / sqrt(v) of one gradient is its sign (Kingma and Ba 2015, section 2.1)."""
     adam = Adam(3, "float64")
     theta = adam.step(np.zeros(3), np.array([1e-3, -5.0, 0.0]), 0.1)
     np.testing.assert_allclose(theta, [-0.1, 0.1, 0], rtol=1e-4)
 
 
-def test_equals_jaxs_adam():
+def test_steps_equal_the_adam_of_jax():
     optimizers = pytest.importorskip("jax.example_libraries.optimizers")
     jax = pytest.importorskip("jax")
     rng = np.random.default_rng(0)
@@ -29,7 +29,7 @@ def test_equals_jaxs_adam():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
-def test_a_gradient_that_is_not_finite_is_skipped_and_counted(bad):
+def test_a_step_that_is_not_finite_is_skipped_and_counted(bad):
     adam = Adam(2)
     theta = adam.step(np.ones(2, "float32"), np.array([1, bad], "float32"), 0.1)
     np.testing.assert_array_equal(theta, [1, 1])
@@ -37,7 +37,7 @@ def test_a_gradient_that_is_not_finite_is_skipped_and_counted(bad):
     assert np.isfinite(adam.step(theta, np.ones(2, "float32"), 0.1)).all()
 
 
-def test_state_goes_on_exactly():
+def test_a_restored_state_continues_exactly():
     rng = np.random.default_rng(0)
     gradients = rng.standard_normal((6, 4)).astype("float32")
     whole, first, second = Adam(4), Adam(4), Adam(4)

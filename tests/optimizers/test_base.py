@@ -1,4 +1,4 @@
-"""One battery for all optimizers of sums: what each must do whatever its rule is."""
+"""Test what all optimizers of sums have in common, one battery for SFO, L-BFGS, RMSProp and Adam."""
 
 import logging
 
@@ -28,7 +28,7 @@ def stochastic(rule):
 
 
 MAKERS = {"sfo": sfo, "lbfgs": lbfgs, "rmsprop": stochastic(RMSProp), "adam": stochastic(Adam)}
-#: What a rule with a falling rate reaches in 100 passes; the other two reach the minimum.
+#: The gap that a rule with a falling rate reaches in 100 passes; the other two reach the minimum.
 LOOSE = {"rmsprop": 1e-3, "adam": 1e-4}
 
 
@@ -43,11 +43,11 @@ def make(name):
 
 
 def gap(problem, theta):
-    """(F - F*) / (F0 - F*)."""
+    """Return (F - F*) / (F0 - F*)."""
     return (problem.total(theta) - problem.least) / (problem.total(problem.start) - problem.least)
 
 
-def test_quadratic(name, make):
+def test_a_sum_of_quadratics_is_minimized(name, make):
     problem = quadratics()
     passes = 100 if name in LOOSE else 40
     theta = make(problem.f_df, problem.start, problem.references).optimize(num_passes=passes)
@@ -55,7 +55,7 @@ def test_quadratic(name, make):
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_rosenbrock(name, make, number):
+def test_rosenbrock_is_minimized(name, make, number):
     problem = rosenbrock(number)
     if name in LOOSE:
         optimizer = make(problem.f_df, problem.start, problem.references, rate=0.05)
@@ -66,7 +66,7 @@ def test_rosenbrock(name, make, number):
         np.testing.assert_allclose(theta, problem.best, rtol=1e-6)
 
 
-def test_logistic_regression(name, make):
+def test_logistic_regression_is_minimized(name, make):
     problem = logistic_regression()
     passes = 15 if name == "sfo" else 40
     theta = make(problem.f_df, problem.start, problem.references).optimize(num_passes=passes)
@@ -75,7 +75,7 @@ def test_logistic_regression(name, make):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("where", ["f", "gradient"])
-def test_one_value_that_is_not_finite_is_survived_and_named(name, make, bad, where, caplog):
+def test_one_value_that_is_not_finite_is_skipped_and_logged(name, make, bad, where, caplog):
     problem, calls = quadratics(), 0
 
     def f_df(theta, i):
@@ -95,8 +95,8 @@ def test_one_value_that_is_not_finite_is_survived_and_named(name, make, bad, whe
     assert "not finite" in caplog.text
 
 
-def test_a_region_that_is_not_finite_is_left(name, make):
-    """The minimum of the sum is 1 / 3 above the wall behind which one subfunction is infinite."""
+def test_the_minimum_is_found_next_to_a_region_that_is_not_finite(name, make):
+    """The minimum is at 1/3; one subfunction is infinite at 0 and not defined below."""
 
     def f_df(x, i):
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -107,12 +107,12 @@ def test_a_region_that_is_not_finite_is_left(name, make):
     assert abs(theta - 1 / 3) < (0.05 if name in LOOSE else 1e-5)
 
 
-def test_not_finite_at_the_start_is_an_error(make):
+def test_a_value_that_is_not_finite_at_the_start_raises_an_error(make):
     with pytest.raises(ValueError, match="not finite at theta"):
         make(lambda x, i: (np.nan, x), np.ones(2), [0, 1]).optimize(num_passes=1)
 
 
-def test_float32_in_float32_out(name, make):
+def test_float32_stays_float32(name, make):
     problem, seen = quadratics(), set()
 
     def f_df(theta, i):
@@ -125,7 +125,7 @@ def test_float32_in_float32_out(name, make):
     assert gap(problem, theta.astype(float)) < LOOSE.get(name, 1e-6)
 
 
-def test_nested_theta_goes_the_way_of_the_flat_one(make):
+def test_nested_theta_takes_the_same_steps_as_a_flat_one(make):
     problem = quadratics(size=6)
 
     def nested(theta, i, factor):
@@ -147,8 +147,8 @@ def test_nested_theta_goes_the_way_of_the_flat_one(make):
 
 
 @pytest.mark.parametrize("size", [6, 60])
-def test_resume_in_mid_run_is_bit_exact(make, size):
-    """With 60 parameters the subspace of SFO is smaller than the space, and has been collapsed before the break."""
+def test_a_resumed_run_is_bit_exact(make, size):
+    """With 60 parameters the subspace of SFO is smaller than the space, and was collapsed before the interruption."""
     problem = quadratics(number=5, size=size)
     whole, first, second = (make(problem.f_df, problem.start, problem.references, seed=s) for s in (0, 0, 1))
     expected = whole.optimize(num_passes=12)
@@ -162,7 +162,7 @@ def test_resume_in_mid_run_is_bit_exact(make, size):
         np.testing.assert_array_equal(second.state()[name], array, err_msg=name)
 
 
-def test_the_state_shares_no_memory(make):
+def test_the_state_is_a_copy(make):
     problem = quadratics()
     optimizer = make(problem.f_df, problem.start, problem.references)
     optimizer.optimize(num_passes=2)
@@ -173,7 +173,7 @@ def test_the_state_shares_no_memory(make):
 
 
 @pytest.mark.parametrize("change", ["missing", "shape", "text"])
-def test_a_state_that_misfits_is_refused_before_anything_is_set(make, change):
+def test_an_invalid_state_raises_an_error_and_changes_nothing(make, change):
     problem = quadratics()
     optimizer = make(problem.f_df, problem.start, problem.references)
     other = make(problem.f_df, problem.start, problem.references)
@@ -185,7 +185,7 @@ def test_a_state_that_misfits_is_refused_before_anything_is_set(make, change):
     else:
         state[name] = np.zeros((7, 3, 2)) if change == "shape" else np.array("text")
     before = optimizer.state()
-    with pytest.raises(ValueError, match="accepted"):
+    with pytest.raises(ValueError, match="expected"):
         optimizer.load_state(state)
     for name, array in optimizer.state().items():
         np.testing.assert_array_equal(array, before[name])
@@ -203,7 +203,7 @@ def test_one_subfunction(name, make):
     assert gap(problem, theta) < (0.2 if name == "rmsprop" else 1e-2 if name == "adam" else 1e-10)
 
 
-def test_theta_is_not_modified_and_f_df_may_scribble_on_its_own(make):
+def test_theta_is_not_modified_and_f_df_may_overwrite_its_argument(make):
     problem = quadratics()
 
     def f_df(theta, i):
@@ -222,7 +222,7 @@ def test_theta_is_not_modified_and_f_df_may_scribble_on_its_own(make):
     np.testing.assert_array_equal(optimizer.theta, expected)
 
 
-def test_a_gradient_buffer_used_again_by_f_df_does_no_harm(make):
+def test_f_df_may_reuse_its_gradient_buffer(make):
     problem, buffer = quadratics(), np.empty(6)
 
     def f_df(theta, i):
@@ -233,10 +233,10 @@ def test_a_gradient_buffer_used_again_by_f_df_does_no_harm(make):
     np.testing.assert_array_equal(make(f_df, problem.start, problem.references).optimize(num_passes=4), expected)
 
 
-def test_first_steps_in_closed_form(name, make):
+def test_the_first_steps_have_a_closed_form(name, make):
     """One quadratic of curvature 2 from x = (3, -4), gradient g = (6, -8) of length 10.
 
-    SFO: g / hessian_init, then the minimum, as the curvature is known. L-BFGS-B: a step of length 1 (scipy).
+    SFO: g / hessian_init, then the minimum, since the curvature is known. L-BFGS-B: a step of length 1 (scipy).
     RMSProp: rate sign(g) / sqrt(0.1); Adam: rate sign(g).
     """
     points = []
@@ -258,7 +258,7 @@ def test_first_steps_in_closed_form(name, make):
         np.testing.assert_allclose(points[2], 0, atol=1e-8)
 
 
-def test_the_same_rng_gives_the_same_run_and_nothing_global_is_drawn(make):
+def test_equal_generators_give_equal_runs_and_the_global_one_is_not_used(make):
     problem = quadratics()
     np.random.seed(0)  # noqa: NPY002 - the point of the test
     before = np.random.get_state()[1].copy()  # noqa: NPY002
@@ -267,7 +267,7 @@ def test_the_same_rng_gives_the_same_run_and_nothing_global_is_drawn(make):
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
-def test_steps_and_passes_are_evaluations(make):
+def test_steps_and_passes_count_evaluations(make):
     problem, calls = quadratics(), []
 
     def f_df(theta, i):
@@ -280,7 +280,7 @@ def test_steps_and_passes_are_evaluations(make):
     assert len(calls) == 50
 
 
-def test_check_grad(make):
+def test_check_grad_finds_a_wrong_gradient(make):
     problem = quadratics()
     good = make(problem.f_df, problem.start, problem.references)
     errors = good.check_grad()
@@ -291,7 +291,7 @@ def test_check_grad(make):
     assert 0.005 < abs(bad.check_grad()).max() < 0.02
 
 
-def test_a_line_a_pass_is_logged(make, caplog):
+def test_one_line_per_pass_is_logged(make, caplog):
     problem = quadratics()
     with caplog.at_level(logging.INFO):
         make(problem.f_df, problem.start, problem.references, display=1).optimize(num_passes=2)
@@ -299,18 +299,18 @@ def test_a_line_a_pass_is_logged(make, caplog):
 
 
 WRONG_F_DF = {
-    "wrong shape": (lambda x, i: (1.0, np.ones(3)), r"gradient of f_df has shape \(3,\); accepted: \(2,\)"),
-    "column": (lambda x, i: (1.0, np.ones((2, 1))), r"gradient of f_df has shape \(2, 1\); accepted: \(2,\)"),
-    "complex gradient": (lambda x, i: (1.0, 1j * x), "gradient of f_df=.*complex128; accepted: real numbers"),
-    "complex f": (lambda x, i: (1j, x), "f of f_df=1j is of type complex128; accepted: real numbers"),
-    "vector f": (lambda x, i: (x, x), r"f of f_df has shape \(2,\); accepted: one number"),
-    "no gradient": (lambda x, i: 1.0, r"f_df returned 1.0; accepted: \(f, gradient\)"),
-    "text": (lambda x, i: ("1", x), "f of f_df='1' is of type str; accepted: real numbers"),
+    "wrong shape": (lambda x, i: (1.0, np.ones(3)), r"gradient of f_df: got shape \(3,\); expected \(2,\)"),
+    "column": (lambda x, i: (1.0, np.ones((2, 1))), r"gradient of f_df: got shape \(2, 1\); expected \(2,\)"),
+    "complex gradient": (lambda x, i: (1.0, 1j * x), "gradient of f_df: got .*complex128; expected real numbers"),
+    "complex f": (lambda x, i: (1j, x), "f of f_df: got 1j of type complex128; expected real numbers"),
+    "vector f": (lambda x, i: (x, x), r"f of f_df: got shape \(2,\); expected one number"),
+    "no gradient": (lambda x, i: 1.0, r"f_df: got 1.0 from it; expected \(f, gradient\)"),
+    "text": (lambda x, i: ("1", x), "f of f_df: got '1' of type str; expected real numbers"),
 }
 
 
 @pytest.mark.parametrize(("f_df", "message"), WRONG_F_DF.values(), ids=WRONG_F_DF)
-def test_f_df_that_returns_something_else_is_refused(make, f_df, message):
+def test_an_invalid_result_of_f_df_raises_an_error(make, f_df, message):
     with pytest.raises(ValueError, match=message):
         make(f_df, np.ones(2), [0]).optimize(num_passes=1)
 
@@ -318,52 +318,52 @@ def test_f_df_that_returns_something_else_is_refused(make, f_df, message):
 @pytest.mark.parametrize(
     ("theta", "references", "message"),
     [
-        (["a", 1.0], [0], r"theta\[0\]='a' is of type str; accepted: real numbers"),
-        (np.array(["a"]), [0], "theta=.* is of type <U1; accepted: real numbers"),
-        ({"w": None}, [0], r"theta\['w'\]=None is of type NoneType; accepted: real numbers"),
-        (1j, [0], "theta=1j is of type complex128; accepted: real numbers"),
-        ([], [0], r"theta=\[\] holds no parameter"),
-        (np.array([1, np.nan]), [0], "theta=.* is not finite"),
-        (1.0, [], r"subfunction_references=\[\] holds nothing; accepted: a list of at least one reference"),
-        (1.0, 3, "subfunction_references=3 holds nothing"),
+        (["a", 1.0], [0], r"theta\[0\]: got 'a' of type str; expected real numbers"),
+        (np.array(["a"]), [0], "theta: got .* of type <U1; expected real numbers"),
+        ({"w": None}, [0], r"theta\['w'\]: got None of type NoneType; expected real numbers"),
+        (1j, [0], "theta: got 1j of type complex128; expected real numbers"),
+        ([], [0], r"theta: got \[\] without a parameter; expected at least one real number"),
+        (np.array([1, np.nan]), [0], "theta: got .*, which is not finite"),
+        (1.0, [], r"subfunction_references: got \[\]; expected a list of at least one reference"),
+        (1.0, 3, "subfunction_references: got 3; expected a list"),
     ],
 )
-def test_a_start_that_is_not_usable_is_refused(make, theta, references, message):
+def test_an_invalid_start_raises_an_error(make, theta, references, message):
     with pytest.raises(ValueError, match=message):
         make(lambda x, i: (x, x), theta, references)
 
 
 @pytest.mark.parametrize("more", [{"num_passes": 0}, {"num_passes": -1}, {"num_steps": 0}, {"num_steps": 1.5}])
-def test_passes_and_steps_below_one_are_refused(make, more):
+def test_invalid_passes_and_steps_raise_an_error(make, more):
     argument, value = next(iter(more.items()))
-    with pytest.raises(ValueError, match=f"{argument}={value} is not accepted; accepted: a (whole )?number above 0"):
+    with pytest.raises(ValueError, match=f"{argument}: got {value}; expected a (whole )?number above 0"):
         make(lambda x, i: (x, x), 1.0, [0]).optimize(**more)
 
 
 @pytest.mark.parametrize("more", [{"num_passes": np.nan}, {"num_passes": "2"}, {"num_passes": 1, "num_steps": 1}])
-def test_other_counts_are_refused(make, more):
-    with pytest.raises(ValueError, match=r"num_passes=.*accepted"):
+def test_other_invalid_counts_raise_an_error(make, more):
+    with pytest.raises(ValueError, match=r"num_passes: got .*; expected"):
         make(lambda x, i: (x, x), 1.0, [0]).optimize(**more)
 
 
-def test_an_rng_that_is_none_of_numpys_is_refused():
+def test_an_rng_that_is_not_a_numpy_generator_raises_an_error():
     for maker in (SFO, LBFGS, Stochastic):
-        with pytest.raises(ValueError, match=r"rng=0 is not accepted; accepted: a numpy.random.Generator"):
+        with pytest.raises(ValueError, match=r"rng: got 0; expected a numpy.random.Generator"):
             maker(lambda x, i: (x, x), 1.0, [0], rng=0)
 
 
-def test_f_df_that_is_no_function_is_refused(make):
-    with pytest.raises(ValueError, match="f_df=3 is not callable"):
+def test_an_f_df_that_is_not_callable_raises_an_error(make):
+    with pytest.raises(ValueError, match="f_df: got 3; expected a function"):
         make(3, 1.0, [0])
 
 
-def test_a_zero_gradient_everywhere_stays_where_it_is(make):
+def test_a_gradient_of_zero_makes_no_step(make):
     theta = make(lambda x, i: (1.0, 0 * x), np.array([1.0, 2.0]), [0, 1, 2]).optimize(num_passes=5)
     np.testing.assert_array_equal(theta, [1, 2])
 
 
-def test_a_start_at_the_minimum_of_one_subfunction(name, make):
-    """Its gradient is zero there: the others have to lead away."""
+def test_a_start_at_the_minimum_of_one_subfunction_is_left(name, make):
+    """Its gradient is 0 there, so the others must move theta."""
     A, C = np.array([np.eye(2)] * 3), np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]])
     problem = quadratic_sum(A, C, np.zeros(2))
     theta = make(problem.f_df, problem.start, problem.references).optimize(num_passes=100)

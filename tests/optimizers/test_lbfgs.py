@@ -1,4 +1,4 @@
-"""L-BFGS through scipy: the golden traces, bounds, the end of a run."""
+"""Test L-BFGS: golden traces, bounds, and convergence."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from tests.helpers.problems import GOLDEN, golden_autoencoder, golden_quadratics
     ("name", "problem", "tolerances"),
     [("quad", golden_quadratics, (1e-2, 1e-4, 1e-6)), ("autoenc", golden_autoencoder, (1e-2, 1e-3))],
 )
-def test_passes_are_within_a_tenth_of_the_golden_traces(name, problem, tolerances):
+def test_the_number_of_passes_is_within_a_tenth_of_the_golden_traces(name, problem, tolerances):
     problem, trace = problem(), np.load(GOLDEN / f"{name}_lbfgs.npz")
     optimizer = LBFGS(problem.f_df, problem.start, problem.references)
     optimizer.optimize(num_passes=90)
@@ -22,7 +22,7 @@ def test_passes_are_within_a_tenth_of_the_golden_traces(name, problem, tolerance
         assert abs(ours - theirs) <= 0.1 * theirs
 
 
-def test_bounds_are_kept_and_reached():
+def test_bounds_are_respected_and_reached():
     problem = quadratics()
     lower, upper = problem.best - 1, problem.best - 0.5
     seen = []
@@ -40,7 +40,7 @@ def test_bounds_are_kept_and_reached():
     assert not free.all()
 
 
-def test_bounds_as_numbers_and_nests():
+def test_bounds_may_be_numbers_or_nests():
     f_df = lambda x, i: (x["a"] ** 2 + x["b"] ** 2, {"a": 2 * x["a"], "b": 2 * x["b"]})  # noqa: E731
     start = {"a": 3.0, "b": 4.0}
     assert LBFGS(f_df, start, [0], bounds=(1, None)).optimize(20) == {"a": 1, "b": 1}
@@ -52,23 +52,23 @@ def test_bounds_as_numbers_and_nests():
 @pytest.mark.parametrize(
     ("bounds", "message"),
     [
-        (3, r"bounds=3 is not accepted; accepted: None, or \(lower, upper\)"),
-        ((2, 1), r"bounds=\(2, 1\) cross; accepted: lower <= upper everywhere"),
-        (("a", 1), "lower of bounds='a' is of type str; accepted: real numbers"),
-        ((np.zeros(3), 1), r"lower of bounds has shape \(3,\); accepted: \(2,\), as in theta"),
+        (3, r"bounds: got 3; expected None or \(lower, upper\)"),
+        ((2, 1), r"bounds: got \(2, 1\), which cross; expected lower <= upper everywhere"),
+        (("a", 1), "lower of bounds: got 'a' of type str; expected real numbers"),
+        ((np.zeros(3), 1), r"lower of bounds: got shape \(3,\); expected \(2,\), as in theta"),
     ],
 )
-def test_bounds_that_are_not_usable_are_refused(bounds, message):
+def test_invalid_bounds_raise_an_error(bounds, message):
     with pytest.raises(ValueError, match=message):
         LBFGS(lambda x, i: (x, x), np.ones(2), [0], bounds=bounds)
 
 
-def test_a_run_that_has_ended_costs_no_more():
+def test_a_converged_run_makes_no_more_evaluations():
     problem = quadratics()
     optimizer = LBFGS(problem.f_df, problem.start, problem.references)
     theta = optimizer.optimize(num_passes=200)
     assert optimizer.converged
-    made = optimizer.sum.evaluations
-    assert made < 2000
+    evaluations = optimizer.sum.evaluations
+    assert evaluations < 2000
     np.testing.assert_array_equal(optimizer.optimize(num_passes=5), theta)
-    assert optimizer.sum.evaluations == made
+    assert optimizer.sum.evaluations == evaluations

@@ -1,4 +1,4 @@
-"""Nests of parameters: there and back, and what is refused."""
+"""Test nested parameters: flatten, unflatten, and error messages."""
 
 from typing import NamedTuple
 
@@ -26,37 +26,38 @@ NESTS = {
 }
 
 
-def same(a, b):
+def assert_same(a, b):
+    """Check that two nests have equal structure and values."""
     assert type(a) is type(b) or np.isscalar(b)
     if isinstance(b, dict):
         assert list(a) == list(b)
         for key in b:
-            same(a[key], b[key])
+            assert_same(a[key], b[key])
     elif isinstance(b, list | tuple):
         assert len(a) == len(b)
         for x, y in zip(a, b, strict=True):
-            same(x, y)
+            assert_same(x, y)
     else:
         assert np.shape(a) == np.shape(b)
         np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("theta", NESTS.values(), ids=NESTS)
-def test_there_and_back(theta):
+def test_unflatten_inverts_flatten(theta):
     nest = Nest(theta)
     vector = nest.flatten(theta)
     assert vector.shape == (nest.size,)
-    same(nest.unflatten(vector), theta)
+    assert_same(nest.unflatten(vector), theta)
 
 
-def test_the_float_type_is_the_widest_and_whole_numbers_are_float64():
+def test_the_float_type_is_the_widest_and_integers_are_float64():
     assert Nest([np.zeros(2, "float32"), np.zeros(1, "float16")]).dtype == np.float32
     assert Nest([np.zeros(2, "float32"), np.zeros(1)]).dtype == np.float64
     assert Nest([np.zeros(2, "float32"), 1]).dtype == np.float64
     assert Nest(np.arange(3)).dtype == np.float64
 
 
-def test_a_flat_vector_is_a_copy_unless_told():
+def test_a_flat_vector_is_a_copy_by_default():
     theta = np.ones(3)
     assert not np.shares_memory(Nest(theta).flatten(theta), theta)
     assert np.shares_memory(Nest(theta).flatten(theta, copy=False), theta)
@@ -65,16 +66,16 @@ def test_a_flat_vector_is_a_copy_unless_told():
 @pytest.mark.parametrize(
     ("theta", "other", "message"),
     [
-        ([1.0, 2.0], [1.0], r"gradient=\[1.0\] does not fit; accepted: list of 2"),
-        ({"a": 1.0}, {"b": 1.0}, r"gradient=\{'b': 1.0\} does not fit; accepted: a dict of \['a'\]"),
-        ({"a": [1.0]}, {"a": [np.ones(2)]}, r"gradient\['a'\]\[0\] has shape \(2,\); accepted: \(\), as in theta"),
-        (np.ones(2), [1.0, [2.0]], "gradient=.* is of type list; accepted: real numbers"),
+        ([1.0, 2.0], [1.0], r"gradient: got \[1.0\]; expected a list of length 2"),
+        ({"a": 1.0}, {"b": 1.0}, r"gradient: got \{'b': 1.0\}; expected a dict with the keys \['a'\]"),
+        ({"a": [1.0]}, {"a": [np.ones(2)]}, r"gradient\['a'\]\[0\]: got shape \(2,\); expected \(\), as in theta"),
+        (np.ones(2), [1.0, [2.0]], "gradient: got .* of type list; expected real numbers"),
     ],
 )
-def test_another_form_is_refused(theta, other, message):
+def test_another_structure_raises_an_error(theta, other, message):
     with pytest.raises(ValueError, match=message):
         Nest(theta).flatten(other, "gradient")
 
 
-def test_a_number_may_come_as_an_array_of_one():
+def test_a_number_may_be_an_array_of_one_element():
     assert Nest(1.0).flatten(np.array([2.0])) == [2]

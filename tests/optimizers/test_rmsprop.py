@@ -1,4 +1,4 @@
-"""RMSProp of the 2015 code: closed forms, and what happens when a gradient is not finite."""
+"""Test RMSProp of the 2015 code: closed forms, gradients that are not finite, and the learning rate."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def test_first_step_in_closed_form():
     assert step[0] == pytest.approx(-0.0031623, abs=1e-7)
 
 
-def test_two_steps_by_hand_and_nothing_changed_in_place():
+def test_two_steps_in_closed_form_and_arguments_are_not_modified():
     rule, theta = RMSProp(2, "float64"), np.array([1.0, -1.0])
     g1, g2 = np.array([2.0, 0.5]), np.array([-1.0, 4.0])
     m1 = 0.1 * g1**2
@@ -25,12 +25,12 @@ def test_two_steps_by_hand_and_nothing_changed_in_place():
 
 
 def test_the_scale_of_a_step_is_limited():
-    """g = 1e-12: the root mean square counts as 1e-10, so the step is 1e-3 * 1e-12 / 1e-10."""
+    """With g = 1e-12 the root mean square counts as 1e-10, so the step is 1e-3 * 1e-12 / 1e-10."""
     step = RMSProp(1, "float64").step(np.zeros(1), np.full(1, 1e-12), 1e-3)
     assert step[0] == pytest.approx(-1e-5, rel=1e-12)
 
 
-def test_zero_gradient_is_no_step_and_float32_stays_float32():
+def test_a_zero_gradient_makes_no_step_and_float32_stays_float32():
     rule = RMSProp(3, "float32")
     theta = rule.step(np.ones(3, "float32"), np.zeros(3, "float32"), 1e-3)
     np.testing.assert_array_equal(theta, 1)
@@ -38,8 +38,8 @@ def test_zero_gradient_is_no_step_and_float32_stays_float32():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e20])
-def test_a_step_that_is_not_finite_is_skipped_whole_and_counted(bad):
-    """In float32 the square of 1e20 overflows: without the guard the element would be frozen for ever."""
+def test_a_step_that_is_not_finite_is_skipped_and_counted(bad):
+    """In float32 the square of 1e20 overflows: without the check the element would never move again."""
     rule, theta = RMSProp(2, "float32"), np.array([1, 2], dtype="float32")
     theta = rule.step(theta, np.array([1, 1], dtype="float32"), 1e-3)
     before = rule.mean_square.copy()
@@ -52,8 +52,8 @@ def test_a_step_that_is_not_finite_is_skipped_whole_and_counted(bad):
     assert (moved < after).all()
 
 
-def test_released_rule_stops_one_parameter_and_decays_its_buffer():
-    """RemoveNotFinite before RMSProp: the bad parameter's gradient is 0, its buffer decays, the other one moves."""
+def test_the_released_rule_stops_one_parameter_and_decays_its_mean_square():
+    """RemoveNotFinite before RMSProp: the bad gradient counts as 0, its mean square decays, the other one moves."""
     blocks = [slice(0, 2), slice(2, 3)]
     rule = RMSProp(3, "float64", blocks=blocks)
     theta = rule.step(np.zeros(3), np.ones(3), 0.1)
@@ -64,8 +64,8 @@ def test_released_rule_stops_one_parameter_and_decays_its_buffer():
     assert rule.skipped_steps == 1
 
 
-def test_released_rule_overflows_for_ever_in_float32():
-    """The known fault of the released rule, kept by the faithful face: 1e20 squared is infinite in float32."""
+def test_the_released_rule_stops_forever_after_an_overflow_in_float32():
+    """A known fault of the released rule, kept by the released variant: 1e20 squared is infinite in float32."""
     rule = RMSProp(1, "float32", blocks=[slice(0, 1)])
     theta = rule.step(np.zeros(1, "float32"), np.full(1, 1e20, "float32"), 1e-3)
     assert np.isinf(rule.mean_square[0])
@@ -73,7 +73,7 @@ def test_released_rule_overflows_for_ever_in_float32():
     np.testing.assert_array_equal(again, theta)
 
 
-def test_remove_not_finite_leaves_its_argument():
+def test_remove_not_finite_does_not_modify_its_argument():
     gradient = np.array([1.0, np.inf, 3.0])
     cleaned, removed = remove_not_finite(gradient, [slice(0, 1), slice(1, 3)])
     np.testing.assert_array_equal(cleaned, [1, 0, 0])
@@ -81,7 +81,7 @@ def test_remove_not_finite_leaves_its_argument():
     assert np.isinf(gradient[1])
 
 
-def test_state_goes_on_bit_equal():
+def test_a_restored_state_continues_bit_exactly():
     rng = np.random.default_rng(0)
     rule, theta = RMSProp(5, "float32"), np.zeros(5, "float32")
     gradients = rng.normal(size=(6, 5)).astype("float32")
@@ -95,8 +95,8 @@ def test_state_goes_on_bit_equal():
     np.testing.assert_array_equal(theta, resumed)
 
 
-def test_learning_rate_schedule():
-    """Times 10^(-1/1000) every 500 steps: the 2015 checkpoint's 0.0009954055 after two; the floor 1e-4."""
+def test_the_learning_rate_follows_the_released_schedule():
+    """10^(-1/1000) every 500 steps: 0.0009954055 after two, as in the checkpoint of 2015; at least 1e-4."""
     assert decay_learning_rate(1e-3, 499) == 1e-3
     assert decay_learning_rate(1e-3, 1000) == pytest.approx(0.0009954055, rel=1e-6)
     assert decay_learning_rate(1e-3, 500_000) == pytest.approx(1e-4, rel=1e-12)

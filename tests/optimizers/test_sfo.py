@@ -1,4 +1,4 @@
-"""SFO: passes on the golden problems, noise, one parameter, and what happens to bad steps."""
+"""Test SFO: passes on the golden problems, noise, one parameter, rejected steps, and invalid arguments."""
 
 from itertools import pairwise
 
@@ -22,17 +22,18 @@ def sfo(problem, seed, **more):
 
 
 def median_passes(problem, tolerances, most, seeds=5, **more):
+    """Return the median over seeds of the passes to each tolerance."""
     return np.median(
         [passes_to_reach(sfo(problem, s, **more), problem, tolerances, most) for s in range(seeds)], axis=0
     )
 
 
-def test_golden_quadratics():
+def test_golden_quadratics_need_no_more_passes_than_in_2014():
     """The 2014 code needs 1-2, 7-7.5 and 9.6-10.6 passes."""
     assert (median_passes(golden_quadratics(), (1e-2, 1e-4, 1e-6), 12) <= [2, 8, 11]).all()
 
 
-def test_golden_autoencoder():
+def test_the_golden_autoencoder_needs_no_more_passes_than_in_2014():
     """The 2014 code needs 1-2 passes; 230 parameters in a subspace of 93 dimensions."""
     assert median_passes(golden_autoencoder(), (1e-2,), 3) <= 2
 
@@ -40,14 +41,14 @@ def test_golden_autoencoder():
 def test_logistic_regression_needs_fewer_passes_than_lbfgs():
     problem = logistic_regression()
     lbfgs = LBFGS(problem.f_df, problem.start, problem.references)
-    theirs = passes_to_reach(lbfgs, problem, (1e-6,), 60)[0]
+    passes = passes_to_reach(lbfgs, problem, (1e-6,), 60)[0]
     for seed in range(3):
-        assert passes_to_reach(sfo(problem, seed), problem, (1e-6,), 30)[0] < theirs / 2
+        assert passes_to_reach(sfo(problem, seed), problem, (1e-6,), 30)[0] < passes / 2
 
 
 @pytest.mark.parametrize(("dtype", "bar"), [("float64", 1e-6), ("float32", 1e-3)])
-def test_the_minimum_is_not_left_once_it_is_found(dtype, bar):
-    """Gradients change by little more than rounding there, and the basis turns many times: it stays orthonormal."""
+def test_theta_stays_at_the_minimum(dtype, bar):
+    """Gradients change by little more than rounding there; the basis stays orthonormal through many collapses."""
     rng = np.random.default_rng(0)
     scale, center = rng.uniform(0.1, 3, (20, 300)), rng.standard_normal((20, 300))
 
@@ -65,8 +66,8 @@ def test_the_minimum_is_not_left_once_it_is_found(dtype, bar):
 
 
 @pytest.mark.parametrize(("deviation", "bar"), [(0.1, 0.03), (1.0, 0.46)])
-def test_noise_in_the_gradients(deviation, bar):
-    """Ten quadratics of six parameters after 30 passes, above the minimum; never NaN on the way."""
+def test_noisy_gradients_end_near_the_minimum(deviation, bar):
+    """The distance of F from the minimum after 30 passes over ten quadratics of six parameters; never NaN before."""
     for seed in range(4):
         problem, rng = quadratics(seed=seed), np.random.default_rng(100 + seed)
 
@@ -82,8 +83,8 @@ def test_noise_in_the_gradients(deviation, bar):
 
 
 @pytest.mark.parametrize("start", [0.0, 0.5, 3.0])
-def test_one_parameter_and_five_quadratics(start):
-    """The 2014 code fails in two of nine such runs."""
+def test_one_parameter_is_optimized(start):
+    """Five quadratics of one parameter: the 2014 code fails in two of nine such runs."""
     for seed in range(20):
         rng = np.random.default_rng(seed)
         a, c = rng.uniform(0.1, 3, 5), rng.standard_normal(5)
@@ -109,8 +110,8 @@ def test_the_active_set_grows_from_init_subf_to_all():
 
 
 @pytest.mark.parametrize("start", [0.1, -3.0, 20.0])
-def test_a_step_that_rises_is_taken_back_and_its_subfunction_looked_at_again(start):
-    """f = x^4 / 4 - x: flat at 0.1, so that its quadratic leads far too far, again and again."""
+def test_a_step_that_rises_is_rejected_and_its_subfunction_evaluated_again(start):
+    """f = x^4 / 4 - x is so flat at 0.1 that its quadratic overshoots repeatedly."""
     points = []
 
     def f_df(x, i):
@@ -118,20 +119,20 @@ def test_a_step_that_rises_is_taken_back_and_its_subfunction_looked_at_again(sta
         return x**4 / 4 - x, x**3 - 1
 
     optimizer = SFO(f_df, start, [0], rng=np.random.default_rng(0))
-    taken_back = 0
+    rejected = 0
     for _ in range(60):
         optimizer.step()
-        if optimizer.rejected > taken_back:
-            taken_back = optimizer.rejected
+        if optimizer.rejected > rejected:
+            rejected = optimizer.rejected
             assert optimizer.theta != points[-1]
             optimizer.step()
             assert points[-1] == optimizer.theta
-    assert taken_back > 0
+    assert rejected > 0
     assert optimizer.theta == pytest.approx(1, abs=1e-6)
 
 
-def test_the_longest_step_is_limited():
-    """By the mean of the last steps taken, from the fourth on: some steps reach the limit and none passes it."""
+def test_the_length_of_a_step_is_limited():
+    """From the fourth step on the limit is a multiple of the mean of the last steps: some reach it, none exceeds it."""
     problem = quadratics(number=12, seed=3)
     optimizer = sfo(problem, 0, max_step_length_ratio=0.5)
     reached = 0
@@ -146,7 +147,7 @@ def test_the_longest_step_is_limited():
 
 
 def deep_network(units, layers, scale, parts=16, examples=60, size=6):
-    """A tanh network with log loss on a product of signs: a sum that is nothing like a quadratic."""
+    """Return (f_df, start, references) of a tanh network with log loss on a product of signs, far from quadratic."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((parts, examples, size))
     y = np.sign(X[..., 0] * X[..., 1])
@@ -168,20 +169,22 @@ def deep_network(units, layers, scale, parts=16, examples=60, size=6):
     return f_df, start, list(range(parts))
 
 
-def test_the_radius_follows_how_far_quadratics_hold():
-    """Each evaluation by the rule, from outside: twice and half the distance; a tenth, a half, and an eighth a pass."""
+def test_the_radius_follows_the_distance_at_which_quadratics_hold():
+    """Each radius equals the rule: twice or half the distance, errors of 0.1 or 0.5, a factor of 8 per pass at most."""
     f_df, start, references = deep_network(20, 2, 1)
     optimizer = SFO(f_df, start, references, rng=np.random.default_rng(0))
     model, expected, halved, doubled = optimizer.quadratics, np.inf, 0, 0
     for _ in range(200):
-        looking_again = optimizer.pending >= 0
+        evaluated_again = optimizer.pending >= 0
         counts, values, active = model.counts.copy(), model.values.copy(), optimizer.active
-        told = {k: model.value(k, optimizer.proposal) for k in np.flatnonzero(counts)}
+        predicted = {k: model.value(k, optimizer.proposal) for k in np.flatnonzero(counts)}
         away = np.linalg.norm(optimizer.proposal - model.positions, axis=1)
         optimizer.step()
         i = int(np.flatnonzero(model.counts != counts)[0])
-        if counts[i] and not looking_again:
-            miss = abs(model.values[i] - told[i]) / max(abs(told[i] - values[i]), abs(model.values[i] - values[i]))
+        if counts[i] and not evaluated_again:
+            miss = abs(model.values[i] - predicted[i]) / max(
+                abs(predicted[i] - values[i]), abs(model.values[i] - values[i])
+            )
             if miss > 0.5 and away[i] / 2 < expected:
                 slowest = expected / 8 ** (1 / active) if np.isfinite(expected) else 0
                 expected, halved = max(away[i] / 2, slowest), halved + 1
@@ -194,29 +197,29 @@ def test_the_radius_follows_how_far_quadratics_hold():
                 np.sqrt(((z - model.positions[known]) ** 2).sum(axis=1).mean())
                 for z in (optimizer.proposal, optimizer.at)
             )
-            assert there <= max(expected, here + 2 * optimizer._least_step()) * (1 + 1e-9)
+            assert there <= max(expected, here + 2 * optimizer._shortest_step()) * (1 + 1e-9)
     assert halved > 5
     assert doubled > 5
 
 
 @pytest.mark.parametrize(("units", "layers", "scale"), [(20, 2, 1), (20, 3, 1), (40, 3, 1), (20, 3, 3), (20, 2, 3)])
-def test_deep_networks_are_fitted_better_than_by_the_best_of_adam(units, layers, scale):
-    """Where the quadratics mislead most: without the radius the sum ends above its start, many times for three."""
+def test_deep_networks_are_fitted_better_than_with_the_best_rate_of_adam(units, layers, scale):
+    """The quadratics mislead most here: without the radius the sum ends above its start."""
     f_df, start, references = deep_network(units, layers, scale)
 
-    def after(optimizer):
+    def final(optimizer):
         theta = optimizer.optimize(num_passes=25)
         return np.mean([f_df(theta, i)[0] for i in references])
 
     adam = [
-        after(Stochastic(f_df, start, references, learning_rate=rate, rng=np.random.default_rng(0)))
+        final(Stochastic(f_df, start, references, learning_rate=rate, rng=np.random.default_rng(0)))
         for rate in (3e-3, 1e-2, 3e-2, 1e-1)
     ]
-    ours = [after(SFO(f_df, start, references, rng=np.random.default_rng(seed))) for seed in range(3)]
+    ours = [final(SFO(f_df, start, references, rng=np.random.default_rng(seed))) for seed in range(3)]
     assert np.median(ours) < 0.9 * min(adam)
 
 
-def test_a_subfunction_that_stays_not_finite_does_not_hold_up_the_others():
+def test_the_others_continue_if_one_subfunction_stays_not_finite():
     problem = quadratics()
     calls = 0
 
@@ -234,14 +237,14 @@ def test_a_subfunction_that_stays_not_finite_does_not_hold_up_the_others():
 
 
 @pytest.mark.parametrize("selection", ["distance both", "distance single", "distance total", "random"])
-def test_every_way_to_choose_converges(selection):
+def test_every_selection_of_subfunctions_converges(selection):
     problem = quadratics()
     theta = sfo(problem, 0, subfunction_selection=selection).optimize(num_passes=25)
     np.testing.assert_allclose(theta, problem.best, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "accepted"),
+    ("name", "value", "expected"),
     [
         ("max_history_terms", 0, "a whole number above 0"),
         ("max_history_terms", 2.5, "a whole number above 0"),
@@ -251,10 +254,10 @@ def test_every_way_to_choose_converges(selection):
         ("max_gradient_noise", 0, "a number above 0"),
         ("max_step_length_ratio", np.inf, "a number above 0"),
         ("minimum_step_length", "1", "a number above 0"),
-        ("subfunction_selection", "nearest", "distance both, distance single, distance total, random"),
+        ("subfunction_selection", "nearest", "one of distance both, distance single, distance total, random"),
         ("max_subspace", 3, "a whole number of at least 22"),
     ],
 )
-def test_arguments_that_are_not_usable_are_refused(name, value, accepted):
-    with pytest.raises(ValueError, match=rf"{name}=.*; accepted: {accepted}"):
+def test_invalid_arguments_raise_an_error(name, value, expected):
+    with pytest.raises(ValueError, match=rf"{name}: got .*; expected {expected}"):
         SFO(lambda x, i: (x, x), 1.0, [0], **{name: value})

@@ -1,20 +1,21 @@
-"""The quadratics of SFO against dense oracles: Hessians, secant equations, the minimum of the sum."""
+"""Test the quadratics of SFO against dense algebra: Hessians, secant equations, the minimum of the sum."""
 
 import numpy as np
 import pytest
 
 from dpm.optimizers import SFO
-from dpm.optimizers.sfo_quadratics import Quadratics, conjugate, hessian_from_pairs
+from dpm.optimizers.sfo_quadratics import Quadratics, conjugate, hessian_from_pairs, make_solver
 from tests.helpers.problems import basis, logistic_regression, quadratics
 
 
 def dense(parts):
+    """Return the Hessian as a matrix."""
     base, vectors, weights = parts
     return base * np.eye(vectors.shape[1]) + (vectors.T * weights) @ vectors
 
 
 def bfgs_by_the_inverse(S, Y, base):
-    """BFGS in its other form, on the inverse (Nocedal and Wright 2006, eq. 6.17)."""
+    """Return the BFGS Hessian from updates of the inverse (Nocedal and Wright 2006, eq. 6.17)."""
     size = S.shape[1]
     inverse = np.eye(size) / base
     for s, y in zip(S, Y, strict=True):
@@ -25,17 +26,17 @@ def bfgs_by_the_inverse(S, Y, base):
 
 
 def test_the_hessian_of_few_pairs_equals_dense_bfgs():
-    """Pairs of different quadratics, so that they are taken as they are."""
+    """The pairs are of different quadratics, so they are not made conjugate."""
     rng = np.random.default_rng(1)
     S, W = rng.standard_normal((4, 9)), rng.standard_normal((4, 9, 9))
     Y = np.array([(w @ w.T + 0.1 * np.eye(9)) @ s for s, w in zip(S, W, strict=True)])
     parts = hessian_from_pairs(S, Y, 1e8)
-    square = np.linalg.pinv(S).dot(Y)  # the least map of s to y, in rows
+    square = np.linalg.pinv(S).dot(Y)  # the smallest linear map from s to y, in rows
     assert parts[0] == pytest.approx(np.linalg.svd(square, compute_uv=False)[3])
     np.testing.assert_allclose(dense(parts), bfgs_by_the_inverse(S, Y, parts[0]), rtol=1e-7, atol=1e-7)
 
 
-def test_pairs_of_one_quadratic_all_have_their_secant_equation():
+def test_pairs_of_one_quadratic_all_satisfy_their_secant_equation():
     rng = np.random.default_rng(0)
     W, S = rng.standard_normal((12, 12)), rng.standard_normal((7, 12))
     A = W @ W.T
@@ -46,7 +47,7 @@ def test_pairs_of_one_quadratic_all_have_their_secant_equation():
     np.testing.assert_array_equal(a[-1], S[-1])
 
 
-def test_eigenvalues_are_limited_and_negative_curvature_left_out():
+def test_eigenvalues_are_limited_and_negative_curvature_is_left_out():
     S = np.eye(3)
     H = dense(hessian_from_pairs(S, np.diag([-1.0, 5.0, 1e-9]), 1e4))
     values = np.linalg.eigvalsh(H)
@@ -56,11 +57,11 @@ def test_eigenvalues_are_limited_and_negative_curvature_left_out():
 
 
 @pytest.mark.parametrize("problem", [quadratics(5, 60), logistic_regression(6, 20, 50)], ids=["quadratics", "logistic"])
-def test_every_step_against_dense_algebra(problem):
-    """More parameters than dimensions, so that the subspace collapses several times on the way.
+def test_every_step_equals_dense_algebra(problem):
+    """There are more parameters than dimensions, so that the subspace collapses several times.
 
-    The f_i, gradients and Hessians are put together in the large space; SFO's step must lead to their minimum there,
-    as far as the radius and the mean of the steps before allow.
+    The f_i, gradients and Hessians are assembled in the large space. SFO's step must lead to the minimum of their sum
+    there, within the limits set by the radius and by the mean of the previous steps.
     """
     N = len(problem.references)
     optimizer = SFO(problem.f_df, problem.start, problem.references, rng=np.random.default_rng(0), max_subspace=24)
@@ -105,7 +106,7 @@ def test_every_step_against_dense_algebra(problem):
             whole += taken > 0.99
             limits = [spread / optimizer.radius, size * taken / (10 * optimizer.lengths.mean())]
             limited = max(limits[: 1 + (len(optimizer.lengths) > 3)]) == pytest.approx(1)
-            least = size * taken == pytest.approx(2 * optimizer._least_step())
+            least = size * taken == pytest.approx(2 * optimizer._shortest_step())
             assert limited or least or taken > 1 - 1e-4
             expected = at + step * min(1, taken)
             np.testing.assert_allclose(optimizer.proposal[:k] @ P, expected, atol=1e-8 * size)
@@ -114,7 +115,7 @@ def test_every_step_against_dense_algebra(problem):
     assert whole > 10
 
 
-def test_the_sum_kept_up_to_date_equals_the_sum_of_all():
+def test_the_updated_total_equals_the_sum_of_all_hessians():
     problem = quadratics(5, 30)
     optimizer = SFO(problem.f_df, problem.start, problem.references, rng=np.random.default_rng(0))
     optimizer.optimize(num_steps=44)
@@ -122,7 +123,7 @@ def test_the_sum_kept_up_to_date_equals_the_sum_of_all():
     whole = sum(model.hessian(i) for i in range(5))
     np.testing.assert_allclose(model.total, whole, rtol=1e-10, atol=1e-10 * abs(whole).max())
     z = np.random.default_rng(1).standard_normal(model.capacity)
-    gradient, H = model.summed(z)
+    gradient, H = model.sum_at(z)
     slopes = [model.gradients[i] + model.hessian(i) @ (z - model.positions[i]) for i in range(5)]
     np.testing.assert_allclose(gradient, sum(slopes), rtol=1e-9)
     np.testing.assert_allclose(H, whole, rtol=1e-10, atol=1e-10 * abs(whole).max())
@@ -131,7 +132,7 @@ def test_the_sum_kept_up_to_date_equals_the_sum_of_all():
     assert model.value(2, z) == pytest.approx(expected)
 
 
-def test_a_subfunction_without_history_has_the_average_of_the_others():
+def test_a_subfunction_without_a_history_uses_the_average_of_the_others():
     model = Quadratics(3, 4, 5, 1e8, 7.0)
     zero, rng = np.zeros(4), np.random.default_rng(0)
     for i in range(3):
@@ -140,7 +141,19 @@ def test_a_subfunction_without_history_has_the_average_of_the_others():
     model.record(0, np.ones(4), 1.0, model.gradients[0] + 2, 1e-8)
     model.record(1, np.ones(4), 1.0, model.gradients[1] + 4, 1e-8)
     np.testing.assert_allclose(model.hessian(2), (model.hessian(0) + model.hessian(1)) / 2, atol=1e-14)
-    np.testing.assert_allclose(model.summed(zero)[1], 1.5 * (model.hessian(0) + model.hessian(1)), atol=1e-14)
+    np.testing.assert_allclose(model.sum_at(zero)[1], 1.5 * (model.hessian(0) + model.hessian(1)), atol=1e-14)
     short = model.pairs[2]
     model.record(2, 1e-9 * np.ones(4), 1.0, model.gradients[2] + 1, 1e-8)
     assert model.pairs[2] == short
+
+
+def test_the_solver_ignores_directions_without_curvature():
+    """A singular matrix has no Cholesky factor: the solution is that of the pseudoinverse."""
+    rng = np.random.default_rng(0)
+    W = rng.standard_normal((5, 5))
+    full, singular = W @ W.T, W[:, :3] @ W[:, :3].T
+    b = rng.standard_normal(5)
+    np.testing.assert_allclose(make_solver(full)(b), np.linalg.solve(full, b), rtol=1e-8)
+    H = np.diag([2.0, 0.0, 4.0])
+    np.testing.assert_allclose(make_solver(H)(np.ones(3)), [0.5, 0, 0.25], atol=1e-15)
+    np.testing.assert_allclose(singular @ make_solver(singular)(singular @ b), singular @ b, rtol=1e-6)

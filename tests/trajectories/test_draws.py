@@ -43,7 +43,7 @@ def test_samples_do_not_depend_on_the_batch_size(compiled, theta):
     np.testing.assert_allclose(parts, whole.samples, rtol=1e-12)
 
 
-def test_states_are_those_at_the_times_asked_for_and_callback_sees_all(compiled, theta):
+def test_states_are_returned_at_the_requested_times_and_callback_sees_all(compiled, theta):
     seen = []
     times = state_times(T, 3)
     assert times == [8, 5, 2, 0]
@@ -54,7 +54,7 @@ def test_states_are_those_at_the_times_asked_for_and_callback_sees_all(compiled,
     assert state_times(T, 0) == []
 
 
-def test_the_constraint_is_that_of_the_batch(compiled, theta):
+def test_constraint_is_made_for_each_batch(compiled, theta):
     observed = np.random.default_rng(1).standard_normal((4, *SHAPE))
     known = np.ones((2, *SHAPE), bool)
 

@@ -1,4 +1,4 @@
-"""Products with r(x) (section 2.5): what each choice of r_t samples, and that particles make it exact."""
+"""Products with r(x) (section 2.5): the error of each guidance schedule, and exactness with particles."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,6 @@ from scipy.special import logsumexp
 from dpm.base.errors import InputError
 from dpm.graph import schedules
 from dpm.trajectories import products
-from dpm.trajectories.particles import Particles, draw_systematic
 from dpm.trajectories.potentials import bits, gaussian
 from tests.helpers import exact
 from tests.helpers.graphs import compiled_bits, compiled_vectors
@@ -18,7 +17,7 @@ MIXTURE = exact.MIXTURE
 
 
 def mixture_posterior(x_t, alpha_bar):
-    """For x_t of the mixture's forward marginal: log weights (n, 3), means and variances of x_0 by component."""
+    """Return log weights, means and variances of x_0 given x_t by component of the mixture, each (n, 3)."""
     w, m, s = (np.array(a) for a in zip(*MIXTURE, strict=True))
     variance = alpha_bar * s**2 + 1 - alpha_bar
     log_w = np.log(w) + stats.norm.logpdf(x_t[:, None], alpha_bar**0.5 * m, variance**0.5)
@@ -31,7 +30,7 @@ def mixture_posterior(x_t, alpha_bar):
 
 
 def reverse_matrix(beta, alpha_bar_before):
-    """The exact reverse kernel on the grid: rows x_t, columns x_{t-1}, by Bayes' rule."""
+    """Return the exact reverse kernel on the grid by Bayes' rule: rows x_t, columns x_{t-1}."""
     w, m, s = (np.array(a) for a in zip(*MIXTURE, strict=True))
     deviation = (alpha_bar_before * s**2 + 1 - alpha_bar_before) ** 0.5
     before = (w * stats.norm.pdf(GRID[:, None], alpha_bar_before**0.5 * m, deviation)).sum(axis=1)
@@ -40,16 +39,19 @@ def reverse_matrix(beta, alpha_bar_before):
 
 
 def total_variation(log_r_t, T, log_r):
-    """Between the multiplied chain's end, on the grid, and p(x_0) r(x_0); log_r_t: (T + 1, grid)."""
+    """Return the total variation between the end of the multiplied chain, on the grid, and p(x_0) r(x_0) / Z.
+
+    log_r_t: (T + 1, grid).
+    """
     beta = schedules.released(T)
     alpha_bar = np.concatenate([[1], np.cumprod(1 - beta)])
-    law = stats.norm.pdf(GRID) * np.exp(log_r_t[T])
-    law /= law.sum()
+    distribution = stats.norm.pdf(GRID) * np.exp(log_r_t[T])
+    distribution /= distribution.sum()
     for t in range(T, 0, -1):
         step = reverse_matrix(beta[t - 1], alpha_bar[t - 1]) * np.exp(log_r_t[t - 1])
-        law = law @ (step / step.sum(axis=1, keepdims=True))
+        distribution = distribution @ (step / step.sum(axis=1, keepdims=True))
     truth = sum(w * stats.norm.pdf(GRID, m, s) for w, m, s in MIXTURE) * np.exp(log_r)
-    return 0.5 * np.abs(law - truth / truth.sum()).sum()
+    return 0.5 * np.abs(distribution - truth / truth.sum()).sum()
 
 
 @pytest.mark.parametrize(
@@ -67,8 +69,8 @@ def total_variation(log_r_t, T, log_r):
     ],
 )
 def test_total_variation_of_each_guidance_schedule(guidance, deviation, expected):
-    """One dimension, mixture of three Gaussians, T = 40, exact reverse kernel: total variations computed independently
-    on a grid of their own. The paper's rule (constant) is not exact."""
+    """One dimension, mixture of three Gaussians, T = 40, exact reverse kernel: the expected total variations were
+    computed independently on another grid. The paper's rule (constant) is not exact."""
     T = 40
     log_r = stats.norm.logpdf(GRID, 0.6, deviation)
     c = products.exponents(guidance, schedules.released(T))
@@ -76,7 +78,7 @@ def test_total_variation_of_each_guidance_schedule(guidance, deviation, expected
 
 
 def predicted_mean(alpha_bar):
-    """E[x_0 | x_t] of the mixture on the grid, in closed form."""
+    """Return E[x_0 | x_t] of the mixture on the grid, in closed form."""
     log_w, mean, _ = mixture_posterior(GRID, alpha_bar)
     return (np.exp(log_w) * mean).sum(axis=1)
 
@@ -88,20 +90,20 @@ def check_the_predicted_row(T, deviation, expected):
 
 
 @pytest.mark.parametrize(("deviation", "expected"), [(0.5, 0.088), (1.0, 0.063), (0.2, 0.124)])
-def test_what_r_of_the_mean_samples(deviation, expected):
-    """r_t(x) = r(E[x_0 | x_t = x]), guidance "predicted", T = 40: figures computed independently, as above."""
+def test_total_variation_of_predicted_guidance(deviation, expected):
+    """r_t(x) = r(E[x_0 | x_t = x]), guidance "predicted", T = 40: expected values computed independently."""
     check_the_predicted_row(40, deviation, expected)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("deviation", "expected"), [(0.5, 0.094), (1.0, 0.066), (0.2, 0.183)])
-def test_what_r_of_the_mean_samples_with_many_steps(deviation, expected):
-    """The same for T = 400: more steps do not make it exact."""
+def test_total_variation_of_predicted_guidance_with_many_steps(deviation, expected):
+    """More steps do not make it exact: T = 400."""
     check_the_predicted_row(400, deviation, expected)
 
 
-def test_the_models_prediction_is_the_exact_mean():
-    """E[x_0 | x_t] out of p(x_{t-1} | x_t) alone, for the exact reverse kernel, at every kind of time."""
+def test_prediction_of_the_exact_kernel_is_the_exact_mean():
+    """E[x_0 | x_t] follows from p(x_{t-1} | x_t) for the exact reverse kernel, at t = 0, 1 and above."""
     compiled = exact.mixture(40)
     twist = products.Twist(compiled.model, lambda x: x[:, 0], "predicted")
     predict = compiled.function(twist.predict, compiled.reverse_inputs(len(GRID)))
@@ -115,8 +117,8 @@ def test_the_models_prediction_is_the_exact_mean():
     np.testing.assert_allclose(x_0[:, 0], GRID * alpha_bar[0] ** 0.5, rtol=1e-12)
 
 
-def test_the_expected_r_is_exact():
-    """r_t(x) = E[r(x_0) | x_t = x] in closed form makes the product exact, which checks the grid itself."""
+def test_chain_with_the_expected_r_is_exact():
+    """r_t(x) = E[r(x_0) | x_t = x] in closed form makes the product exact, which verifies the grid."""
     T, log_r = 40, stats.norm.logpdf(GRID, 0.6, 0.5)
     rows = [log_r]
     for alpha_bar in np.cumprod(1 - schedules.released(T)):
@@ -125,7 +127,7 @@ def test_the_expected_r_is_exact():
     assert total_variation(np.array(rows), T, log_r) < 0.002
 
 
-def test_exponents_are_one_at_the_data_and_named():
+def test_exponents_are_1_at_t_0():
     beta = schedules.erase_equally(5)
     for guidance in products.GUIDANCE:
         assert products.exponents(guidance, beta)[0] == 1
@@ -135,7 +137,7 @@ def test_exponents_are_one_at_the_data_and_named():
 
 
 def check_Z(results, truth):
-    """The mean of exp(log Z) is unbiased: within 3 standard errors of Z; the claimed error is of the right size."""
+    """Check that the mean of exp(log Z) is within 3 standard errors of Z, and the reported error correct within 2x."""
     Z = np.exp([r.log_Z for r in results])
     error = Z.std(ddof=1) / len(Z) ** 0.5
     assert abs(Z.mean() - truth) < 3 * error
@@ -154,7 +156,7 @@ def test_Z_and_samples_of_a_gaussian_product(guidance):
     scale = (1 + sigma**2) ** 0.5
     truth = np.prod(stats.norm.pdf(mean, 0, scale) * (2 * np.pi) ** 0.5 * sigma)
     check_Z(results, truth)
-    # Weighted by its exp(log Z), a run's mean estimates Z E[x] without bias, however few particles there are.
+    # Weighted by its exp(log Z), the mean of a run estimates Z E[x] without bias, for any number of particles.
     weighted = np.array([np.exp(r.log_Z) * r.samples.mean(axis=0) for r in results]) / truth
     error = weighted.std(axis=0, ddof=1) / len(weighted) ** 0.5
     assert np.all(np.abs(weighted.mean(axis=0) - mean / (1 + sigma**2)) < 3.5 * error)
@@ -162,7 +164,7 @@ def test_Z_and_samples_of_a_gaussian_product(guidance):
 
 
 def test_Z_and_samples_of_bits_with_a_dependence():
-    """Three bits times an r that couples them: Z and the joint law by enumeration."""
+    """Three bits times an r that couples them: Z and the joint distribution by enumeration."""
     T, pi = 10, 0.3
     compiled = compiled_bits(T, base_rate=pi)
     theta = np.zeros(compiled.layout.size)
@@ -179,7 +181,7 @@ def test_Z_and_samples_of_bits_with_a_dependence():
     np.testing.assert_allclose(counts, weights / weights.sum(), atol=0.02)
 
 
-def test_a_bit_seen_is_the_bit_drawn():
+def test_observed_bits_are_drawn_as_observed():
     compiled = compiled_bits(10)
     theta = np.zeros(compiled.layout.size)
     log_r = bits(np.array([1.0, 0, 0]), np.array([1.0, 0, 0]))
@@ -188,74 +190,38 @@ def test_a_bit_seen_is_the_bit_drawn():
     assert abs(samples[:, 1].mean() - 0.3) < 0.1
 
 
-def test_systematic_resampling_keeps_each_expected_number_within_one():
-    rng = np.random.default_rng(0)
-    weights = rng.random(50)
-    weights /= weights.sum()
-    counts = np.bincount(draw_systematic(weights, rng.random()), minlength=50)
-    assert np.all(np.abs(counts - 50 * weights) < 1)
-
-
-@pytest.mark.parametrize(
-    ("make", "named"),
-    [
-        (lambda: gaussian(0.0, 0.0), "sigma"),
-        (lambda: gaussian(0.0, -1.0), "sigma"),
-        (lambda: bits(1, 1, 0.5), "error"),
-    ],
-)
-def test_wrong_arguments_are_named(make, named):
-    with pytest.raises(InputError, match=named):
-        make()
-
-
-def test_a_log_r_that_does_not_give_a_number_each_is_refused():
+def test_log_r_that_does_not_return_one_number_per_example_is_refused():
     compiled = compiled_bits(10)
     with pytest.raises(InputError, match=r"log_r: returns 2 axes; accepted: .*\(n,\)"):
         products.sample_product(compiled, np.zeros(compiled.layout.size), lambda x: x, 4, 0)
-
-
-@pytest.mark.parametrize(("value", "words"), [(np.nan, "not a finite number"), (-np.inf, "0 at every particle")])
-def test_weights_that_are_no_numbers_or_all_0_are_refused(value, words):
-    particles = Particles(4, np.random.default_rng(0))
-    with pytest.raises(InputError, match=words):
-        particles.update(np.zeros((4, 2)), np.full(4, value))
-
-
-def test_rates_in_place_of_bits_give_the_mean_of_r():
-    """bits at rates: log of r's mean over independent bits, by enumeration."""
-    states = np.array(list(np.ndindex(2, 2, 2)), dtype=float)
-    log_r, rates = bits([1, 1, 0], [1, 0, 0], 0.1), np.array([[0.3, 0.6, 0.9]])
-    mean = (np.where(states == 1, rates, 1 - rates).prod(axis=1) * np.exp(log_r(states).eval())).sum()
-    assert log_r(rates).eval() == pytest.approx(np.log([mean]))
 
 
 # ------------------------------------------------------------------ exact in the number of particles
 
 
 def normals_on_the_grid(T):
-    """p(x_1) of exact.mixture(T) on the grid: pi(x_T) through the chain of its Gaussian steps down to t = 2."""
-    compiled, law = exact.mixture(T), stats.norm.pdf(GRID)
+    """Return the model exact.mixture(T) and p(x_1) on the grid: pi(x_T) through its Gaussian steps down to t = 2."""
+    compiled, distribution = exact.mixture(T), stats.norm.pdf(GRID)
     step = compiled.reverse(len(GRID))
     for t in range(T, 1, -1):
         mu, sigma = step(exact.NONE, GRID[:, None], np.full(len(GRID), float(t)))
         matrix = stats.norm.pdf(GRID, mu, sigma)
-        law = (law / law.sum()) @ (matrix / matrix.sum(axis=1, keepdims=True))
-    return compiled, law / law.sum()
+        distribution = (distribution / distribution.sum()) @ (matrix / matrix.sum(axis=1, keepdims=True))
+    return compiled, distribution / distribution.sum()
 
 
 def bits_by_enumeration(T):
-    """p(x_1) over all 8 states of a model of three bits with random parameters, through its steps down to t = 2."""
+    """Return a model of three bits with random parameters, and p(x_1) over its 8 states through the steps to t = 2."""
     compiled = compiled_bits(T)
     theta = 0.4 * np.random.default_rng(0).standard_normal(compiled.layout.size)
     states = np.array(list(np.ndindex(2, 2, 2)), dtype=float)
-    law = np.where(states == 1, 0.3, 0.7).prod(axis=1)
+    distribution = np.where(states == 1, 0.3, 0.7).prod(axis=1)
     step = compiled.reverse(8)
     for t in range(T, 1, -1):
         (logit,) = step(theta, states, np.full(8, float(t)))
         rate = 1 / (1 + np.exp(-logit[:, None, :]))
-        law = law @ np.where(states == 1, rate, 1 - rate).prod(axis=2)
-    return compiled, theta, states, law
+        distribution = distribution @ np.where(states == 1, rate, 1 - rate).prod(axis=2)
+    return compiled, theta, states, distribution
 
 
 def coupled(x):
@@ -264,8 +230,8 @@ def coupled(x):
 
 def check_numbers(T, runs, guidance):
     log_r = gaussian(0.6, 1.0)
-    compiled, law = normals_on_the_grid(T)
-    truth = (law * np.exp(log_r(GRID[:, None]))).sum()
+    compiled, distribution = normals_on_the_grid(T)
+    truth = (distribution * np.exp(log_r(GRID[:, None]))).sum()
     results = [
         products.sample_product(compiled, exact.NONE, log_r, 128, s, guidance, last_step=False) for s in range(runs)
     ]
@@ -273,8 +239,8 @@ def check_numbers(T, runs, guidance):
 
 
 def check_bits(T, runs, guidance):
-    compiled, theta, states, law = bits_by_enumeration(T)
-    truth = (law * np.exp(coupled(states))).sum()
+    compiled, theta, states, distribution = bits_by_enumeration(T)
+    truth = (distribution * np.exp(coupled(states))).sum()
     results = [
         products.sample_product(compiled, theta, coupled, 128, s, guidance, last_step=False) for s in range(runs)
     ]
@@ -291,8 +257,8 @@ each_kernel = pytest.mark.parametrize("check", [check_numbers, check_bits])
 
 @each_kernel
 @pytest.mark.parametrize("guidance", ["linear", "predicted"])
-def test_Z_is_unbiased_of_both_kernels(check, guidance):
-    """The mean of exp(log Z) over runs is the Z of the model's own chain, by grid and by enumeration; T = 8."""
+def test_Z_is_unbiased_for_both_kernels(check, guidance):
+    """The mean of exp(log Z) over runs is the Z of the model's chain, by grid and by enumeration; T = 8."""
     check(8, 100, guidance)
 
 
@@ -300,16 +266,16 @@ def test_Z_is_unbiased_of_both_kernels(check, guidance):
 @each_kernel
 @pytest.mark.parametrize("guidance", ["linear", "end", "predicted"])
 @pytest.mark.parametrize("T", [40, 400])
-def test_Z_is_unbiased_of_both_kernels_with_more_steps(check, T, guidance):
-    """The same for T = 40 and 400 over 200 runs."""
+def test_Z_is_unbiased_for_both_kernels_with_more_steps(check, T, guidance):
+    """T = 40 and 400, 200 runs."""
     check(T, 200, guidance)
 
 
 def check_total_variation(T, numbers):
-    """Falls with the number of particles, to what independent draws have."""
+    """Check that the total variation falls with the number of particles, to that of independent draws."""
     log_r, edges = gaussian(0.6, 0.5), np.linspace(-3.5, 3.5, 41)
-    compiled, law = normals_on_the_grid(T)
-    truth = np.histogram(GRID, edges, weights=law * np.exp(log_r(GRID[:, None])))[0]
+    compiled, distribution = normals_on_the_grid(T)
+    truth = np.histogram(GRID, edges, weights=distribution * np.exp(log_r(GRID[:, None])))[0]
     distances = []
     for n in numbers:
         runs = [products.sample_product(compiled, exact.NONE, log_r, n, s, last_step=False).samples for s in range(3)]
@@ -329,7 +295,7 @@ def test_total_variation_falls_with_the_number_of_particles_and_many_steps():
 
 
 @pytest.mark.parametrize("guidance", ["end", "predicted"])
-def test_gaussian_data_with_a_gaussian_r_are_the_closed_form(guidance):
+def test_gaussian_data_with_a_gaussian_r_agree_with_the_closed_form(guidance):
     """Data N(0.5, 0.3^2), exact reverse kernel: x_1 is N(m, v), and its product with r has Z, mean and variance known.
 
     With the schedule that erases all signal x_T is N(0, 1) exactly, so that p(x_1) = q(x_1).
@@ -364,23 +330,23 @@ def phases(X):
         pytest.param("predicted", 40, marks=pytest.mark.slow),
     ],
 )
-def test_one_bit_given_is_the_right_phase(guidance, T):
-    """The heartbeat with its exact factorial kernel and bit 0 seen: log Z = log(0.2 (1 - error) + 0.8 error), and with
-    particles at least 99 % of the samples of T = 200 have phase 0."""
+def test_one_observed_bit_determines_the_phase(guidance, T):
+    """The heartbeat with its exact factorial kernel and bit 0 observed: log Z = log(0.2 (1 - error) + 0.8 error), and
+    for T = 200 at least 99 % of the samples have phase 0."""
     error = 1e-4
     known = np.arange(20) == 0
     result = products.sample_product(
         exact.heartbeat(T), exact.NONE, bits(known, known, error), 1000, 0, guidance, last_step=False
     )
-    if guidance != "linear":  # whose estimates are unbiased but seldom near
+    if guidance != "linear":  # its estimates are unbiased but rarely near
         assert result.log_Z == pytest.approx(np.log(0.2 * (1 - error) + 0.8 * error), abs=0.2)
     right = (phases(result.samples) == 0).mean()
     assert right >= (0.99 if T == 200 else 0.95)
 
 
 @pytest.mark.parametrize("guidance", ["constant", "end", pytest.param("predicted", marks=pytest.mark.slow)])
-def test_bits_that_contradict_each_other_give_a_finite_answer(guidance):
-    """Bits 0 and 1 are never both 1 in the data: samples are bits, one of the two is not believed."""
+def test_contradicting_bits_give_a_finite_result(guidance):
+    """Bits 0 and 1 are never both 1 in the data; samples are still bits."""
     known = np.arange(20) < 2
     log_r = bits(known, known, 1e-6)
     result = products.sample_product(exact.heartbeat(40), exact.NONE, log_r, 200, 0, guidance)

@@ -1,1 +1,1 @@
-"""`python -m dpm report`: one or several runs as one HTML page that needs nothing else, or live while they train."""
+"""`python -m dpm report`: one or several runs as a self-contained HTML page, or served live while they train."""

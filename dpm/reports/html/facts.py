@@ -1,30 +1,48 @@
-"""What was trained: a row for each property, a cell for each run."""
+"""The table of settings: a row for each property, a cell for each run."""
 
 import json
 import shlex
+from collections.abc import Sequence
+from typing import NamedTuple
 
-MODEL_ROWS = 40
+from dpm.reports.html.runs import RunFiles
+
+MODEL_ROWS = 40  # model arguments shown
 
 
-def facts(runs):
-    """(name, one text for each run, whether they differ) for each property, in the order of the page."""
-    columns = [of_run(run) for run in runs]
+class Fact(NamedTuple):
+    """One property of the runs.
+
+    Attributes:
+        name: of the property.
+        cells: its value for each run, as text; empty where a run does not have it.
+        differs: whether the runs have different values.
+    """
+
+    name: str
+    cells: list[str]
+    differs: bool
+
+
+def collect_facts(runs: Sequence[RunFiles]) -> list[Fact]:
+    """Return the properties of all runs, in the order of the page, without those that are empty for every run."""
+    columns = [describe_run(run) for run in runs]
     names = list(dict.fromkeys(name for column in columns for name in column))
     rows = [(name, [column.get(name, "") for column in columns]) for name in names]
-    return [(name, cells, len(set(cells)) > 1) for name, cells in rows if any(cells)]
+    return [Fact(name, cells, len(set(cells)) > 1) for name, cells in rows if any(cells)]
 
 
-def of_run(run):
-    """Property and text of one run."""
+def describe_run(run: RunFiles) -> dict[str, str]:
+    """Return the properties of one run as name: text."""
     flags, data, model = (run.config[part] for part in ("flags", "data", "model"))
     last = run.rows[-1] if run.rows else {}
     command = run.config.get("command", [])
-    found = {
+    properties = {
         "command": shlex.join(map(str, command)) if isinstance(command, list) else "",
         "data": f"{data.get('name')} ({data.get('path')})",
-        "units": f"the model sees {data.get('scale')} x + {data.get('shift')}",
-        "face": f"{run.config['face']} (docs/from-2015.md)",
-        "optimizer": f"{flags.get('optimizer')}, batch size {flags.get('batch_size')}, lr {flags.get('lr')}",
+        "scaling": f"the model's input is {data.get('scale')} x + {data.get('shift')}",
+        "variant": f"{run.config['variant']} (docs/from-2015.md)",
+        "optimizer": f"{flags.get('optimizer')}, minibatch size {flags.get('batch_size')}, lr {flags.get('lr')}",
         "float type": flags.get("dtype"),
         "seed": flags.get("seed"),
         "trained": f"{last['epoch']:g} of {flags.get('epochs')} epochs" if last else "no epoch yet",
@@ -34,5 +52,5 @@ def of_run(run):
         "versions": ", ".join(f"{name} {number}" for name, number in run.config["versions"].items()),
         "model": "",
     }
-    found |= {f"model: {name}": json.dumps(value) for name, value in list(model.items())[:MODEL_ROWS]}
-    return {name: str(text) for name, text in found.items()}
+    properties |= {f"model: {name}": json.dumps(value) for name, value in list(model.items())[:MODEL_ROWS]}
+    return {name: str(text) for name, text in properties.items()}

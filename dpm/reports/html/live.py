@@ -1,71 +1,91 @@
-"""python -m dpm report --watch: the page on this machine alone, kept up to date while runs train."""
+"""`python -m dpm report --watch`: serve the page on this machine only, and update it while runs train."""
 
 import json
 import sys
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from dpm.base.errors import InputError
 from dpm.reports.html.charts import clean
-from dpm.reports.html.page import page
-from dpm.reports.html.players import stamp
-from dpm.reports.html.runs import read_runs
+from dpm.reports.html.page import render_page
+from dpm.reports.html.players import compute_stamp
+from dpm.reports.html.runs import RunFiles, read_runs
 
 HOST = "127.0.0.1"
 
 
-def watch(folders, port, quiet):
-    """Serve the page of the run folders until Ctrl-C; returns 0. Raises InputError where the port cannot be had."""
+def watch(folders: Sequence[str], port: int, quiet: bool) -> int:
+    """Serve the page of some run folders until Ctrl-C.
+
+    Args:
+        folders: run folders.
+        port: port on 127.0.0.1; 0 for any free one.
+        quiet: do not print the address.
+
+    Returns:
+        0.
+
+    Raises:
+        InputError: the port is not available, or a folder is not a run folder.
+    """
     read_runs(folders)
     try:
         server = Server((HOST, port), folders)
     except OSError as error:
-        raise InputError(f"--port: {port} on {HOST} cannot be had ({error.strerror}); take another, or 0") from None
+        raise InputError(
+            f"--port: {port} on {HOST} is not available ({error.strerror}); give another, or 0 for any free port"
+        ) from None
     with server:
         if not quiet:
-            print(f"http://{HOST}:{server.server_port}/ shows the runs; Ctrl-C ends it", flush=True)
+            print(f"http://{HOST}:{server.server_port}/ shows the runs; stop with Ctrl-C", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
             if not quiet:
-                print("ended", file=sys.stderr)
+                print("stopped", file=sys.stderr)
     return 0
 
 
 class Server(ThreadingHTTPServer):
-    """Serves two addresses and no file: / and /curves.json."""
+    """HTTP server of two addresses, / and /curves.json; it serves no files."""
 
     daemon_threads = True
 
-    def __init__(self, address, folders):
+    def __init__(self, address: tuple[str, int], folders: Sequence[Any]) -> None:
         super().__init__(address, Handler)
         self.folders = folders
-        # A page of elsewhere whose name leads here asks under that name.
-        self.names = [f"{name}:{self.server_port}" for name in (HOST, "localhost")]
+        # Reject requests with another Host header (DNS rebinding).
+        self.hosts = [f"{name}:{self.server_port}" for name in (HOST, "localhost")]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one request."""
+    """Handler of one request."""
 
     server: Server
 
-    def do_GET(self):
-        if self.headers.get("Host") not in self.server.names:
-            return self.answer(403, "text/plain", "ask for 127.0.0.1")
-        routes = {"/": self.page, "/curves.json": self.curves}
+    def do_GET(self) -> None:
+        """Answer a GET request."""
+        if self.headers.get("Host") not in self.server.hosts:
+            return self.send(403, "text/plain", f"expected the host name {HOST}")
+        routes = {"/": self.make_page, "/curves.json": self.make_updates}
         if self.path not in routes:
-            return self.answer(404, "text/plain", "there are / and /curves.json")
+            return self.send(404, "text/plain", "not found; expected / or /curves.json")
         try:
-            return self.answer(200, *routes[self.path]())
-        except (InputError, OSError) as error:  # a file of a run that is being made, moved or removed
-            return self.answer(503, "text/plain", " ".join(str(error).split()))
+            return self.send(200, *routes[self.path]())
+        except (InputError, OSError) as error:  # a file is being written, moved or removed
+            return self.send(503, "text/plain", " ".join(str(error).split()))
 
-    def page(self):
-        return "text/html", page(read_runs(self.server.folders), {}, [], live=True)
+    def make_page(self) -> tuple[str, str]:
+        """Return media type and text of the page."""
+        return "text/html", render_page(read_runs(self.server.folders), {}, live=True)
 
-    def curves(self):
-        return "application/json", json.dumps(curves(read_runs(self.server.folders)))
+    def make_updates(self) -> tuple[str, str]:
+        """Return media type and text of the updates."""
+        return "application/json", json.dumps(collect_updates(read_runs(self.server.folders)))
 
-    def answer(self, status, kind, text):
+    def send(self, status: int, kind: str, text: str) -> None:
+        """Send a response that no cache keeps."""
         content = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
@@ -75,19 +95,23 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_message(self, *_):
-        """No line for each request."""
+    def log_message(self, *_: Any) -> None:
+        """Print nothing for a request."""
 
 
-def curves(runs):
-    """What the page asks for: {"logs": the columns of each run's log, "states": a line about each, "pictures": which
-    pictures each has}."""
+def collect_updates(runs: Sequence[RunFiles]) -> dict[str, list[Any]]:
+    """Return what the page polls.
+
+    Returns:
+        "logs": the columns of each run's log; "states": one line about each run; "stamps": a text for each run that
+        changes with its saved trajectories and its result.
+    """
     states = []
     for run in runs:
-        text = "no epoch yet"
+        state = "no epoch yet"
         if run.rows:
             last = run.rows[-1]
-            text = f"epoch {last['epoch']:g}, K - L_null of test data {last['test_K_minus_L_null']:.4f} {run.unit}"
-        states.append(text)
-    pictures = [stamp(run.folder) for run in runs]
-    return {"logs": [clean(run.columns()) for run in runs], "states": states, "pictures": pictures}
+            state = f"epoch {last['epoch']:g}, test K - L_null {last['test_K_minus_L_null']:.4f} {run.unit}"
+        states.append(state)
+    stamps = [compute_stamp(run.folder) for run in runs]
+    return {"logs": [clean(run.columns()) for run in runs], "states": states, "stamps": stamps}

@@ -10,7 +10,7 @@ from dpm.base.errors import InputError
 from dpm.base.noise import ExampleNoise
 from dpm.datasets import Scaling
 from dpm.likelihood.bound import terms
-from dpm.reports.html.players import POINTS, Panel, Player, number
+from dpm.reports.html.players import POINTS, Panel, Player, images_per_frame
 from dpm.runs.folder import NEWEST
 from dpm.runs.loading import open_run
 from dpm.sampler import Constraint, generate_inpaint_mask, generate_samples
@@ -91,7 +91,7 @@ def trajectories(
     """
     model = compiled.model
     T, has_images = model.trajectory_length, len(model.example_shape) == 3
-    n = min(len(X), number(int(np.prod(model.example_shape))) if has_images else POINTS)
+    n = min(len(X), images_per_frame(int(np.prod(model.example_shape))) if has_images else POINTS)
     X, times = X[:n], state_times(T, -(-T // FRAMES))
 
     def reverse(constraint=None):

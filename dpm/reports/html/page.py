@@ -1,14 +1,16 @@
-"""The page: everything about the runs put into its template."""
+"""The HTML page: its template filled with everything about the runs."""
 
 import json
 import os
 import platform
 import secrets
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bokeh.resources import Resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,107 +19,165 @@ from markupsafe import Markup
 import dpm
 from dpm.base.atomic import atomic_write
 from dpm.base.errors import InputError
-from dpm.reports.html import charts, paper
-from dpm.reports.html.facts import facts
-from dpm.reports.html.players import saved_players, shown, stamp
-from dpm.reports.html.runs import read_runs
+from dpm.reports.html import charts
+from dpm.reports.html.facts import collect_facts
+from dpm.reports.html.paper import compare_with_paper
+from dpm.reports.html.players import Player, compute_stamp, load_players, render_player
+from dpm.reports.html.runs import RunFiles, read_runs
+
+if TYPE_CHECKING:
+    from dpm.reports.html.model import Divergences
+
+Evaluations = dict[int, tuple["Divergences", list[Player]]]  # by the position of the run on the page
 
 
-def write(options, default):
-    """Write the page of the options; returns 0, or 1 where a model could not be evaluated, which is told."""
-    output = checked_output(options.output or default)
-    runs = read_runs(options.runs)
-    found, notes = {}, []
-    if not options.no_model:
-        found, notes = evaluate(runs, options)
-    text = page(runs, found, notes)
-    with atomic_write(output) as temporary:
+def write_page(
+    folders: Sequence[str],
+    output: str,
+    *,
+    evaluate: bool = True,
+    engine: str = "auto",
+    data_path: str | None = None,
+    quiet: bool = False,
+) -> int:
+    """Write the page of some run folders.
+
+    Args:
+        folders: run folders.
+        output: path of the page, which ends in .html.
+        evaluate: evaluate the models of the newest checkpoints; otherwise show only what the folders hold.
+        engine: engine that evaluates them.
+        data_path: folder(s) or file with the test data; default: as in training.
+        quiet: print only errors.
+
+    Returns:
+        0, or 1 if a model could not be evaluated; then the page and a warning say why.
+
+    Raises:
+        InputError: the page cannot be written, or a folder is not a run folder.
+    """
+    path = check_output(output)
+    runs = read_runs(folders)
+    evaluations: Evaluations = {}
+    notes: list[str] = []
+    if evaluate:
+        evaluations, notes = evaluate_models(runs, engine, data_path, quiet)
+    text = render_page(runs, evaluations, notes)
+    with atomic_write(path) as temporary:
         temporary.write_text(text)
-    if not options.quiet:
-        print(f"{len(runs)} run{'s' * (len(runs) > 1)}: {output} ({len(text) / 1e6:.1f} MB); open it in a browser")
+    if not quiet:
+        print(f"{len(runs)} run{'s' * (len(runs) > 1)}: {path} ({len(text) / 1e6:.1f} MB); open it in a browser")
     return 1 if notes else 0
 
 
-def checked_output(name):
-    """The path of the page. Raises InputError where it cannot be written."""
+def check_output(name: str) -> Path:
+    """Return the path of the page.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     path = Path(name)
     if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--output: {path} is not accepted; take a name that ends in .html")
+        raise InputError(f"--output: {path} is not accepted; give a name that ends in .html")
     if path.is_dir():
         raise InputError(f"--output: {path} is a folder; give the name of a file")
     if not path.parent.is_dir():
-        raise InputError(f"--output: the folder {path.parent} does not exist; make it first")
+        raise InputError(f"--output: the folder {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise InputError(f"--output: {path.parent} cannot be written; give another folder")
+        raise InputError(f"--output: the folder {path.parent} is not writable; give another folder")
     return path
 
 
-def evaluate(runs, options):
-    """({number of a run: (Divergences, players)}, what is said of those whose model could not be evaluated)."""
-    from dpm.reports.html.model import evaluate_run  # it imports the compilers
+def evaluate_models(
+    runs: Sequence[RunFiles], engine: str, data_path: str | None, quiet: bool
+) -> tuple[Evaluations, list[str]]:
+    """Evaluate the newest checkpoint of each run; a failure becomes a note and a warning."""
+    from dpm.reports.html.model import evaluate_run  # imports the compilers
 
-    found, notes = {}, []
+    evaluations, notes = {}, []
     for number, run in enumerate(runs):
         try:
-            found[number] = evaluate_run(run, options.backend or "auto", options.data_path, options.quiet)
+            evaluations[number] = evaluate_run(run, engine, data_path, quiet)
         except InputError as error:
             notes.append(f"{run.name}: the model was not evaluated: {' '.join(str(error).split())}")
             print(f"warning: {notes[-1]}", file=sys.stderr)
-    return found, notes
+    return evaluations, notes
 
 
-def page(runs, found, notes, live=False):
-    """The page as text. found, notes: as evaluate gives them; live: whether its curves ask for what is new."""
-    environment = Environment(
-        loader=PackageLoader("dpm.reports.html"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.policies["json.dumps_kwargs"] = {}  # unsorted: in Bokeh's JSON a model comes before its references
-    stamps = [stamp(run.folder) for run in runs if live]  # before they are read: what comes later is new
-    curves, divergences = chart_data(runs, found)
-    players = [found[n][1] if n in found else saved_players(run.folder) for n, run in enumerate(runs)]
-    players = [[shown(player, run.name) for player in of] for of, run in zip(players, runs, strict=True)]
-    library = Resources("inline", components=["bokeh"]).js_raw
-    return environment.get_template("page.html").render(
+def render_page(
+    runs: Sequence[RunFiles], evaluations: Evaluations, notes: Sequence[str] = (), live: bool = False
+) -> str:
+    """Return the page as HTML.
+
+    Args:
+        runs: the runs, in the order of their colors.
+        evaluations: results of their models, by position.
+        notes: warnings for the head of the page.
+        live: let the page poll for new curves and images.
+    """
+    stamps = [compute_stamp(run.folder) for run in runs if live]  # taken before reading, so that no change is missed
+    curves, divergences = make_charts(runs, evaluations)
+    players = render_players(runs, evaluations)
+    return make_environment().get_template("page.html").render(
         runs=runs,
-        colors=charts.COLOURS,
-        facts=facts(runs),
+        colors=charts.COLORS,
+        facts=collect_facts(runs),
         configs=[json.dumps(run.config, indent=2) for run in runs],
-        table=paper.compared(runs),
+        table=compare_with_paper(runs),
         curves=[title for title, _ in curves],
         divergences=[title for title, _ in divergences],
-        measured=[(runs[number], values) for number, (values, _) in found.items()],
+        evaluated=[(runs[number], terms) for number, (terms, _) in evaluations.items()],
         players=players,
         notes=notes,
         live=live,
         data={
             "charts": [item for _, item in curves + divergences],
-            "players": [p for of in players for p in of],
+            "players": [player for of_run in players for player in of_run],
             "live": live,
-            "pictures": stamps,
+            "stamps": stamps,
         },
         nonce=secrets.token_urlsafe(16),
-        style=_part("style.css"),
-        script=_part("report.js"),
-        library=Markup("\n".join(library)),
-        made=f"{datetime.now():%Y-%m-%d %H:%M} by dpm {dpm.__version__}, Bokeh {version('bokeh')}, "
+        style=_read_part("style.css"),
+        script=_read_part("report.js"),
+        library=Markup("\n".join(Resources("inline", components=["bokeh"]).js_raw)),
+        created=f"{datetime.now():%Y-%m-%d %H:%M} with dpm {dpm.__version__}, Bokeh {version('bokeh')}, "
         f"Python {platform.python_version()}",
-    )
+    )  # fmt: skip
 
 
-def chart_data(runs, found):
-    """(curves, divergences), each a list of (title, JSON): charts with the runs of one unit each."""
+def make_environment() -> Environment:
+    """Return the Jinja environment of the template, which escapes everything that comes from a run."""
+    environment = Environment(
+        loader=PackageLoader("dpm.reports.html"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    # Keep the order of keys: in Bokeh's JSON a model must come before the references to it.
+    environment.policies["json.dumps_kwargs"] = {}
+    return environment
+
+
+def render_players(runs: Sequence[RunFiles], evaluations: Mapping[int, tuple]) -> list[list[dict]]:
+    """Return the rendered players of each run: of its evaluated model, or of the arrays that training saved."""
+    rendered = []
+    for number, run in enumerate(runs):
+        players = evaluations[number][1] if number in evaluations else load_players(run.folder)
+        rendered.append([render_player(player, run.name) for player in players])
+    return rendered
+
+
+def make_charts(runs: Sequence[RunFiles], evaluations: Evaluations) -> tuple[list[charts.Chart], list[charts.Chart]]:
+    """Return the charts of the bound and of KL_t; each has the runs of one unit."""
     curves, divergences = [], []
     for unit in dict.fromkeys(run.unit for run in runs):
         numbers = [number for number, run in enumerate(runs) if run.unit == unit]
-        curves.append(charts.curves([runs[number] for number in numbers], numbers))
-        numbers = [number for number in numbers if number in found]
+        curves.append(charts.make_bound_chart([runs[number] for number in numbers], numbers))
+        numbers = [number for number in numbers if number in evaluations]
         if numbers:
-            of = [runs[number] for number in numbers]
-            divergences.append(charts.divergence_chart([found[number][0] for number in numbers], of, numbers))
+            terms = [evaluations[number][0] for number in numbers]
+            divergences.append(charts.make_divergence_chart(terms, [runs[number] for number in numbers], numbers))
     return curves, divergences
 
 
-def _part(name):
-    """A file of the templates as it is: it is ours, and holds nothing of a run."""
+def _read_part(name: str) -> Markup:
+    """Read a template file unescaped: it is part of the package and holds nothing from a run."""
     return Markup(files("dpm.reports.html").joinpath("templates", name).read_text())

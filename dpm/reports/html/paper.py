@@ -1,18 +1,31 @@
-"""Table 1 of the paper, and runs beside it."""
+"""The comparison table: Table 1 of the paper, and each run below the row of its data."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from dpm.experiments.published import TABLE_1
+from dpm.reports.html.runs import RunFiles
 
-MNIST = "Table 1 has no K for MNIST: it refers to Table 2, whose Parzen window estimates (bits an image) are no K."
-ABSENT = "The paper has no K for these data."
+MNIST_NOTE = "Table 1 has no K for MNIST; Table 2 has Parzen window estimates (bits per image), which are not K."
+NO_ROW_NOTE = "The paper has no K for these data."
 
 
 class Line(NamedTuple):
-    """A line of the table: whose value it is, and what it is of; numbers are None where there are none."""
+    """One line of the table.
+
+    Attributes:
+        source: "paper, Table 1" or the name of a run.
+        model: data set, size and length of training.
+        K: bound, or None where it was not measured.
+        error: standard error of K, or None.
+        K_minus_L_null: bound less the log likelihood of the prior, or None.
+        unit: of these numbers.
+        note: how K was measured.
+        published: whether it is a line of the paper.
+    """
 
     source: str
-    what: str
+    model: str
     K: float | None
     error: float | None
     K_minus_L_null: float | None
@@ -21,36 +34,40 @@ class Line(NamedTuple):
     published: bool = False
 
     @property
-    def L_null(self):
+    def L_null(self) -> float | None:
+        """Return the log likelihood of the prior, or None."""
         return None if self.K is None or self.K_minus_L_null is None else self.K - self.K_minus_L_null
 
 
-def compared(runs):
-    """The table's lines: each data set of the paper once, and behind it the runs on these data; then all others."""
-    keys = [run.config["flags"]["experiment"] if run.vectors else str(run.config["data"].get("name")) for run in runs]
+def compare_with_paper(runs: Sequence[RunFiles]) -> list[Line]:
+    """Return the lines of the table: each data set of the paper once, followed by its runs; then all other runs."""
+    keys = [
+        run.config["flags"]["experiment"] if run.has_vectors else str(run.config["data"].get("name")) for run in runs
+    ]
     lines = []
     for key in dict.fromkeys(sorted(keys, key=lambda key: key not in TABLE_1)):
         published = TABLE_1.get(key)
         if published:
             values = published.K, None, published.K_minus_L_null, published.unit
-            lines.append(Line("paper, Table 1", published.name, *values, "as printed; the hold-out set of 2015", True))
-        note = "" if published else MNIST if key == "MNIST" else ABSENT
-        lines += [line(run, note) for run, of in zip(runs, keys, strict=True) if of == key]
+            lines.append(Line("paper, Table 1", published.name, *values, "as printed; the test set of 2015", True))
+        note = "" if published else MNIST_NOTE if key == "MNIST" else NO_ROW_NOTE
+        lines += [make_line(run, note) for run, own_key in zip(runs, keys, strict=True) if own_key == key]
     return lines
 
 
-def line(run, note=""):
-    """The line of one run, with what it really was."""
+def make_line(run: RunFiles, note: str = "") -> Line:
+    """Return the line of one run; `note` is appended to how its K was measured."""
     bound = run.bound()
     if bound is None:
-        return Line(run.name, size(run), None, None, None, run.unit, f"no bound measured yet. {note}".strip())
-    K, improvement, error, epoch = bound
-    how = "sum over all t" if run.result else "as last logged, each test example at one time"
-    return Line(run.name, size(run), K, error, improvement, run.unit, f"after epoch {epoch:g}, {how}. {note}".strip())
+        return Line(run.name, describe_size(run), None, None, None, run.unit, f"K not measured yet. {note}".strip())
+    how = "sum over all t" if run.result else "as last logged, one t per test example"
+    note = f"after epoch {bound.epoch:g}, {how}. {note}".strip()
+    numbers = bound.K, bound.standard_error, bound.K_minus_L_null
+    return Line(run.name, describe_size(run), *numbers, run.unit, note)
 
 
-def size(run):
-    """What a run was, in a line: data, size, time trained."""
+def describe_size(run: RunFiles) -> str:
+    """Describe a run in one line: data, T, epochs, steps."""
     flags = run.config["flags"]
     name = flags.get("experiment") or run.config["data"].get("name")
     parts = [f"{name}{' --small' if flags.get('small') else ''}"]

@@ -1,8 +1,9 @@
-"""Trajectories as players: pictures of x_t at several t, each a PNG in the page."""
+"""Trajectories as players: one slider moves images or plots of x_t at several t, each a PNG inside the page."""
 
 import base64
 import io
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,80 +15,96 @@ from dpm.datasets.formats.arrays import read_arrays
 from dpm.plots.charts import BLUE, make_figure, render_png
 from dpm.viz import image_grid
 
-SAVED = re.compile(r"samples(?P<kind>_true|_inpaint|_denoise1)?_t(?P<t>\d{1,9})_batch(?P<step>\d{1,12})\.npz")
-TOY = re.compile(r"trajectory_batch(?P<step>\d{1,12})\.npz")
-NUMBERS = 30_000  # of a frame: noise takes a byte each
-MOST, LEAST = 25, 4  # pictures of a frame
-POINTS, ROWS = 1000, 40  # vectors of a frame
-SIDE = 240  # pixels, at least; the page shows larger ones as they are
+ARRAYS_FOLDER = "arrays"  # of a run folder; earlier versions and --faithful keep the arrays at the top
+SAMPLES = re.compile(r"samples(?P<kind>_true|_inpaint|_denoise1)?_t(?P<t>\d{1,9})_batch(?P<step>\d{1,12})\.npz")
+TOY_TRAJECTORY = re.compile(r"trajectory_batch(?P<step>\d{1,12})\.npz")
+KINDS = (
+    ("", "Samples", "From noise to a sample, as saved during training."),
+    ("_inpaint", "In-painting", "The right half is given, the left half is drawn (section 2.5)."),
+    ("_denoise1", "Denoising", "The input is test images with noise of standard deviation 1 (section 2.5)."),
+)
+MAX_NUMBERS = 30_000  # pixel values of a frame; noise compresses to about a byte each
+MAX_IMAGES, MIN_IMAGES = 25, 4  # images of a frame
+POINTS, ROWS = 1000, 40  # vectors of a frame, as points or as rows
+MIN_SIDE = 240  # pixels of a frame; smaller image grids are enlarged
 
 
 class Panel(NamedTuple):
-    """One picture of a player. states: x_t at each of the player's times, (n, ...) in data units, or one for all."""
+    """One image of a player.
+
+    Attributes:
+        label: caption of the panel.
+        states: x_t at each time of the player, shape (n, ...) in data units; or a single state for all times.
+    """
 
     label: str
-    states: list
+    states: list[np.ndarray]
 
 
 class Player(NamedTuple):
-    """Pictures that one slider moves. times: t of each state, falling; plays: whether it starts by itself."""
+    """Panels that one slider moves.
+
+    Attributes:
+        title: heading.
+        caption: explanation below the heading.
+        times: t of each state, descending.
+        panels: what is shown next to each other.
+        plays: whether it starts when it first becomes visible.
+    """
 
     title: str
     caption: str
-    times: list
-    panels: list
+    times: list[int]
+    panels: list[Panel]
     plays: bool = False
 
 
-def shown(player, name):
-    """A player as the template and the script want it: a dict, with every frame as a data URI. name: of the run."""
+def render_player(player: Player, name: str) -> dict[str, Any]:
+    """Render a player for template and script, every frame as a data URI; `name` of the run goes into the alt texts."""
+    render = _make_renderer([state for panel in player.panels for state in panel.states])
     panels = []
-    frame = _frame_of([state for panel in player.panels for state in panel.states])
     for panel in player.panels:
-        uris = [uri(frame(state)) for state in panel.states]
-        panels.append({"label": panel.label, "alt": f"{panel.label}, of {name}", "frames": uris})
-    pixels = player.panels[0].states[0].ndim == 4
-    times = [int(t) for t in player.times]
-    told = {"title": player.title, "caption": player.caption, "plays": player.plays}
-    return told | {"times": times, "panels": panels, "pixels": pixels}
+        frames = [encode_png(render(state)) for state in panel.states]
+        panels.append({"label": panel.label, "alt": f"{panel.label}, of {name}", "frames": frames})
+    return {
+        "title": player.title,
+        "caption": player.caption,
+        "plays": player.plays,
+        "times": [int(t) for t in player.times],
+        "panels": panels,
+        "pixels": player.panels[0].states[0].ndim == 4,
+    }
 
 
-def stamp(folder):
-    """Which saved trajectories and result a run's folder holds: another text where there are new ones."""
-    found = [path for path in Path(folder).glob("*.npz") if SAVED.fullmatch(path.name) or TOY.fullmatch(path.name)]
-    newest = [*sorted(found)[-1:], *Path(folder).glob("result.json")]
-    return " ".join([f"{path.name} {path.stat().st_mtime_ns}" for path in newest] + [str(len(found))])
-
-
-def uri(png):
-    """PNG bytes as a data URI."""
+def encode_png(png: bytes) -> str:
+    """Return a PNG as a data URI."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
-def number(size):
-    """How many pictures of so many numbers a frame shows."""
-    return int(np.clip(NUMBERS // size, LEAST, MOST))
+def images_per_frame(size: int) -> int:
+    """Return the number of images in a frame, for images of `size` values."""
+    return int(np.clip(MAX_NUMBERS // size, MIN_IMAGES, MAX_IMAGES))
 
 
-def _frame_of(states):
-    """A function that draws one of the states as PNG, all on the same scale."""
+def _make_renderer(states: Sequence[np.ndarray]) -> Callable[[np.ndarray], bytes]:
+    """Return a function that renders one of the states as PNG, with one scale for all of them."""
     if states[0].ndim == 4:
-        return _grid
+        return _render_images
     finite = np.concatenate([state[np.isfinite(state)] for state in states])
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    draw = _points if states[0].shape[1] == 2 else _rows
-    return lambda state: _small(render_png(draw(state, low, high)))
+    plot = _plot_points if states[0].shape[1] == 2 else _plot_rows
+    return lambda state: _reduce_colors(render_png(plot(state, low, high)))
 
 
-def _grid(images):
-    grid = image_grid(images[: number(images[0].size)])
-    factor = -(-SIDE // max(grid.shape[:2]))
+def _render_images(images: np.ndarray) -> bytes:
+    grid = image_grid(images[: images_per_frame(images[0].size)])
+    factor = -(-MIN_SIDE // max(grid.shape[:2]))
     stream = io.BytesIO()
     Image.fromarray(grid.repeat(factor, axis=0).repeat(factor, axis=1)).save(stream, "PNG", optimize=True)
     return stream.getvalue()
 
 
-def _points(X, low, high):
+def _plot_points(X: np.ndarray, low: float, high: float) -> Any:
     figure, axes = make_figure(3.2, 3.2, 1, 1)
     axes.plot(*X[:POINTS].T, ".", color=BLUE, markersize=1.5)
     margin = 0.03 * (high - low) + 0.01
@@ -96,74 +113,95 @@ def _points(X, low, high):
     return figure
 
 
-def _rows(X, low, high):
+def _plot_rows(X: np.ndarray, low: float, high: float) -> Any:
     figure, axes = make_figure(3.2, 3.2, 1, 1)
     axes.imshow(X[:ROWS], cmap="gray_r", vmin=low, vmax=high, aspect="auto", interpolation="nearest")
     axes.set(xlabel="element", ylabel="examples", yticks=[])
     return figure
 
 
-def _small(png):
-    """A chart of few colors, as a palette."""
+def _reduce_colors(png: bytes) -> bytes:
+    """Re-encode a plot with a palette of 32 colors."""
     stream = io.BytesIO()
     Image.open(io.BytesIO(png)).convert("RGB").quantize(32).save(stream, "PNG", optimize=True)
     return stream.getvalue()
 
 
-# ------------------------------------------------------------------ what training saved
+# ------------------------------------------------------------------ trajectories saved during training
 
 
-def saved_players(folder):
-    """The players of the newest pictures in a run's folder, by their arrays: a list of Player, empty before there are.
+def find_arrays(folder: str | Path) -> list[Path]:
+    """List the files with saved trajectories of a run folder, by name.
 
-    Raises InputError for an array that train.py did not write.
+    They are in its folder arrays/, or at the top in runs of earlier versions and of --faithful. A run that was resumed
+    may have both; for equal names the file in arrays/ counts.
     """
-    found = [(match, path) for path in folder.iterdir() if (match := SAVED.fullmatch(path.name))]
+    found: dict[str, Path] = {}
+    for place in (Path(folder), Path(folder) / ARRAYS_FOLDER):
+        if place.is_dir():
+            names = {path.name: path for path in place.iterdir()}
+            found |= {n: path for n, path in names.items() if SAMPLES.fullmatch(n) or TOY_TRAJECTORY.fullmatch(n)}
+    return [found[name] for name in sorted(found)]
+
+
+def compute_stamp(folder: str | Path) -> str:
+    """Return a text that changes when a run folder has new trajectories or a new result."""
+    arrays = find_arrays(folder)
+    newest = [*arrays[-1:], *Path(folder).glob("result.json")]
+    return " ".join([f"{path.name} {path.stat().st_mtime_ns}" for path in newest] + [str(len(arrays))])
+
+
+def load_players(folder: str | Path) -> list[Player]:
+    """Load the players of the newest trajectories that training saved in a run folder; none before the first.
+
+    Raises:
+        InputError: an array was not written by `dpm train`; the message names the file.
+    """
+    paths = find_arrays(folder)
+    found = [(match, path) for path in paths if (match := SAMPLES.fullmatch(path.name))]
     if not found:
-        return _saved_vectors(folder)
+        return _load_vectors(paths)
     newest = max(int(match["step"]) for match, _ in found)
-    kinds: dict[str, dict[int, Any]] = {}
+    states: dict[str, dict[int, np.ndarray]] = {}
     for match, path in found:
         if int(match["step"]) == newest:
-            kinds.setdefault(match["kind"] or "", {})[int(match["t"])] = _images(path)
-    true = kinds.pop("_true", {})
+            states.setdefault(match["kind"] or "", {})[int(match["t"])] = _read_images(path)
+    true = states.pop("_true", {})
     players = []
-    for kind, title, caption in (
-        ("", "Samples", "From noise to a sample, as training saved them."),
-        ("_inpaint", "In-painting", "The right half is known, the left half is drawn (section 2.5)."),
-        ("_denoise1", "Denoising", "Test pictures with noise of deviation 1 are where it starts (section 2.5)."),
-    ):
-        states = dict(sorted(kinds.get(kind, {}).items(), reverse=True))
-        if states:
-            panels = [Panel(f"{title}, x_t", list(states.values()))]
+    for kind, title, caption in KINDS:
+        trajectory = dict(sorted(states.get(kind, {}).items(), reverse=True))
+        if trajectory:
+            panels = [Panel(f"{title}, x_t", list(trajectory.values()))]
             if kind and true:
-                panels.insert(0, Panel("Test pictures", list(true.values())))
-            players.append(Player(title, f"{caption} After {newest} steps.", list(states), panels))
+                panels.insert(0, Panel("Test images", list(true.values())))
+            players.append(Player(title, f"{caption} After {newest} steps.", list(trajectory), panels))
     return players
 
 
-def _saved_vectors(folder):
-    found = {int(match["step"]): path for path in folder.iterdir() if (match := TOY.fullmatch(path.name))}
+def _load_vectors(paths: Sequence[Path]) -> list[Player]:
+    """Load the player of a toy problem."""
+    found = {int(match["step"]): path for path in paths if (match := TOY_TRAJECTORY.fullmatch(path.name))}
     if not found:
         return []
     step = max(found)
     arrays = {name: X for name, X in read_arrays(found[step]).items() if re.fullmatch(r"x_\d{1,9}", name)}
-    states = {int(name[2:]): _numbers(X, found[step], 2) for name, X in arrays.items()}
+    states = {int(name[2:]): _check_array(X, found[step], 2) for name, X in arrays.items()}
     if not states:
-        raise InputError(f"{found[step]}: holds no x_t; it was not written by train.py")
+        raise InputError(f"{found[step]}: has no array x_t; it was not written by dpm train")
     states = dict(sorted(states.items(), reverse=True))
-    caption = f"The reverse trajectory, as training saved it after {step} steps."
+    caption = f"The reverse trajectory, as saved during training after {step} steps."
     return [Player("Samples", caption, list(states), [Panel("Samples, x_t", list(states.values()))])]
 
 
-def _images(path):
-    images = _numbers(read_arrays(path).get("X"), path, 4)
+def _read_images(path: Path) -> np.ndarray:
+    images = _check_array(read_arrays(path).get("X"), path, 4)
     if images.shape[1] not in (1, 3):
-        raise InputError(f"{path}: its X has {images.shape[1]} colors, not 1 or 3 as train.py writes it")
+        raise InputError(f"{path}: X has {images.shape[1]} colors; expected 1 or 3, as dpm train writes")
     return images
 
 
-def _numbers(X, path, axes):
+def _check_array(X: np.ndarray | None, path: Path, axes: int) -> np.ndarray:
+    """Return an array of numbers with so many axes as float64."""
     if X is None or X.dtype.kind not in "fiub" or X.ndim != axes or not X.size:
-        raise InputError(f"{path}: holds no array of numbers of {axes} axes, as train.py writes it")
+        raise InputError(f"{path}: expected an array of numbers with {axes} axes, as dpm train writes")
     return X.astype(np.float64)

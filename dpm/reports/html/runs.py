@@ -1,139 +1,208 @@
-"""What lies in a run's folder, read and checked: config.json, log.csv, result.json."""
+"""Read and check the files of a run folder that the report shows: config.json, log.csv, result.json."""
 
 import csv
 import json
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from dpm.base.errors import InputError
+from dpm.experiments.variants import find_variant
 
-MOST_RUNS = 8  # as many as there are colors that everyone can tell apart
-LARGEST = 2**26  # bytes of a file; a row of the log has about 150
-MOST_POINTS = 2000  # of a curve: more are not seen
-PARTS = ("flags", "data", "model", "versions")
-TOYS = ("heartbeat", "swissroll")  # the experiments whose model draws vectors
-BOUND = "train_K_minus_L_null", "test_K_minus_L_null"
+MAX_RUNS = 8  # one for each color of the charts
+MAX_FILE_SIZE = 2**26  # bytes; a row of the log has about 150
+MAX_POINTS = 2000  # points of a curve; more cannot be distinguished on a screen
+CONFIG_PARTS = ("flags", "data", "model", "versions")
+VECTOR_EXPERIMENTS = ("heartbeat", "swissroll")
+BOUND_COLUMNS = ("train_K_minus_L_null", "test_K_minus_L_null")
+RESULT_KEYS = ("K", "K_minus_L_null", "standard_error", "epoch")
+
+
+class Bound(NamedTuple):
+    """The last measured bound of a run on test data, in the run's unit.
+
+    Attributes:
+        K: the bound (Eq. 14).
+        K_minus_L_null: K less the log likelihood of the prior.
+        standard_error: of K, or None where it was not measured.
+        epoch: after which it was measured.
+    """
+
+    K: float
+    K_minus_L_null: float
+    standard_error: float | None
+    epoch: float
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run.
+class RunFiles:
+    """The files of one run folder.
 
-    folder: its path; name: of the folder; config: of config.json; rows: of log.csv, a dict of numbers each, NaN where
-    one is missing; result: of result.json, K as the sum over all t, or None.
+    Attributes:
+        folder: path of the folder.
+        name: name of the folder.
+        config: content of config.json under today's key names, see `read_config`.
+        rows: rows of log.csv, each a dict of numbers with NaN for missing ones.
+        result: content of result.json, with K as the sum over all t, or None.
     """
 
     folder: Path
     name: str
-    config: dict
-    rows: list
-    result: dict | None
+    config: dict[str, Any]
+    rows: list[dict[str, float]]
+    result: dict[str, Any] | None
 
     @property
-    def vectors(self):
-        """Whether it draws vectors, not pictures."""
-        return self.config["flags"].get("experiment") in TOYS
+    def has_vectors(self) -> bool:
+        """Tell whether the examples are vectors, not images."""
+        return self.config["flags"].get("experiment") in VECTOR_EXPERIMENTS
 
     @property
-    def unit(self):
-        """What all its bounds are stated in."""
-        return "bits/example" if self.vectors else "bits/pixel"
+    def unit(self) -> str:
+        """Return the unit of all bounds."""
+        return "bits/example" if self.has_vectors else "bits/pixel"
 
-    def columns(self):
-        """The log by column, thinned to MOST_POINTS rows, the last one among them: dict of name to numbers.
+    def columns(self) -> dict[str, list[float]]:
+        """Return the curves of the log by column, thinned to MAX_POINTS rows that include the last one.
 
-        Besides what train.py wrote: truth and ceiling less L_null, where there are any.
+        Also the columns "truth" (exact log likelihood) and "ceiling", both less L_null; NaN where they are unknown.
         """
-        step = max(1, math.ceil(len(self.rows) / MOST_POINTS))
+        step = max(1, math.ceil(len(self.rows) / MAX_POINTS))
         rows = self.rows[::-1][::step][::-1]
-        found = {name: [row.get(name, math.nan) for row in rows] for name in ("epoch", *BOUND, "learning_rate")}
+        names = ("epoch", *BOUND_COLUMNS, "learning_rate")
+        columns = {name: [row.get(name, math.nan) for row in rows] for name in names}
         for name in ("truth", "ceiling"):
-            found[name] = [row.get(name, math.nan) - row["test_K"] + row["test_K_minus_L_null"] for row in rows]
-        return found
+            columns[name] = [row.get(name, math.nan) - row["test_K"] + row["test_K_minus_L_null"] for row in rows]
+        return columns
 
-    def bound(self):
-        """(K, K - L_null, standard error or None, epoch) as last measured on test data, or None.
-
-        From result.json where the folder has one, else the last finite row of the log.
-        """
+    def bound(self) -> Bound | None:
+        """Return the bound of result.json if there is one, else of the last finite row of the log, else None."""
         if self.result:
-            return tuple(self.result[key] for key in ("K", "K_minus_L_null", "standard_error", "epoch"))
+            return Bound(*(self.result[key] for key in RESULT_KEYS))
         for row in reversed(self.rows):
             if math.isfinite(row["test_K"]) and math.isfinite(row["test_K_minus_L_null"]):
-                return row["test_K"], row["test_K_minus_L_null"], None, row["epoch"]
+                return Bound(row["test_K"], row["test_K_minus_L_null"], None, row["epoch"])
         return None
 
 
-def read_runs(folders):
-    """The runs of the folders: a list of Run. Raises InputError, naming the folder, for what is none."""
-    if len(folders) > MOST_RUNS:
-        raise InputError(f"RUN: {len(folders)} folders given; up to {MOST_RUNS} can be told apart on one page")
+def read_runs(folders: Sequence[str | Path]) -> list[RunFiles]:
+    """Read several run folders.
+
+    Raises:
+        InputError: there are too many folders, one is given twice, or one is not a run folder.
+    """
+    if len(folders) > MAX_RUNS:
+        raise InputError(
+            f"RUN: got {len(folders)} folders; expected at most {MAX_RUNS}, one for each color of the charts"
+        )
     paths = [Path(folder).resolve() for folder in folders]
-    twice = sorted({str(path) for path in paths if paths.count(path) > 1})
-    if twice:
-        raise InputError(f"RUN: {twice[0]} is given twice; give each folder once")
+    duplicates = sorted({str(path) for path in paths if paths.count(path) > 1})
+    if duplicates:
+        raise InputError(f"RUN: {duplicates[0]} is given twice; give each folder once")
     return [read_run(path) for path in paths]
 
 
-def read_run(folder):
-    """The Run of a folder. Raises InputError, naming the file, where train.py did not write it."""
+def read_run(folder: str | Path) -> RunFiles:
+    """Read one run folder.
+
+    Raises:
+        InputError: the folder or one of its files was not written by `dpm train`; the message names it.
+    """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"RUN: {folder} is not a folder; give one that train.py made")
+        raise InputError(f"RUN: {folder} is not a folder; expected a run folder of dpm train")
     if not (folder / "config.json").is_file():
-        raise InputError(f"RUN: {folder} holds no config.json; give a folder that train.py made")
-    config = read_json(folder / "config.json")
-    if not all(isinstance(config.get(part), dict) for part in PARTS) or not isinstance(config.get("face"), str):
-        raise InputError(f"{folder / 'config.json'}: was not written by train.py: {', '.join(PARTS)} or face is amiss")
-    return Run(folder, folder.name, config, read_log(folder / "log.csv"), read_result(folder / "result.json"))
+        raise InputError(f"RUN: {folder} has no config.json; expected a run folder of dpm train")
+    config, rows = read_config(folder / "config.json"), read_log(folder / "log.csv")
+    return RunFiles(folder, folder.name, config, rows, read_result(folder / "result.json"))
 
 
-def read_json(path):
-    """The object that a JSON file holds. Raises InputError, naming it, for anything else."""
+def read_config(path: Path) -> dict[str, Any]:
+    """Read config.json under today's key names.
+
+    Files of earlier versions have the key "face" in place of "variant", with "exact" for "corrected", and the data key
+    "quantised".
+
+    Raises:
+        InputError: the file is not a config.json of `dpm train`.
+    """
+    config = read_json(path)
+    wrong = [part for part in CONFIG_PARTS if not isinstance(config.get(part), dict)]
+    if wrong:
+        raise InputError(f"{path}: has no object {wrong[0]!r}; it was not written by dpm train")
     try:
-        value = json.loads(_text(path))
+        variant = find_variant(config.get("variant", config.get("face"))).name
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    config = {name: value for name, value in config.items() if name != "face"} | {"variant": variant}
+    data = dict(config["data"])
+    if "quantised" in data:
+        data.setdefault("quantized", data.pop("quantised"))
+    return config | {"data": data}
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        InputError: it holds something else; the message names the file.
+    """
+    text = _read_text(path)
+    try:
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not JSON ({error})") from None
     if not isinstance(value, dict):
-        raise InputError(f"{path}: holds no list of names and values")
+        raise InputError(f"{path}: is not a JSON object")
     return value
 
 
-def read_log(path):
-    """The rows of log.csv: a list of dict of name to number. No file yet: no rows."""
+def read_log(path: Path) -> list[dict[str, float]]:
+    """Read the rows of log.csv; a file that does not exist yet has none.
+
+    Raises:
+        InputError: the file is not a log of `dpm train`.
+    """
     if not path.exists():
         return []
-    reader = csv.DictReader(_text(path).splitlines())
+    reader = csv.DictReader(_read_text(path).splitlines())
     rows = []
     for number, row in enumerate(reader, start=2):
         try:
             values = {name: float(text or "nan") for name, text in row.items()}
         except (TypeError, ValueError):
-            raise InputError(f"{path}: line {number} is not a row of numbers, as train.py writes it") from None
-        missing = [name for name in ("epoch", "test_K", *BOUND) if name not in values]
+            raise InputError(
+                f"{path}: line {number} is not a row of numbers; it was not written by dpm train"
+            ) from None
+        missing = [name for name in ("epoch", "test_K", *BOUND_COLUMNS) if name not in values]
         if missing:
-            raise InputError(f"{path}: has no column {missing[0]}; it was not written by train.py")
+            raise InputError(f"{path}: has no column {missing[0]}; it was not written by dpm train")
         rows.append(values)
     return rows
 
 
-def read_result(path):
-    """result.json of a toy problem, or None where there is none."""
+def read_result(path: Path) -> dict[str, Any] | None:
+    """Read result.json of a toy problem, or return None where there is none.
+
+    Raises:
+        InputError: a value that the report needs is not a number.
+    """
     if not path.exists():
         return None
     result = read_json(path)
-    for key in ("K", "K_minus_L_null", "standard_error", "epoch"):
+    for key in RESULT_KEYS:
         if isinstance(result.get(key), bool) or not isinstance(result.get(key), int | float):
-            raise InputError(f"{path}: its {key} is {result.get(key)!r}, not a number as train.py writes it")
+            raise InputError(f"{path}: {key} is {result.get(key)!r}; expected a number, as dpm train writes")
     return result
 
 
-def _text(path):
+def _read_text(path: str | Path) -> str:
     try:
-        if os.stat(path).st_size > LARGEST:
-            raise InputError(f"{path}: has more than {LARGEST} bytes; it was not written by train.py")
-        return path.read_text()
+        if os.stat(path).st_size > MAX_FILE_SIZE:
+            raise InputError(f"{path}: is larger than {MAX_FILE_SIZE} bytes; it was not written by dpm train")
+        return Path(path).read_text()
     except UnicodeDecodeError:
-        raise InputError(f"{path}: is not a text") from None
+        raise InputError(f"{path}: is not a text file") from None

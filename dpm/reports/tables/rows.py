@@ -1,23 +1,30 @@
-"""What each row of the paper's tables takes here: data, training, evaluation."""
+"""The rows of the paper's tables and figures: data, training and evaluation of each, at a size for two cores."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Row:
     """A model that is trained for a row.
 
-    name: of its folder; what: in words; train: flags of train.py; evaluate: flags of dpm.commands.evaluate.
-    whole: it ends by itself, in minutes; others train until the budget is used up.
-    needs: a data set that cannot be made, or "". full, data, pictures, epochs: flags of the paper's size, the command
-    that gets its data, how many pictures, or pieces of them, an epoch has, and the epochs of which the hours are
-    estimated; () where `train` is it.
-    small, small_evaluate: those of the miniature in the place of train and evaluate, which shows that the row can be
-    made and nothing else.
+    Attributes:
+        name: of the row and its folder.
+        description: of data and model, for the page.
+        train: flags of `dpm train`.
+        evaluate: flags of `dpm evaluate`.
+        small: flags of `dpm train` for the miniature, which only shows that the row works.
+        small_evaluate: flags of `dpm evaluate` for the miniature.
+        whole: training ends by itself, in minutes; otherwise it ends when the budget of hours is used up.
+        needs: data set that must be there and cannot be generated, or "".
+        full: flags of `dpm train` for the paper's size; () where `train` is that size.
+        data: command that gets the data of the paper's size.
+        images: images, or crops of them, in an epoch of the paper's size.
+        epochs: epochs for which the hours of the paper's size are estimated.
     """
 
     name: str
-    what: str
+    description: str
     train: tuple[str, ...]
     evaluate: tuple[str, ...]
     small: tuple[str, ...]
@@ -26,35 +33,55 @@ class Row:
     needs: str = ""
     full: tuple[str, ...] = ()
     data: str = ""
-    pictures: int = 0
+    images: int = 0
     epochs: int = 100
 
     @property
-    def unit(self):
-        """What its figures are stated in."""
+    def unit(self) -> str:
+        """Return the unit of K."""
         return "bits/example" if self.whole else "bits/pixel"
 
-    def flags(self, small):
-        """(flags of train.py, flags of dpm.commands.evaluate)."""
+    def flags(self, small: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the flags of training and of evaluation, of the miniature if `small`."""
         return (self.small, self.small_evaluate) if small else (self.train, self.evaluate)
 
 
-FOREVER = ("--epochs", "1000000", "--ext-every-n", "1000000")  # until the budget is used up
+UNTIL_BUDGET = ("--epochs", "1000000", "--ext-every-n", "1000000")
 TINY = "trajectory_length=10,n_hidden_conv=2,n_layers_conv=1,n_layers_dense_upper=1,n_hidden_dense_upper=4"
 
 
-def pictures(name, what, train, small, evaluate, pictures, data, **more):
-    """The Row of an experiment with pictures."""
+def make_image_row(
+    name: str,
+    description: str,
+    train: tuple[str, ...],
+    small: str,
+    evaluate: tuple[str, str],
+    images: int,
+    data: str,
+    **more: Any,
+) -> Row:
+    """Return the row of an image experiment.
+
+    Args:
+        name: of the experiment.
+        description: of data and model.
+        train: flags that differ from the experiment's.
+        small: --model-args of the miniature besides TINY.
+        evaluate: numbers of examples and of t per example.
+        images: images in an epoch of the paper's size.
+        data: arguments of `dpm datasets` that get the data of the paper's size.
+        **more: further fields of Row.
+    """
     experiment = ("--experiment", name)
     return Row(
         name,
-        what,
-        (*experiment, *train, *FOREVER),
+        description,
+        (*experiment, *train, *UNTIL_BUDGET),
         ("--n-examples", evaluate[0], "--t-per-example", evaluate[1]),
         (*experiment, "--small", "--model-args", f"{TINY},{small}" if small else TINY, "--epochs", "1"),
         full=experiment,
         data=f"python -m dpm datasets {data}",
-        pictures=pictures,
+        images=images,
         **more,
     )
 
@@ -64,7 +91,7 @@ ROWS = {
     for row in (
         Row(
             "heartbeat",
-            "whole",
+            "the full experiment",
             ("--experiment", "heartbeat"),
             ("--n-examples", "5000"),
             ("--experiment", "heartbeat", "--small", "--epochs", "1", "--model-args", "trajectory_length=20,hidden=8"),
@@ -72,7 +99,7 @@ ROWS = {
         ),
         Row(
             "swissroll",
-            "whole; the paper's noise is not known, this has 0.0024",
+            "the full experiment; noise 0.0024, as the paper does not state its own",
             ("--experiment", "swissroll"),
             (),
             (
@@ -81,27 +108,27 @@ ROWS = {
             ),
             whole=True,
         ),
-        pictures(
+        make_image_row(
             "mnist",
-            "digits, the default network",
+            "the default network on digits",
             ("--batch-size", "128"),
             "n_hidden_dense_lower=4,n_layers_dense_lower=1",
             ("1000", "100"),
             60_000,
             "fetch MNIST",
         ),
-        pictures(
+        make_image_row(
             "deadleaves",
-            "dead leaves made here, a smaller network than D.2 suggests",
+            "a smaller network than in D.2, on generated dead leaves",
             ("--batch-size", "64", "--lr", "5e-4", "--model-args", "n_hidden_conv=20,n_layers_conv=4"),
             "",
             ("500", "50"),
             50_000,
             "make DEAD_LEAVES --n 50000",
         ),
-        pictures(
+        make_image_row(
             "bark",
-            "pieces of a made texture that is no bark unless the photographs are there, a smaller network",
+            "a smaller network, on 32 x 32 crops of a generated texture (of bark, if the photographs are installed)",
             (
                 *("--batch-size", "32", "--lr", "5e-4", "--crop", "32"),
                 *("--model-args", "n_hidden_conv=20,n_layers_conv=4,n_scales=3"),
@@ -112,7 +139,7 @@ ROWS = {
             "convert BARK --input FOLDER",
             epochs=125,
         ),
-        pictures(
+        make_image_row(
             "cifar10",
             "a smaller network",
             (

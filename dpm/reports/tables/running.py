@@ -280,7 +280,7 @@ def estimate_full_size(row: Row, folder: Path) -> dict[str, Any]:
     speed = read_json(folder / SPEED)
     return {
         "command": format_command("train", (*row.full, "--epochs", row.epochs)),
-        "hours": row.epochs * row.pictures * speed["seconds_a_picture"] / 3600,
+        "hours": row.epochs * row.images * speed["seconds_a_picture"] / 3600,
         "parameters": speed["parameters"],
     }
 

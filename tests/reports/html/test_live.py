@@ -1,4 +1,4 @@
-"""The page while a run trains: kept up to date, on this machine alone, and nothing else is served."""
+"""The live page: updates while a run trains, for this machine only, and no other files."""
 
 import http.client
 import json
@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def served(tmp_path):
-    """(run folder, address) of a server."""
-    folder = folders.make(tmp_path / "run", n=2, pictures=True)
+    """Serve one run; yield its folder and the address."""
+    folder = folders.make(tmp_path / "run", n=2, samples=True)
     with Server((HOST, 0), [folder]) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield folder, f"http://{HOST}:{server.server_port}"
@@ -36,16 +36,16 @@ def read(address):
         return answer.read().decode()
 
 
-def test_curves_are_those_of_the_log_of_the_moment(served):
+def test_curves_follow_the_log(served):
     folder, address = served
     assert json.loads(read(f"{address}/curves.json"))["logs"][0]["epoch"] == [1, 2]
     folders.write_log(folder, 5)
     answer = json.loads(read(f"{address}/curves.json"))
     assert answer["logs"][0]["epoch"] == [1, 2, 3, 4, 5]
-    assert answer["states"] == ["epoch 5, K - L_null of test data 0.5000 bits/pixel"]
+    assert answer["states"] == ["epoch 5, test K - L_null 0.5000 bits/pixel"]
 
 
-def test_the_page_takes_new_epochs_without_being_loaded_again(served):
+def test_new_epochs_appear_without_reloading(served):
     folder, address = served
     with browser() as chromium:
         visit = Visit(chromium, address)
@@ -59,15 +59,15 @@ def test_the_page_takes_new_epochs_without_being_loaded_again(served):
         assert all(url.startswith((address, "data:")) for url in visit.requests)
 
 
-def test_new_pictures_come_without_loading_the_page_again(served):
-    """Those of a later step take the place of the old ones, and their slider moves them."""
+def test_new_samples_appear_without_reloading(served):
+    """Samples of a later step replace the earlier ones, and the slider works on them."""
     folder, address = served
     with browser() as chromium:
         visit = Visit(chromium, address)
         visit.page.evaluate("window.same = true")
         before = [image.get_attribute("src") for image in visit.page.locator(".panels img").all()]
         folders.write_log(folder, 3)
-        folders.write_pictures(folder, step=21, level=1.0)
+        folders.write_samples(folder, step=21, level=1.0)
         visit.page.wait_for_function(
             "old => document.querySelector('.panels img').src !== old", arg=before[0], timeout=15_000
         )
@@ -76,68 +76,68 @@ def test_new_pictures_come_without_loading_the_page_again(served):
         slider = visit.page.locator("input[type=range]").first
         slider.fill("0")
         assert visit.page.locator(".panels img").first.get_attribute("src") != after[0]
-        assert "0.300" in visit.page.locator("#beside").inner_text()
+        assert "0.300" in visit.page.locator("#comparison").inner_text()
         (folder / "result.json").write_text(json.dumps(RESULT))
         visit.page.wait_for_function(
-            "() => document.getElementById('beside').innerText.includes('7.777')", timeout=15_000
+            "() => document.getElementById('comparison').innerText.includes('7.777')", timeout=15_000
         )
         assert visit.page.evaluate("window.same")
         assert visit.errors == []
 
 
 @pytest.mark.parametrize("path", ["/config.json", "/run/config.json", "/../run/config.json", "//etc/passwd", "/?x"])
-def test_nothing_else_of_the_disk_is_served(served, path):
+def test_no_file_is_served(served, path):
     _, address = served
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=20)
     connection.request("GET", path)
     answer = connection.getresponse()
-    assert (answer.status, answer.read()) == (404, b"there are / and /curves.json")
+    assert (answer.status, answer.read()) == (404, b"not found; expected / or /curves.json")
     connection.close()
 
 
-def test_another_name_for_this_machine_is_not_answered(served):
-    """A page of elsewhere whose name is made to lead here (DNS rebinding) sends its own name as Host."""
-    with pytest.raises(urllib.error.HTTPError) as refusal:
+def test_request_with_another_host_name_is_rejected(served):
+    """A foreign page that rebinds its own name to this machine (DNS rebinding) sends that name as Host."""
+    with pytest.raises(urllib.error.HTTPError) as error:
         urllib.request.urlopen(urllib.request.Request(served[1], headers={"Host": "example.org"}), timeout=20)
-    assert refusal.value.code == 403
-    refusal.value.close()
+    assert error.value.code == 403
+    error.value.close()
 
 
-def test_only_this_machine_is_listened_to(served):
+def test_server_listens_on_the_loopback_address_only(served):
     port = int(served[1].rpartition(":")[2])
     listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    assert next(place for place in listening if place.endswith(f":{port:04X}")) == f"0100007F:{port:04X}"
+    assert next(local for local in listening if local.endswith(f":{port:04X}")) == f"0100007F:{port:04X}"
 
 
-def test_a_log_that_cannot_be_read_is_told_and_the_server_goes_on(served):
+def test_unreadable_log_is_reported_and_the_server_continues(served):
     folder, address = served
     (folder / "log.csv").write_text("x\n1\n")
-    with pytest.raises(urllib.error.HTTPError) as refusal:
+    with pytest.raises(urllib.error.HTTPError) as error:
         read(f"{address}/curves.json")
-    assert refusal.value.code == 503
-    assert "log.csv" in refusal.value.read().decode()
+    assert error.value.code == 503
+    assert "log.csv" in error.value.read().decode()
     folders.write_log(folder, 1)
     assert json.loads(read(f"{address}/curves.json"))["logs"][0]["epoch"] == [1]
 
 
-def test_a_port_in_use_is_one_line(served, capsys):
+def test_port_in_use_is_an_error(served, capsys):
     folder, address = served
     port = address.rpartition(":")[2]
     assert main([str(folder), "--watch", "--port", port]) == 2
-    assert capsys.readouterr().err.startswith(f"dpm report: error: --port: {port} on 127.0.0.1 cannot be had")
+    assert capsys.readouterr().err.startswith(f"dpm report: error: --port: {port} on 127.0.0.1 is not available")
 
 
-# A shell's background job, as which the tests may run, passes on to its children that they ignore Ctrl-C.
-AS_USUAL = """
+# The tests may run as a background job of a shell, whose children ignore Ctrl-C: restore its default.
+WITH_CTRL_C = """
 import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 runpy.run_module("dpm", run_name="__main__")
 """
 
 
-def test_ctrl_c_ends_it(tmp_path):
+def test_ctrl_c_stops_the_server(tmp_path):
     folder = folders.make(tmp_path / "run")
-    command = [sys.executable, "-c", AS_USUAL, "report", str(folder), "--watch", "--port", "0"]
+    command = [sys.executable, "-c", WITH_CTRL_C, "report", str(folder), "--watch", "--port", "0"]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, **streams) as process:
         try:
@@ -146,6 +146,6 @@ def test_ctrl_c_ends_it(tmp_path):
             assert "run" in read(line.split()[0])
             process.send_signal(signal.SIGINT)
             assert process.wait(20) == 0
-            assert process.stderr.read() == "ended\n"
+            assert process.stderr.read() == "stopped\n"
         finally:
             process.kill()

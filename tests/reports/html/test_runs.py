@@ -1,4 +1,4 @@
-"""Run folders read: numbers as written, and what is refused."""
+"""Reading run folders: numbers as written, files of earlier versions, and errors."""
 
 import json
 import math
@@ -6,18 +6,18 @@ import math
 import pytest
 
 from dpm.base.errors import InputError
-from dpm.reports.html.runs import MOST_POINTS, read_run, read_runs
+from dpm.reports.html.runs import MAX_POINTS, read_config, read_run, read_runs
 from tests.helpers import report_folders as folders
 
 
-def test_the_numbers_are_those_of_the_files(tmp_path):
+def test_numbers_match_the_files(tmp_path):
     run = read_run(folders.make(tmp_path / "a", n=4))
     assert run.bound() == (0.4 - 2, 0.4, None, 4)
     assert run.columns()["train_K_minus_L_null"] == [e / 10 - 0.1 for e in (1, 2, 3, 4)]
-    assert (run.unit, run.vectors) == ("bits/pixel", False)
+    assert (run.unit, run.has_vectors) == ("bits/pixel", False)
 
 
-def test_a_bound_of_all_t_goes_before_the_log(tmp_path):
+def test_result_json_takes_precedence_over_the_log(tmp_path):
     folder = folders.make(tmp_path / "a", settings=folders.config("swissroll", "swissroll"))
     result = {"K": 2.5, "K_minus_L_null": 6.6, "standard_error": 0.01, "epoch": 3}
     (folder / "result.json").write_text(json.dumps(result))
@@ -26,7 +26,7 @@ def test_a_bound_of_all_t_goes_before_the_log(tmp_path):
     assert run.unit == "bits/example"
 
 
-def test_truth_and_ceiling_are_shown_less_L_null(tmp_path):
+def test_exact_log_likelihood_and_ceiling_are_relative_to_L_null(tmp_path):
     folder = folders.make(tmp_path / "a", n=0)
     line = folders.rows(1)[0]
     (folder / "log.csv").write_text(f"{folders.HEADER},truth,ceiling\n{line},3,2.5\n")
@@ -35,7 +35,7 @@ def test_truth_and_ceiling_are_shown_less_L_null(tmp_path):
     assert columns["ceiling"] == pytest.approx([4.5])
 
 
-def test_a_bound_that_is_not_finite_is_passed_over(tmp_path):
+def test_bound_is_that_of_the_last_finite_row(tmp_path):
     folder = folders.make(tmp_path / "a", n=2)
     with (folder / "log.csv").open("a") as log:
         log.write("3,21,3.5,nan,nan,nan,nan,0.1,0\n")
@@ -43,44 +43,62 @@ def test_a_bound_that_is_not_finite_is_passed_over(tmp_path):
     assert math.isnan(read_run(folder).columns()["test_K_minus_L_null"][-1])
 
 
-def test_a_long_log_is_thinned_and_keeps_its_last_row(tmp_path):
-    epochs = read_run(folders.make(tmp_path / "a", n=2 * MOST_POINTS + 1)).columns()["epoch"]
-    assert len(epochs) <= MOST_POINTS
-    assert epochs[-1] == 2 * MOST_POINTS + 1
+def test_long_log_is_thinned_and_keeps_its_last_row(tmp_path):
+    epochs = read_run(folders.make(tmp_path / "a", n=2 * MAX_POINTS + 1)).columns()["epoch"]
+    assert len(epochs) <= MAX_POINTS
+    assert epochs[-1] == 2 * MAX_POINTS + 1
 
 
-def test_a_run_without_a_log_has_no_rows(tmp_path):
+def test_run_without_a_log_has_no_bound(tmp_path):
     folder = folders.make(tmp_path / "a")
     (folder / "log.csv").unlink()
     assert read_run(folder).bound() is None
 
 
+@pytest.mark.parametrize("name", ["corrected", "released"])
+def test_config_of_an_earlier_version_is_read_under_todays_names(tmp_path, name):
+    now = folders.config() | {"variant": name}
+    earlier = folders.earlier_config() | {"face": {"corrected": "exact"}.get(name, name)}
+    assert "variant" not in earlier
+    assert "quantized" not in earlier["data"]
+    for settings in (now, earlier):
+        (tmp_path / "config.json").write_text(json.dumps(settings))
+        assert read_config(tmp_path / "config.json") == now
+
+
+def test_run_of_an_earlier_version_is_shown_like_one_of_today(tmp_path):
+    earlier = read_run(folders.make(tmp_path / "a", settings=folders.earlier_config()))
+    assert earlier.config == read_run(folders.make(tmp_path / "b")).config
+
+
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("name", "text", "message"),
     [
         ("config.json", "{", "is not JSON"),
         ("config.json", "[" * 100_000, "is not JSON"),
-        ("config.json", "[]", "no list of names"),
-        ("config.json", '{"flags": {}}', "was not written by train.py"),
-        ("config.json", b"\xff\xfe", "is not a text"),
+        ("config.json", "[]", "is not a JSON object"),
+        ("config.json", '{"flags": {}}', "has no object 'data'; it was not written by dpm train"),
+        ("config.json", json.dumps(folders.config() | {"variant": "x"}), "variant 'x' is unknown"),
+        ("config.json", json.dumps(folders.config() | {"variant": None}), "variant None is unknown"),
+        ("config.json", b"\xff\xfe", "config.json: is not a text file"),
         ("log.csv", "epoch,step\n1,2\n", "has no column test_K"),
         ("log.csv", folders.HEADER + "\n1,2,x,4,5,6,7,8,9\n", "line 2 is not a row of numbers"),
         ("log.csv", folders.HEADER + "\n1,2,3,4,5,6,7,8,9,10\n", "line 2 is not a row of numbers"),
-        ("result.json", '{"K": "1"}', "its K is '1'"),
+        ("result.json", '{"K": "1"}', "K is '1'; expected a number"),
     ],
 )
-def test_a_file_of_another_kind_is_named(tmp_path, name, text, told):
+def test_invalid_file_is_named_in_the_error(tmp_path, name, text, message):
     folder = folders.make(tmp_path / "a")
     (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(InputError, match=told) as refusal:
+    with pytest.raises(InputError, match=message) as error:
         read_run(folder)
-    assert name in str(refusal.value)
+    assert name in str(error.value)
 
 
-def test_folders_that_are_none_and_too_many_are_refused(tmp_path):
+def test_invalid_folders_are_errors(tmp_path):
     a = folders.make(tmp_path / "a")
-    for given, told in (([tmp_path], "no config.json"), ([tmp_path / "x"], "not a folder"), ([a, a], "given twice")):
-        with pytest.raises(InputError, match=told):
+    for given, message in (([tmp_path], "no config.json"), ([tmp_path / "x"], "not a folder"), ([a, a], "given twice")):
+        with pytest.raises(InputError, match=message):
             read_runs(given)
-    with pytest.raises(InputError, match="9 folders given; up to 8"):
+    with pytest.raises(InputError, match="got 9 folders; expected at most 8"):
         read_runs([a] * 9)

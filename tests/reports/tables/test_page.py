@@ -1,4 +1,4 @@
-"""The pages put each figure beside the paper's, in its unit, and call it what it is."""
+"""The pages show each number below the paper's, in its unit, with a description of the model."""
 
 import argparse
 
@@ -25,7 +25,7 @@ def record(K, gain, **more):
 
 
 def cells(lines, name):
-    """The cells of the table's row that begins with a name."""
+    """Return the cells of the table row that begins with a name."""
     (line,) = [line for line in lines if line.startswith(f"| {name} |")]
     return [cell.strip() for cell in line.strip("|").split("|")]
 
@@ -34,11 +34,11 @@ def test_table_1_has_the_papers_value_above_ours_in_the_same_unit():
     rows = [ROWS["heartbeat"], ROWS["mnist"], ROWS["cifar10"]]
     full = {"command": "python train.py --experiment mnist", "hours": 123.4, "parameters": 99}
     records = [record(-2.376, 12.062), record(784 * 1.5, 784 * 3.5, full=full), {"missing": "not made: no data"}]
-    lines = page.table_1(rows, records, OPTIONS)
+    lines = page.make_table_1(rows, records, OPTIONS)
     assert cells(lines, r"*paper: Binary Heartbeat*")[2:4] == ["-2.414", "12.024"]
     assert cells(lines, "heartbeat")[2:] == ["-2.376", "12.062", "0.100", "12 steps of 5, 90 s"]
     assert cells(lines, "mnist")[2:4] == ["1.500", "3.500"]
-    assert "4,321 training pictures; T = " in cells(lines, "mnist")[1]
+    assert "4,321 training images; T = " in cells(lines, "mnist")[1]
     assert "7 test examples of X (b.hdf5)" in cells(lines, "mnist")[1]
     assert cells(lines, "cifar10")[1:3] == ["not made: no data", ""]
     text = "\n".join(lines)
@@ -46,11 +46,11 @@ def test_table_1_has_the_papers_value_above_ours_in_the_same_unit():
     assert "/a/" not in text
 
 
-def test_table_2_has_every_row_of_the_paper_and_says_how_many_samples():
+def test_table_2_has_every_row_of_the_paper_and_the_number_of_samples():
     parzen = {"value": 201.26, "standard_error": 2.04, "sigma": 0.2, "samples": {"n": 10_000},
               "data": {"path": "/a/mnist5k.hdf5", "n_valid": 666, "n_test": 1000},
               "command": "python -m dpm parzen CHECKPOINT"}  # fmt: skip
-    lines = page.table_2(ROWS["mnist"], record(784, 1568, parzen=parzen), OPTIONS)
+    lines = page.make_table_2(ROWS["mnist"], record(784, 1568, parzen=parzen), OPTIONS)
     assert cells(lines, r"*paper: Adversarial net*")[1:3] == ["225", "2"]
     assert cells(lines, "mnist")[1:3] == ["201.3", "2.0"]
     assert "10,000 samples" in cells(lines, "mnist")[3]
@@ -59,14 +59,17 @@ def test_table_2_has_every_row_of_the_paper_and_says_how_many_samples():
     assert "python -m dpm parzen CHECKPOINT" in lines
 
 
-def test_a_miniature_says_that_its_figures_mean_nothing():
+def test_page_of_a_miniature_says_that_its_numbers_mean_nothing():
     small = argparse.Namespace(small=True, seed=0)
-    assert any("mean nothing" in line for line in page.table_1([ROWS["heartbeat"]], [record(1, 2)], small))
-    assert not any("mean nothing" in line for line in page.table_1([ROWS["heartbeat"]], [record(1, 2)], OPTIONS))
+    assert any("mean nothing" in line for line in page.make_table_1([ROWS["heartbeat"]], [record(1, 2)], small))
+    assert not any("mean nothing" in line for line in page.make_table_1([ROWS["heartbeat"]], [record(1, 2)], OPTIONS))
 
 
-def test_a_figure_that_was_not_made_says_why():
-    shown = [("Figure 3", "samples", None, "not made: no data"), ("Figure 4", "leaves", "figure_4.png", ["a command"])]
-    text = "\n".join(page.figures(shown, [], [], OPTIONS))
+def test_missing_figure_says_why():
+    figures = [
+        ("Figure 3", "samples", None, "not made: no data"),
+        ("Figure 4", "leaves", "figure_4.png", ["a command"]),
+    ]
+    text = "\n".join(page.make_figures(figures, [], [], OPTIONS))
     assert "not made: no data." in text
     assert "![Figure 4: leaves](figure_4.png)" in text

@@ -129,7 +129,7 @@ def test_the_hours_of_the_papers_size_are_from_its_speed_and_outlive_a_larger_bu
     """Steps that are told to take 2 s each: epochs x pictures / pictures a step x 2 s."""
     Clock(monkeypatch, 2)
     flags = ("--data-path", str(runs.data(tmp_path)), "--model-args", runs.MODEL, "--batch-size", "25")
-    tiny = row(runs.data(tmp_path), full=flags, pictures=500, epochs=90)
+    tiny = row(runs.data(tmp_path), full=flags, images=500, epochs=90)
     monkeypatch.setattr(speed, "HOURS", 4 / 3600)
     record = running.made(tiny, options(tmp_path))
     assert record["full"]["hours"] == pytest.approx(90 * 500 / 25 * 2 / 3600, rel=0.01)

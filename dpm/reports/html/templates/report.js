@@ -10,7 +10,7 @@ document.querySelectorAll(".chart").forEach((place, i) => {
   Bokeh.embed.embed_item(page.charts[i], place.id);
 });
 
-// Bokeh lays a chart out for the window; paper is narrower, and does not wait for another layout.
+// Bokeh lays out charts for the window. Paper is narrower and printing does not wait for a new layout: scale them.
 addEventListener("beforeprint", () => {
   for (const place of document.querySelectorAll(".chart")) {
     const width = place.clientWidth;
@@ -62,7 +62,7 @@ function player(box) {
   box.querySelector(".controls").hidden = times.length < 2;
   strip(box.querySelector(".strip"));
 
-  // On paper nothing moves: some of the frames side by side.
+  // For print: some of the frames next to each other.
   function strip(place) {
     for (const panel of panels) {
       const count = Math.min(STRIP, panel.frames.length), row = document.createElement("div");
@@ -79,7 +79,7 @@ function player(box) {
     }
   }
 
-  // It plays once, when it is first seen, and not for those who want no motion.
+  // Play once when first visible, unless the system asks for reduced motion.
   if (plays && !calm.matches) {
     const seen = new IntersectionObserver(([entry]) => {
       if (!entry.isIntersecting) return;
@@ -91,7 +91,7 @@ function player(box) {
 }
 document.querySelectorAll(".player").forEach(player);
 
-// ---------------------------------------------------------------- while training goes on
+// ---------------------------------------------------------------- updates during training
 
 async function read(address) {
   const answer = await fetch(address, { cache: "no-store" });
@@ -99,25 +99,25 @@ async function read(address) {
   return answer.text();
 }
 
-// The tables and the pictures of the page as it is now, in the place of those that are here.
-async function renew() {
+// Replace the tables and samples by those of the current page.
+async function refresh() {
   const fresh = new DOMParser().parseFromString(await read("./"), "text/html");
   const data = JSON.parse(fresh.getElementById("data").textContent);
-  Object.assign(page, { players: data.players, pictures: data.pictures });
-  for (const id of ["beside", "samples", "facts"]) document.getElementById(id).replaceWith(fresh.getElementById(id));
+  Object.assign(page, { players: data.players, stamps: data.stamps });
+  for (const id of ["comparison", "samples", "facts"]) document.getElementById(id).replaceWith(fresh.getElementById(id));
   document.querySelectorAll(".player").forEach(player);
 }
 
 async function poll() {
   const line = document.getElementById("live");
   try {
-    const { logs, states, pictures } = JSON.parse(await read("curves.json"));
+    const { logs, states, stamps } = JSON.parse(await read("curves.json"));
     logs.forEach((data, i) => sources(`log${i}`).forEach((source) => { source.data = data; }));
     document.querySelectorAll(".state").forEach((place, i) => { place.textContent = states[i]; });
-    if (String(pictures) !== String(page.pictures)) await renew();
-    line.textContent = `The curves are those of ${new Date().toLocaleTimeString()}; tables and pictures follow when there are new pictures.`;
+    if (String(stamps) !== String(page.stamps)) await refresh();
+    line.textContent = `Curves updated at ${new Date().toLocaleTimeString()}; tables and samples update when training saves new samples.`;
   } catch (error) {
-    line.textContent = `All stays as it is: ${error.message}`;
+    line.textContent = `Not updated: ${error.message}`;
   }
   setTimeout(poll, POLL);
 }

@@ -1,4 +1,4 @@
-"""Long runs hold no more memory and no more files than short ones."""
+"""Memory and open files do not grow in long runs."""
 
 import json
 import subprocess
@@ -62,8 +62,8 @@ print(json.dumps(seen))
 )
 
 
-def watched(script, *arguments):
-    """What a script prints last, as JSON, with whole numbers as keys."""
+def run_script(script, *arguments):
+    """Run a script; return the JSON of its last line, with integer keys."""
     command = [sys.executable, "-c", script, *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr
@@ -71,10 +71,10 @@ def watched(script, *arguments):
 
 
 @pytest.mark.parametrize("steps", [2000, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_training_holds_no_more_memory_after_its_first_500_steps(tmp_path, steps):
-    """At most 20 MB more, where each minibatch with its noise has 20 kB; and not one open file more."""
+def test_memory_of_training_does_not_grow_after_500_steps(tmp_path, steps):
+    """At most 20 MB more, while a minibatch with its noise takes 20 kB, and not one more open file."""
     runs.write_data(tmp_path, runs.pixels(2500), runs.pixels(100, seed=1))
-    seen = watched(TRAIN, *runs.arguments(tmp_path, tmp_path, "--epochs", steps // 100))
+    seen = run_script(TRAIN, *runs.arguments(tmp_path, tmp_path, "--epochs", steps // 100))
     assert list(seen) == list(range(500, steps + 1, 500))
     memory, files = zip(*seen.values(), strict=True)
     print(f"resident MB every 500 steps: {memory}; open files: {files}")
@@ -82,8 +82,8 @@ def test_training_holds_no_more_memory_after_its_first_500_steps(tmp_path, steps
     assert len(set(files)) == 1
 
 
-def test_sampling_holds_as_much_memory_at_its_last_step_as_at_its_tenth():
-    """T = 1000; to keep the states would take 100 MB."""
-    seen = watched(SAMPLE)
+def test_memory_of_sampling_does_not_grow_after_10_steps():
+    """T = 1000; keeping all states would take 100 MB."""
+    seen = run_script(SAMPLE)
     print(f"resident MB after 10 and 1000 steps: {seen}")
     assert seen[1000] - seen[10] <= 50

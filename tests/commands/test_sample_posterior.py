@@ -1,4 +1,4 @@
-"""sample.py --mode posterior: which r(x) is understood, what is drawn, what is refused; and vectors in all modes."""
+"""sample.py --mode posterior: named r(x), samples and refusals; and vectors in all modes."""
 
 import dataclasses
 
@@ -29,7 +29,7 @@ MODELS = {
 
 @pytest.fixture(scope="session")
 def toys(tmp_path_factory):
-    """Checkpoints of both toy problems, one short epoch each: dict of name to path."""
+    """Return checkpoints of both toy problems after one short epoch each: dict of name to path."""
     made = {}
     for name, arguments in MODELS.items():
         with pytest.MonkeyPatch.context() as patch:
@@ -43,7 +43,7 @@ def toys(tmp_path_factory):
 
 
 def short_toys(patch):
-    """From now on toy problems have few examples and no bound or pictures at the end."""
+    """Patch the toy problems to have few examples, and no bound or plots at the end."""
     for name, toy in TOYS.items():
         patch.setitem(TOYS, name, dataclasses.replace(toy, n_train=400, n_test=100, batch_size=100))
     everything = toy_extensions.toy_extensions
@@ -54,7 +54,7 @@ def short_toys(patch):
 
 @pytest.fixture
 def draw(tmp_path):
-    """A function that runs sample.py and returns the arrays of samples.npz."""
+    """Return a function that runs sample.py and returns the arrays of samples.npz."""
 
     def run(model, *given, quiet=True):
         arguments = [str(a) for a in (model, "--output-dir", tmp_path, *given)]
@@ -69,8 +69,8 @@ def draw(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "size"), [("heartbeat", 20), ("swissroll", 2)])
-def test_a_toy_checkpoint_is_drawn_from(toys, draw, tmp_path, name, size):
-    """(n, size) in data units, sample i the same however many are drawn, and a picture that can be opened."""
+def test_samples_of_toy_checkpoints(toys, draw, tmp_path, name, size):
+    """Samples (n, size) in data units, the same for any number of them, and a plot that can be opened."""
     X = draw(toys[name], "--n", 30)["X"]
     assert X.shape == (30, size)
     assert np.isfinite(X).all()
@@ -87,7 +87,7 @@ def test_a_toy_checkpoint_is_drawn_from(toys, draw, tmp_path, name, size):
 @pytest.mark.parametrize(
     "given", [("--mode", "inpaint", "--input", "x.npz"), ("--mode", "denoise", "--input", "x.npz")]
 )
-def test_modes_of_pictures_are_refused_for_vectors(toys, tmp_path, capsys, given):
+def test_modes_for_images_are_refused_for_vectors(toys, tmp_path, capsys, given):
     line = runs.refused(capsys, sample_main, toys["swissroll"], "--output-dir", tmp_path, *given)
     assert "take --mode posterior" in line
     line = runs.refused(capsys, sample_main, toys["swissroll"], "--output-dir", tmp_path, "--animate")
@@ -98,8 +98,8 @@ def test_modes_of_pictures_are_refused_for_vectors(toys, tmp_path, capsys, given
 
 
 @pytest.mark.parametrize("guidance", GUIDANCE)
-def test_an_r_of_1_draws_the_plain_samples_of_the_seed(toys, draw, guidance):
-    """r = 1 leaves each step as it is (Eq. 21), and the noise is that of plain sampling."""
+def test_r_of_1_gives_the_plain_samples_of_the_seed(toys, draw, guidance):
+    """r = 1 does not change a step (Eq. 21), and the noise is the same."""
     for name in MODELS:
         plain = draw(toys[name], "--n", 20)["X"]
         X = draw(toys[name], "--n", 20, "--mode", "posterior", "--log-r", "linear(weights=0)", "--guidance", guidance)[
@@ -108,8 +108,8 @@ def test_an_r_of_1_draws_the_plain_samples_of_the_seed(toys, draw, guidance):
         np.testing.assert_allclose(X, plain, atol=2e-4)
 
 
-def test_a_known_number_is_drawn_near_it_and_an_unknown_one_is_free(toys, draw):
-    """A Gaussian r of deviation 0.1 on the first of two numbers, with particles and without."""
+def test_samples_are_near_an_observed_number_and_free_in_the_other(toys, draw):
+    """Gaussian r of deviation 0.1 on the first of two numbers, with particles and without."""
     for more in ((), ("--particles", 500)):
         X = draw(toys["swissroll"], "--n", 300, "--mode", "posterior", "--log-r", GAUSSIAN, *more)["X"]
         assert X.shape == (300, 2)
@@ -118,7 +118,7 @@ def test_a_known_number_is_drawn_near_it_and_an_unknown_one_is_free(toys, draw):
         assert X[:, 1].std() > 0.4
 
 
-def test_what_particles_print_and_write(toys, draw, capsys):
+def test_output_of_particles(toys, draw, capsys):
     log_r = f"bits(known={[1] + [0] * 19}, value=1, error=0.01)"
     arrays = draw(toys["heartbeat"], "--mode", "posterior", "--log-r", log_r, "--particles", 64, quiet=False)
     assert arrays["X"].shape == (64, 20)
@@ -131,8 +131,8 @@ def test_what_particles_print_and_write(toys, draw, capsys):
     np.testing.assert_array_equal(arrays["X"], again["X"])
 
 
-def test_pictures_are_multiplied_in_the_units_of_the_data(trained, draw):
-    """A narrow Gaussian r around a value in [0, 1] draws that value; linear moves the mean to the tilt's side."""
+def test_images_are_multiplied_in_data_units(trained, draw):
+    """A narrow Gaussian r around a value in [0, 1] gives that value; linear moves the mean in its direction."""
     gaussian = ("--mode", "posterior", "--log-r", "gaussian(mean=0.25, sigma=0.001)")
     for more in (("--n", 3), ("--particles", 4)):
         X = draw(trained, *gaussian, *more)["X"]
@@ -145,7 +145,7 @@ def test_pictures_are_multiplied_in_the_units_of_the_data(trained, draw):
     assert np.isfinite(states["X_t"]).all()
 
 
-# ------------------------------------------------------------------ what is refused
+# ------------------------------------------------------------------ refusals
 
 POSTERIOR = ("--mode", "posterior", "--log-r")
 
@@ -186,7 +186,7 @@ POSTERIOR = ("--mode", "posterior", "--log-r")
         ((*POSTERIOR, "bits(known=1, value=1)"), ("data are not bits", "gaussian(mean, sigma)")),
     ],
 )
-def test_what_makes_no_product_is_one_line(toys, tmp_path, capsys, given, words):
+def test_wrong_options_are_refused_in_one_line(toys, tmp_path, capsys, given, words):
     out = tmp_path / "out"
     out.mkdir()
     line = runs.refused(capsys, sample_main, toys["swissroll"], "--output-dir", out, *given)
@@ -204,18 +204,18 @@ def test_what_makes_no_product_is_one_line(toys, tmp_path, capsys, given, words)
         ("known=1, value=1, error=[0.1, 0.1]", ("error has shape (2,)",)),
     ],
 )
-def test_bits_that_cannot_be_are_one_line(toys, tmp_path, capsys, arguments, words):
+def test_wrong_arguments_of_bits_are_refused_in_one_line(toys, tmp_path, capsys, arguments, words):
     given = ("--output-dir", tmp_path, *POSTERIOR, f"bits({arguments})")
     line = runs.refused(capsys, sample_main, toys["heartbeat"], *given)
     assert all(word in line for word in words), line
 
 
-def test_the_guidance_schedules_of_the_command_are_those_of_the_code():
+def test_command_accepts_all_guidance_schedules():
     assert GUIDANCE == products.GUIDANCE
 
 
-def test_named_functions_are_in_the_units_of_the_data():
-    """log r of x in data units equals what is built for x scale + shift."""
+def test_named_functions_are_in_data_units():
+    """log r of x in data units equals the built function of x scale + shift."""
     scaling, x = Scaling(2.0, -0.5), np.array([[0.1, 0.7], [0.3, -1.0]])
     r = potentials.build(*potentials.read("gaussian(mean=[0.5, None], sigma=0.1)"), (2,), scaling, False)
     np.testing.assert_allclose(r(scaling.forward(x)), -0.5 * ((x[:, 0] - 0.5) / 0.1) ** 2, rtol=1e-12)
@@ -223,14 +223,14 @@ def test_named_functions_are_in_the_units_of_the_data():
     np.testing.assert_allclose(r(scaling.forward(x)), x @ [1, -3], rtol=1e-12)
 
 
-def test_an_r_of_nothing_but_zeros_is_one_line(toys, tmp_path, capsys):
-    """Numbers beyond the float type end in a refusal, not in samples that are not numbers."""
+def test_r_of_0_everywhere_is_refused_in_one_line(toys, tmp_path, capsys):
+    """Numbers outside the float type are refused instead of giving NaN samples."""
     given = (*POSTERIOR, "gaussian(mean=1e30, sigma=1e-15)", "--particles", "8")
     line = runs.refused(capsys, sample_main, toys["swissroll"], "--output-dir", tmp_path, *given)
     assert "log r" in line
 
 
-def test_a_picture_may_leave_out_its_single_color():
+def test_arrays_of_gray_images_may_omit_the_channel_axis():
     r = potentials.build(*potentials.read("linear(weights=[[1, 2], [3, 4]])"), (1, 2, 2), Scaling(1.0, 0.0), False)
     assert r(np.ones((1, 1, 2, 2))) == pytest.approx([10])
     with pytest.raises(InputError, match=r"shape \(2,\)"):
