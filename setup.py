@@ -9,7 +9,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["dpm", "dpm.*"]),
-    package_data={"dpm.reports.html": ["templates/*"]},
+    package_data={"dpm.reports.html": ["templates/*"], "dpm.datasets": ["embedded/*"]},
     install_requires=[
         "pytensor>=3.0,<4",
         "numpy",

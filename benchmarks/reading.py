@@ -27,13 +27,13 @@ BATCH = 512
 
 def make_file(path, gigabytes, compression):
     """A data set in Fuel's layout of about so many bytes of pixels."""
-    from dpm.datasets.fuel import writing as hdf5_writing
+    from dpm.datasets.fuel import writing
     from dpm.datasets.made.dead_leaves import dead_leaves
 
     rng = np.random.default_rng(0)
     gray = np.rint(255 * dead_leaves(rng, 300, 64, r_max=32.0)[:, 0]).astype(np.uint8)
     n = int(gigabytes * 1e9) // int(np.prod(SHAPE))
-    chunk = max(1, hdf5_writing.CHUNK_BYTES // int(np.prod(SHAPE)))
+    chunk = max(1, writing.CHUNK_BYTES // int(np.prod(SHAPE)))
     with h5py.File(path, "w") as file:
         features = file.create_dataset(
             "features", (n, *SHAPE), np.uint8, chunks=(chunk, *SHAPE), compression=compression
@@ -43,7 +43,7 @@ def make_file(path, gigabytes, compression):
             images = gray[rng.integers(0, len(gray), (count, 3))]
             features[start : start + count] = np.roll(images, rng.integers(64), axis=-1)
         bounds = {("train", "features"): (0, n)}
-        file.attrs["split"] = hdf5_writing._split_array(["train"], bounds)
+        file.attrs["split"] = writing._split_array(["train"], bounds)
     return n
 
 

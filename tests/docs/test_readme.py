@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dpm.commands import baselines, compare, parzen
-from dpm.commands.datasets import parser as datasets_parser
+from dpm.commands.datasets import build_parser as datasets_parser
 from dpm.commands.reproduce import parser as reproduce_parser
 from dpm.commands.sample import build_parser as sample_parser
 from dpm.commands.train import build_parser as train_parser

@@ -10,7 +10,7 @@ from dpm.commands.datasets import main as datasets_main
 from dpm.commands.sample import main as sample_main
 from dpm.commands.train import main as train_main
 from dpm.datasets import H5PYDataset, write_hdf5
-from dpm.datasets.made import recipes as make
+from dpm.datasets.made import recipes
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.experiments.named import CORRECTED, EXPERIMENTS, RELEASED, VARIANTS
@@ -53,7 +53,7 @@ TINY = "n_hidden_conv=2,n_layers_conv=1,n_hidden_dense_upper=3,n_temporal_basis=
 def bark(tmp_path, monkeypatch):
     """The folder of a small run on the stand-in for bark, with a network of few units."""
     monkeypatch.setenv("FUEL_DATA_PATH", str(tmp_path))
-    monkeypatch.setitem(make.RECIPES, "BARK_LIKE", replace(make.RECIPES["BARK_LIKE"], size=64))
+    monkeypatch.setitem(recipes.RECIPES, "BARK_LIKE", replace(recipes.RECIPES["BARK_LIKE"], size=64))
     runs.without_pictures(monkeypatch, keep=(PlotSamples,))
     arguments = [
         "--experiment",

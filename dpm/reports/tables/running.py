@@ -13,7 +13,7 @@ from pathlib import Path
 from dpm.base.atomic import write_json
 from dpm.base.errors import InputError
 from dpm.commands.train import build_parser as train_parser
-from dpm.datasets.search import located
+from dpm.datasets.search import locate
 from dpm.reports.html.runs import read_json
 from dpm.runs import checkpoint
 from dpm.runs.data import prepared_data
@@ -107,7 +107,7 @@ def aside(folder):
 
 def missing(row):
     """Why the row cannot be made here, or None."""
-    if not row.needs or located(row.needs):
+    if not row.needs or locate(row.needs):
         return None
     return f"not made: {row.needs} is not here; python -m dpm datasets fetch {row.needs.lower()}"
 

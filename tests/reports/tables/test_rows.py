@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from dpm.commands.datasets import parser as datasets_parser
+from dpm.commands.datasets import build_parser as datasets_parser
 from dpm.commands.evaluate import check, parser
 from dpm.commands.train import build_parser as train_parser
 from dpm.experiments.published import TABLE_1
