@@ -202,7 +202,7 @@ class _Resuming:
     wrong SHA-256 may consist of parts of different files; it is downloaded once more.
     """
 
-    def __init__(self, path: Path, sha256: str, quiet: bool):
+    def __init__(self, path: Path, sha256: str, quiet: bool) -> None:
         self.part = path.with_name(f"{path.name}.part")
         self.sha256 = sha256
         self.quiet = quiet

@@ -118,13 +118,8 @@ def load(
     if candidate := _find_first(name, folders, explicit):
         path, read = candidate
         return _image_data(name, path, read(path, options), options)
-    if not explicit and (embedded := _find_embedded(name)):
-        images = _read_hdf5(embedded, options)
-        note = (
-            f"MNIST: no full data set in {', '.join(map(str, folders))}; using the embedded {len(images[0]):,} + "
-            f"{len(images[1]):,} digits (--data-path FOLDER names another folder)"
-        )
-        return _image_data(name, embedded, images, options, note)
+    if not explicit and _find_embedded(name):
+        return _load_embedded(folders, options)
     if name in STAND_INS and not explicit:
         return _draw_stand_in(name, folders, options)
     raise _not_found_error(name, folders, data_path)
@@ -212,6 +207,16 @@ def _image_data(name: str, path: Path, images: Images, options: Options, note: s
     if options.first is not None:
         images = images[0][: options.first[0]], images[1][: options.first[1]]
     return ImageData(name, path, *images, note)
+
+
+def _load_embedded(folders: list[Path], options: Options) -> ImageData:
+    """Load the embedded digits to replace the full MNIST, and report it in `note`."""
+    images = _read_hdf5(EMBEDDED, options)
+    note = (
+        f"MNIST: no full data set in {', '.join(map(str, folders))}; using the embedded {len(images[0]):,} + "
+        f"{len(images[1]):,} digits (--data-path FOLDER names another folder)"
+    )
+    return _image_data("MNIST", EMBEDDED, images, options, note)
 
 
 def _draw_stand_in(name: str, folders: list[Path], options: Options) -> ImageData:

@@ -41,7 +41,7 @@ class StoredSource:
         shape: Shape of the source, (n, *example_shape).
     """
 
-    def __init__(self, dataset: H5PYDataset):
+    def __init__(self, dataset: H5PYDataset) -> None:
         (self.name,) = dataset.sources
         self.dataset, self.example_shape = dataset, dataset.shapes[self.name]
         self.dtype = np.dtype(dataset.dtypes[self.name])
@@ -71,7 +71,7 @@ class StoredImages(StoredSource):
         InputError: If the images differ in shape, or as `channel_order`.
     """
 
-    def __init__(self, dataset: H5PYDataset, large: bool = False):
+    def __init__(self, dataset: H5PYDataset, large: bool = False) -> None:
         super().__init__(dataset)
         what = f"{dataset.path}, {', '.join(dataset.which_sets)}"
         if self.example_shape is None:
@@ -104,7 +104,7 @@ class PreparedImages:
 
     checked = True
 
-    def __init__(self, images: Any, factor: int | None, scaling: Scaling, dtype: DTypeLike):
+    def __init__(self, images: Any, factor: int | None, scaling: Scaling, dtype: DTypeLike) -> None:
         self.images, self.factor, self.scaling, self.dtype = images, factor, scaling, np.dtype(dtype)
         self.shape, self.ndim, self.size = images.shape, images.ndim, images.size
         self._table = self._convert(np.arange(256, dtype=np.uint8)) if images.dtype == np.uint8 else None

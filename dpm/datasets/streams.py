@@ -203,7 +203,7 @@ class FuelStream:
 
     checked = True
 
-    def __init__(self, stream: Any, source: str = "features", prepare: Any = np.asarray):
+    def __init__(self, stream: Any, source: str = "features", prepare: Any = np.asarray) -> None:
         self.stream, self.source, self.prepare = stream, source, prepare
         if not hasattr(stream, "get_epoch_iterator"):
             raise InputError(f"stream: {type(stream).__name__} has no get_epoch_iterator; give a stream like Fuel's")

@@ -339,7 +339,7 @@ def test_python_version_of_cifar10_is_the_second_choice_unless_present(server, t
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "words"),
     [
         ("bark", r"Lazebnik.*2005.*University of Illinois.*T01 to T04.*convert BARK --input FOLDER"),
         ("imagenet", r"no download: .* python -m dpm datasets convert images"),
@@ -350,8 +350,8 @@ def test_python_version_of_cifar10_is_the_second_choice_unless_present(server, t
         ("SVHN", r"'SVHN' is not known.*MNIST, FASHION_MNIST, CIFAR10"),
     ],
 )
-def test_name_without_a_download_has_instructions(tmp_path, name, told):
-    with pytest.raises(InputError, match=told) as caught:
+def test_name_without_a_download_has_instructions(tmp_path, name, words):
+    with pytest.raises(InputError, match=words) as caught:
         fetch(name, tmp_path)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())

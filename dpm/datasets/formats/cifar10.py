@@ -133,7 +133,7 @@ def _read_file(path: Path) -> bytes:
 class _Headers:
     """A view of an archive for tarfile that only moves forward, as damaged sizes point backward, within the limits."""
 
-    def __init__(self, stream: BinaryIO, path: Path):
+    def __init__(self, stream: BinaryIO, path: Path) -> None:
         self.stream, self.path, self.tell, self.left = stream, path, stream.tell, MAX_HEADER_BYTES
 
     def check(self, position: int) -> None:

@@ -68,7 +68,7 @@ class H5PYDataset:
 
     def _describe(self, file: h5py.File, subset: slice | Sequence[int] | None, sources: Sequence[str] | None) -> None:
         table = layout.split_table(file, self.path)
-        self.provides_sources = layout.provided_sources(table, self.which_sets, self.path)
+        self.provides_sources = layout.common_sources(table, self.which_sets, self.path)
         self.sources = self.provides_sources if sources is None else tuple(sources)
         if not self.sources or not set(self.sources) <= set(self.provides_sources):
             raise InputError(

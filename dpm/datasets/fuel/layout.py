@@ -46,7 +46,7 @@ def split_table(file: h5py.File, path: Path) -> dict[tuple[str, str], Row]:
     }
 
 
-def provided_sources(table: Mapping[tuple[str, str], Row], which_sets: Sequence[str], path: Path) -> tuple[str, ...]:
+def common_sources(table: Mapping[tuple[str, str], Row], which_sets: Sequence[str], path: Path) -> tuple[str, ...]:
     """Return the sources that all given sets have, sorted.
 
     Raises:

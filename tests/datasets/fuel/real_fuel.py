@@ -96,7 +96,7 @@ def test_fuel_reads_what_dpm_wrote(path, sets, which, in_memory):
 
 
 @IN_MEMORY
-def test_fuel_misses_a_source_that_dpm_marked_unavailable(tmp_path, sets, in_memory):
+def test_source_marked_unavailable_is_not_provided_by_fuel(tmp_path, sets, in_memory):
     del sets["test"]["targets"]
     path = str(tmp_path / "part.hdf5")
     write_hdf5(path, sets)
@@ -130,7 +130,7 @@ def test_fuel_and_dpm_read_the_same_rows_of_fuels_files(name, which):
 
 
 @pytest.mark.parametrize("subset", [slice(1, 4), [6, 0, 2]], ids=str)
-def test_fuel_and_dpm_mean_the_same_by_a_subset(subset):
+def test_fuel_and_dpm_agree_on_subsets(subset):
     path = GOLDEN / "custom_indices.hdf5"
     which = ["train", "valid"]
     theirs = datasets.H5PYDataset(str(path), which, subset=subset, load_in_memory=True)
@@ -160,7 +160,7 @@ TRANSFORMED = {
 
 @IN_MEMORY
 @pytest.mark.parametrize("name", TRANSFORMED)
-def test_an_epoch_of_fuels_stream_is_tuples_of_sources_with_each_example_once(path, sets, name, in_memory):
+def test_epoch_of_fuels_stream_is_tuples_with_each_example_once(path, sets, name, in_memory):
     transform, expect = TRANSFORMED[name]
     dataset = datasets.H5PYDataset(path, ("train",), load_in_memory=in_memory)
     plain = streams.DataStream(dataset, iteration_scheme=schemes.ShuffledScheme(11, 4))
@@ -181,7 +181,7 @@ def test_an_epoch_of_fuels_stream_is_tuples_of_sources_with_each_example_once(pa
     stream.close()
 
 
-def test_an_epoch_of_fuels_stream_is_dictionaries_if_asked_for(path, sets):
+def test_epoch_of_fuels_stream_is_dictionaries_on_request(path, sets):
     dataset = datasets.H5PYDataset(path, ("test",), load_in_memory=True)
     stream = streams.DataStream(dataset, iteration_scheme=schemes.SequentialScheme(5, 2))
     epoch = list(stream.get_epoch_iterator(as_dict=True))
@@ -189,7 +189,7 @@ def test_an_epoch_of_fuels_stream_is_dictionaries_if_asked_for(path, sets):
         np.testing.assert_array_equal(np.concatenate([batch[source] for batch in epoch]), sets["test"][source])
 
 
-def test_a_stream_of_single_examples_says_so(path, sets):
+def test_stream_of_single_examples_is_marked(path, sets):
     """Neither its arrays nor its axis labels have a batch axis."""
     stream = datasets.H5PYDataset(path, ("test",), load_in_memory=True).get_example_stream()
     assert stream.produces_examples
@@ -200,7 +200,7 @@ def test_a_stream_of_single_examples_says_so(path, sets):
 
 
 @pytest.mark.parametrize("name", ["as it is", "Cast"])
-def test_fuels_stream_trains_a_model_as_the_same_batches_from_an_array_do(tmp_path, name):
+def test_fuels_stream_and_an_array_train_the_same_model(tmp_path, name):
     """In the same sequential order, both streams give the same parameters."""
     features = np.random.default_rng(0).integers(0, 256, (10, 1, 8, 8), np.uint8)
     write_hdf5(tmp_path / "x.hdf5", {"train": {"features": features, "targets": np.arange(10)[:, None]}}, LABELS_8)
