@@ -279,15 +279,15 @@ def test_as_many_arrays_as_are_accepted_load(tmp_path):
 @pytest.mark.parametrize(
     ("part", "value", "words"),
     [
-        ("config", [], "'config' is of another kind"),
-        ("model", None, "'model' is of another kind"),
-        ("state", {"step": "3"}, "'step' is of another kind"),
-        ("state", {"step": -1}, "'step' is of another kind"),
-        ("state", {"seconds": float("nan")}, "'seconds' is of another kind"),
-        ("state", {"__class__": 1}, "'__class__' is of another kind"),
-        ("state", {"rows": [1]}, "'rows' is of another kind"),
-        ("config", {"flags": 3}, "'flags' is of another kind"),
-        ("config", {"data": []}, "'data' is of another kind"),
+        ("config", [], "'config' has another type"),
+        ("model", None, "'model' has another type"),
+        ("state", {"step": "3"}, "'step' has another type"),
+        ("state", {"step": -1}, "'step' has another type"),
+        ("state", {"seconds": float("nan")}, "'seconds' has another type"),
+        ("state", {"__class__": 1}, "'__class__' has another type"),
+        ("state", {"rows": [1]}, "'rows' has another type"),
+        ("config", {"flags": 3}, "'flags' has another type"),
+        ("config", {"data": []}, "'data' has another type"),
     ],
 )
 def test_a_run_has_parts_of_the_right_kind(path, part, value, words):
