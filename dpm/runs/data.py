@@ -40,6 +40,11 @@ class RunData:
         dtype: type of the numbers in the file.
         range: smallest and largest number in the file.
         in_memory: False if batches are read from the disk.
+
+    Example:
+        >>> data = dpm.load(np.eye(8))
+        >>> data.train.shape, data.example_shape, data.units
+        ((7, 8), (8,), 'bits; diffused as they are')
     """
 
     train: Any
