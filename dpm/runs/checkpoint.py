@@ -44,13 +44,13 @@ LONGEST_PATH = 200  # characters
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE}
 
 
-class Section(dict):
+class Section(dict[str, Any]):
     """Part of meta; a missing key raises InputError, naming the file."""
 
     __slots__ = ("path",)
     path: Path
 
-    def __missing__(self, key):
+    def __missing__(self, key: str) -> Any:
         raise InputError(f"checkpoint {self.path}: holds no {key}; it was not written by train.py")
 
 
@@ -222,7 +222,7 @@ def _read_meta(file: h5py.File, path: Path) -> "Section":
         found.path = path
         return found
 
-    meta = json.loads(text, object_pairs_hook=section)
+    meta: Section = json.loads(text, object_pairs_hook=section)
     _check_meta(meta)
     return meta
 

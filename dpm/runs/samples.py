@@ -1,7 +1,7 @@
 """Samples of a run in data units: plain ones, in-painting, denoising, and products with r(x)."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -119,7 +119,7 @@ def draw_samples(
     n: int,
     seed: int,
     constraint: MakeConstraint | None = None,
-    log_r: Callable | None = None,
+    log_r: Callable[[Any], Any] | None = None,
     guidance: str = "linear",
     every: int = 0,
     quiet: bool = True,
