@@ -10,15 +10,13 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
 
-from dpm.engines import graph_cache
+from dpm.engines import builders, graph_cache
+from dpm.engines.builders import Builder
 from dpm.engines.engine import Engine, Givens
 from dpm.engines.microbatches import Function, Objective, accumulate_microbatches, map_microbatches
 from dpm.engines.parameters import Layout, trained_layout
 from dpm.graph.bricks import dropout_masks
 from dpm.graph.diffusion import Diffusion
-
-#: (*symbolic inputs) -> one symbolic output, or a sequence of them
-Builder = Callable[..., TensorVariable | Sequence[TensorVariable]]
 
 
 class Input(NamedTuple):
@@ -67,7 +65,7 @@ class CompiledModel:
                 models of this package, which a name and arguments identify.
             hot: as in Engine.function.
         """
-        key = _identity(build), tuple(inputs), hot
+        key = builders.identity(build), tuple(inputs), hot
         if key not in self._functions:
             self._functions[key] = self._compile(build, inputs, cache, hot)
         return self._functions[key]
@@ -153,11 +151,10 @@ class CompiledModel:
         with self.engine:
             theta, variables = self._symbols(inputs)
 
-            def graph() -> tuple[Sequence[TensorVariable], Givens]:
-                outputs = build(*variables)
-                return [outputs] if isinstance(outputs, TensorVariable) else list(outputs), self._givens(theta)
+            def graph() -> tuple[list[TensorVariable], Givens]:
+                return builders.build_outputs(build, variables), self._givens(theta)
 
-            builder, model = graph_cache.builder_facts(build, self.model), graph_cache.model_facts(self.model)
+            builder, model = builders.facts(build, self.model), graph_cache.model_facts(self.model)
             if cache and builder and model:
                 facts = [*builder, *model, [*self.layout.parameters]]
                 return self.engine.cached_function(facts, [theta, *variables], graph, hot)
@@ -194,10 +191,3 @@ def _cost_and_gradient(
 def _beta(model: Diffusion) -> TensorVariable:
     beta: TensorVariable = model.beta_arr
     return beta
-
-
-def _identity(build: Builder) -> Hashable:
-    """Return a key that two builders share if and only if they make the same graph."""
-    if isinstance(build, partial):
-        return build.func, build.args, tuple(sorted(build.keywords.items()))
-    return build

@@ -1,12 +1,8 @@
 """Graph cache: graphs as JAX takes them, on disk, so that the next process with the same model need not build them."""
 
 import hashlib
-import json
 import platform
-import sys
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -40,32 +36,6 @@ def model_facts(model: Diffusion) -> list[object] | None:
     if model.arguments is None or not all(kind.__module__.startswith("dpm.") for kind in classes):
         return None
     return [*(f"{kind.__module__}.{kind.__qualname__}" for kind in classes), model.arguments]
-
-
-def builder_facts(build: Callable[..., object], model: Diffusion) -> list[object] | None:
-    """Return what identifies a function that makes graphs in every process, or None where nothing does.
-
-    A method of the model, or a function of this package, is identified by its full name, which must lead to it; what
-    functools.partial has bound to it besides the model must be something that JSON can hold.
-    """
-    arguments: list[object] = []
-    if isinstance(build, partial):
-        arguments = [argument for argument in (*build.args, *sorted(build.keywords.items())) if argument is not model]
-        build = build.func
-    if getattr(build, "__self__", model) is not model:
-        return None
-    build = getattr(build, "__func__", build)
-    module, name = getattr(build, "__module__", ""), getattr(build, "__qualname__", "")
-    found: object = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    if found is not build or not module.startswith("dpm."):
-        return None
-    try:
-        json.dumps(arguments)
-    except TypeError:
-        return None
-    return [module, name, arguments]
 
 
 def make_key(*facts: object) -> str:

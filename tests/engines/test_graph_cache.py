@@ -1,13 +1,11 @@
 """Graph cache: the same bits without building the graph, and never the graph of another model or program."""
 
 import os
-from functools import partial
 from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
 
-from dpm import sampler
 from dpm.engines import graph_cache
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
@@ -113,31 +111,3 @@ def test_those_unused_for_longest_are_removed(folder, monkeypatch):
     assert graph_cache.load("b") == b"b"  # it was used after c
     graph_cache.store("d", b"d")
     assert (graph_cache.load("c"), graph_cache.load("b")) == (None, b"b")
-
-
-def a_builder(model, X, n=1):
-    """A function from outside the package."""
-    return X * n
-
-
-def test_only_what_a_name_identifies_is_cached(monkeypatch):
-    """Methods of the model and functions of the package, with arguments that JSON can hold; nothing else."""
-    with Engine("jax", "float32"):
-        model, other = (DiffusionModel(**TINY, trajectory_length=5) for _ in range(2))
-    facts = graph_cache.builder_facts
-    assert facts(model.cost, model) == ["dpm.graph.diffusion", "Diffusion.cost", []]
-    assert facts(model.reverse, model) == ["dpm.model", "DiffusionModel.reverse", []]
-    loop = partial(sampler._reverse_loop, model, [1, "a"])
-    assert facts(loop, model) == ["dpm.sampler", "_reverse_loop", [[1, "a"]]]
-    for build in (
-        other.cost,
-        a_builder,
-        lambda X: X,
-        partial(sampler._reverse_loop, model, a_builder),
-        partial(sampler._reverse_loop, other),
-        partial(lambda model, X: X, model),
-    ):
-        assert facts(build, model) is None
-    replaced = sampler._reverse_loop
-    monkeypatch.setattr(sampler, "_reverse_loop", a_builder)
-    assert facts(replaced, model) is None
