@@ -1,20 +1,19 @@
-# `make help` lists what there is.
+# `make help` lists the targets.
 PYTHON ?= python3
 VENV ?= .venv
 RUNS ?= runs
 EXTRAS ?= jax,test,embed,report,baselines
-# One quick look: a few minutes on two cores. Longer training is train.py without --epochs.
+# A first look, which takes a few minutes on two cores. For longer training run train.py without --epochs.
 TRAIN_FLAGS ?= --batch-size 64 --lr 5e-4 --epochs 6
 
 .DEFAULT_GOAL := help
-COVERAGE ?= --cov
-# One quick round for each interpreter: engines, the convolution, flags, bricks, files, short runs with their log.
+# A quick round for each interpreter: engines, the convolution, flags, bricks, files, short runs with their log.
 QUICK ?= tests/engines/test_engine.py tests/graph/test_same_conv.py tests/runs/test_flags.py tests/graph/bricks tests/base/test_atomic.py tests/training/test_tensorboard.py
 # Hours of training for each row of the tables that does not end by itself.
 BUDGET ?= 1
-.PHONY: help train test test-quick test-without-jax test-quick-without-jax test-slow lint bench table1 table2 figures clean
+.PHONY: help train test test-rest test-all test-quick test-all-without-jax test-quick-without-jax test-slow lint bench table1 table2 figures clean
 
-help:  ## this list
+help:  ## list the targets
 	@grep -E '^[a-z0-9 -]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
 
 $(VENV)/train: pyproject.toml
@@ -31,18 +30,24 @@ train: $(VENV)/train  ## install, train on the embedded digits, draw samples
 	mkdir -p $(RUNS)
 	$(VENV)/bin/python train.py --output-dir $(RUNS) $(TRAIN_FLAGS)
 	$(VENV)/bin/python sample.py "$$(ls -td $(RUNS)/*/ | head -n 1)checkpoint.h5" --output-dir $(RUNS)
-	@echo "Look at $(RUNS)/samples.png, and at the pictures in $$(ls -td $(RUNS)/*/ | head -n 1)"
+	@echo "Look at $(RUNS)/samples.png, and at the plots in $$(ls -td $(RUNS)/*/ | head -n 1)plots"
 
-test: $(VENV)/test lint  ## install, check style and types, run the tests, say how much of dpm/ they reach
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile $(COVERAGE)
+test: $(VENV)/test lint  ## install, check style and types, run the fast part of the tests (some minutes)
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile --part fast
 
-test-quick: $(VENV)/test  ## some minutes of them, which touch every engine
+test-rest: $(VENV)/test  ## run the tests that are not in the fast part
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile --part rest
+
+test-all: $(VENV)/test lint  ## run all tests, and report how much of dpm/ they cover
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile --cov
+
+test-quick: $(VENV)/test  ## run a few tests that use every engine
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile $(QUICK)
 
-test-without-jax test-quick-without-jax:  ## the same where JAX is not installed; all of them take more than an hour
+test-all-without-jax test-quick-without-jax:  ## the same without JAX; all tests then take more than an hour
 	$(MAKE) $(@:-without-jax=) VENV=$(VENV)-nojax EXTRAS=test,embed,report,baselines
 
-test-slow: $(VENV)/test  ## the long reproductions, about two hours
+test-slow: $(VENV)/test  ## run the long reproductions (about two hours)
 	$(VENV)/bin/python -m pytest -m slow
 
 lint: $(VENV)/test  ## ruff and mypy
@@ -50,10 +55,10 @@ lint: $(VENV)/test  ## ruff and mypy
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-bench: $(VENV)/test  ## times and memory, beside torch where it is installed
+bench: $(VENV)/test  ## measure time and memory, next to torch if it is installed
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(VENV)/bin/python -m benchmarks.bench
 
-table1 table2 figures: $(VENV)/test  ## the paper's tables and figures, as far as BUDGET hours a row go; they resume
+table1 table2 figures: $(VENV)/test  ## reproduce the paper's tables and figures with BUDGET hours per row; they resume
 	$(VENV)/bin/python -m dpm reproduce $@ --budget $(BUDGET)
 
 clean:  ## remove the virtual environment and caches

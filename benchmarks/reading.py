@@ -1,11 +1,11 @@
-"""Measure speed and memory of reading shuffled minibatches of 512 from a large file; print a table and JSON.
+"""Speed and memory of reading shuffled minibatches of 512 from a large file, table and JSON on stdout.
 
 python benchmarks/reading.py [--gigabytes 2] [--compression none|gzip] [--folder FOLDER] [--train]
 
-The file has 64 x 64 color images (dead leaves, shifted and permuted so that no two are equal). It is dropped from the
-system's cache where that is allowed, and one epoch is read as in training: blocks in random order, shuffled within a
-window, prefetched by a thread, converted to float32 in the model's units. MB/s count the pixels in the file.
---train: also time a training step of the default model for such images, to compare with the time of a batch.
+Makes a file of 64 x 64 color images (dead leaves, shifted and permuted so that no two are equal), drops it from the
+system's cache where that is allowed, and reads one epoch of it as training does: blocks in random order, shuffled
+within a window, read ahead by a thread, made float32 in the model's units. MB/s are those of the pixels in the file.
+--train: the seconds of a training step of the default model for such images, to compare with those of a batch.
 """
 
 import argparse
@@ -16,7 +16,6 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -26,15 +25,15 @@ SHAPE = (3, 64, 64)
 BATCH = 512
 
 
-def make_file(path: Path, gigabytes: float, compression: str | None) -> int:
-    """Write a data set in Fuel's layout with about so many bytes of pixels; return the number of images."""
-    from dpm.datasets.fuel import writing as hdf5_writing
+def make_file(path, gigabytes, compression):
+    """A data set in Fuel's layout of about so many bytes of pixels."""
+    from dpm.datasets.fuel import writing
     from dpm.datasets.made.dead_leaves import dead_leaves
 
     rng = np.random.default_rng(0)
     gray = np.rint(255 * dead_leaves(rng, 300, 64, r_max=32.0)[:, 0]).astype(np.uint8)
     n = int(gigabytes * 1e9) // int(np.prod(SHAPE))
-    chunk = max(1, hdf5_writing.CHUNK_BYTES // int(np.prod(SHAPE)))
+    chunk = max(1, writing.CHUNK_BYTES // int(np.prod(SHAPE)))
     with h5py.File(path, "w") as file:
         features = file.create_dataset(
             "features", (n, *SHAPE), np.uint8, chunks=(chunk, *SHAPE), compression=compression
@@ -44,19 +43,19 @@ def make_file(path: Path, gigabytes: float, compression: str | None) -> int:
             images = gray[rng.integers(0, len(gray), (count, 3))]
             features[start : start + count] = np.roll(images, rng.integers(64), axis=-1)
         bounds = {("train", "features"): (0, n)}
-        file.attrs["split"] = hdf5_writing._split_array(["train"], bounds)
+        file.attrs["split"] = writing._split_array(["train"], bounds)
     return n
 
 
-def drop_from_cache(path: Path) -> None:
+def forget(path):
     """Ask the system to drop the file from its cache."""
     with open(path, "rb") as stream, contextlib.suppress(OSError, AttributeError):
         os.fsync(stream.fileno())
         os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def measure(path: Path) -> dict[str, float]:
-    """Read one epoch; return seconds, MB/s and MiB."""
+def measure(path):
+    """One epoch: dict of seconds, MB/s and MiB."""
     from dpm.datasets import H5PYDataset, Scaling
     from dpm.datasets.stored import PreparedImages, StoredImages
     from dpm.datasets.streams import minibatches
@@ -77,15 +76,15 @@ def measure(path: Path) -> dict[str, float]:
         "images": images,
         "seconds": round(seconds, 2),
         "MB/s": round(images * np.prod(SHAPE) / seconds / 1e6),
-        "ms per batch": round(1e3 * seconds / len(waits), 1),
+        "ms a batch": round(1e3 * seconds / len(waits), 1),
         "longest wait ms": round(1e3 * max(waits)),
         "peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "MiB before": before // 1024,
+        "of it before": before // 1024,
     }
 
 
-def step_seconds() -> float:
-    """Return the median seconds of a training step of the default model at this image size and batch."""
+def step_seconds():
+    """A training step of the default model at this size and batch."""
     from dpm.base import noise
     from dpm.engines.compiled import CompiledModel
     from dpm.engines.engine import Engine
@@ -106,8 +105,8 @@ def step_seconds() -> float:
     return round(float(np.median(seconds[1:])), 3)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the file, read it, and print the results."""
+def main(arguments=None):
+    """Make the file, read it, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--gigabytes", type=float, default=2.0)
     parser.add_argument("--compression", choices=("none", "gzip"), default="none")
@@ -117,13 +116,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         path = Path(folder) / "large.hdf5"
         compression = None if options.compression == "none" else options.compression
-        if not (pid := os.fork()):  # in a child, so that its memory does not count
+        if not (pid := os.fork()):  # the memory of making the file is not that of reading it
             make_file(path, options.gigabytes, compression)
             os._exit(0)
         if os.waitpid(pid, 0)[1]:
-            sys.exit("the file could not be written")
+            sys.exit("the file could not be made")
         size = path.stat().st_size
-        drop_from_cache(path)
+        forget(path)
         result = {"file GB": round(size / 1e9, 2), "compression": options.compression} | measure(path)
     if options.train:
         result["step s"] = step_seconds()

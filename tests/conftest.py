@@ -1,5 +1,6 @@
 """Fixtures that all tests share."""
 
+import collections
 import functools
 import importlib.util
 import itertools
@@ -24,6 +25,33 @@ def installed_engines():
     if config.cxx:
         names.append("c")
     return names
+
+
+PARTS = ("all", "fast", "rest")
+CASES_IN_FAST_PART = 2  # of each parametrized test
+
+
+def pytest_addoption(parser):
+    parser.addoption("--part", choices=PARTS, default="all", help="fast: the representative tests; rest: the others")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Keep the part of the tests that --part names.
+
+    The fast part has every test that is not marked thorough, and of a parametrized one the first cases.
+    """
+    part = config.getoption("part")
+    if part == "all":
+        return
+    seen = collections.Counter()
+    kept, dropped = [], []
+    for item in items:
+        function = item.nodeid.partition("[")[0]
+        seen[function] += 1
+        fast = seen[function] <= CASES_IN_FAST_PART and "thorough" not in item.keywords
+        (kept if fast == (part == "fast") else dropped).append(item)
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = kept
 
 
 def pytest_configure(config):

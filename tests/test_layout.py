@@ -72,8 +72,7 @@ def upward_imports(graph):
         (module, imported)
         for module, found in graph.items()
         for imported in sorted(found)
-        if folder_of(module) != folder_of(imported)
-        and FLOOR_OF[folder_of(imported)] >= FLOOR_OF[folder_of(module)]
+        if folder_of(module) != folder_of(imported) and FLOOR_OF[folder_of(imported)] >= FLOOR_OF[folder_of(module)]
     ]
 
 

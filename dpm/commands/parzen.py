@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
@@ -13,6 +13,7 @@ from dpm.engines.names import ENGINES
 if TYPE_CHECKING:
     import numpy as np
 
+    from dpm.likelihood.parzen_window import ParzenResult
     from dpm.runs.data import RunData
 
 PROG = "dpm parzen"
@@ -93,13 +94,9 @@ def estimate_window(options: Options) -> int:
     from_run = Path(options.source).suffix == ".h5" or Path(options.source).is_dir()
     folder = writable_folder("--output-dir", options.output_dir)
     check_options(options, from_run)
-    sigmas = sorted(set(options.sigmas or SIGMAS))
+    sigmas = [float(sigma) for sigma in sorted(set(options.sigmas or SIGMAS))]
     samples, data, crop, place = (draw_samples if from_run else read_samples)(options, folder)
-    if wrong := int((~np.isfinite(flatten(samples)).all(axis=1)).sum()):
-        raise InputError(
-            f"{options.source}: {wrong:,} of {len(samples):,} samples are not finite; train the model further, or "
-            "train it again with a smaller --lr"
-        )
+    check_finite(samples, options.source)
     if options.clip:
         samples = samples.clip(0, 1)
     valid, test = split_validation(data, crop)
@@ -117,26 +114,41 @@ def estimate_window(options: Options) -> int:
             f"{PROG}: warning: sigma {result.sigma:.4g} is at the edge of the grid; give {side} --sigmas too",
             file=sys.stderr,
         )
+    facts = {
+        "samples": {"n": len(samples), "place": str(place), "clipped": options.clip, "source": options.source},
+        "data": {"name": data.name, "path": data.path, "hash": data.hash}
+        | {"n_valid": len(valid), "n_test": len(test), "dimension": test.shape[1]},
+        "seed": seed_of(options) if from_run else None,
+    }
     has_error = bool(np.isfinite(result.standard_error))
-    write_json(
-        folder / "parzen.json",
-        {
-            "value": result.value,
-            "standard_error": result.standard_error if has_error else None,
-            "unit": "nats per example, density in data units",
-            "sigma": result.sigma,
-            "sigma_at_edge": at_edge,
-            "sigmas": sigmas,
-            "validation": result.validation.tolist(),
-            "samples": {"n": len(samples), "place": str(place), "clipped": options.clip, "source": options.source},
-            "data": {"name": data.name, "path": data.path, "hash": data.hash}
-            | {"n_valid": len(valid), "n_test": len(test), "dimension": test.shape[1]},
-            "seed": seed_of(options) if from_run else None,
-        },
-    )
+    write_json(folder / "parzen.json", describe_window(result, sigmas, at_edge, has_error) | facts)
     error = f"+- {result.standard_error:.2f}" if has_error else "(one example, so no error)"
     print(f"Parzen log likelihood {result.value:.2f} {error} nats per example, sigma {result.sigma:.4g}")
     return 0
+
+
+def describe_window(result: "ParzenResult", sigmas: list[float], at_edge: bool, has_error: bool) -> dict[str, Any]:
+    """Return the figures of parzen.json."""
+    return {
+        "value": result.value,
+        "standard_error": result.standard_error if has_error else None,
+        "unit": "nats per example, density in data units",
+        "sigma": result.sigma,
+        "sigma_at_edge": at_edge,
+        "sigmas": sigmas,
+        "validation": result.validation.tolist(),
+    }
+
+
+def check_finite(samples: "np.ndarray", source: str) -> None:
+    """Raise InputError for samples that are not finite."""
+    import numpy as np
+
+    if wrong := int((~np.isfinite(flatten(samples)).all(axis=1)).sum()):
+        raise InputError(
+            f"{source}: {wrong:,} of {len(samples):,} samples are not finite; train the model further, or train it "
+            "again with a smaller --lr"
+        )
 
 
 def seed_of(options: Options) -> int:

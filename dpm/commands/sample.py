@@ -68,6 +68,22 @@ def build_parser(prog: str = "dpm sample") -> Parser:
         default=12345,
         help="seed of the noise; without --particles sample i depends on (seed, i) only (default: %(default)s)",
     )
+    _add_mode_options(parser)
+    add("--animate", action="store_true", help="write samples.gif of the reverse trajectory")
+    add("--every", type=int, metavar="N", help="also keep every N-th state: samples.npz then holds X_t and t")
+    add(
+        "--output-dir",
+        "--output_dir",
+        default=".",
+        help="existing folder for samples.* (default: the current folder)",
+    )
+    add_model_options(parser)
+    return parser
+
+
+def _add_mode_options(parser: Parser) -> None:
+    """Add the options that determine what is drawn."""
+    add = parser.add_argument
     add("--mode", choices=MODES, default="sample", help="what to draw (default: %(default)s)")
     add("--input", metavar="FILE", help="images to in-paint or denoise: .npz, .png, or FILE.hdf5[:SPLIT[:A-B]]")
     add(
@@ -105,16 +121,6 @@ def build_parser(prog: str = "dpm sample") -> Parser:
         help="posterior: weigh N samples against one another, which is exact for large N, and estimate log Z (default: "
         "the multiplied chain without weights)",
     )
-    add("--animate", action="store_true", help="write samples.gif of the reverse trajectory")
-    add("--every", type=int, metavar="N", help="also keep every N-th state: samples.npz then holds X_t and t")
-    add(
-        "--output-dir",
-        "--output_dir",
-        default=".",
-        help="existing folder for samples.* (default: the current folder)",
-    )
-    add_model_options(parser)
-    return parser
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "dpm sample") -> int:

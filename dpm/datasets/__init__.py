@@ -1,5 +1,6 @@
-"""Data sets: found, made, read, scaled and cut into minibatches; no word of models."""
+"""Data sets: find, download, draw, read, scale and divide them into minibatches, independently of any model."""
 
+from dpm.datasets.from_arrays import image_data_from_arrays
 from dpm.datasets.fuel.hdf5 import H5PYDataset
 from dpm.datasets.fuel.writing import write_hdf5
 from dpm.datasets.images import ImageData
@@ -25,6 +26,7 @@ __all__ = [
     "ShuffledScheme",
     "WindowScheme",
     "WindowStream",
+    "image_data_from_arrays",
     "load",
     "to_unit_range",
     "write_hdf5",

@@ -1,4 +1,4 @@
-"""Data sets fetched from their public mirrors: checked by SHA-256, and continued where an earlier try stopped."""
+"""Download data sets from their public mirrors, verified by SHA-256 and resumed after an interruption."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from dpm.datasets.made.recipes import RECIPES
 from dpm.datasets.search import ORIGIN
 
 CHUNK = 1 << 16
-# To connect, and between two pieces of a file, in seconds.
+# Seconds to connect, and between two pieces of a file.
 TIMEOUT = (10, 30)
 
 
@@ -24,7 +24,7 @@ class _File(NamedTuple):
 
 class _Download(NamedTuple):
     folder: str
-    # Each choice is the whole data set; the first that can be had is taken.
+    # Each choice is the whole data set; the first available one is used.
     choices: tuple[tuple[_File, ...], ...]
 
 
@@ -34,7 +34,7 @@ def _idx_files(train: str, test: str, *mirrors: str) -> tuple[_File, ...]:
 
 
 CIFAR_HOME = "https://www.cs.toronto.edu/~kriz/"
-# MNIST's files and Fashion-MNIST's are called the same, hence the folders; dpm.datasets.search looks into both.
+# The files of MNIST and Fashion-MNIST have the same names, hence the folders; dpm.datasets.search looks into both.
 DOWNLOADS = {
     "MNIST": _Download(
         "mnist",
@@ -80,33 +80,38 @@ DOWNLOADS = {
     ),
 }
 ELSEWHERE = {
-    "BARK": "has no download: its authors ask that it be fetched by hand; get the texture database of Lazebnik, Schmid "
-    "and Ponce (2005) from the web page of Ponce's group at the University of Illinois, unpack its classes T01 to T04 "
-    "and run python -m dpm datasets convert BARK --input FOLDER",
-    "IMAGENET": f"has no download: run, on a folder of your own pictures, {ORIGIN['IMAGENET']}",
+    "BARK": "has no download: its authors ask users to download it by hand; get the texture database of Lazebnik, "
+    "Schmid and Ponce (2005) from the web page of Ponce's group at the University of Illinois, unpack its classes T01 "
+    "to T04 and run python -m dpm datasets convert BARK --input FOLDER",
+    "IMAGENET": f"has no download: for a folder of your own images, run {ORIGIN['IMAGENET']}",
 } | {name: f"is made, not downloaded: run python -m dpm datasets make {name}" for name in RECIPES}
 
 
 def fetch(name: str, folder: str | os.PathLike[str], quiet: bool = False) -> list[Path]:
-    """The files of the data set `name`, downloaded into `folder` unless they are there already.
+    """Download the files of a data set, unless they are already present.
 
-    Each file has its final name only once it is whole and its SHA-256 is right. What a broken or interrupted
-    download brought is kept beside it as `.part` and continued by the next mirror or run.
+    A file gets its final name only when it is complete and its SHA-256 matches. An interrupted download stays next to
+    it with the suffix `.part` and is resumed by the next mirror or the next run.
 
     Args:
-        name: MNIST, FASHION_MNIST or CIFAR10; case, spaces, hyphens and underscores do not matter.
-        folder: where dpm.datasets.load will look; made if missing. The files of the first two go to its
+        name: MNIST, FASHION_MNIST or CIFAR10; case, spaces, hyphens and underscores are ignored.
+        folder: Folder that `dpm.datasets.load` searches; created if missing. The files of the first two go to its
             sub-folders `mnist` and `fashion-mnist`.
-        quiet: show neither progress nor what was already there.
+        quiet: Show neither progress nor the files that are already present.
 
-    Raises InputError if no mirror gives a file (what each answered, how to get it by hand), if the folder cannot
-    be written, and if the name is unknown or has no download (how to get the data instead).
+    Returns:
+        The paths of the files.
+
+    Raises:
+        InputError: If no mirror gives a file (the message has the answer of each mirror, and how to download the file
+            by hand), if the folder is not writable, or if the name is unknown or has no download (how to get the data
+            instead).
     """
     name = _canonical(name)
     download = DOWNLOADS[name]
     target = Path(folder).expanduser() / download.folder
     _quiet_pooch()
-    # A choice that is there already is better than one still to be downloaded.
+    # Prefer a choice that is already present.
     choices = sorted(download.choices, key=lambda files: not all(_is_right(target / f.name, f.sha256) for f in files))
     answers: list[str] = []
     for files in choices:
@@ -118,7 +123,7 @@ def fetch(name: str, folder: str | os.PathLike[str], quiet: bool = False) -> lis
 
 
 class _NoMirror(Exception):
-    """No mirror gave a file; the arguments are what each answered."""
+    """No mirror gave a file; the arguments are the answers of all mirrors."""
 
 
 def _canonical(name: str) -> str:
@@ -132,7 +137,7 @@ def _canonical(name: str) -> str:
 
 
 def _quiet_pooch() -> None:
-    """Here and not at the top: the data sets can be read without pooch, and it takes its time to import."""
+    """Silence pooch, imported here since reading needs no pooch and its import is slow."""
     try:
         import pooch
     except ImportError as error:
@@ -156,7 +161,7 @@ def _fetch_file(file: _File, folder: Path, quiet: bool) -> Path:
     try:
         if _is_right(path, file.sha256):
             if not quiet:
-                tqdm.write(f"{path}: already there")
+                tqdm.write(f"{path}: already present")
             return path
         folder.mkdir(parents=True, exist_ok=True)
         for url in [mirror + file.name for mirror in file.mirrors]:
@@ -166,14 +171,14 @@ def _fetch_file(file: _File, folder: Path, quiet: bool) -> Path:
             except (RequestException, HTTPError) as error:
                 answers.append(f"{url}: {_innermost(error)}")
             except ValueError:
-                answers.append(f"{url}: another file, its SHA-256 is not {file.sha256[:8]}...")
+                answers.append(f"{url}: a different file, its SHA-256 is not {file.sha256[:8]}...")
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error}); name a folder that can be written to") from error
+        raise InputError(f"{path}: cannot be written ({error}); give a writable folder") from error
     raise _NoMirror(*answers)
 
 
 def _innermost(error: BaseException) -> str:
-    """The reason in few words: the innermost of the errors that requests and urllib3 wrap into each other."""
+    """Return the reason in few words: the innermost of the nested errors of requests and urllib3."""
     while inner := error.__cause__ or error.__context__:
         error = inner
     return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
@@ -182,22 +187,22 @@ def _innermost(error: BaseException) -> str:
 def _unreachable(name: str, target: Path, answers: list[str]) -> InputError:
     choices = [[file.name for file in files] for files in DOWNLOADS[name].choices]
     kept = [part for part in (target / f"{file}.part" for files in choices for file in files) if part.exists()]
-    again = f"what came is kept in {', '.join(map(str, kept))} and continued by another try" if kept else "try again"
+    again = f"try again, which resumes {', '.join(map(str, kept))}" if kept else "try again"
     return InputError(
         f"{name} cannot be downloaded: {'; '.join(answers)}; {again}, or by hand: download "
-        f"{' or '.join(map(' and '.join, choices))} from one of these addresses, put that into {target} and run "
+        f"{' or '.join(map(' and '.join, choices))} from one of these addresses, put it into {target} and run "
         f"python -m dpm datasets convert {name}"
     )
 
 
 class _Resuming:
-    """A downloader for pooch that collects a file beside its place, as `.part`, and hands it over when complete.
+    """A downloader for pooch that collects a file as `.part` and moves it to its place when it is complete.
 
-    A later call continues that part by a Range request, or begins anew with a server that ignores it. A
-    continued file with the wrong SHA-256, whose parts may be of different files, is downloaded once more.
+    A later call resumes the part with a Range request, or restarts if the server ignores it. A resumed file with the
+    wrong SHA-256 may consist of parts of different files; it is downloaded once more.
     """
 
-    def __init__(self, path: Path, sha256: str, quiet: bool):
+    def __init__(self, path: Path, sha256: str, quiet: bool) -> None:
         self.part = path.with_name(f"{path.name}.part")
         self.sha256 = sha256
         self.quiet = quiet
@@ -215,7 +220,7 @@ class _Resuming:
         return self.part.stat().st_size if self.part.exists() else 0
 
     def _collect(self, url: str) -> None:
-        """Takes up a connection that broke as long as each brings the file further than all before."""
+        """Download the file; reconnect after a failure as long as each connection makes progress."""
         from requests import RequestException
         from urllib3.exceptions import HTTPError
 
@@ -233,7 +238,7 @@ class _Resuming:
         from urllib3.exceptions import IncompleteRead
 
         offset = self._size()
-        # Packed on the way, a file would have other lengths and bytes than those that are known.
+        # Compression in transit would change the length and the bytes.
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
             status = response.status_code

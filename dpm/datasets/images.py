@@ -1,4 +1,4 @@
-"""Image data as the model wants it: training and test images, color axis before height and width."""
+"""Image data in the model's layout: training and test images of shape (n, channels, height, width)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 
 from dpm.base.errors import InputError
 
-COLOURS = (1, 3)
+N_COLORS = (1, 3)
 ACCEPTED = "accepted are square images, gray (n, w, w) or with 1 or 3 colors (n, c, w, w) or (n, w, w, c)"
 ACCEPTED_LARGE = "accepted are images, gray (n, h, w) or with 1 or 3 colors (n, c, h, w) or (n, h, w, c)"
 
@@ -19,12 +19,15 @@ class ImageData:
     """A data set of images.
 
     Attributes:
-        name: one of dpm.datasets.NAMES, or that of the file.
-        path: the file or folder it was read from.
-        train: (n, c, h, w) with c 1 or 3, in the file's own dtype and range (see preprocess.level_factor): an array
-            or StoredImages.
-        test: (m, c, h, w), likewise.
-        note: one line for the user if this is not what was asked for; else empty.
+        name: An entry of `dpm.datasets.NAMES`, the name of the file, or "arrays".
+        path: The file or folder that the images were read from.
+        train: Training images (n, c, h, w) with c = 1 or 3, in the dtype and range of the source (see
+            `dpm.datasets.scaling.level_factor`): an array or StoredImages.
+        test: Test images (m, c, h, w), likewise.
+        note: One line for the user if this is not the requested data set; empty otherwise.
+
+    Raises:
+        InputError: If training and test images differ in shape.
     """
 
     name: str
@@ -37,25 +40,44 @@ class ImageData:
         if self.train.shape[1:] != self.test.shape[1:]:
             raise InputError(
                 f"{self.path}: training images are {self.train.shape[1:]}, test images {self.test.shape[1:]} "
-                "(channel, height, width); make them alike"
+                "(channel, height, width); give both the same shape"
             )
 
 
 def channel_first(array: np.ndarray, what: str, labels: Sequence[str] = (), large: bool = False) -> np.ndarray:
-    """Images (n, c, h, w) from gray images (n, h, w) or images with the color axis first or last.
+    """Return images in the layout (n, c, h, w).
 
-    Raises InputError as `channel_order` does.
+    Args:
+        array: Gray images (n, h, w), or images with the color axis first or last.
+        what: Name of the data for error messages.
+        labels: Names of the axes, see `channel_order`.
+        large: Accept images that are not square.
+
+    Returns:
+        A contiguous array (n, c, h, w) with the values of `array`.
+
+    Raises:
+        InputError: If the shape is not accepted, see `channel_order`.
     """
-    return reordered(array, channel_order(array.shape, what, labels, large))
+    return reorder_axes(array, channel_order(array.shape, what, labels, large))
 
 
 def channel_order(shape: Sequence[int], what: str, labels: Sequence[str] = (), large: bool = False) -> tuple[int, ...]:
-    """The axes of images of such a shape in the order batch, color (where there is one), height, width.
+    """Return the order of axes that gives batch, color (where there is one), height, width.
 
-    `labels`, if they name batch, height and width, say which axis is which; without them the shape must. A
-    shape that fits both orders, such as (n, 3, 3, 3), is taken as it is.
-    Raises InputError, with `what` and the shape, for anything that is not square, unless `large`, or has not 1 or 3
-    colors, and for no images at all.
+    Args:
+        shape: Shape of the images. A shape that fits both orders, such as (n, 3, 3, 3), counts as color first.
+        what: Name of the data for error messages.
+        labels: Names of the axes ("batch", "channel", "height", "width"). If they are complete they decide which
+            axis is which; otherwise the shape decides.
+        large: Accept images that are not square.
+
+    Returns:
+        A permutation of the axes, for `reorder_axes`.
+
+    Raises:
+        InputError: If there are no images, if they have other than 1 or 3 colors, or if they are not square and
+            `large` is False.
     """
     accepted = ACCEPTED_LARGE if large else ACCEPTED
     if 0 in shape:
@@ -74,11 +96,11 @@ def channel_order(shape: Sequence[int], what: str, labels: Sequence[str] = (), l
     return order
 
 
-def reordered(array: np.ndarray, order: Sequence[int]) -> np.ndarray:
-    """Images with the axes of `channel_order`, and an axis of color for gray ones: (n, c, h, w)."""
+def reorder_axes(array: np.ndarray, order: Sequence[int]) -> np.ndarray:
+    """Return images (n, c, h, w) with the axes in the order of `channel_order`; gray images get a color axis."""
     array = array.transpose(order)
     return np.ascontiguousarray(array[:, None] if array.ndim == 3 else array)
 
 
 def _fits(shape: Sequence[int], large: bool) -> bool:
-    return len(shape) == 4 and shape[1] in COLOURS and (large or shape[2] == shape[3])
+    return len(shape) == 4 and shape[1] in N_COLORS and (large or shape[2] == shape[3])

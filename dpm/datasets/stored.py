@@ -1,4 +1,4 @@
-"""Images that stay in their HDF5 file until they are asked for."""
+"""Images that stay in their HDF5 file and are read when they are indexed."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,53 +8,76 @@ from numpy.typing import DTypeLike
 
 from dpm.base.errors import InputError
 from dpm.datasets.fuel.hdf5 import H5PYDataset
-from dpm.datasets.images import channel_order, reordered
+from dpm.datasets.images import channel_order, reorder_axes
 from dpm.datasets.scaling import Scaling, unit_values
 
-#: Values that a table is looked up for at once: so few that they stay in a processor's cache.
-TAKEN_AT_ONCE = 1 << 17
+#: Number of values per table look-up: few enough for a processor's cache.
+TABLE_CHUNK = 1 << 17
 
 
 def in_parts(array: Any, n_bytes: int) -> Iterator[np.ndarray]:
-    """Parts of about so many bytes of an array, or of what can be sliced as one, along its first axis."""
+    """Yield parts of an array along its first axis, of about `n_bytes` each.
+
+    Args:
+        array: An array, or an object with its length and slices.
+        n_bytes: Size of a part.
+    """
     step = max(1, n_bytes // max(1, array[:1].nbytes))
     return (array[start : start + step] for start in range(0, len(array), step))
 
 
 class StoredSource:
-    """One source of a set, read when it is indexed, in the file's own order of axes.
+    """One source of an HDF5 data set, read when it is indexed, with the axes in the order of the file.
 
-    dataset: gives one source; each: the shape of an example, None where each has its own: those come flat, one after
-    the other. Slices and arrays of rows are read; others are errors of H5PYDataset.
+    Slices and arrays of rows are accepted; other requests raise the errors of H5PYDataset.
+
+    Args:
+        dataset: A data set with exactly one source.
+
+    Attributes:
+        name: Name of the source.
+        example_shape: Shape of an example; None if the shapes differ. Such examples are read flat, concatenated.
+        dtype: dtype of the source.
+        shape: Shape of the source, (n, *example_shape).
     """
 
-    def __init__(self, dataset: H5PYDataset):
+    def __init__(self, dataset: H5PYDataset) -> None:
         (self.name,) = dataset.sources
-        self.dataset, self.each = dataset, dataset.shapes[self.name]
+        self.dataset, self.example_shape = dataset, dataset.shapes[self.name]
         self.dtype = np.dtype(dataset.dtypes[self.name])
-        self.shape: tuple[int, ...] = (len(self), *(self.each or ()))
+        self.shape: tuple[int, ...] = (len(self), *(self.example_shape or ()))
 
     def __len__(self) -> int:
         return self.dataset.num_examples
 
     def __getitem__(self, request: Any) -> np.ndarray:
         (data,) = self.dataset.get_data(request)
-        return data if self.each is not None else np.concatenate([example.ravel() for example in data])
+        return data if self.example_shape is not None else np.concatenate([example.ravel() for example in data])
 
 
 class StoredImages(StoredSource):
-    """The images of one source: what training needs of an array (n, c, h, w).
+    """The images of one source, with the parts of the interface of an array (n, c, h, w) that training needs.
 
-    large: whether images need not be square (`channel_order`, whose errors are raised).
+    Args:
+        dataset: A data set with exactly one source, of images.
+        large: Accept images that are not square.
+
+    Attributes:
+        shape: (n, c, h, w).
+        ndim: 4.
+        size: Number of values.
+
+    Raises:
+        InputError: If the images differ in shape, or as `channel_order`.
     """
 
-    def __init__(self, dataset: H5PYDataset, large: bool = False):
+    def __init__(self, dataset: H5PYDataset, large: bool = False) -> None:
         super().__init__(dataset)
         what = f"{dataset.path}, {', '.join(dataset.which_sets)}"
-        if self.each is None:
+        if self.example_shape is None:
             raise InputError(
-                f"{what}: each image has a shape of its own; make them alike: python -m dpm datasets export, then "
-                "convert pictures --size"
+                f"{what}: the images differ in shape; make them equal: python -m dpm datasets export, then "
+                "convert images --size"
             )
         self.order = channel_order(self.shape, what, dataset.axis_labels[self.name], large)
         colors = () if len(self.shape) == 4 else (1,)
@@ -63,22 +86,28 @@ class StoredImages(StoredSource):
         self.ndim, self.size = len(self.shape), int(np.prod(self.shape))
 
     def __getitem__(self, request: Any) -> np.ndarray:
-        return reordered(super().__getitem__(request), self.order)
+        return reorder_axes(super().__getitem__(request), self.order)
 
 
 class PreparedImages:
-    """Images in the model's units, made when they are indexed, as an array made of all of them would be.
+    """Images in model units, converted when they are indexed; bit-exact with converting all of them at once.
 
-    images: (n, c, h, w), an array or StoredImages; factor: of preprocess.level_factor; scaling: of the training data.
-    checked: all values are known to be finite, as level_factor looked at them.
+    Args:
+        images: (n, c, h, w), an array or StoredImages.
+        factor: Result of `dpm.datasets.scaling.level_factor` for all the images.
+        scaling: Scaling of the training data.
+        dtype: Float type of the result.
+
+    Attributes:
+        checked: True: all values are finite, since `level_factor` has read them.
     """
 
     checked = True
 
-    def __init__(self, images: Any, factor: int | None, scaling: Scaling, dtype: DTypeLike):
+    def __init__(self, images: Any, factor: int | None, scaling: Scaling, dtype: DTypeLike) -> None:
         self.images, self.factor, self.scaling, self.dtype = images, factor, scaling, np.dtype(dtype)
         self.shape, self.ndim, self.size = images.shape, images.ndim, images.size
-        self._table = self._prepared(np.arange(256, dtype=np.uint8)) if images.dtype == np.uint8 else None
+        self._table = self._convert(np.arange(256, dtype=np.uint8)) if images.dtype == np.uint8 else None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -87,15 +116,15 @@ class PreparedImages:
         return self.prepare(self.images[request])
 
     def prepare(self, images: np.ndarray) -> np.ndarray:
-        """Images as the file has them in the model's units."""
+        """Convert images from the values of the file to model units."""
         if self._table is None:
-            return self._prepared(images)
+            return self._convert(images)
         prepared = np.empty(images.shape, self.dtype)
-        step = max(1, TAKEN_AT_ONCE // max(1, images[:1].size))
+        step = max(1, TABLE_CHUNK // max(1, images[:1].size))
         for start in range(0, len(images), step):
             part = slice(start, start + step)
             np.take(self._table, images[part], mode="clip", out=prepared[part])
         return prepared
 
-    def _prepared(self, images: np.ndarray) -> np.ndarray:
+    def _convert(self, images: np.ndarray) -> np.ndarray:
         return self.scaling.forward(unit_values(images, self.factor, "float32")).astype(self.dtype, copy=False)

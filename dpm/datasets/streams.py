@@ -1,4 +1,4 @@
-"""Minibatches in an order that a generator passed in decides, so that a run can be repeated and resumed."""
+"""Minibatches in an order that only the given generator determines, so that a run can be repeated and resumed."""
 
 import itertools
 import operator
@@ -12,7 +12,7 @@ from dpm.base.errors import InputError
 from dpm.base.prefetch import prefetch
 from dpm.datasets.stored import PreparedImages
 
-#: Of what lies on a disk: bytes that are read together, and how many times as many are shuffled together.
+#: Images on the disk: size of a block that is read together, and number of blocks that are shuffled together.
 BLOCK_BYTES, BLOCKS = 1 << 20, 12
 
 
@@ -20,7 +20,12 @@ BLOCK_BYTES, BLOCKS = 1 << 20, 12
 class SequentialScheme:
     """Examples 0 .. n - 1 in order, `batch_size` at a time; the last batch may be smaller.
 
-    Raises InputError if either is not a whole number of at least 1. A batch size beyond n gives one batch.
+    Attributes:
+        n: Number of examples.
+        batch_size: Examples per batch; a value above `n` gives one batch.
+
+    Raises:
+        InputError: If either is not a whole number of at least 1.
     """
 
     n: int
@@ -28,37 +33,42 @@ class SequentialScheme:
 
     def __post_init__(self) -> None:
         for name in ("n", "batch_size"):
-            object.__setattr__(self, name, _whole(getattr(self, name), name, least=1))
+            object.__setattr__(self, name, _check_whole(getattr(self, name), name, least=1))
 
     @property
     def num_batches(self) -> int:
-        """Batches in one epoch."""
+        """Number of batches per epoch."""
         return -(-self.n // self.batch_size)
 
     def order(self, rng: np.random.Generator) -> np.ndarray:
-        """The indices of one epoch, (n,)."""
+        """Return the indices of one epoch, (n,)."""
         return np.arange(self.n)
 
     def get_request_iterator(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
-        """The index arrays of one epoch's batches; `rng` is drawn from now, not while they are taken."""
+        """Return the index arrays of one epoch's batches; draws from `rng` now, not during iteration."""
         order = self.order(rng)
         return (order[i : i + self.batch_size] for i in range(0, self.n, self.batch_size))
 
 
 @dataclass(frozen=True)
 class ShuffledScheme(SequentialScheme):
-    """As SequentialScheme, in an order drawn for each epoch: one permutation of `rng` and nothing else."""
+    """Batches of SequentialScheme in an order drawn for each epoch: one permutation of `rng`, nothing else."""
 
     def order(self, rng: np.random.Generator) -> np.ndarray:
+        """Return the shuffled indices of one epoch, (n,)."""
         return rng.permutation(self.n)
 
 
 @dataclass(frozen=True)
 class WindowScheme(SequentialScheme):
-    """As ShuffledScheme for examples that lie on a disk, whose neighbors are read together.
+    """Shuffled batches of examples on a disk: neighboring examples are read together.
 
-    The file is cut into blocks of `block` examples; a window is `blocks` of them, drawn at random, and its examples
-    come in random order. So every example comes once an epoch, but a block's stay within one window.
+    The file is divided into blocks. A window consists of blocks drawn at random; its examples come in random order.
+    Every example comes once per epoch, but the examples of a block stay within one window.
+
+    Attributes:
+        block: Examples per block.
+        blocks: Blocks per window.
     """
 
     block: int = 64
@@ -67,14 +77,15 @@ class WindowScheme(SequentialScheme):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("block", "blocks"):
-            object.__setattr__(self, name, _whole(getattr(self, name), name, least=1))
+            object.__setattr__(self, name, _check_whole(getattr(self, name), name, least=1))
 
     @property
     def window(self) -> int:
-        """Examples that lie in memory together."""
+        """Number of examples that are in memory together."""
         return self.block * self.blocks
 
     def order(self, rng: np.random.Generator) -> np.ndarray:
+        """Return the indices of one epoch, shuffled by blocks and within windows, (n,)."""
         starts = self.block * rng.permutation(-(-self.n // self.block))
         order = (starts[:, None] + np.arange(self.block)).ravel()
         order = order[order < self.n]
@@ -85,9 +96,14 @@ class WindowScheme(SequentialScheme):
 
 @dataclass(frozen=True)
 class DataStream:
-    """Minibatches of `features` (n, ...) as `scheme` orders them.
+    """Minibatches of an array, in the order of a scheme.
 
-    Raises InputError if the scheme is for another number of examples.
+    Attributes:
+        features: Examples (n, ...).
+        scheme: Order and size of the batches.
+
+    Raises:
+        InputError: If the scheme is for another number of examples.
     """
 
     features: Any
@@ -100,13 +116,21 @@ class DataStream:
             )
 
     def get_epoch_iterator(self, rng: np.random.Generator, start: int = 0) -> Iterator[np.ndarray]:
-        """The batches of one epoch, (batch_size, ...) and the rest in the last, without the first `start`.
+        """Return the batches of one epoch, without the first `start`.
 
-        With `rng` in the state it had when the epoch began, `start` batches done, this is the rest of that
-        epoch.
-        Raises InputError unless 0 <= start <= num_batches.
+        With `rng` in its state at the start of an epoch and `start` batches done, this is the rest of that epoch.
+
+        Args:
+            rng: Determines the order.
+            start: Number of batches to skip.
+
+        Returns:
+            Batches (batch_size, ...); the last one may be smaller.
+
+        Raises:
+            InputError: Unless 0 <= start <= num_batches.
         """
-        start = _whole(start, "start", least=0)
+        start = _check_whole(start, "start", least=0)
         if start > self.scheme.num_batches:
             raise InputError(f"start: {start}; an epoch has {self.scheme.num_batches} batches")
         requests = list(self.scheme.get_request_iterator(rng))[start:]
@@ -114,16 +138,20 @@ class DataStream:
 
     @property
     def num_batches(self) -> int:
-        """Batches in one epoch."""
+        """Number of batches per epoch."""
         return self.scheme.num_batches
 
 
 @dataclass(frozen=True)
 class WindowStream:
-    """Minibatches of examples on a disk: as DataStream with a WindowScheme, read ahead a window at a time by a thread.
+    """Minibatches of examples on a disk, in the order of a WindowScheme; a thread reads the next window ahead.
 
-    stored: has a length, and stored[rows] reads examples; prepare: what makes a minibatch of them.
-    Two windows lie in memory at most, and the minibatches that the caller has.
+    At most two windows are in memory, in addition to the batches that the caller keeps.
+
+    Attributes:
+        stored: An object with a length whose indexing with an array of rows reads examples.
+        scheme: Order and size of the batches.
+        prepare: Function from examples to a minibatch.
     """
 
     stored: Any
@@ -131,7 +159,7 @@ class WindowStream:
     prepare: Any
 
     def get_epoch_iterator(self, rng: np.random.Generator, start: int = 0) -> Iterator[np.ndarray]:
-        """The batches of one epoch without the first `start`, see DataStream."""
+        """Yield the batches of one epoch, without the first `start`; see DataStream."""
         order, size, window = self.scheme.order(rng), self.scheme.batch_size, self.scheme.window
         position = size * start
         rest: list[np.ndarray] = []
@@ -148,31 +176,40 @@ class WindowStream:
 
     @property
     def num_batches(self) -> int:
-        """Batches in one epoch."""
+        """Number of batches per epoch."""
         return self.scheme.num_batches
 
 
 class FuelStream:
-    """Minibatches of any object with get_epoch_iterator, such as a stream of Fuel, in the order that it chooses.
+    """Minibatches of any object with get_epoch_iterator, such as a stream of Fuel, in the order of that object.
 
-    stream: its batches are arrays, or tuples of one for each name in its `sources`; source: the name that is taken;
-    prepare: what makes a minibatch in the model's units of such an array. One epoch is read at once, to count. A
-    resumed epoch leaves out as many batches as were done: it is the same only where the stream gives the same again.
-    checked: what prepare gives is taken as it is. Of pictures larger than the model's pieces are drawn, in as many
-    passes over the stream as pieces lie side by side.
+    One epoch is read at once, to count the batches. A resumed epoch skips the batches already done: it is the same
+    epoch only if the stream repeats its batches. For training on crops, the stream is read once for each crop that
+    fits into an image side by side.
 
-    Raises InputError where the object is no such stream, or has no such source.
+    Args:
+        stream: Object whose get_epoch_iterator() gives batches: arrays, or tuples with one array for each name in
+            its `sources`.
+        source: Name of the array to use from a tuple.
+        prepare: Function from such an array to a minibatch in model units.
+
+    Attributes:
+        num_batches: Number of batches per epoch.
+        checked: True: results of `prepare` are used without a check for finite values.
+
+    Raises:
+        InputError: If the object is not such a stream, gives single examples, or has no such source.
     """
 
     checked = True
 
-    def __init__(self, stream: Any, source: str = "features", prepare: Any = np.asarray):
+    def __init__(self, stream: Any, source: str = "features", prepare: Any = np.asarray) -> None:
         self.stream, self.source, self.prepare = stream, source, prepare
         if not hasattr(stream, "get_epoch_iterator"):
-            raise InputError(f"stream: {type(stream).__name__} has no get_epoch_iterator; give a stream as Fuel's are")
+            raise InputError(f"stream: {type(stream).__name__} has no get_epoch_iterator; give a stream like Fuel's")
         if getattr(stream, "produces_examples", False):
-            raise InputError("stream: gives single examples; give one of batches, as with an iteration scheme of Fuel")
-        # Fuel's transformers have one iterator at a time: another one would take the batches of the first.
+            raise InputError("stream: gives single examples; expected batches, as from an iteration scheme of Fuel")
+        # Fuel's transformers keep one iterator: a second one would take the batches of the first.
         self._first = np.empty(0)
         sizes: list[int] = []
         for batch in self._batches():
@@ -186,11 +223,11 @@ class FuelStream:
         return self._length
 
     def __getitem__(self, request: slice) -> np.ndarray:
-        """The first examples of the epoch that was counted; `request` stays within its first batch."""
+        """Return the first examples of the epoch that was counted; `request` is limited to its first batch."""
         return self._first[request]
 
     def get_epoch_iterator(self, rng: np.random.Generator, start: int = 0) -> Iterator[np.ndarray]:
-        """The batches of one epoch without the first `start`; `rng` has no part in their order."""
+        """Return the batches of one epoch, without the first `start`; `rng` does not affect their order."""
         return itertools.islice(self._batches(), start, None)
 
     def _batches(self) -> Iterator[np.ndarray]:
@@ -207,7 +244,12 @@ class FuelStream:
 
 
 def minibatches(features: Any, batch_size: int) -> Any:
-    """The stream over examples in the model's units: an array, images on a disk, or a stream that is one already."""
+    """Return the stream of minibatches over examples in model units.
+
+    Args:
+        features: An array (DataStream), PreparedImages on a disk (WindowStream), or a stream (returned unchanged).
+        batch_size: Examples per batch.
+    """
     if hasattr(features, "get_epoch_iterator"):
         return features
     if not isinstance(features, PreparedImages):
@@ -218,7 +260,7 @@ def minibatches(features: Any, batch_size: int) -> Any:
     return WindowStream(images, scheme, features.prepare)
 
 
-def _whole(value: Any, name: str, least: int) -> int:
+def _check_whole(value: Any, name: str, least: int) -> int:
     try:
         number = operator.index(value)
     except TypeError:

@@ -47,6 +47,11 @@ class Engine:
     Raises:
         InputError: an unknown name or type, an engine that this machine lacks or that has no folder to compile in, or
             several threads on an accelerator.
+
+    Example:
+        >>> engine = dpm.Engine("numba", "float64")
+        >>> engine.name, engine.dtype, engine.asarray([1, 2]).dtype
+        ('numba', 'float64', dtype('float64'))
     """
 
     def __init__(self, name: str = "auto", dtype: str = "float32", threads: int | None = None) -> None:

@@ -26,7 +26,7 @@ import numpy as np
 from dpm.base.atomic import atomic_write
 from dpm.base.errors import InputError
 from dpm.base.hashing import hash_array
-from dpm.datasets.fuel import probe as hdf5_probe
+from dpm.datasets.fuel import probe
 
 FORMAT = "dpm checkpoint"
 FORMAT_VERSION = 2
@@ -44,13 +44,13 @@ LONGEST_PATH = 200  # characters
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE}
 
 
-class Section(dict):
+class Section(dict[str, Any]):
     """Part of meta; a missing key raises InputError, naming the file."""
 
     __slots__ = ("path",)
     path: Path
 
-    def __missing__(self, key):
+    def __missing__(self, key: str) -> Any:
         raise InputError(f"checkpoint {self.path}: holds no {key}; it was not written by train.py")
 
 
@@ -112,7 +112,7 @@ def load_with_facts(path: str | Path) -> "tuple[Section, dict[str, np.ndarray], 
         raise InputError(f"checkpoint {path}: no such file; give the checkpoint.h5 of a run folder")
     try:
         sealed = _check_seal(path)
-        if fault := hdf5_probe.fault(path, 2 * MOST_ARRAYS, _most_bytes(path)):
+        if fault := probe.find_fault(path, 2 * MOST_ARRAYS, _most_bytes(path)):
             raise ValueError(fault)
         with h5py.File(path, "r") as file:
             return _read_checked(file, path, sealed)
@@ -222,7 +222,7 @@ def _read_meta(file: h5py.File, path: Path) -> "Section":
         found.path = path
         return found
 
-    meta = json.loads(text, object_pairs_hook=section)
+    meta: Section = json.loads(text, object_pairs_hook=section)
     _check_meta(meta)
     return meta
 
@@ -298,10 +298,10 @@ def _check_dataset(where: str, dataset: Any) -> None:
     plain = isinstance(dataset, h5py.Dataset) and dataset.shape is not None
     if not plain or dataset.external or dataset.is_virtual:
         raise ValueError(f"{where} is not a plain array of numbers")
-    filters = hdf5_probe.filters_of(dataset)
+    filters = probe.filters_of(dataset)
     n_bytes = _check_type(where, dataset.dtype, dataset.shape)
     # The subprocess unpacks at most READ_WHOLE bytes of an array.
-    if not filters <= FILTERS or (filters and n_bytes > hdf5_probe.READ_WHOLE):
+    if not filters <= FILTERS or (filters and n_bytes > probe.READ_WHOLE):
         raise ValueError(f"{where} is packed by another filter than gzip and shuffle, or is too large to be packed")
 
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from dpm.base import noise
 from dpm.base.errors import InputError
 from dpm.base.hashing import hash_array, hash_rows
-from dpm.datasets import ImageData, Scaling
+from dpm.datasets import ImageData, Scaling, image_data_from_arrays
 from dpm.datasets import load as load_images
 from dpm.datasets.scaling import level_factor, unit_values
 from dpm.datasets.stored import PreparedImages, StoredImages, in_parts
@@ -40,6 +40,11 @@ class RunData:
         dtype: type of the numbers in the file.
         range: smallest and largest number in the file.
         in_memory: False if batches are read from the disk.
+
+    Example:
+        >>> data = dpm.load(np.eye(8))
+        >>> data.train.shape, data.example_shape, data.units
+        ((7, 8), (8,), 'bits; diffused as they are')
     """
 
     train: Any
@@ -116,8 +121,6 @@ def load(
     train, test = _split_arrays(source, test_fraction, seed)
     if train.ndim == 2:
         return _vector_data(train, test, dtype)
-    from dpm.datasets import image_data_from_arrays
-
     images = image_data_from_arrays(train, test)
     settings = Settings.from_arguments(dtype=dtype, quiet=quiet).replace(crop=crop)
     return prepare_images(images, settings)

@@ -128,6 +128,13 @@ def evaluate(
 
     Raises:
         InputError: the examples are not accepted by the kernel, or an argument is out of range.
+
+    Example:
+        >>> result = dpm.evaluate(run, data.test[:10])
+        >>> sorted(result.values)
+        ['K', 'K_eq12', 'K_minus_L_null', 'L_null', 'forward_1', 'forward_T', 'prior', 'sum_kl']
+        >>> bool(np.isclose(result.values["K"] - result.values["L_null"], result.values["K_minus_L_null"]))
+        True
     """
     X = run.data() if X is None else X
     units = units_of(run)

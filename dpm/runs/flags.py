@@ -12,7 +12,7 @@ from dpm.runs.settings import OPTIMIZERS, TRAIN_FLAGS
 CHOICES = {"backend": ENGINES, "dtype": DTYPES, "optimizer": OPTIMIZERS, "in-memory": ("auto", "yes", "no")}
 
 
-def build_train_parser(prog: str) -> Parser:
+def build_train_parser(prog: str = "dpm train") -> Parser:
     """Return the parser of train.py; flags that are not given are not set."""
     parser = Parser(
         prog=prog,

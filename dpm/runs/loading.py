@@ -37,6 +37,12 @@ class Run:
         path: the checkpoint's file, or None.
         run_data: the data, where they are in memory already.
         log: one row per epoch, with the columns of log.csv.
+
+    Example:
+        >>> run.epoch, run.engine.dtype, len(run.parameters) > 0
+        (2, 'float32', True)
+        >>> run.data("test").shape
+        (20, 1, 8, 8)
     """
 
     compiled: CompiledModel
@@ -131,6 +137,11 @@ def open_run(
 
     Raises:
         InputError: the file is missing, damaged, or not a checkpoint; or an argument does not go with it.
+
+    Example:
+        >>> run = dpm.open_run(folder)  # a folder that train.py, or dpm.train(..., output_dir=...), has made
+        >>> run.model.example_shape, run.settings.batch_size
+        ((1, 8, 8), 25)
     """
     path = Path(path)
     if path.is_dir():

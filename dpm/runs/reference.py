@@ -7,6 +7,7 @@ which count from 0; the paper's times are one larger.
 import json
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class Reference:
         """Yield p(x_{t-1} | x_t) and its intermediate results at each of the times."""
         X = self.engine.asarray(self.arrays[images])
 
-        def build(X, t):
+        def build(X: Any, t: Any) -> list[Any]:
             p = self.model.get_mu_sigma(X, t)
             state = self.model.internal_state(X, t)
             beta = self.model.get_beta_forward(t)[:, 0, 0, 0]
@@ -121,7 +122,7 @@ class Reference:
     def forward(self) -> Items:
         """Yield x_t, the posterior and the model's step for frozen noise, at each time of the file."""
 
-        def build(X, t, N, U):
+        def build(X: Any, t: Any, N: Any, U: Any) -> list[Any]:
             X_noisy, q = self.model.generate_forward_diffusion_sample(X, t, N, U)
             return [X_noisy, *q, *self.model.get_mu_sigma(X_noisy, t), self.model.cost_single_t(X, t, N, U)]
 
@@ -174,7 +175,7 @@ class Reference:
         kinds = {"plain": None, "inpaint": None, "denoise1": 1.0, "denoise0p5": 0.5}
         for kind, sigma in kinds.items():
             rng = np.random.RandomState(12345)
-            noise = lambda shape, rng=rng: rng.normal(size=shape)  # noqa: E731
+            noise = partial(_draw_normal, rng)
             constraint = None
             if kind == "inpaint":
                 constraint = Constraint(X_true, known=generate_inpaint_mask(*shape[:3]))
@@ -198,6 +199,10 @@ class Reference:
         X, N, U = self._noise()
         weights = np.ones(len(X), dtype=self.engine.dtype)
         return self.compiled.objective(len(X))(theta, X, self._times(t, len(X)), N, U, weights)
+
+
+def _draw_normal(rng: np.random.RandomState, shape: tuple[int, ...]) -> np.ndarray:
+    return rng.normal(size=shape)
 
 
 def read_config(path: str | Path, value: np.ndarray) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Samples of a run in data units: plain ones, in-painting, denoising, and products with r(x)."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -46,10 +46,10 @@ def sample(run: Run, n: int | None = None, seed: int = DEFAULT_SEED, quiet: bool
         Samples in data units, float64: images (n, c, h, w), 0 black and 1 white, not clipped; or vectors (n, size).
 
     Example:
-        >>> import dpm
-        >>> run = dpm.open_run(getfixture("trained"))  # doctest: +SKIP
-        >>> dpm.sample(run, n=4).shape  # doctest: +SKIP
-        (4, 1, 28, 28)
+        With a run of 8 x 8 images:
+
+        >>> dpm.sample(run, n=4).shape
+        (4, 1, 8, 8)
     """
     return draw_samples(run, n or default_n(run), seed, quiet=quiet).X
 
@@ -72,6 +72,12 @@ def inpaint(
 
     Raises:
         InputError: the images do not have the model's shape.
+
+    Example:
+        >>> images = np.full((2, 1, 8, 8), 0.5)
+        >>> known = np.arange(8) >= 4  # the right half
+        >>> dpm.inpaint(run, images, known)[0, 0, 0, 4:]
+        array([0.5, 0.5, 0.5, 0.5])
     """
     images = check_images(run, images)
     n = len(images) if n is None else n
@@ -98,6 +104,11 @@ def denoise(
 
     Raises:
         InputError: the images do not have the model's shape.
+
+    Example:
+        >>> noisy = np.random.default_rng(0).random((3, 1, 8, 8))
+        >>> dpm.denoise(run, noisy, sigma=0.5).shape
+        (3, 1, 8, 8)
     """
     images = check_images(run, images)
     return draw_samples(run, len(images) if n is None else n, seed, noisy_images(run, images, sigma), quiet=quiet).X
@@ -108,7 +119,7 @@ def draw_samples(
     n: int,
     seed: int,
     constraint: MakeConstraint | None = None,
-    log_r: Callable | None = None,
+    log_r: Callable[[Any], Any] | None = None,
     guidance: str = "linear",
     every: int = 0,
     quiet: bool = True,

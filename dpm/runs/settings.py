@@ -60,6 +60,11 @@ class Settings:
     """Everything that a user chooses about a training run; docs/from-2015.md lists the flags of 2015.
 
     Make one with `from_arguments` (a new run) or `from_checkpoint` (a saved one), which check all values.
+
+    Example:
+        >>> settings = dpm.Settings.from_arguments(experiment="cifar10", seed=3)
+        >>> settings.batch_size, settings.optimizer, settings.variant.name
+        (200, 'rmsprop', 'corrected')
     """
 
     batch_size: int = flag(int, 512, "minibatch size (capped at the number of training examples)", default_2015="512")

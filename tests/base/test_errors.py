@@ -15,7 +15,7 @@ def test_it_is_one_line_and_status_2_in_the_shell(capsys):
     def action():
         raise InputError("n: 0\nis\tnot accepted")
 
-    assert run_command("train.py", action) == 2
+    assert run_command("dpm train", action) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     (line,) = shown.err.splitlines()

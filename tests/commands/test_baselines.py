@@ -12,6 +12,7 @@ from scipy import stats
 
 from dpm.commands import baselines
 from dpm.commands.baselines import Data, in_data_units, main
+from dpm.runs.settings import Settings
 from tests.helpers import runs
 
 pytest.importorskip("sklearn")
@@ -100,8 +101,8 @@ def test_heartbeats_are_known_by_five_components(run):
 
 def test_examples_are_those_of_training_with_noise_of_one_level(data):
     """Without its noise each number is a scaled level; the noise is uniform over one level, the same for one seed."""
-    options = baselines.parser().parse_args(["--data-path", str(data), "--quiet"])
-    first, again = baselines.load_data(options), baselines.load_data(options)
+    settings = Settings.from_arguments(data_path=str(data), quiet=True).replace(dtype="float64")
+    first, again = baselines.load_examples(settings), baselines.load_examples(settings)
     np.testing.assert_array_equal(first.train, again.train)
     pixels = runs.pixels(runs.TRAIN)
     unit = pixels / 255

@@ -170,7 +170,7 @@ def test_options_that_a_mode_cannot_use_are_refused_not_ignored(refused, trained
         (("--scale", "nan"), ("--scale: nan",)),
         (("--shift", "inf"), ("--shift: inf",)),
         (("--model-args", "kl_terms='T-1'"), ("kl_terms", "'T'")),
-        (("--model-args", "n_hidden_conv=7"), ("has shape (3, 1, 3, 3); the model's is (7, 1, 3, 3)",)),
+        (("--model-args", "n_hidden_conv=7"), ("got shape (3, 1, 3, 3); expected (7, 1, 3, 3)",)),
         (("--model-args", "n_hiden_conv=7"), ("did you mean n_hidden_conv?",)),
     ],
 )

@@ -44,7 +44,7 @@ def test_a_file_that_is_not_there_is_a_line(capsys, tmp_path):
 
 def test_help_imports_nothing_heavy():
     code = (
-        "import sys; from dpm import evaluate; evaluate.parser().format_help(); "
+        "import sys; from dpm.commands import evaluate; evaluate.build_parser().format_help(); "
         "print([m for m in ('numpy', 'pytensor', 'jax', 'matplotlib') if m in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -187,7 +187,7 @@ def test_log_p_of_single_examples_stands_beside_their_K(run, tmp_path):
         assert (file["effective"] >= 1).all()
         mean = file["log_p"].mean()
     assert summary["scaled_units"]["log_p"]["nats/example"] == pytest.approx(mean)
-    assert "20 forward trajectories an example" in printed
+    assert "20 forward trajectories per example" in printed
     assert not (tmp_path / "evaluation.json").exists()
 
 
@@ -197,7 +197,7 @@ def test_as_in_2015_is_the_right_count_less_one_mean_term(run):
     kl = summary["counted_once_too_often"]["bits/pixel"]
     assert values["sum_kl"]["bits/pixel"] == pytest.approx(runs.T * kl)
     assert summary["minibatch"] == min(runs.BATCH, runs.TEST)
-    assert f"takes {kl:.5f} bits/pixel away" in printed
+    assert f"subtracts {kl:.5f} bits/pixel" in printed
 
 
 def test_more_than_there_are_and_unknown_data_are_refused(run, golden, tmp_path):

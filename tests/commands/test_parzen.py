@@ -59,7 +59,7 @@ def test_samples_of_a_file_against_the_data(run, result, data, tmp_path):
     assert (found["sigma"], found["sigma_at_edge"]) == (best, False)
     assert (
         out
-        == f"Parzen log likelihood {found['value']:.2f} +- {found['standard_error']:.2f} nats an example, sigma 0.4\n"
+        == f"Parzen log likelihood {found['value']:.2f} +- {found['standard_error']:.2f} nats per example, sigma 0.4\n"
     )
 
 
@@ -102,7 +102,7 @@ def test_a_drawing_that_was_stopped_goes_on_and_gives_the_same(run, result, trai
     np.testing.assert_array_equal(np.load(partial)["X"], whole[:4])
     status, out, _ = run(trained, "--n-samples", 7)
     assert status == 0
-    assert "holds 4 samples of this model, seed and engine; going on" in out
+    assert "holds 4 samples of this model, seed and engine; resuming" in out
     assert drawn == [2, 2, 2, 2, 1]
     np.testing.assert_array_equal(np.load(path)["X"], whole)
     assert not partial.exists()
@@ -155,9 +155,9 @@ REFUSED = [
     (["model.pkl"], "model.pkl: accepted are checkpoint.h5, FILE.npz and FILE.hdf5"),
     (["none.npz"], "samples none.npz: no such file"),
     (["none.h5"], "checkpoint none.h5: no such file"),
-    (["none.h5", "--dataset", "MNIST"], "--dataset: has no meaning with a checkpoint"),
-    (["none.npz", "--seed", 1], "--seed: has no meaning with samples"),
-    (["none.npz", "--backend", "jax"], "--backend: has no meaning with samples"),
+    (["none.h5", "--dataset", "MNIST"], "--dataset: is not used with a checkpoint"),
+    (["none.npz", "--seed", 1], "--seed: is not used with samples"),
+    (["none.npz", "--backend", "jax"], "--backend: is not used with samples"),
     (["none.npz", "--n-samples", 0], "--n-samples: 0 is not accepted; take 1 or more"),
     (["none.npz", "--sigmas", 0.1, -1], "--sigmas: -1.0 is not accepted"),
     (["none.npz", "--sigmas", "nan"], "--sigmas: nan is not accepted"),
@@ -187,12 +187,12 @@ def test_too_few_samples_and_wrong_shapes_are_refused(run, data, tmp_path):
 
 
 def test_samples_that_are_not_finite_are_counted_and_refused(run, trained, monkeypatch):
-    def broken(compiled, theta, start, n, *more):
+    def broken(run, n, *more):
         X = np.zeros((n, 1, 8, 8))
         X[2, 0, 3, 3] = np.nan
-        yield X
+        return X, "nowhere"
 
-    monkeypatch.setattr("dpm.commands.parzen.draw", broken)
+    monkeypatch.setattr("dpm.runs.sample_files.draw_or_resume", broken)
     status, out, (line,) = run(trained, "--n-samples", 4, "--quiet")
     assert (status, out) == (2, "")
     assert "1 of 4 samples are not finite" in line

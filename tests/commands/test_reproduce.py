@@ -99,7 +99,7 @@ def test_rows_that_are_not_asked_for_keep_their_place_on_the_page(place, monkeyp
     before = (place / "figures.md").read_text().splitlines()
     drawn = []
     monkeypatch.setattr(running, "run", lambda *words: drawn.append(running.shown(words[0], words[1:])))
-    monkeypatch.setattr(running, "located", lambda name: None)
+    monkeypatch.setattr(running, "locate", lambda name: None)
     (place / "figure_4.png").unlink()
     assert main(["figures", "--rows", "deadleaves", *given]) == 0
     after = (place / "figures.md").read_text().splitlines()

@@ -91,7 +91,7 @@ def test_modes_for_images_are_refused_for_vectors(toys, tmp_path, capsys, given)
     line = runs.refused(capsys, sample_main, toys["swissroll"], "--output-dir", tmp_path, *given)
     assert "take --mode posterior" in line
     line = runs.refused(capsys, sample_main, toys["swissroll"], "--output-dir", tmp_path, "--animate")
-    assert "--animate is for pictures" in line
+    assert "--animate is for images" in line
 
 
 # ------------------------------------------------------------------ the product

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of Fuel's layout."""
+"""Fixtures for the tests of Fuel's layout."""
 
 import numpy as np
 import pytest
@@ -8,13 +8,13 @@ LABELS = {"features": ("batch", "channel", "height", "width"), "targets": ("batc
 
 @pytest.fixture
 def fuel(golden):
-    """The folder of files that Fuel itself wrote."""
+    """The folder of files written by Fuel."""
     return golden / "fuel"
 
 
 @pytest.fixture
 def sets():
-    """Two sets of two sources, as write_hdf5 takes them."""
+    """Two sets of two sources, for write_hdf5."""
     rng = np.random.default_rng(0)
     return {
         name: {

@@ -1,4 +1,4 @@
-"""Downloads from servers of this machine: whole or not at all, continued after a cut, each failure named."""
+"""Downloads from local servers: atomic, resumed after an interruption, with a message for each failure."""
 
 import gzip
 import hashlib
@@ -30,7 +30,7 @@ CONTENT = np.random.default_rng(0).bytes(5 * CHUNK + 100)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves `server.contents`; the first folder of the path says how."""
+    """Serves `server.contents` in the manner named by the first folder of the path."""
 
     protocol_version = "HTTP/1.1"
 
@@ -85,7 +85,7 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def stopped(self, content, start):
-        """Half of the file, and then the user's Ctrl-C."""
+        """Send half of the file, then simulate Ctrl-C."""
         self.ranges(content, start, 3 * CHUNK)
         while not self.server.part.exists() or self.server.part.stat().st_size < CHUNK:
             time.sleep(0.01)
@@ -111,7 +111,7 @@ def server(monkeypatch):
 
 @pytest.fixture
 def mirrors(server, monkeypatch):
-    """A function that lets MNIST be one file on the mirrors that behave in these manners, or have these addresses."""
+    """A function that makes MNIST one file on mirrors with the given manners or addresses."""
 
     def choose(*manners):
         urls = [m if "://" in m else f"http://127.0.0.1:{server.server_port}/{m}/" for m in manners]
@@ -137,7 +137,7 @@ def refusal(folder):
 
 
 @pytest.mark.parametrize("manner", ["ranges", "plain"])
-def test_a_file_arrives_under_its_name_and_alone(mirrors, server, path, manner):
+def test_file_is_downloaded_and_nothing_else(mirrors, server, path, manner):
     mirrors(manner)
     assert fetch("mnist", path.parents[1]) == [path]
     assert path.read_bytes() == CONTENT
@@ -145,18 +145,18 @@ def test_a_file_arrives_under_its_name_and_alone(mirrors, server, path, manner):
     assert server.log == [(manner, NAME, None)]
 
 
-def test_a_file_that_is_there_is_not_fetched_again_and_that_is_said_unless_quiet(mirrors, server, path, capsys):
+def test_existing_file_is_reported_and_not_downloaded_again(mirrors, server, path, capsys):
     mirrors("forbidden")
     path.parent.mkdir()
     path.write_bytes(CONTENT)
     assert fetch("MNIST", path.parents[1]) == [path]
-    assert capsys.readouterr().out == f"{path}: already there\n"
+    assert capsys.readouterr().out == f"{path}: already present\n"
     fetch("MNIST", path.parents[1], quiet=True)
     assert capsys.readouterr() == ("", "")
     assert server.log == []
 
 
-def test_a_damaged_file_is_replaced_only_by_a_whole_one(mirrors, path):
+def test_damaged_file_is_replaced_only_by_a_complete_one(mirrors, path):
     mirrors("cut_plain")
     path.parent.mkdir()
     path.write_bytes(CONTENT[:100])
@@ -168,7 +168,7 @@ def test_a_damaged_file_is_replaced_only_by_a_whole_one(mirrors, path):
 
 
 @pytest.mark.parametrize("first", ["forbidden", "missing", "wrong", "page", "cut_plain"])
-def test_a_mirror_that_fails_is_followed_by_the_next(mirrors, server, path, first):
+def test_next_mirror_is_used_after_a_failure(mirrors, server, path, first):
     mirrors(first, "ranges")
     assert fetch("MNIST", path.parents[1], quiet=True) == [path]
     assert path.read_bytes() == CONTENT
@@ -176,21 +176,21 @@ def test_a_mirror_that_fails_is_followed_by_the_next(mirrors, server, path, firs
     assert server.log[-1][0] == "ranges"
 
 
-def test_the_next_mirror_continues_what_the_first_began(mirrors, server, path):
+def test_next_mirror_resumes_the_download(mirrors, server, path):
     mirrors("cut_plain", "ranges")
     fetch("MNIST", path.parents[1], quiet=True)
     (asked,) = [asked for manner, _, asked in server.log if manner == "ranges"]
     assert asked == f"bytes={2 * CHUNK}-"
 
 
-def test_a_connection_that_is_cut_is_taken_up_again_where_it_broke(mirrors, server, path):
+def test_interrupted_connection_is_resumed(mirrors, server, path):
     mirrors("cut")
     assert fetch("MNIST", path.parents[1], quiet=True) == [path]
     assert path.read_bytes() == CONTENT
     assert [asked for _, _, asked in server.log] == [None, f"bytes={2 * CHUNK}-", f"bytes={4 * CHUNK}-"]
 
 
-def test_a_server_without_ranges_that_always_cuts_is_given_up_and_what_came_is_kept(mirrors, server, path):
+def test_download_without_progress_stops_and_keeps_the_part(mirrors, server, path):
     mirrors("cut_plain")
     message = refusal(path.parents[1])
     assert len(server.log) == 2
@@ -200,9 +200,9 @@ def test_a_server_without_ranges_that_always_cuts_is_given_up_and_what_came_is_k
 
 
 @pytest.mark.parametrize("then", ["ranges", "plain"])
-def test_an_interrupted_download_has_no_final_name_and_the_next_run_finishes_it(mirrors, server, path, then):
+def test_download_stopped_by_the_user_is_resumed_by_the_next_run(mirrors, server, path, then):
     mirrors("stopped")
-    # What is started in the background ignores Ctrl-C; here somebody is at the keyboard.
+    # Background processes ignore Ctrl-C; behave as in the foreground.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -220,7 +220,7 @@ def test_an_interrupted_download_has_no_final_name_and_the_next_run_finishes_it(
 
 
 @pytest.mark.parametrize("part", [b"of another file", bytes(len(CONTENT)), bytes(len(CONTENT) + 1)], ids=len)
-def test_a_part_that_does_not_fit_is_dropped(mirrors, server, path, part):
+def test_invalid_part_is_discarded(mirrors, server, path, part):
     mirrors("ranges")
     path.parent.mkdir()
     server.part.write_bytes(part)
@@ -229,7 +229,7 @@ def test_a_part_that_does_not_fit_is_dropped(mirrors, server, path, part):
     assert server.log[-1] == ("ranges", NAME, None)
 
 
-def test_a_part_that_is_whole_is_not_fetched_again(mirrors, server, path):
+def test_complete_part_is_not_downloaded_again(mirrors, server, path):
     mirrors("forbidden")
     path.parent.mkdir()
     server.part.write_bytes(CONTENT)
@@ -249,7 +249,7 @@ def test_a_part_that_is_whole_is_not_fetched_again(mirrors, server, path):
         ("cut_plain", "IncompleteRead"),
     ],
 )
-def test_what_each_mirror_answered_is_said_and_no_file_gets_the_name(mirrors, path, monkeypatch, manner, said):
+def test_error_has_the_answer_of_each_mirror_and_no_file_is_created(mirrors, path, monkeypatch, manner, said):
     monkeypatch.setattr(fetch_module, "TIMEOUT", (1, 0.2))
     urls = mirrors(manner, "forbidden")
     message = refusal(path.parents[1])
@@ -258,7 +258,7 @@ def test_what_each_mirror_answered_is_said_and_no_file_gets_the_name(mirrors, pa
     assert not path.exists()
 
 
-def test_without_a_network_the_way_by_hand_is_told(mirrors, path, monkeypatch):
+def test_error_without_network_explains_the_manual_download(mirrors, path, monkeypatch):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         refused = f"http://127.0.0.1:{closed.getsockname()[1]}/"
@@ -274,7 +274,7 @@ def test_without_a_network_the_way_by_hand_is_told(mirrors, path, monkeypatch):
         message = refusal(path.parents[1])
     assert f"{refused}{NAME}: Connection refused" in message
     assert f"http://mirror.invalid/{NAME}: Name or service not known" in message
-    assert f"download {NAME} from one of these addresses, put that into {path.parent} and run " in message
+    assert f"download {NAME} from one of these addresses, put it into {path.parent} and run " in message
     assert message.endswith("python -m dpm datasets convert MNIST")
     assert not list(path.parent.iterdir())
 
@@ -294,8 +294,8 @@ def cifar(value):
     return packed.getvalue()
 
 
-def on_this_machine(monkeypatch, server, name, contents):
-    """The data set `name`, its files' names and folder as they are, with these contents and from this server."""
+def serve_locally(monkeypatch, server, name, contents):
+    """Serve the data set `name` from this machine, with its file names and folder, and with these contents."""
     server.contents |= contents
     mirror = (f"http://127.0.0.1:{server.server_port}/ranges/",)
     lost = (f"http://127.0.0.1:{server.server_port}/missing/",)
@@ -313,26 +313,24 @@ def on_this_machine(monkeypatch, server, name, contents):
     monkeypatch.setitem(DOWNLOADS, name, DOWNLOADS[name]._replace(choices=choices))
 
 
-def test_mnist_and_fashion_mnist_are_found_where_they_were_put(server, tmp_path, monkeypatch):
+def test_downloaded_mnist_and_fashion_mnist_are_found(server, tmp_path, monkeypatch):
     for name, value in (("MNIST", 70), ("FASHION_MNIST", 80)):
         files = {f"{part}-images-idx3-ubyte.gz": idx(value + i) for i, part in enumerate(("train", "t10k"))}
-        on_this_machine(monkeypatch, server, name, files)
+        serve_locally(monkeypatch, server, name, files)
         assert [path.name for path in fetch(name, tmp_path, quiet=True)] == list(files)
     for name, value in (("MNIST", 70), ("FASHION_MNIST", 80)):
         data = load(name, tmp_path)
         assert (data.train.min(), data.test.max()) == (value, value + 1)
 
 
-def test_cifar10_is_found_where_it_was_put(server, tmp_path, monkeypatch):
-    on_this_machine(monkeypatch, server, "CIFAR10", {"cifar-10-binary.tar.gz": cifar(9)})
+def test_downloaded_cifar10_is_found(server, tmp_path, monkeypatch):
+    serve_locally(monkeypatch, server, "CIFAR10", {"cifar-10-binary.tar.gz": cifar(9)})
     assert fetch("cifar-10", tmp_path, quiet=True) == [tmp_path / "cifar-10-binary.tar.gz"]
     assert load("CIFAR10", tmp_path).train.shape == (5, 3, 32, 32)
 
 
-def test_cifar10_in_its_python_version_is_the_second_choice_and_the_first_once_it_is_there(
-    server, tmp_path, monkeypatch
-):
-    on_this_machine(monkeypatch, server, "CIFAR10", {"cifar-10-python.tar.gz": b"the archive"})
+def test_python_version_of_cifar10_is_the_second_choice_unless_present(server, tmp_path, monkeypatch):
+    serve_locally(monkeypatch, server, "CIFAR10", {"cifar-10-python.tar.gz": b"the archive"})
     wanted = [tmp_path / "cifar-10-python.tar.gz"]
     assert fetch("CIFAR10", tmp_path, quiet=True) == wanted
     assert [entry[1] for entry in server.log] == ["cifar-10-binary.tar.gz", "cifar-10-python.tar.gz"]
@@ -341,10 +339,10 @@ def test_cifar10_in_its_python_version_is_the_second_choice_and_the_first_once_i
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "words"),
     [
         ("bark", r"Lazebnik.*2005.*University of Illinois.*T01 to T04.*convert BARK --input FOLDER"),
-        ("imagenet", r"no download: .* python -m dpm datasets convert pictures"),
+        ("imagenet", r"no download: .* python -m dpm datasets convert images"),
         ("Swiss roll", r"python -m dpm datasets make SWISSROLL"),
         ("dead-leaves", r"python -m dpm datasets make DEAD_LEAVES"),
         ("bark-like", r"python -m dpm datasets make BARK_LIKE"),
@@ -352,20 +350,20 @@ def test_cifar10_in_its_python_version_is_the_second_choice_and_the_first_once_i
         ("SVHN", r"'SVHN' is not known.*MNIST, FASHION_MNIST, CIFAR10"),
     ],
 )
-def test_a_name_without_a_download_is_told_what_to_do_instead(tmp_path, name, told):
-    with pytest.raises(InputError, match=told) as caught:
+def test_name_without_a_download_has_instructions(tmp_path, name, words):
+    with pytest.raises(InputError, match=words) as caught:
         fetch(name, tmp_path)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_cannot_be_is_named(mirrors, tmp_path):
+def test_unusable_folder_is_an_error(mirrors, tmp_path):
     mirrors("ranges")
     (tmp_path / "file").write_bytes(b"")
     assert "cannot be written" in refusal(tmp_path / "file")
 
 
-def test_pooch_is_asked_for_only_when_something_is_fetched(tmp_path, monkeypatch):
+def test_pooch_is_imported_only_to_download(tmp_path, monkeypatch):
     code = "import sys, dpm.datasets.fetch; sys.exit(bool({'pooch', 'requests'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False).returncode == 0
     monkeypatch.setitem(sys.modules, "pooch", None)

@@ -1,6 +1,6 @@
-"""No data file, however damaged or hostile, crashes the program, keeps it busy or takes its memory.
+"""Damaged and hostile data files neither crash the program nor keep it busy nor exhaust its memory.
 
-Each file ends in one line that names it or in data, within 2 s of processor time and 500 MB, and nothing is written.
+Each file gives data or a one-line error with its name, within 2 s of processor time and 500 MB. Nothing is written.
 """
 
 import os
@@ -24,7 +24,7 @@ KINDS = (
 
 
 class Scratch(ReaderProcess):
-    """A tree in which all happens, and the process that reads."""
+    """The folders of a test, and the process that reads the files."""
 
     def __init__(self, root):
         self.root, self.place = root, root / "in"
@@ -37,7 +37,7 @@ class Scratch(ReaderProcess):
         super().__init__(["tests.helpers.mutants", str(root / "own")], environment, root / "cwd")
 
     def listing(self):
-        """All but the mutant itself and the reader's own files: what nobody may write to."""
+        """List all files except the mutant and the files of the reader: none of them may change."""
         own = (self.place, self.root / "own")
         return {
             str(path.relative_to(self.root)): (facts.st_size, facts.st_mtime_ns if path.is_file() else 0)
@@ -50,7 +50,7 @@ class Scratch(ReaderProcess):
             path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def read(self, kind, path, route=0, exact=False):
-        """The answer for one file, having checked all that holds for each."""
+        """Read one file, check the properties that hold for all files, and return the answer."""
         contents = sorted(self.place.rglob("*"))
         answer = self.ask(kind=kind, path=str(path), route=route, exact=bool(exact))
         if "problem" in answer:
@@ -60,14 +60,14 @@ class Scratch(ReaderProcess):
             answer["outcome"] not in ("read", "refused") and f"{answer['outcome']}: {message}",
             answer["outcome"] == "refused"
             and (len(message.splitlines()) != 1 or len(message) > 1000 or path.name not in message)
-            and f"not one short line that names the file: {message[:2000]!r}",
+            and f"not one short line with the name of the file: {message[:2000]!r}",
             *excesses(answer),
-            sorted(self.place.rglob("*")) != contents and "wrote beside the file",
+            sorted(self.place.rglob("*")) != contents and "wrote next to the file",
         ]
         return answer | {"problem": "; ".join(filter(None, problems))}
 
     def mutants(self, kind, contents, seeds):
-        """The problems of the mutants of a kind."""
+        """Return the problems with the mutants of a kind."""
         before, problems = self.listing(), []
         for seed in seeds:
             self.empty()
@@ -103,19 +103,19 @@ def contents(scratch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_mutants_are_refused_in_one_line_or_read(scratch, contents, kind):
+def test_mutants_are_read_or_give_a_one_line_error(scratch, contents, kind):
     problems = scratch.mutants(kind, contents, range(SHARE))
     assert not problems, "\n".join(problems)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_many_mutants_are_refused_in_one_line_or_read(scratch, contents, kind):
+def test_many_mutants_are_read_or_give_a_one_line_error(scratch, contents, kind):
     problems = scratch.mutants(kind, contents, range(SHARE, ALL))
     assert not problems, "\n".join(problems)
 
 
-def test_the_hostile_pickles_leave_a_trace_where_they_are_run(tmp_path, monkeypatch):
+def test_hostile_pickles_leave_a_trace_if_they_are_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in (*(f"system{protocol}" for protocol in range(6)), "inst", "obj"):
         with suppress(Exception):
@@ -124,7 +124,7 @@ def test_the_hostile_pickles_leave_a_trace_where_they_are_run(tmp_path, monkeypa
 
 
 def read_handmade(scratch, kind, chosen):
-    """The problems of the files of a kind, each read by those readers that `chosen`, of its place and theirs, says."""
+    """Return the problems with the files of a kind; chosen(i, number of readers) selects the readers of file i."""
     before, problems = scratch.listing(), []
     written = [(name, write) for (of, name), write in HANDMADE.items() if of == kind]
     for place, (name, write) in enumerate(written):
@@ -132,7 +132,7 @@ def read_handmade(scratch, kind, chosen):
         path = write(scratch.place)
         for route in chosen(place, len(mutants.routes(kind))):
             answer = scratch.read(kind, path, route)
-            if answer["problem"].startswith("took"):  # what else the machine does only adds to it
+            if answer["problem"].startswith("took"):  # repeat: other processes can only add time
                 answer = scratch.read(kind, path, route)
             if answer["problem"]:
                 problems.append(f"{kind}, {name}, route {route}: {answer['problem']}")
@@ -144,14 +144,14 @@ def read_handmade(scratch, kind, chosen):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_files_made_by_hand_are_refused_in_one_line_or_read(scratch, kind):
+def test_hostile_files_are_read_or_give_a_one_line_error(scratch, kind):
     problems = read_handmade(scratch, kind, lambda place, n: [place % n])
     assert not problems, "\n".join(problems)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_files_made_by_hand_are_refused_by_every_reader(scratch, kind):
+def test_hostile_files_are_safe_with_every_reader(scratch, kind):
     problems = read_handmade(scratch, kind, lambda place, n: range(n))
     assert not problems, "\n".join(problems)
 
@@ -159,7 +159,7 @@ def test_files_made_by_hand_are_refused_by_every_reader(scratch, kind):
 @pytest.mark.parametrize(
     "kind", [kind if kind == "hdf5.ours" else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
 )
-def test_the_commands_say_one_line_and_leave_nothing(scratch, contents, kind):
+def test_commands_give_a_one_line_error_and_write_nothing(scratch, contents, kind):
     scratch.empty()
     for seed in range(ALL):
         scratch.empty()
@@ -169,8 +169,8 @@ def test_the_commands_say_one_line_and_leave_nothing(scratch, contents, kind):
             path.with_name("t10k-images-idx3-ubyte").write_bytes(idx(PIXELS, 8))
         if scratch.read(kind, path)["outcome"] == "refused":
             break
-    name, *size = {"npz": ["ARRAYS"], "npy": ["ARRAYS"], "png": ["PICTURES", "--size", "8"],
-        "jpeg": ["PICTURES", "--size", "8"]}.get(kind, ["CIFAR10" if "cifar" in kind else "MNIST"])  # fmt: skip
+    name, *size = {"npz": ["ARRAYS"], "npy": ["ARRAYS"], "png": ["IMAGES", "--size", "8"],
+        "jpeg": ["IMAGES", "--size", "8"]}.get(kind, ["CIFAR10" if "cifar" in kind else "MNIST"])  # fmt: skip
     given, before, inside = str(path.parent if size else path), scratch.listing(), sorted(scratch.place.rglob("*"))
     convert = ["convert", name, *size, "--input", given, "--output", str(scratch.root / "cwd" / "out.hdf5")]
     for arguments in (["info", str(path)], convert):

@@ -1,16 +1,16 @@
-"""Where data are looked for and in which order, what is said when they are nowhere, how images lie."""
+"""Search order, accepted file names, error messages and image layout of load."""
 
 import os
 import struct
 import tarfile
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
 from dpm.base.errors import InputError
-from dpm.datasets import NAMES, load, write_hdf5
-from dpm.datasets import search as search_module
+from dpm.datasets import NAMES, load, search, write_hdf5
 
 LABELS = {"features": ("batch", "channel", "height", "width")}
 
@@ -22,10 +22,12 @@ def no_environment(monkeypatch):
 
 @pytest.fixture
 def bare(tmp_path, monkeypatch):
-    """A repository folder without any data, not even the embedded digits."""
-    folder = tmp_path / "own"
-    folder.mkdir()
-    monkeypatch.setattr(search_module, "OWN_FOLDER", folder)
+    """An empty folder for own data sets, without the embedded digits."""
+    folder = tmp_path / "own" / "dpm"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(search, "EMBEDDED", tmp_path / "none.hdf5")
+    monkeypatch.setattr(search, "CHECKOUT_FOLDER", tmp_path / "none")
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder.parent))
     return folder
 
 
@@ -61,7 +63,7 @@ def mark(data):
     return int(data.train.max())
 
 
-def test_fuels_own_file_is_loaded(golden):
+def test_load_reads_a_file_written_by_fuel(golden):
     data = load("CIFAR10", golden / "fuel")
     expected = np.load(golden / "fuel" / "cifar10_expected.npz")
     np.testing.assert_array_equal(data.train.reshape(20, -1), expected["train"])
@@ -71,38 +73,38 @@ def test_fuels_own_file_is_loaded(golden):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_name_has_its_hdf5_file(tmp_path, name):
+def test_each_name_has_an_hdf5_file(tmp_path, name):
     path = write_set(tmp_path / f"{name.lower()}.hdf5", 9)
     data = load(name, tmp_path)
     assert (data.name, data.path, mark(data)) == (name, path, 9)
 
 
 @pytest.mark.parametrize("name", ["fashion-mnist", "Fashion_MNIST", "FASHIONMNIST", "fashion_mnist"])
-def test_case_hyphens_and_underscores_do_not_matter(tmp_path, name):
+def test_name_ignores_case_hyphens_and_underscores(tmp_path, name):
     write_set(tmp_path / "fashion_mnist.hdf5", 9)
     assert load(name, tmp_path).name == "FASHION_MNIST"
 
 
 @pytest.mark.parametrize(("name", "meant"), [("MNITS", "MNIST"), ("CIFAR", "CIFAR10"), ("image-nt", "IMAGENET")])
-def test_a_near_miss_is_answered_with_what_was_meant(name, meant):
+def test_unknown_name_suggests_the_nearest(name, meant):
     with pytest.raises(InputError, match=rf"'{name}' .*did you mean {meant}\?.*MNIST, FASHION_MNIST"):
         load(name)
 
 
-def test_a_name_like_nothing_is_answered_with_the_names_alone():
+def test_unknown_name_without_a_near_one_lists_the_names():
     with pytest.raises(InputError, match=f"accepted are {', '.join(NAMES)}") as caught:
         load("xyz")
     assert "did you mean" not in str(caught.value)
 
 
 @pytest.mark.parametrize("as_text", [True, False])
-def test_a_file_is_loaded_whatever_its_name(tmp_path, as_text):
-    path = write_set(tmp_path / "my.pictures", 7)
+def test_data_path_may_be_a_file_with_any_name(tmp_path, as_text):
+    path = write_set(tmp_path / "my.images", 7)
     data = load("MNIST", str(path) if as_text else path)
     assert (data.path, mark(data)) == (path, 7)
 
 
-def test_the_environments_folders_are_searched_in_order_and_before_the_repositorys(tmp_path, monkeypatch, bare):
+def test_folders_of_the_environment_are_searched_in_order_and_first(tmp_path, monkeypatch, bare):
     write_set(bare / "cifar10.hdf5", 1)
     assert mark(load("CIFAR10")) == 1
     monkeypatch.setenv("FUEL_DATA_PATH", os.pathsep.join(str(tmp_path / name) for name in ("none", "b", "a")))
@@ -112,7 +114,7 @@ def test_the_environments_folders_are_searched_in_order_and_before_the_repositor
     assert mark(load("CIFAR10")) == 3
 
 
-def test_a_given_path_wins_over_the_environment_and_may_be_several_folders(tmp_path, monkeypatch, bare):
+def test_data_path_replaces_the_environment_and_may_be_several_folders(tmp_path, monkeypatch, bare):
     monkeypatch.setenv("FUEL_DATA_PATH", str(write_set(tmp_path / "env" / "mnist.hdf5", 1).parent))
     write_set(tmp_path / "a" / "mnist.hdf5", 2)
     write_set(tmp_path / "b" / "mnist.hdf5", 3)
@@ -121,19 +123,19 @@ def test_a_given_path_wins_over_the_environment_and_may_be_several_folders(tmp_p
     assert mark(load("MNIST")) == 1
 
 
-def test_a_file_in_the_environments_path_is_not_taken_for_every_data_set(tmp_path, monkeypatch, bare):
+def test_file_in_the_environment_is_not_used_for_every_name(tmp_path, monkeypatch, bare):
     monkeypatch.setenv("FUEL_DATA_PATH", str(write_set(tmp_path / "mnist.hdf5", 1)))
     with pytest.raises(InputError, match="no CIFAR10 found"):
         load("CIFAR10")
 
 
-def test_a_folder_with_the_separator_in_its_name_is_one_folder(tmp_path):
+def test_existing_folder_with_a_separator_in_its_name_is_not_split(tmp_path):
     folder = tmp_path / f"a{os.pathsep}b"
     write_set(folder / "mnist.hdf5", 5)
     assert mark(load("MNIST", folder)) == 5
 
 
-def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
+def test_home_folder_is_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     write_set(tmp_path / "data" / "mnist.hdf5", 5)
@@ -142,7 +144,7 @@ def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("sub", ["", "mnist", "MNIST/raw"])
 @pytest.mark.parametrize("dash", ["-", "."])
-def test_mnists_idx_files_are_found_in_the_folder_and_its_usual_subfolders(tmp_path, monkeypatch, sub, dash):
+def test_mnist_idx_files_are_found_in_the_usual_subfolders(tmp_path, monkeypatch, sub, dash):
     write_idx(tmp_path / sub, 6, dash)
     monkeypatch.setenv("FUEL_DATA_PATH", str(tmp_path))
     data = load("MNIST")
@@ -151,18 +153,18 @@ def test_mnists_idx_files_are_found_in_the_folder_and_its_usual_subfolders(tmp_p
 
 
 @pytest.mark.parametrize("sub", ["fashion-mnist", "FashionMNIST/raw"])
-def test_fashions_idx_files_are_found_in_folders_named_for_it(tmp_path, monkeypatch, sub):
+def test_fashion_mnist_idx_files_are_found_in_folders_named_after_it(tmp_path, monkeypatch, sub):
     write_idx(tmp_path / sub, 6)
     monkeypatch.setenv("FUEL_DATA_PATH", str(tmp_path))
     assert load("FASHION_MNIST").path == tmp_path / sub
 
 
-def test_mnist_and_fashion_are_never_taken_for_each_other(tmp_path, monkeypatch, bare):
+def test_mnist_and_fashion_mnist_are_not_confused(tmp_path, monkeypatch, bare):
     write_idx(tmp_path / "plain", 1)
     monkeypatch.setenv("FUEL_DATA_PATH", str(tmp_path / "plain"))
     with pytest.raises(InputError, match="no FASHION_MNIST found"):
         load("FASHION_MNIST")
-    assert mark(load("FASHION_MNIST", tmp_path / "plain")) == 1, "a folder that is given is what the user says"
+    assert mark(load("FASHION_MNIST", tmp_path / "plain")) == 1, "the user decides about a folder that is given"
     write_idx(tmp_path / "MNIST" / "raw", 2)
     with pytest.raises(InputError, match="no FASHION_MNIST found"):
         load("FASHION_MNIST", tmp_path / "MNIST" / "raw")
@@ -172,26 +174,26 @@ def test_mnist_and_fashion_are_never_taken_for_each_other(tmp_path, monkeypatch,
         load("MNIST")
 
 
-def test_one_idx_file_stands_for_its_folder(tmp_path):
+def test_path_of_one_idx_file_selects_its_folder(tmp_path):
     write_idx(tmp_path, 4)
     assert mark(load("MNIST", tmp_path / "train-images-idx3-ubyte")) == 4
 
 
-def test_idx_files_without_the_test_images_are_refused_by_name(tmp_path):
+def test_missing_idx_test_images_are_an_error(tmp_path):
     write_idx(tmp_path, 4, parts=("train",))
     with pytest.raises(InputError, match=r"lacks t10k-images-idx3-ubyte\(\.gz\)"):
         load("MNIST", tmp_path)
 
 
 @pytest.mark.parametrize("where", ["", "cifar-10-batches-bin"])
-def test_cifar_folders_are_found_by_the_folder_or_its_parent(tmp_path, where):
+def test_cifar10_folder_is_found_by_its_path_or_its_parent(tmp_path, where):
     write_cifar(tmp_path / "cifar-10-batches-bin", 8)
     data = load("CIFAR10", tmp_path / where)
     assert (mark(data), data.train.shape, data.test.shape) == (8, (5, 3, 32, 32), (1, 3, 32, 32))
 
 
 @pytest.mark.parametrize("given", ["", "cifar-10-binary.tar.gz"])
-def test_a_cifar_archive_is_found_by_its_folder_or_itself(tmp_path, given):
+def test_cifar10_archive_is_found_by_its_path_or_its_folder(tmp_path, given):
     folder = write_cifar(tmp_path / "unpacked", 8)
     path = tmp_path / "cifar-10-binary.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
@@ -200,22 +202,66 @@ def test_a_cifar_archive_is_found_by_its_folder_or_itself(tmp_path, given):
     assert (mark(data), data.path) == (8, path)
 
 
-def test_the_first_run_takes_the_embedded_digits_and_says_so(tmp_path, monkeypatch):
+def test_embedded_digits_replace_missing_mnist_with_a_note(tmp_path, monkeypatch):
     for value in (None, "", str(tmp_path / "none")):
         if value is not None:
             monkeypatch.setenv("FUEL_DATA_PATH", value)
         data = load("mnist")
         assert (data.train.shape, data.test.shape) == ((4000, 1, 28, 28), (1000, 1, 28, 28))
-        assert data.path == search_module.OWN_FOLDER / "mnist5k.hdf5"
-        places = ([value] if value else []) + [str(search_module.OWN_FOLDER)]
+        assert data.path == search.EMBEDDED
+        places = ([value] if value else []) + [str(search.own_folder())]
         assert data.note == (
-            f"MNIST: no full data set in {', '.join(places)}; taking the embedded 4,000 + 1,000 digits "
-            "(--data-path FOLDER names another)"
+            f"MNIST: no full data set in {', '.join(places)}; using the embedded 4,000 + 1,000 digits "
+            "(--data-path FOLDER names another folder)"
         )
 
 
+@pytest.mark.parametrize(("name", "recipe"), [("BARK", "BARK_LIKE"), ("DEAD_LEAVES", "DEAD_LEAVES")])
+def test_recipe_replaces_missing_files_with_a_note(bare, name, recipe):
+    data = load(name, first=(2, 1))
+    assert (data.name, len(data.train), len(data.test)) == (recipe, 2, 1)
+    assert data.note.startswith(f"{name}: no {name.lower()}.hdf5 in {bare}; using 2 + 1 images")
+
+
+def test_own_folder_is_datasets_in_a_checkout():
+    assert search.own_folder() == Path(__file__).parents[2] / "datasets"
+    assert search.data_folder() == search.own_folder()
+
+
+@pytest.mark.parametrize("variable", ["", None, "shared"], ids=["empty", "unset", "set"])
+def test_own_folder_of_an_installation_is_the_users_data_folder(tmp_path, monkeypatch, variable):
+    """Another package called datasets may be next to an installed wheel."""
+    (tmp_path / "site-packages" / "datasets").mkdir(parents=True)
+    (tmp_path / "site-packages" / "datasets" / "__init__.py").write_text("")
+    monkeypatch.setattr(search, "CHECKOUT_FOLDER", tmp_path / "site-packages" / "datasets")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("XDG_DATA_HOME", variable and str(tmp_path / variable))
+    expected = tmp_path / "shared" / "dpm" if variable else tmp_path / ".local" / "share" / "dpm"
+    assert search.own_folder() == expected
+    assert search.data_folder() == expected
+
+
+def test_data_folder_is_the_first_folder_of_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("FUEL_DATA_PATH", os.pathsep.join([str(tmp_path / "a"), str(tmp_path / "b")]))
+    assert search.data_folder() == tmp_path / "a"
+
+
+def test_name_may_be_a_path_object(tmp_path):
+    path = write_set(tmp_path / "mine.hdf5", 7)
+    data = load(path)
+    assert (data.name, data.path, mark(data)) == ("mine", path, 7)
+
+
+def test_idx_files_cannot_stay_on_the_disk(tmp_path):
+    write_idx(tmp_path, 4)
+    with pytest.raises(InputError, match=r"only \.hdf5 files are read in batches"):
+        load("MNIST", tmp_path, in_memory=False)
+
+
 @pytest.mark.parametrize("name", ["MNIST", "FASHION_MNIST", "CIFAR10", "IMAGENET"])
-def test_data_that_are_nowhere_are_answered_with_places_names_and_a_source(tmp_path, monkeypatch, bare, name):
+def test_missing_data_error_lists_folders_file_names_and_a_source(tmp_path, monkeypatch, bare, name):
     places = [tmp_path / "a", tmp_path / "b"]
     places[1].mkdir()
     monkeypatch.setenv("FUEL_DATA_PATH", os.pathsep.join(map(str, places)))
@@ -225,12 +271,12 @@ def test_data_that_are_nowhere_are_answered_with_places_names_and_a_source(tmp_p
     assert "\n" not in message
     assert f"in order: {places[0]} (does not exist), {places[1]}, {bare};" in message
     assert f"{name.lower()}.hdf5" in message
-    assert search_module.ORIGIN[name] in message
+    assert search.ORIGIN[name] in message
     assert "--data-path" in message
 
 
 @pytest.mark.parametrize("given", ["none", "empty", f"none{os.pathsep}empty", ""])
-def test_a_wrong_path_that_was_given_never_becomes_the_embedded_digits(tmp_path, monkeypatch, given):
+def test_wrong_data_path_never_falls_back_on_the_embedded_digits(tmp_path, monkeypatch, given):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=f"data_path '{given}': no MNIST found") as caught:
@@ -238,26 +284,26 @@ def test_a_wrong_path_that_was_given_never_becomes_the_embedded_digits(tmp_path,
     assert "embedded" not in str(caught.value)
 
 
-def test_a_damaged_file_that_is_found_is_an_error_and_not_skipped(tmp_path, monkeypatch):
+def test_damaged_file_is_an_error_and_not_skipped(tmp_path, monkeypatch):
     (tmp_path / "mnist.hdf5").write_bytes(b"half")
     monkeypatch.setenv("FUEL_DATA_PATH", str(tmp_path))
     with pytest.raises(InputError, match=r"mnist\.hdf5: cannot be read as HDF5"):
         load("MNIST")
 
 
-def test_a_file_without_a_test_set_is_refused_with_its_sets(tmp_path):
+def test_file_without_a_test_set_is_an_error_that_lists_its_sets(tmp_path):
     path = tmp_path / "imagenet.hdf5"
     write_hdf5(path, {"train": {"features": images(1)}, "valid": {"features": images(1)}})
     with pytest.raises(InputError, match=r"imagenet\.hdf5: has no set 'test'; its sets: train, valid"):
         load("IMAGENET", tmp_path)
 
 
-def test_a_file_without_features_is_refused_with_its_sources(tmp_path, golden):
+def test_file_without_features_is_an_error_that_lists_its_sources(tmp_path, golden):
     with pytest.raises(InputError, match=r"'features'.*available: image_features"):
         load("IMAGENET", golden / "fuel" / "vlen.hdf5")
 
 
-def test_labels_in_a_file_are_obeyed(tmp_path):
+def test_axis_labels_of_a_file_are_used(tmp_path):
     path = tmp_path / "last.hdf5"
     pixels = np.arange(2 * 27, dtype=np.uint8).reshape(2, 3, 3, 3)
     labels = {"features": ("batch", "height", "width", "channel")}
@@ -265,13 +311,13 @@ def test_labels_in_a_file_are_obeyed(tmp_path):
     np.testing.assert_array_equal(load("IMAGENET", path).train, pixels.transpose(0, 3, 1, 2))
 
 
-def test_rgba_in_a_file_is_refused_by_file_and_set(tmp_path):
+def test_rgba_error_names_file_and_set(tmp_path):
     path = write_set(tmp_path / "rgba.hdf5", 3, (4, 8, 8))
     with pytest.raises(InputError, match=r"rgba\.hdf5, train: images of shape \(3, 4, 8, 8\)"):
         load("IMAGENET", path)
 
 
-def test_only_the_features_are_read(tmp_path):
+def test_load_reads_only_the_features(tmp_path):
     path = write_set(tmp_path / "mnist.hdf5", 3)
     with h5py.File(path, "a") as file:
         split = np.repeat(file.attrs["split"], 2)

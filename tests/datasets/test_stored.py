@@ -1,4 +1,4 @@
-"""Images that stay on the disk are, when asked for, what they would be in memory."""
+"""Images on the disk equal the same images in memory."""
 
 import numpy as np
 import pytest
@@ -18,35 +18,35 @@ def stored(folder, images, large=False, **keywords):
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("request_", [slice(2, 7), np.array([5, 0, 5]), slice(None)], ids=str)
-def test_what_is_read_is_what_an_array_would_give(tmp_path, shape, request_):
+def test_stored_images_equal_the_array(tmp_path, shape, request_):
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     whole, here = channel_first(images, "x"), stored(tmp_path, images)
     assert (here.shape, here.ndim, here.size, here.dtype) == (whole.shape, 4, whole.size, whole.dtype)
     np.testing.assert_array_equal(here[request_], whole[request_])
 
 
-def test_labels_of_the_file_say_which_axis_is_which(tmp_path):
+def test_axis_labels_of_the_file_are_used(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (4, 3, 3, 3), np.uint8)
     labels = {"features": ("batch", "height", "width", "channel")}
     np.testing.assert_array_equal(stored(tmp_path, images, axis_labels=labels)[:], images.transpose(0, 3, 1, 2))
 
 
-def test_only_large_images_need_not_be_square(tmp_path):
+def test_images_must_be_square_unless_large(tmp_path):
     images = np.zeros((4, 1, 5, 8), np.uint8)
     with pytest.raises(InputError, match=r"x\.hdf5, train: images of shape \(4, 1, 5, 8\); accepted are square"):
         stored(tmp_path, images)
     assert stored(tmp_path, images, large=True).shape == (4, 1, 5, 8)
 
 
-def test_images_of_shapes_of_their_own_are_refused_with_the_way_out(golden):
+def test_images_of_different_shapes_are_refused_with_a_fix(golden):
     dataset = H5PYDataset(golden / "fuel" / "vlen.hdf5", sources=("image_features",))
-    with pytest.raises(InputError, match=r"a shape of its own.*export"):
+    with pytest.raises(InputError, match=r"the images differ in shape.*export"):
         StoredImages(dataset)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", ["levels", "unit", "continuous"])
-def test_prepared_pieces_are_bit_for_bit_those_of_the_whole(tmp_path, kind, dtype):
+def test_prepared_batches_are_bit_exact_with_preparing_all_images(tmp_path, kind, dtype):
     levels = np.random.default_rng(1).integers(0, 256, (20, 1, 4, 4), np.uint8)
     images = {"levels": levels, "unit": (levels / 255).astype(np.float32), "continuous": levels * 0.37 - 11}[kind]
     unit, quantized = to_unit_range(images, dtype="float32")

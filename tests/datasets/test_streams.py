@@ -1,4 +1,4 @@
-"""Minibatches: each example once, the last partial batch kept, the order from the generator alone."""
+"""Minibatches: each example once, a partial last batch, an order that only the generator determines."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_every_example_comes_once_and_only_the_last_batch_is_smaller(n, batch_si
 
 @settings(deadline=None)
 @given(SIZES, SIZES, SCHEMES, st.data())
-def test_a_resumed_epoch_is_the_rest_of_the_same_epoch(n, batch_size, kind, draw):
+def test_resumed_epoch_is_the_rest_of_the_epoch(n, batch_size, kind, draw):
     stream = DataStream(np.arange(n) * 10, kind(n, batch_size))
     start = draw.draw(st.integers(0, stream.scheme.num_batches))
     rngs = [np.random.default_rng(7) for _ in range(2)]
@@ -51,7 +51,7 @@ def test_sequential_batches_are_in_order():
     assert batches == [[0, 1, 2], [3, 4, 5], [6]]
 
 
-def test_the_order_depends_on_the_generator_passed_in_and_changes_each_epoch():
+def test_order_depends_on_the_generator_and_changes_each_epoch():
     scheme = ShuffledScheme(50, 50)
     rng = np.random.default_rng(1)
     first, second = (next(iter(scheme.get_request_iterator(rng))).tolist() for _ in range(2))
@@ -63,14 +63,14 @@ def test_the_order_depends_on_the_generator_passed_in_and_changes_each_epoch():
     assert first != sorted(first)
 
 
-def test_global_random_state_is_neither_used_nor_moved():
+def test_global_random_state_is_not_used():
     np.random.seed(0)  # noqa: NPY002
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     list(ShuffledScheme(20, 5).get_request_iterator(np.random.default_rng(0)))
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
-def test_the_generator_is_drawn_from_when_the_epoch_is_asked_for():
+def test_generator_is_used_when_the_epoch_is_requested():
     rng = np.random.default_rng(3)
     epoch = DataStream(np.arange(9), ShuffledScheme(9, 2)).get_epoch_iterator(rng)
     after = rng.bit_generator.state
@@ -79,13 +79,13 @@ def test_the_generator_is_drawn_from_when_the_epoch_is_asked_for():
     assert after != np.random.default_rng(3).bit_generator.state
 
 
-def test_a_batch_size_beyond_the_data_is_one_batch():
+def test_batch_size_above_n_gives_one_batch():
     stream = DataStream(np.arange(4), ShuffledScheme(4, 1000))
     (batch,) = stream.get_epoch_iterator(np.random.default_rng(0))
     assert sorted(batch) == [0, 1, 2, 3]
 
 
-def test_a_batch_may_be_changed_without_changing_the_data():
+def test_changing_a_batch_does_not_change_the_data():
     data = np.zeros((4, 2))
     for batch in DataStream(data, SequentialScheme(4, 2)).get_epoch_iterator(np.random.default_rng(0)):
         batch += 1
@@ -94,7 +94,7 @@ def test_a_batch_may_be_changed_without_changing_the_data():
 
 @pytest.mark.parametrize("kind", [SequentialScheme, ShuffledScheme])
 @pytest.mark.parametrize("bad", [0, -1, 2.0, "3", None, True], ids=repr)
-def test_sizes_that_are_no_whole_numbers_of_at_least_1_are_refused_by_name(kind, bad):
+def test_sizes_must_be_whole_numbers_of_at_least_1(kind, bad):
     with pytest.raises(InputError, match=r"^batch_size: .*at least 1"):
         kind(5, bad)
     with pytest.raises(InputError, match=r"^n: .*at least 1"):
@@ -106,24 +106,24 @@ def test_sizes_may_be_numpy_integers():
 
 
 @pytest.mark.parametrize("start", [-1, 4, 1.0])
-def test_a_start_outside_the_epoch_is_refused(start):
+def test_start_outside_the_epoch_is_refused(start):
     stream = DataStream(np.arange(7), SequentialScheme(7, 3))
     with pytest.raises(InputError, match=r"^start: "):
         stream.get_epoch_iterator(np.random.default_rng(0), start)
 
 
-def test_a_scheme_for_another_number_of_examples_is_refused():
+def test_scheme_for_another_number_of_examples_is_refused():
     with pytest.raises(InputError, match=r"^scheme: orders 5 examples, .* 4;"):
         DataStream(np.arange(4), SequentialScheme(5, 2))
 
 
 @settings(deadline=None)
 @given(SIZES, SIZES, st.integers(1, 9), st.integers(1, 5))
-def test_a_window_has_whole_blocks_and_every_example_comes_once(n, batch_size, block, blocks):
+def test_windows_consist_of_blocks_and_every_example_comes_once(n, batch_size, block, blocks):
     scheme = WindowScheme(n, batch_size, block=block, blocks=blocks)
     order = scheme.order(np.random.default_rng(0))
     assert sorted(order) == list(range(n))
-    # All windows but the last two are full; the short block of the file's end shifts what follows it.
+    # All windows but the last two are full; the short block at the end of the file shifts the blocks after it.
     for begin in range(0, n - scheme.window, scheme.window):
         window = order[begin : begin + scheme.window]
         runs = np.flatnonzero(np.diff(np.sort(window)) != 1).size + 1
@@ -132,7 +132,7 @@ def test_a_window_has_whole_blocks_and_every_example_comes_once(n, batch_size, b
 
 @settings(deadline=None)
 @given(SIZES, SIZES, st.integers(1, 9), st.integers(1, 5), st.data())
-def test_a_stream_by_windows_gives_its_schemes_order_and_resumes_within_an_epoch(n, batch_size, block, blocks, draw):
+def test_window_stream_follows_its_scheme_and_resumes_within_an_epoch(n, batch_size, block, blocks, draw):
     scheme = WindowScheme(n, batch_size, block=block, blocks=blocks)
     stream = WindowStream(np.arange(n) * 10, scheme, lambda examples: examples + 1)
     order = scheme.order(np.random.default_rng(3))
@@ -143,7 +143,7 @@ def test_a_stream_by_windows_gives_its_schemes_order_and_resumes_within_an_epoch
     assert stream.num_batches == len(expected)
 
 
-def test_a_file_on_the_disk_is_read_a_window_at_a_time():
+def test_window_stream_reads_one_window_at_a_time():
     class Rows:
         def __init__(self):
             self.asked = []
@@ -156,12 +156,12 @@ def test_a_file_on_the_disk_is_read_a_window_at_a_time():
     stream = WindowStream(stored, WindowScheme(100, 7, block=5, blocks=4), np.asarray)
     batches = stream.get_epoch_iterator(np.random.default_rng(0))
     next(batches)
-    assert len(stored.asked) <= 2, "no more than the window in use and the one that is read ahead"
+    assert len(stored.asked) <= 2, "only the window in use and the one that is read ahead"
     assert sum(map(len, batches)) == 93
     assert [len(rows) for rows in stored.asked] == [20] * 5
 
 
-def test_an_error_of_the_reading_thread_is_raised_where_the_batch_is_taken():
+def test_error_of_the_reading_thread_is_raised_for_the_batch():
     class Broken:
         def __getitem__(self, rows):
             raise InputError("x.hdf5: became unreadable")
@@ -172,7 +172,7 @@ def test_an_error_of_the_reading_thread_is_raised_where_the_batch_is_taken():
 
 
 class Epochs:
-    """Batches as a stream of Fuel gives them: tuples by source, or arrays alone."""
+    """Batches as from a stream of Fuel: tuples with an array for each source, or arrays."""
 
     def __init__(self, batches, sources=("features", "targets")):
         self.batches, self.sources, self.running = batches, sources, 0
@@ -190,7 +190,7 @@ def test_any_object_with_an_epoch_iterator_is_a_stream():
         stream = FuelStream(source, prepare=lambda batch: batch + 100)
         assert (len(stream), stream.num_batches) == (6, 2)
         assert stream[:3].tolist() == [100, 101, 102]
-        assert source.running == 1, "the first examples are kept: a second iterator would disturb the first"
+        assert source.running == 1, "the first examples are cached: a second iterator would disturb the first"
         batches = [b.tolist() for b in stream.get_epoch_iterator(np.random.default_rng(0))]
         assert batches == [[100, 101, 102, 103], [104, 105]]
         (rest,) = stream.get_epoch_iterator(np.random.default_rng(0), start=1)
@@ -206,12 +206,12 @@ def test_any_object_with_an_epoch_iterator_is_a_stream():
         (7, "int has no get_epoch_iterator"),
     ],
 )
-def test_what_is_no_stream_of_images_is_refused(stream, words):
+def test_other_streams_are_refused(stream, words):
     with pytest.raises(InputError, match=words):
         FuelStream(stream)
 
 
-def test_minibatches_of_what_lies_on_a_disk_come_by_windows(tmp_path):
+def test_images_on_the_disk_use_a_window_stream(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (30, 1, 4, 4), np.uint8)
     prepared = PreparedImages(images, 1, Scaling(2.0, 0.5), "float32")
     stream = minibatches(prepared, 8)

@@ -14,7 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from dpm.datasets.fuel import probe as hdf5_probe
+from dpm.datasets.fuel import probe
 from dpm.runs import checkpoint
 from tests.helpers import readers
 from tests.helpers.mutants import changed
@@ -287,7 +287,7 @@ class Reader:
     def read(self, path):
         """The answer for one file."""
         checkpoint.load(self.good)  # the child is alive: its start is not the work of a file
-        answer, found = readers.measured(hdf5_probe._child.pid, lambda: self.loaded(path))
+        answer, found = readers.measured(probe._child.pid, lambda: self.loaded(path))
         if answer["outcome"] == "read" and found not in self.known:
             answer["outcome"] = "wrong"
         return answer

@@ -1,6 +1,6 @@
-"""Data files made by hand to crash a reader, keep it busy, take its memory, run a command or reach other files.
+"""Data files that try to crash a reader, keep it busy, exhaust its memory, run a command or read other files.
 
-HANDMADE: the kind and a name of each, and the function that writes it to a folder and returns its path.
+HANDMADE maps the kind and name of each file to the function that writes it to a folder and returns its path.
 """
 
 import gzip
@@ -22,7 +22,7 @@ from tests.helpers.pickles import Hostile
 
 
 def zeros(megabytes):
-    """So many megabytes of zeros, packed by gzip in pieces."""
+    """Return gzip-compressed zeros of this size."""
     return gzip.compress(bytes(1 << 20), mtime=0) * megabytes
 
 
@@ -32,7 +32,7 @@ def many_gigabytes(place):
     return path
 
 
-def doubles_that_must_be_turned(place):
+def doubles_that_must_be_swapped(place):
     path = place / "bomb.idx.gz"
     path.write_bytes(gzip.compress(struct.pack(">4BI", 0, 0, 14, 1, 250 << 17)) + zeros(250))
     return path
@@ -49,7 +49,7 @@ def archive(content):
 
 
 def batch(content):
-    """The Python version of CIFAR-10 with something else as its first batch."""
+    """The Python version of CIFAR-10 with another first batch."""
     return archive(
         lambda: cifar_tar(batches("py") | {"data_batch_1": content() if callable(content) else content}, "py")
     )
@@ -65,7 +65,7 @@ def folder_batch(content):
 
 
 def members(name, kind=tarfile.REGTYPE, link=""):
-    """The binary version with the names of its members changed, or all of them links or devices."""
+    """The binary version with other member names, or with links or devices as members."""
 
     def build():
         headers = []
@@ -79,7 +79,7 @@ def members(name, kind=tarfile.REGTYPE, link=""):
 
 
 def raw_header(name, size, kind=b"0"):
-    """A header of tar with any size."""
+    """Return a tar header with an arbitrary size."""
     header = tarfile.TarInfo(name)
     header.type, header.size = kind, max(size, 0)
     data = bytearray(header.tobuf(tarfile.GNU_FORMAT))
@@ -88,12 +88,12 @@ def raw_header(name, size, kind=b"0"):
     return mutants.with_checksums(data)
 
 
-#: Leaves a trace where the process runs.
+#: Leaves a file in the working folder.
 SYSTEM = "touch ran"
 
 
 def pickles():
-    """Pickles that would run a command, by each opcode that can."""
+    """Return pickles that run a command, one for each opcode that can, and pickles that keep a reader busy."""
     return {
         **{f"system{p}": pickle.dumps({"data": Hostile(os.system, SYSTEM)}, p) for p in range(6)},
         "inst": f"(S'{SYSTEM}'\nios\nsystem\n.".encode(),
@@ -125,7 +125,7 @@ def one_array(array):
 
 
 def overlapping():
-    """Many entries of a directory that all lie on the same bytes."""
+    """Return a zip archive with several directory entries for the same bytes."""
     data = bytearray(one_array(np.zeros(100_000_000 // 8)))
     start, end = data.index(b"PK\1\2"), data.index(b"PK\5\6")
     entry = bytes(data[start:end])
@@ -176,7 +176,7 @@ def circle(file):
     file["circle"] = file["/"]
 
 
-def links_in_a_circle(file):
+def circular_links(file):
     file["a"], file["b"] = h5py.SoftLink("/b"), h5py.SoftLink("/a")
 
 
@@ -231,12 +231,12 @@ def png(width, height, color, rows, extra=b""):
 
 
 def large_jpeg(again):
-    """A progressive JPEG whose last scan comes again and again."""
+    """Return a progressive JPEG whose last scan is repeated."""
     data = saved(Image.new("RGB", (5000, 5000), (9, 90, 200)).save, "JPEG", progressive=True)
     return data[:-2] + data[data.rindex(b"\xff\xda") : -2] * again + data[-2:]
 
 
-def stated_jpeg():
+def jpeg_with_a_false_size():
     data = bytearray(saved(Image.new("L", (8, 8)).save, "JPEG"))
     at = data.index(b"\xff\xc0")
     data[at + 5 : at + 9] = b"\xff" * 4
@@ -262,7 +262,7 @@ def pipe(name):
 BATCH = "cifar-10-batches-bin/{}"
 HANDMADE = {
     ("idx.gz", "gigabytes"): many_gigabytes,
-    ("idx.gz", "turned"): doubles_that_must_be_turned,
+    ("idx.gz", "byte order"): doubles_that_must_be_swapped,
     ("idx", "huge"): content("a.idx", struct.pack(">4B4I", 0, 0, 8, 4, *[0xFFFFFFFF] * 4)),
     ("idx", "dimensions"): content("a.idx", b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"\0"),
     ("idx", "empty"): content("a.idx", idx(np.zeros((3, 0, 5), np.uint8), 8)),
@@ -290,7 +290,7 @@ HANDMADE = {
     ("hdf5", "storage"): hdf5(external_storage),
     ("hdf5", "virtual"): hdf5(virtual),
     ("hdf5", "circle"): hdf5(circle),
-    ("hdf5", "links"): hdf5(links_in_a_circle),
+    ("hdf5", "links"): hdf5(circular_links),
     ("hdf5", "gigabytes"): hdf5(gigabytes_of_zeros),
     ("hdf5", "chunk"): hdf5(chunk_that_unpacks_to_more),
     ("hdf5", "texts"): hdf5(texts),
@@ -303,7 +303,7 @@ HANDMADE = {
     **{("npy", name): content("a.npy", data) for name, data in pickles().items() if "system" in name},
     ("npz", "bomb"): content("a.npz", lambda: one_array(np.zeros(300 << 20, np.uint8))),
     ("npz", "booleans"): content("a.npz", lambda: one_array(np.zeros(255 << 20, bool))),
-    ("npz", "turned"): content("a.npz", lambda: one_array(np.zeros(255 << 17, ">f8"))),
+    ("npz", "byte order"): content("a.npz", lambda: one_array(np.zeros(255 << 17, ">f8"))),
     ("npz", "overlapping"): content("a.npz", overlapping),
     ("npz", "many arrays"): content("a.npz", many_arrays),
     ("npz", "paths"): content("a.npz", zipped([("../../x.npy", saved(np.save, PIXELS)), ("/tmp/x.npy", b"")])),
@@ -318,7 +318,7 @@ HANDMADE = {
     ("png", "text"): content("a.png", png(8, 8, 0, b"", chunked(b"zTXt", b"a\0\0" + zlib.compress(bytes(9 << 20))))),
     ("jpeg", "scans"): content("a.jpg", lambda: large_jpeg(200)),
     ("jpeg", "allowed scans"): content("a.jpg", lambda: large_jpeg(14)),
-    ("jpeg", "huge"): content("a.jpg", stated_jpeg),
+    ("jpeg", "huge"): content("a.jpg", jpeg_with_a_false_size),
     ("png", "out"): linked("a.png", "/etc/passwd"),
     ("png", "nothing"): linked("a.png", "not-a.png"),
     ("png", "itself"): linked("a.png", "a.png"),

@@ -1,10 +1,9 @@
-"""Damaged and hostile data files, and the process that reads them within limits: test_mutants.py runs it.
+"""Damaged and hostile data files, and the process that reads them within limits for test_mutants.py.
 
-A mutant is a function of its kind and seed. The process answers each file with a line of JSON: what came of it, the
-processor time of itself and of the child that looks HDF5 files through, and their memory.
+A mutant is determined by its kind and seed. The process answers each file with a line of JSON: the outcome, its
+processor time and that of the child that validates HDF5 files, and their memory.
 """
 
-import contextlib
 import gzip
 import io
 import os
@@ -19,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dpm.commands import dataset_actions as commands
 from dpm.datasets import H5PYDataset, load, write_hdf5
+from dpm.datasets.contents import open_sets, summarize
 from dpm.datasets.formats import arrays, cifar10, folder
-from dpm.datasets.fuel import probe as hdf5_probe
+from dpm.datasets.fuel import probe
 from tests.helpers import readers
 from tests.helpers.pickles import BATCHES, LABELS, python2_pickle
 
@@ -52,7 +51,7 @@ def idx(array, code):
 
 
 def batches(kind):
-    """The files of one version of CIFAR-10."""
+    """Return the files of one version of CIFAR-10."""
     if kind == "bin":
         return {
             f"{name}.bin": b"".join(bytes([label]) + row.tobytes() for label, row in zip(labels, pixels, strict=True))
@@ -63,22 +62,22 @@ def batches(kind):
 
 
 def ours(place):
-    """A file as this program writes it."""
+    """Return the bytes of a file written by this program."""
     path = Path(place) / "ours.hdf5"
     sets = {"train": {"features": PIXELS[:20, None]}, "test": {"features": PIXELS[20:, None]}}
-    write_hdf5(path, sets, {"features": commands.LABELS})
+    write_hdf5(path, sets, {"features": ("batch", "channel", "height", "width")})
     data = path.read_bytes()
     path.unlink()
     return data
 
 
 def originals(place):
-    """The contents that each kind of mutant is made of; `place` is a folder to write to."""
+    """Return the valid contents by kind of mutant; `place` is a folder for temporary files."""
     floats, signed = PIXELS[:3].astype(">f8"), PIXELS[:9].astype(">i2")
     named = {"x_train": PIXELS, "x_test": PIXELS[:4], "labels": np.arange(30), "flags": PIXELS > 99}
     image, color = Image.fromarray(PIXELS[0]).resize((20, 12)), Image.fromarray(PIXELS[:3, :, :6].transpose(1, 2, 0))
-    turned = Image.Exif()
-    turned[0x0112] = 6
+    rotated = Image.Exif()
+    rotated[0x0112] = 6
     plain = [idx(PIXELS, 8), idx(signed, 11), idx(floats, 14)]
     return {
         "idx": plain,
@@ -93,13 +92,13 @@ def originals(place):
         "npy": [saved(np.save, a) for a in (PIXELS, PIXELS > 99, floats, np.asfortranarray(signed))],
         "png": [
             saved(image.save, "PNG"),
-            saved(color.save, "PNG", exif=turned),
+            saved(color.save, "PNG", exif=rotated),
             saved(color.quantize(8).save, "PNG", transparency=3),
             saved(color.convert("RGBA").save, "PNG", optimize=True),
         ],
         "jpeg": [
             saved(image.save, "JPEG"),
-            saved(color.save, "JPEG", exif=turned),
+            saved(color.save, "JPEG", exif=rotated),
             saved(color.save, "JPEG", progressive=True),
             saved(color.convert("CMYK").save, "JPEG"),
         ],
@@ -107,7 +106,7 @@ def originals(place):
 
 
 def changed(data, other, rng, header=4096):
-    """The bytes with one to three changes; half of their places lie near the beginning or the end."""
+    """Return the bytes with one to three changes, half of them near the beginning or the end."""
     data = bytearray(data)
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         n = len(data)
@@ -134,7 +133,7 @@ def changed(data, other, rng, header=4096):
 
 
 def tar_of(members):
-    """A tar archive of pairs (header, content); the header's size is that of the content unless it is set."""
+    """Return a tar archive of pairs (name or header, content)."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for name, content in members:
@@ -149,7 +148,7 @@ def cifar_tar(files, kind):
 
 
 def with_checksums(data):
-    """A tar archive whose blocks that were headers have the checksums of what stands there now."""
+    """Return a changed tar archive with corrected checksums of its headers."""
     data = bytearray(data)
     for start in range(0, len(data) - 511, 512):
         if data[start + 257 : start + 262] == b"ustar":
@@ -159,7 +158,7 @@ def with_checksums(data):
 
 
 def with_crcs(data):
-    """A PNG whose chunks have the checksums of what stands there now."""
+    """Return a changed PNG with corrected checksums of its chunks."""
     data, at = bytearray(data), 8
     while at + 12 <= len(data):
         length = struct.unpack(">I", data[at : at + 4])[0]
@@ -180,7 +179,7 @@ def zipped(members, level=None):
 
 
 def mutant(kind, seed, place, contents):
-    """Write the mutant into the folder `place`; returns its path and whether a checksum of the format covers it."""
+    """Write the mutant into the folder `place`; return its path, and True if a checksum of the format covers it."""
     rng = np.random.default_rng([seed, sorted(contents).index(kind)])
     original = contents[kind][seed % len(contents[kind])]
     others = [c for group in contents.values() for c in group if isinstance(c, bytes)]
@@ -206,11 +205,11 @@ def mutant(kind, seed, place, contents):
 
 def mutant_cifar(kind, packed, files, place, rng, inside):
     victim = list(files)[rng.integers(6)]
-    spoilt = files | {
+    damaged = files | {
         victim: changed(files[victim], files[NAMES[0] + victim.removeprefix(victim.removesuffix(".bin"))], rng)
     }
     if not packed:
-        for name, content in spoilt.items():
+        for name, content in damaged.items():
             (place / name).write_bytes(content)
         return place, False
     path = place / f"cifar-10-{'binary' if kind == 'bin' else 'python'}.tar.gz"
@@ -219,21 +218,20 @@ def mutant_cifar(kind, packed, files, place, rng, inside):
     if outside:
         path.write_bytes(changed(gzip.compress(good, mtime=0), good, rng))
     else:
-        data = cifar_tar(spoilt, kind) if inside else with_checksums(changed(good, good, rng, 512))
+        data = cifar_tar(damaged, kind) if inside else with_checksums(changed(good, good, rng, 512))
         path.write_bytes(gzip.compress(data, 1, mtime=0))
     return path, outside
 
 
 def routes(kind):
-    """The public readers of a kind; each gives the arrays of a path."""
+    """Return the public readers of a kind, functions from a path to its arrays."""
 
-    def described(path):
-        with contextlib.redirect_stdout(io.StringIO()):
-            commands.describe(path, commands.opened(path))
+    def summary(path):
+        summarize(open_sets(path))
         return []
 
-    def opened(path):
-        return [array[:] for members in commands.opened(path).values() for array in members.values()]
+    def arrays_of(path):
+        return [array[:] for members in open_sets(path).values() for array in members.values()]
 
     def hdf5(in_memory):
         def read(path):
@@ -252,29 +250,29 @@ def routes(kind):
 
         return read
 
-    pictures = [lambda path: [folder.read_pictures(folder.picture_files(path.parent), 8)]]
+    images = [lambda path: [folder.read_images(folder.image_files(path.parent), 8)]]
     by_arrays = [
         lambda path: list(arrays.read_arrays(path).values()),
-        lambda path: list(arrays.image_sets(path).values()),
+        lambda path: list(arrays.read_image_sets(path).values()),
     ]
     return {
-        "cifar": [opened, described, cifar10.read_cifar10, loaded("CIFAR10")],
-        "hdf5": [opened, described, hdf5(True), hdf5(False), loaded(None)],
-        "npz": [opened, described, *by_arrays],
-        "npy": [opened, described, *by_arrays],
-        "png": pictures,
-        "jpeg": pictures,
-        "idx": [opened, described],
+        "cifar": [arrays_of, summary, cifar10.read_cifar10, loaded("CIFAR10")],
+        "hdf5": [arrays_of, summary, hdf5(True), hdf5(False), loaded(None)],
+        "npz": [arrays_of, summary, *by_arrays],
+        "npy": [arrays_of, summary, *by_arrays],
+        "png": images,
+        "jpeg": images,
+        "idx": [arrays_of, summary],
     }[kind.split(".")[0]]
 
 
 def rows_of(array):
-    """The bytes of each example, or of the whole array where it has none."""
+    """Return the bytes of each example, or of the whole array if it has none."""
     return [np.ascontiguousarray(row).tobytes() for row in np.atleast_1d(array)]
 
 
 class Reader:
-    """Reads one file after another, each within the limit of memory, and says what came of it."""
+    """Reads one file after another within the memory limit, and reports the outcome."""
 
     def __init__(self, scratch):
         self.good, self.serial = Path(scratch) / "good.hdf5", 0
@@ -294,23 +292,23 @@ class Reader:
                 path.unlink()
 
     def child(self):
-        """The child that looks HDF5 files through, alive; its start is not the work of a file."""
+        """Return the running child that validates HDF5 files, so that its start is not measured with a file."""
         self.serial += 1
         os.utime(self.good, ns=(self.serial, self.serial))
-        hdf5_probe.check(self.good)
-        return hdf5_probe._child.pid
+        probe.check_file(self.good)
+        return probe._child.pid
 
     def read(self, kind, path, route, exact):
-        """The answer for one file."""
+        """Read one file and return the answer."""
         path, child = Path(path), self.child() if kind.startswith("hdf5") else 0
         read = routes(kind)[route % len(routes(kind))]
         answer, found = readers.measured(child, lambda: read(path))
-        if answer["outcome"] == "read" and (wrong := self.wrong(kind, path, found, exact)):
+        if answer["outcome"] == "read" and (wrong := self.find_error(kind, path, found, exact)):
             answer |= {"outcome": "wrong", "message": wrong}
         return answer
 
-    def wrong(self, kind, path, found, exact):
-        """What cannot be right of the arrays; empty if all can."""
+    def find_error(self, kind, path, found, exact):
+        """Return the reason why the arrays cannot be right; "" if there is none."""
         files = [path] if path.is_file() else list(path.iterdir())
         allowed = 1100 * sum(file.stat().st_size for file in files) + 4096
         for array in found:
@@ -321,7 +319,7 @@ class Reader:
             if cifar or (kind in ("png", "jpeg") and array.shape not in ((1, 1, 8, 8), (1, 3, 8, 8))):
                 return f"{array.dtype} {array.shape}"
             if exact and not self.known[kind].issuperset(rows_of(array)):
-                return "other values than were written, and the checksum fits"
+                return "other values than were written, although the checksum is right"
         return ""
 
 

@@ -160,11 +160,11 @@ def hostile(kind, file, elsewhere):
         ("objects", "/parameters/x is not a plain array of numbers"),
         ("records", "/parameters/x is not a plain array of numbers"),
         ("references", "/parameters/x is not a plain array of numbers"),
-        ("raw file", "'x' lies in other files"),
-        ("virtual", "'x' lies in other files"),
+        ("raw file", "'x' is stored in other files"),
+        ("virtual", "'x' is stored in other files"),
         ("a circle", "has two names"),
         ("a named type", "/parameters/x is not a plain array of numbers"),
-        ("a bomb", "'x' says that it unpacks to 4398046511104 bytes"),
+        ("a bomb", "'x' decompresses to 4398046511104 bytes"),
     ],
 )
 def test_what_no_checkpoint_has_is_refused(path, tmp_path, kind, words):
@@ -202,7 +202,7 @@ def test_a_saved_file_of_any_seal_has_nothing_added_removed_or_renamed(path):
 
 def test_a_wrong_seal_is_refused_before_hdf5_opens_the_file(path, monkeypatch):
     monkeypatch.setattr(h5py, "File", None)
-    monkeypatch.setattr(checkpoint.hdf5_probe, "fault", None)
+    monkeypatch.setattr(checkpoint.probe, "find_fault", None)
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(InputError, match="its checksum does not agree"):
         checkpoint.load(path)
@@ -211,7 +211,7 @@ def test_a_wrong_seal_is_refused_before_hdf5_opens_the_file(path, monkeypatch):
 def test_no_file_is_opened_that_another_process_could_not_read(path, monkeypatch):
     """Sealed or not: a seal can be made by anybody."""
     monkeypatch.setattr(h5py, "File", None)
-    monkeypatch.setattr(checkpoint.hdf5_probe, "fault", lambda *given: "reading it crashes HDF5")
+    monkeypatch.setattr(checkpoint.probe, "find_fault", lambda *given: "reading it crashes HDF5")
     for change in (lambda path: None, unseal):
         change(path)
         with pytest.raises(InputError, match="reading it crashes HDF5"):
@@ -279,15 +279,15 @@ def test_as_many_arrays_as_are_accepted_load(tmp_path):
 @pytest.mark.parametrize(
     ("part", "value", "words"),
     [
-        ("config", [], "'config' is of another kind"),
-        ("model", None, "'model' is of another kind"),
-        ("state", {"step": "3"}, "'step' is of another kind"),
-        ("state", {"step": -1}, "'step' is of another kind"),
-        ("state", {"seconds": float("nan")}, "'seconds' is of another kind"),
-        ("state", {"__class__": 1}, "'__class__' is of another kind"),
-        ("state", {"rows": [1]}, "'rows' is of another kind"),
-        ("config", {"flags": 3}, "'flags' is of another kind"),
-        ("config", {"data": []}, "'data' is of another kind"),
+        ("config", [], "'config' has another type"),
+        ("model", None, "'model' has another type"),
+        ("state", {"step": "3"}, "'step' has another type"),
+        ("state", {"step": -1}, "'step' has another type"),
+        ("state", {"seconds": float("nan")}, "'seconds' has another type"),
+        ("state", {"__class__": 1}, "'__class__' has another type"),
+        ("state", {"rows": [1]}, "'rows' has another type"),
+        ("config", {"flags": 3}, "'flags' has another type"),
+        ("config", {"data": []}, "'data' has another type"),
     ],
 )
 def test_a_run_has_parts_of_the_right_kind(path, part, value, words):

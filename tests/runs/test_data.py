@@ -86,7 +86,7 @@ def test_with_crop_test_pictures_are_cut_into_all_their_pieces(tmp_path):
 
 
 def test_a_crop_larger_than_the_pictures_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"--crop: 9 is larger than the pictures, 8 x 8"):
+    with pytest.raises(InputError, match=r"--crop: 9 is larger than the images, 8 x 8"):
         prepared(tmp_path, "--crop", 9)
 
 

@@ -17,10 +17,10 @@ from tests.helpers import runs
 ROOT = Path(__file__).parents[2]
 HOLD = """
 import sys, time
-from dpm.runs.folder import locked
+from dpm.runs.folder import lock_folder
 
-with locked(sys.argv[1]):
-    print("lock_folder", flush=True)
+with lock_folder(sys.argv[1]):
+    print("locked", flush=True)
     time.sleep(60)
 """
 

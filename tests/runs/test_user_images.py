@@ -90,7 +90,7 @@ def test_npz_holds_x_or_one_array(tmp_path, arrays):
 
 
 def test_npz_of_two_arrays_or_none_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"x\.npz: holds the arrays a, b; name the pictures X"):
+    with pytest.raises(InputError, match=r"x\.npz: holds the arrays a, b; name the images X"):
         read_images(save_npz(tmp_path / "x.npz", a=UNIT, b=UNIT), GRAY)
     with pytest.raises(InputError, match=r"holds the arrays \(none\)"):
         read_images(save_npz(tmp_path / "y.npz"), GRAY)
@@ -111,7 +111,7 @@ def test_npz_of_another_shape_is_refused_with_its_shape(tmp_path, shape):
     path = save_npz(tmp_path / "x.npz", X=np.zeros(shape))
     with pytest.raises(InputError) as refusal:
         read_images(path, GRAY)
-    assert f"pictures of shape {shape}; accepted: (n, 1, 8, 8)" in str(refusal.value)
+    assert f"images of shape {shape}; accepted: (n, 1, 8, 8)" in str(refusal.value)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -181,7 +181,7 @@ def test_whole_numbers_to_255_are_pixels_of_a_model_of_pixels(tmp_path, dtype):
 
 def test_floats_are_data_units_of_a_model_of_other_data(tmp_path):
     path = save_npz(tmp_path / "x.npz", X=PIXELS.astype(float))
-    np.testing.assert_array_equal(read_images(path, GRAY, pixels=False), PIXELS)
+    np.testing.assert_array_equal(read_images(path, GRAY, quantized=False), PIXELS)
 
 
 def test_floats_beyond_the_range_of_pixels_are_kept(tmp_path):
@@ -258,7 +258,7 @@ def test_a_part_has_the_units_that_training_gives_the_set(tmp_path, kind):
     write_hdf5(tmp_path / "mnist.hdf5", sets, labels)
     unit, quantized = to_unit_range(load("MNIST", tmp_path).test)
     assert quantized == (kind != "continuous")
-    X = read_images(f"{tmp_path / 'mnist.hdf5'}:test:4-5", COLOUR, pixels=quantized)
+    X = read_images(f"{tmp_path / 'mnist.hdf5'}:test:4-5", COLOUR, quantized=quantized)
     np.testing.assert_array_equal(X, unit[4:5])
     scaling = Scaling.fit(unit)
     np.testing.assert_allclose(scaling.inverse(scaling.forward(X)), X, atol=1e-12)

@@ -1,7 +1,7 @@
-"""CIFAR-10 as its authors give it: the binary or the Python version, as an archive or unpacked.
+"""Read CIFAR-10 as published: the binary or the Python version, as an archive or unpacked.
 
-Archives are read in memory, members by their exact names; nothing is extracted, and the pickles of the Python
-version are read without unpickling.
+Archives are read in memory, members by their exact names. Nothing is extracted, and the pickles of the Python version
+are read without unpickling.
 """
 
 import gzip
@@ -19,10 +19,10 @@ from dpm.datasets.formats.pickled import read_plain_pickle
 from dpm.datasets.reading import CHUNK, open_plain_or_gzip, read_up_to
 
 PIXELS = 3 * 32 * 32
-# The unpacked archives have 186 MB, a batch 31 MB.
+# An unpacked archive has 186 MB, a batch 31 MB.
 MAX_ARCHIVE_BYTES = 192 << 20
 MAX_BATCH_BYTES = 32 << 20
-# What tarfile itself may read of an archive: the headers, 512 bytes or somewhat more a member.
+# Limit on the headers that tarfile reads: about 512 bytes per member.
 MAX_HEADER_BYTES = 1 << 20
 
 ARCHIVES = ("cifar-10-binary.tar.gz", "cifar-10-python.tar.gz")
@@ -37,10 +37,12 @@ class _Layout(NamedTuple):
 
 def _decode_binary(data: bytes, what: str) -> np.ndarray:
     if len(data) == 0 or len(data) % (1 + PIXELS):
-        raise InputError(f"{what}: {len(data)} bytes, accepted are whole records of {1 + PIXELS} bytes; fetch it again")
+        raise InputError(
+            f"{what}: {len(data)} bytes; accepted are whole records of {1 + PIXELS} bytes; download it again"
+        )
     records = np.frombuffer(data, np.uint8).reshape(-1, 1 + PIXELS)
     if records[:, 0].max() > 9:
-        raise InputError(f"{what}: has the label {records[:, 0].max()}, CIFAR-10's are 0..9; fetch it again")
+        raise InputError(f"{what}: has the label {records[:, 0].max()}, accepted are 0..9; download it again")
     return records[:, 1:]
 
 
@@ -48,7 +50,7 @@ def _decode_python(data: bytes, what: str) -> np.ndarray:
     batch = read_plain_pickle(data, what)
     pixels = batch.get("data", batch.get(b"data")) if isinstance(batch, dict) else None
     if not isinstance(pixels, np.ndarray) or pixels.ndim != 2 or pixels.shape[1] != PIXELS or len(pixels) == 0:
-        raise InputError(f"{what}: holds no uint8 array 'data' of shape (n, {PIXELS}); fetch it again")
+        raise InputError(f"{what}: holds no uint8 array 'data' of shape (n, {PIXELS}); download it again")
     return pixels
 
 
@@ -70,7 +72,7 @@ FOLDERS = tuple(layout.folder for layout in LAYOUTS)
 
 
 def is_cifar10_folder(folder: Path) -> bool:
-    """Whether a batch of either version lies in `folder` itself."""
+    """Return True if the folder itself contains a batch of either version."""
     return bool(_batches_in(folder))
 
 
@@ -80,32 +82,39 @@ def _batches_in(folder: Path) -> list[str]:
 
 
 def read_cifar10(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The training and test images, uint8 (n, 3, 32, 32), of an archive or of a folder of unpacked batches.
+    """Read the training and test images from an archive or a folder of unpacked batches.
 
-    Raises InputError if the path is unreadable, a batch is missing, damaged or beyond the limits above, or a
-    pickle holds more than plain values and pixels.
+    Args:
+        path: An archive or a folder.
+
+    Returns:
+        Training and test images, uint8 (n, 3, 32, 32) each.
+
+    Raises:
+        InputError: If the path is unreadable, if a batch is missing, damaged or exceeds the limits of this module, or
+            if a pickle contains more than plain values and pixels.
     """
     path = Path(path)
     if os.path.isdir(path):
         return _images(path, lambda _, file: file, _batches_in(path), lambda name: _read_file(path / name))
     with open_plain_or_gzip(path) as stream:
-        batches = _archived(stream, path)
+        batches = _read_archive(stream, path)
     return _images(path, "{}/{}".format, batches, batches.pop)
 
 
 def _images(
     path: Path,
-    named: Callable[[str, str], str],
+    member_name: Callable[[str, str], str],
     present: Collection[str],
     read: Callable[[str], bytes],
 ) -> tuple[np.ndarray, np.ndarray]:
     for layout in LAYOUTS:
-        names = [named(layout.folder, file) for file in (*layout.train, layout.test)]
+        names = [member_name(layout.folder, file) for file in (*layout.train, layout.test)]
         missing = [name for name in names if name not in present]
         if len(missing) == len(names):
             continue
         if missing:
-            raise InputError(f"{path}: lacks {', '.join(missing)}; fetch it again")
+            raise InputError(f"{path}: lacks {', '.join(missing)}; download it again")
         batches = [layout.decode(read(name), f"{path}: {name}") for name in names]
         train, test = np.concatenate(batches[:-1]), batches[-1]
         return train.reshape(-1, 3, 32, 32), np.ascontiguousarray(test).reshape(-1, 3, 32, 32)
@@ -122,14 +131,14 @@ def _read_file(path: Path) -> bytes:
 
 
 class _Headers:
-    """An archive as tarfile may see it: forwards only, as damaged sizes lead back, and in so far as limits allow."""
+    """A view of an archive for tarfile that only moves forward, as damaged sizes point backward, within the limits."""
 
-    def __init__(self, stream: BinaryIO, path: Path):
+    def __init__(self, stream: BinaryIO, path: Path) -> None:
         self.stream, self.path, self.tell, self.left = stream, path, stream.tell, MAX_HEADER_BYTES
 
     def check(self, position: int) -> None:
         if position > MAX_ARCHIVE_BYTES:
-            raise InputError(f"{self.path}: unpacks to more than {MAX_ARCHIVE_BYTES} bytes; fetch it again")
+            raise InputError(f"{self.path}: unpacks to more than {MAX_ARCHIVE_BYTES} bytes; download it again")
         if position < self.tell():
             raise tarfile.ReadError("a member of negative size")
 
@@ -144,8 +153,8 @@ class _Headers:
         return self.stream.read(size)
 
 
-def _archived(stream: BinaryIO, path: Path) -> dict[str, bytes]:
-    """The batches of an archive by the names of its members."""
+def _read_archive(stream: BinaryIO, path: Path) -> dict[str, bytes]:
+    """Return the batches of an archive by the names of its members."""
     batches = {}
     wanted = {f"{layout.folder}/{file}" for layout in LAYOUTS for file in (*layout.train, layout.test)}
     try:
@@ -157,19 +166,19 @@ def _archived(stream: BinaryIO, path: Path) -> dict[str, bytes]:
                 if member.name in wanted and member.isreg() and not member.issparse():
                     what = f"{path}: {member.name}"
                     if member.name in batches:
-                        raise InputError(f"{what}: is there more than once; fetch it again")
+                        raise InputError(f"{what}: occurs more than once; download it again")
                     _check_size(member.size, what)
                     batches[member.name] = bytes(read_up_to(stream, member.size))
-        # To the end, where gzip keeps its checksum.
+        # Read to the end, where gzip stores its checksum.
         while stream.read(CHUNK):
             headers.check(stream.tell())
     except (InputError, gzip.BadGzipFile, EOFError, zlib.error):
         raise
     except Exception as error:  # tarfile raises many types for a damaged archive
-        raise InputError(f"{path}: no readable CIFAR-10 archive ({str(error)[:200]}); fetch it again") from error
+        raise InputError(f"{path}: not a readable CIFAR-10 archive ({str(error)[:200]}); download it again") from error
     return batches
 
 
 def _check_size(size: int, what: str) -> None:
     if size > MAX_BATCH_BYTES:
-        raise InputError(f"{what}: {size} bytes, accepted are {MAX_BATCH_BYTES}; fetch it again")
+        raise InputError(f"{what}: {size} bytes; accepted are {MAX_BATCH_BYTES}; download it again")

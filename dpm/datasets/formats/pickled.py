@@ -1,8 +1,8 @@
-"""A reader for pickles of plain values and uint8 arrays that calls nothing a pickle names.
+"""Read pickles of plain values and uint8 arrays without calling anything that a pickle names.
 
-Python's own unpickler runs whatever a file asks for. Here the standard library only cuts the file into
-opcodes; those that build plain values are followed, the few by which numpy pickles a uint8 array are
-recognized by their names, and everything else is refused.
+Python's unpickler runs any function that a file asks for. Here the standard library only splits the file into opcodes.
+Opcodes that build plain values are executed, the names by which numpy pickles a uint8 array are recognized, and
+everything else is refused.
 """
 
 import enum
@@ -19,17 +19,17 @@ CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()
 NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
 TEXTS = {"UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"}
 BYTES = {"SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"}
-# Byte strings of Python 2, which the tokeniser gives as latin-1 text.
+# Byte strings of Python 2, which the tokenizer gives as latin-1 text.
 OLD_BYTES = {"STRING", "BINSTRING", "SHORT_BINSTRING"}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-# A batch of CIFAR-10 has up to 50,000; a byte is enough for one, and each costs some microseconds.
+# A batch of CIFAR-10 has up to 50,000. One byte can be an opcode, and each takes some microseconds.
 MAX_OPCODES = 100_000
-# Numbers up to here have hashes of their own: others can be chosen such that a dict takes hours.
+# Smaller numbers have distinct hashes; larger ones can be chosen to collide, so that filling a dict takes hours.
 MAX_KEY = 1 << 32
 
 
 class Known(enum.Enum):
-    """The names that a pickled array may mention, and the one dtype; placeholders, never called."""
+    """Placeholders for the names that a pickled array may contain, and for its dtype; they are never called."""
 
     RECONSTRUCT = enum.auto()
     FROMBUFFER = enum.auto()
@@ -52,28 +52,33 @@ GLOBALS = {
 
 
 def read_plain_pickle(data: bytes, what: str) -> Any:
-    """The value that `data` pickles: numbers, strings, byte strings, lists, tuples, dicts and uint8 arrays.
+    """Read a pickle of numbers, strings, byte strings, lists, tuples, dicts and uint8 arrays.
 
-    Byte strings of Python 2 come as bytes. `what` names the data in messages.
-    Raises InputError, naming the opcode, if the pickle asks for anything else, and if it is damaged.
+    Args:
+        data: The pickle.
+        what: Name of the data for error messages.
+
+    Returns:
+        The value; byte strings of Python 2 become bytes.
+
+    Raises:
+        InputError: If the pickle is damaged or contains anything else (the message names the opcode).
     """
     builder = _Builder()
     try:
         with warnings.catch_warnings():
-            # Of odd escapes in damaged strings.
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # for invalid escapes in damaged strings
             for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
                 if count == MAX_OPCODES:
                     raise ValueError(f"more than {MAX_OPCODES} opcodes")
-                builder.follow(opcode.name, argument)
+                builder.execute(opcode.name, argument)
         (value,) = builder.stack
     except _Refused as error:
         raise InputError(
-            f"{what}: refused, its pickle opcode {error}; accepted are plain values and uint8 arrays: "
-            "fetch the file from its source again"
+            f"{what}: refused, its pickle opcode {error}; accepted are plain values and uint8 arrays; download it again"
         ) from None
     except (ValueError, TypeError, LookupError, OverflowError) as error:
-        raise InputError(f"{what}: damaged, not a whole pickle ({str(error)[:200]}); fetch it again") from error
+        raise InputError(f"{what}: damaged or incomplete pickle ({str(error)[:200]}); download it again") from error
     return value
 
 
@@ -89,7 +94,7 @@ class _Builder:
         self.outer: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
 
-    def follow(self, name: str, argument: Any) -> None:
+    def execute(self, name: str, argument: Any) -> None:
         if name in NUMBERS or name in TEXTS or name in BYTES:
             self.stack.append(argument)
         elif name in OLD_BYTES:
@@ -106,7 +111,7 @@ class _Builder:
 
     def pop(self, count: int) -> list[Any]:
         if count > len(self.stack):
-            raise ValueError("an opcode finds too few values")
+            raise ValueError("an opcode needs more values than the stack holds")
         values = self.stack[len(self.stack) - count :]
         del self.stack[len(self.stack) - count :]
         return values
@@ -167,26 +172,28 @@ class _Builder:
 
     def extend(self, values: list[Any]) -> None:
         if not isinstance(self.stack[-1], list):
-            raise TypeError("something is appended to what is no list")
+            raise TypeError("APPEND to a value that is not a list")
         self.stack[-1].extend(values)
 
     def set_items(self, values: list[Any]) -> None:
         keys = values[::2]
         # Hashing a deeply nested tuple would overflow the C stack.
         if not isinstance(self.stack[-1], dict) or not all(map(_is_key, keys)):
-            raise TypeError("an item is set in what is no dict, or under a key that is no string or small number")
+            raise TypeError(
+                "SETITEM on a value that is not a dict, or with a key that is not a string or a small number"
+            )
         self.stack[-1].update(zip(keys, values[1::2], strict=True))
 
     def do_global(self, name: str) -> None:
-        self.name("GLOBAL", name)
+        self.push_name("GLOBAL", name)
 
     def do_stack_global(self, _: None) -> None:
         module, name = self.pop(2)
         if not isinstance(module, str) or not isinstance(name, str):
-            raise TypeError("a name is no string")
-        self.name("STACK_GLOBAL", f"{module} {name}")
+            raise TypeError("a name is not a string")
+        self.push_name("STACK_GLOBAL", f"{module} {name}")
 
-    def name(self, opcode: str, name: str) -> None:
+    def push_name(self, opcode: str, name: str) -> None:
         if name not in GLOBALS:
             raise _Refused(f"{opcode} asks for {name[:200].replace(' ', '.')!r}")
         self.stack.append(GLOBALS[name])
@@ -194,30 +201,30 @@ class _Builder:
     def do_reduce(self, _: None) -> None:
         function, arguments = self.pop(2)
         if not isinstance(function, Known) or not isinstance(arguments, tuple):
-            raise _Refused("REDUCE calls what is no part of an array")
+            raise _Refused("REDUCE calls something that is not part of an array")
         match (function, *arguments):
             case (Known.RECONSTRUCT, Known.NDARRAY, _, _):
                 self.stack.append(Known.UNFILLED)
             case (Known.DTYPE, "u1" | b"u1", *_):
                 self.stack.append(Known.UINT8)
             case (Known.ENCODE, str() as text, "latin1"):
-                # How Python 3 writes bytes in the protocols of Python 2.
+                # Bytes of Python 3 in the protocols of Python 2.
                 self.stack.append(text.encode("latin-1"))
             case (Known.FROMBUFFER, bytes() | bytearray() as raw, Known.UINT8, shape, "C" | "F" as order):
                 self.stack.append(_array(raw, shape, order))
             case _:
-                raise _Refused(f"REDUCE calls {function.name.lower()} otherwise than a pickled uint8 array does")
+                raise _Refused(f"REDUCE calls {function.name.lower()} in a way that a pickled uint8 array does not")
 
     def do_build(self, _: None) -> None:
         target, state = self.pop(2)
         match (target, state):
             case (Known.UINT8, tuple()):
-                # The state of a dtype tells byte order and alignment; one byte has neither.
+                # The state of a dtype is byte order and alignment; uint8 has neither.
                 self.stack.append(target)
             case (Known.UNFILLED, (_, shape, Known.UINT8, bool() | int() as fortran, bytes() as raw)):
                 self.stack.append(_array(raw, shape, "F" if fortran else "C"))
             case _:
-                raise _Refused("BUILD fills what is no uint8 array")
+                raise _Refused("BUILD fills something that is not a uint8 array")
 
 
 def _is_key(key: Any) -> bool:
@@ -226,5 +233,5 @@ def _is_key(key: Any) -> bool:
 
 def _array(raw: bytes | bytearray, shape: Any, order: Any) -> np.ndarray:
     if not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape):
-        raise TypeError("an array's shape is no tuple of numbers")
+        raise TypeError("the shape of an array is not a tuple of numbers")
     return np.frombuffer(raw, np.uint8).reshape(shape, order=order)

@@ -1,8 +1,8 @@
-"""Where Fuel's HDF5 layout keeps what: functions of an open file.
+"""Fuel's HDF5 layout: functions of an open file.
 
 The sources (`features`, `targets`, ...) are arrays of the root group. The root attribute `split` has one row for each
-pair of set and source: `start` and `stop`, or a reference to an array of `indices`, and whether it is `available`.
-Examples of variable shape are stored flat; a scale `shapes` of their first axis holds the shape of each.
+pair of set and source: `start` and `stop`, or a reference to an array of `indices`, and a flag `available`. Examples of
+variable shape are stored flat; a scale `shapes` of their first axis holds the shape of each.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,13 +25,17 @@ class Row(NamedTuple):
 
 
 def split_table(file: h5py.File, path: Path) -> dict[tuple[str, str], Row]:
-    """The rows by (set, source). Raises InputError where the file has no such table."""
+    """Return the rows of the split table by (set, source).
+
+    Raises:
+        InputError: If the file has no such table.
+    """
     split = file.attrs.get("split")
     fields = ("split", "source", "start", "stop", "indices", "available")
     names = getattr(getattr(split, "dtype", None), "names", None) or ()
     if split is None or not set(fields) <= set(names):
         raise InputError(
-            f"{path}: no Fuel data set, its root has no attribute 'split' with {', '.join(fields)}; "
+            f"{path}: not a Fuel data set, its root has no attribute 'split' with {', '.join(fields)}; "
             "write it with dpm.datasets.write_hdf5 or fuel-convert"
         )
     return {
@@ -42,13 +46,17 @@ def split_table(file: h5py.File, path: Path) -> dict[tuple[str, str], Row]:
     }
 
 
-def provided_sources(table: Mapping[tuple[str, str], Row], which_sets: Sequence[str], path: Path) -> tuple[str, ...]:
-    """The sources that every one of the sets has, sorted. Raises InputError for an unknown set."""
+def common_sources(table: Mapping[tuple[str, str], Row], which_sets: Sequence[str], path: Path) -> tuple[str, ...]:
+    """Return the sources that all given sets have, sorted.
+
+    Raises:
+        InputError: If a set is unknown.
+    """
     known = dict.fromkeys(name for name, _ in table)
     unknown = [name for name in which_sets if name not in known]
     if unknown or not which_sets:
         raise InputError(
-            f"{path}: has no set {', '.join(map(repr, unknown)) or '(none was asked for)'}; "
+            f"{path}: has no set {', '.join(map(repr, unknown)) or '(none was requested)'}; "
             f"its sets: {', '.join(known)}"
         )
     sources = {source for _, source in table}
@@ -56,7 +64,11 @@ def provided_sources(table: Mapping[tuple[str, str], Row], which_sets: Sequence[
 
 
 def source_array(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
-    """The array of a source. Raises InputError where it is none, or was never written."""
+    """Return the array of a source.
+
+    Raises:
+        InputError: If it is not an array of examples, or was never written.
+    """
     source = file[name]
     if not isinstance(source, h5py.Dataset) or source.ndim == 0:
         raise InputError(f"{path}: source {name!r} is not an array of examples; convert the file again")
@@ -70,10 +82,10 @@ def source_array(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
 
 
 def axis_labels(source: h5py.Dataset) -> tuple[str, ...]:
-    """The labels of the axes, "" where there are none; of examples of variable shape, those of each example too."""
+    """Return the labels of the axes ("" if unlabeled), including those of each example if its shape is variable."""
     if is_variable(source) and "shape_labels" in source.dims[0]:
         return ("batch", *(label.decode() for label in source.dims[0]["shape_labels"][...]))
-    # Not through source.dims, which crashes the process if this attribute is damaged.
+    # Do not use source.dims: it crashes the process if this attribute is damaged.
     if "DIMENSION_LABELS" not in source.attrs:
         return ("",) * source.ndim
     if source.attrs.get_id("DIMENSION_LABELS").shape != (source.ndim,):
@@ -83,15 +95,19 @@ def axis_labels(source: h5py.Dataset) -> tuple[str, ...]:
 
 
 def is_variable(source: h5py.Dataset) -> bool:
-    """Whether the examples are stored flat, each with a shape of its own."""
+    """Return True if the examples are stored flat, each with its own shape."""
     return h5py.check_vlen_dtype(source.dtype) is not None and h5py.check_string_dtype(source.dtype) is None
 
 
 def rows_of(file: h5py.File, row: Row, source: h5py.Dataset) -> np.ndarray:
-    """The rows (n,) of the source that a row of the table names, in its order."""
+    """Return the rows (n,) of the source that a row of the table selects, in the order of the table.
+
+    Raises:
+        ValueError: If the row of the table is damaged.
+    """
     rows = file[row.indices][...] if row.indices else np.array([row.start, row.stop - 1])
     if row.start > row.stop or rows.dtype.kind not in "iu" or rows.ndim != 1:
-        raise ValueError("its split attribute makes no sense")
+        raise ValueError("its split attribute is damaged")
     if not row.indices and row.start == row.stop:
         return np.arange(0)
     if rows.size and not 0 <= rows.min() <= rows.max() < len(source):
@@ -100,21 +116,29 @@ def rows_of(file: h5py.File, row: Row, source: h5py.Dataset) -> np.ndarray:
 
 
 def take(source: h5py.Dataset, rows: np.ndarray) -> np.ndarray:
-    """The rows of the source in the order given, repeats included; of variable shape: an object array of arrays."""
+    """Read rows of a source.
+
+    Args:
+        source: The array.
+        rows: Row numbers (n,) in any order, with repeats.
+
+    Returns:
+        The rows in this order, (n, ...); an object array of arrays for examples of variable shape.
+    """
     if len(rows) == 0:
         return source[:0]
-    # HDF5 itself reads increasing rows only, each once; runs of neighbors are read at once.
+    # HDF5 reads increasing rows without repeats; read runs of neighboring rows at once.
     order = np.argsort(rows, kind="stable")
     increasing = rows[order]
-    found = np.empty((len(rows), *source.shape[1:]), source.dtype)
+    result = np.empty((len(rows), *source.shape[1:]), source.dtype)
     begins = np.flatnonzero(np.diff(increasing, prepend=-2) > 1)
     for begin, end in zip(begins, [*begins[1:], len(rows)], strict=True):
         first, last = increasing[begin], increasing[end - 1]
-        found[order[begin:end]] = source[first : last + 1][increasing[begin:end] - first]
-    return _shaped(found, take(source.dims[0]["shapes"], rows)) if is_variable(source) else found
+        result[order[begin:end]] = source[first : last + 1][increasing[begin:end] - first]
+    return _reshape(result, take(source.dims[0]["shapes"], rows)) if is_variable(source) else result
 
 
-def _shaped(examples: np.ndarray, shapes: np.ndarray) -> np.ndarray:
+def _reshape(examples: np.ndarray, shapes: np.ndarray) -> np.ndarray:
     result = np.empty(len(examples), object)
     for i, (example, shape) in enumerate(zip(examples, shapes, strict=True)):
         result[i] = example.reshape(shape)

@@ -1,8 +1,8 @@
-"""Looking HDF5 files from strangers through, in a process of its own.
+"""Validate untrusted HDF5 files in a subprocess.
 
-A damaged file can crash the HDF5 library, keep it busy for ever or make it ask for all memory, and a made one can
-point to other files. So a child process reads a file first, within limits of time and memory; this one opens what the
-child read to the end. The child stays, so that the next file costs a few milliseconds.
+A damaged file can crash the HDF5 library, make it loop forever or allocate all memory, and a crafted file can refer to
+other files. So a child process first reads the whole file, within limits on time and memory; this process opens only
+files that passed. The child keeps running, so that the next file takes a few milliseconds.
 """
 
 import atexit
@@ -24,32 +24,35 @@ import h5py
 from dpm.base.errors import InputError
 from dpm.datasets.reading import MAX_RATIO, SMALL_BYTES
 
-#: Bytes that the child reads of a file's data; of more, only what each array says of itself and its ends.
+#: The child reads arrays up to this size completely, and of larger ones the metadata and both ends.
 READ_WHOLE = 256 << 20
 PIECE = 4 << 20
-MEMORY = 384 << 20  # that the child may take beyond what it has at its start
-CPU_SECONDS, CPU_BYTES_A_SECOND = 1.5, 50 << 20
-#: Only for a disk that does not answer; the limit that matters is one of processor time.
+MEMORY = 384 << 20  # limit on the memory that the child allocates after its start
+CPU_SECONDS, CPU_BYTES_PER_SECOND = 1.5, 50 << 20
+#: For a disk that does not respond; otherwise the limit on processor time applies.
 WALL_SECONDS = 300
 OBJECTS = 10_000
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
 KINDS = "biufSVOU"
-DIGEST = "sha256"  # attribute of an array that dpm wrote: of its bytes, row after row
+DIGEST = "sha256"  # attribute of arrays written by dpm: hash of the bytes, row by row
 
 _child: subprocess.Popen | None = None
 _owner = 0
 _passed: set[tuple] = set()
 
 
-def check(path: Path) -> None:
-    """Raise InputError where the file at `path` cannot be read to the end, or needs what lies outside of it.
+def check_file(path: Path) -> None:
+    """Check that a data set can be read completely and does not refer to other files.
 
-    A file that passed is not read again until it changes. Paths that are no file are left to the caller.
+    A file that passed is not read again until it changes. A missing file is left to the caller.
+
+    Raises:
+        InputError: If the file did not pass.
     """
     if not os.path.exists(path):
         return
     if not os.path.isfile(path):
-        raise InputError(f"{path}: is no file; give the path of a file in Fuel's HDF5 layout")
+        raise InputError(f"{path}: is not a regular file; give the path of a file in Fuel's HDF5 layout")
     facts = os.stat(path)
     key = facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
     if key in _passed:
@@ -57,27 +60,30 @@ def check(path: Path) -> None:
     answer = _ask(os.path.abspath(path))
     if answer != "ok":
         raise InputError(
-            f"{path}: cannot be read as HDF5 ({answer}); it is damaged, half written or of another kind: "
-            "delete it and fetch or convert it again"
+            f"{path}: cannot be read as HDF5 ({answer}); it is damaged, incomplete or of another format; "
+            "delete it and download or convert it again"
         )
     _passed.add(key)
 
 
-def fault(path: Path, objects: int, total: int) -> str:
-    """What keeps an HDF5 file that is no data set from being read to the end; empty if nothing does.
+def find_fault(path: Path, objects: int, total: int) -> str:
+    """Return the reason why an HDF5 file other than a data set cannot be read completely; "" if it can.
 
-    objects: how many it may have, each under one name; total: bytes that all its arrays may unpack to.
+    Args:
+        path: The file.
+        objects: Accepted number of objects, each under one name.
+        total: Accepted size of all arrays in bytes, decompressed.
     """
     answer = _ask(os.path.abspath(path), (objects, total))
     return "" if answer == "ok" else answer
 
 
 def _ask(path: str, limits: tuple[int, int] | None = None) -> str:
-    """What the child says of the file, "ok" or its fault; a child that dies of it, or finds no end, has said enough.
+    """Return the child's answer for a file, "ok" or the fault; a crash or a time-out of the child is also a fault.
 
-    limits: see fault; None: it is a data set.
+    limits: (objects, total) of find_fault; None for a data set.
     """
-    child = _running()
+    child = _get_child()
     assert child.stdin is not None
     assert child.stdout is not None
     answer = ""
@@ -92,19 +98,24 @@ def _ask(path: str, limits: tuple[int, int] | None = None) -> str:
     return answer
 
 
-def _running() -> subprocess.Popen:
-    """The child of this process, started when there is none."""
+def _get_child() -> subprocess.Popen:
+    """Return the child of this process; start it if there is none."""
     global _child, _owner
     if _child is None or _owner != os.getpid() or _child.poll() is not None:
         command = [sys.executable, "-m", "dpm.datasets.fuel.probe"]
-        root = str(Path(__file__).parents[2])
-        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": root}
         _child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env=environment,
+            env=_child_environment(),
         )  # fmt: skip
         _owner = os.getpid()
     return _child
+
+
+def _child_environment() -> dict[str, str]:
+    """Return environment variables with which the child imports this package, whatever the working folder."""
+    root = str(Path(__file__).parents[3])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
 
 
 @atexit.register
@@ -116,8 +127,16 @@ def _end() -> None:
         _child = None
 
 
-def look_through(path: str, limits: Sequence[int] | None = None) -> None:
-    """Read the file as far as the limits say; raises what h5py raises, or ValueError with the reason."""
+def read_through(path: str, limits: Sequence[int] | None = None) -> None:
+    """Read a file within the limits, in the child.
+
+    Args:
+        path: The file.
+        limits: (objects, total) of `find_fault`; None for a data set.
+
+    Raises:
+        ValueError: With the reason, if the file exceeds the limits; h5py raises other errors for a damaged file.
+    """
     size = os.path.getsize(path)
     objects, total = limits or (OBJECTS, 0)
     _allow_time(size)
@@ -141,15 +160,15 @@ def look_through(path: str, limits: Sequence[int] | None = None) -> None:
                     groups.append(item)
                 elif isinstance(item, h5py.Dataset) and item.shape is not None:
                     most = total if limits else max(SMALL_BYTES, MAX_RATIO * size)
-                    total -= _look_at(item, name, most, limits is None)
+                    total -= _read_array(item, name, most, limits is None)
 
 
-def _look_at(dataset: h5py.Dataset, name: str, most: int, data: bool) -> int:
-    """Read an array; returns the bytes that it unpacks to."""
+def _read_array(dataset: h5py.Dataset, name: str, most: int, data: bool) -> int:
+    """Check and read an array; return its decompressed size in bytes."""
     if dataset.external or dataset.is_virtual:
-        raise ValueError(f"{name!r} lies in other files")
+        raise ValueError(f"{name!r} is stored in other files")
     if not filters_of(dataset) <= FILTERS:
-        raise ValueError(f"{name!r} is packed by a filter other than gzip, lzf, shuffle and fletcher32")
+        raise ValueError(f"{name!r} uses a filter other than gzip, lzf, shuffle and fletcher32")
     if dataset.dtype.kind not in KINDS:
         raise ValueError(f"{name!r} holds {dataset.dtype}")
     list(dataset.attrs.items())
@@ -162,27 +181,27 @@ def _look_at(dataset: h5py.Dataset, name: str, most: int, data: bool) -> int:
         for length, step in zip(dataset.shape, dataset.chunks, strict=True):
             chunks *= -(-length // step)
         if dataset.id.get_num_chunks() < chunks:
-            raise ValueError(f"{name!r} was written in part only")
+            raise ValueError(f"{name!r} was written only in part")
     if n_bytes > most and (written or not data):
-        raise ValueError(f"{name!r} says that it unpacks to {n_bytes} bytes, accepted are {most}")
+        raise ValueError(f"{name!r} decompresses to {n_bytes} bytes; accepted are {most}")
     if n_bytes and written:
-        _read(dataset, name, n_bytes, data)
+        _read_values(dataset, name, n_bytes, data)
     return n_bytes
 
 
 def filters_of(dataset: h5py.Dataset) -> set[int]:
-    """The numbers of the filters that pack an array."""
+    """Return the numbers of the HDF5 filters of an array."""
     plist = dataset.id.get_create_plist()
     return {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
 
 
-def _read(dataset: h5py.Dataset, name: str, n_bytes: int, data: bool) -> None:
+def _read_values(dataset: h5py.Dataset, name: str, n_bytes: int, data: bool) -> None:
     if dataset.ndim == 0:
         dataset[()]
         return
     row = max(1, n_bytes // len(dataset))
     if row > READ_WHOLE:
-        if not data and dataset.chunks is None:  # bytes side by side: nothing that could be unpacked
+        if not data and dataset.chunks is None:  # contiguous: there is nothing to decompress
             return
         raise ValueError(f"{name!r} has examples of {row} bytes")
     step = max(1, PIECE // row)
@@ -196,30 +215,30 @@ def _read(dataset: h5py.Dataset, name: str, n_bytes: int, data: bool) -> None:
         if data and DIGEST in dataset.attrs:
             digest.update(piece.tobytes())
     if data and dataset.attrs.get(DIGEST, digest.hexdigest()) != digest.hexdigest():
-        raise ValueError(f"the numbers of {name!r} are not those that were written")
+        raise ValueError(f"the values of {name!r} differ from those that were written")
 
 
 def _allow_time(size: int) -> None:
-    """From now on the child has so much processor time: for a data set in all, else for each object."""
-    signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS + min(size, READ_WHOLE) / CPU_BYTES_A_SECOND)
+    """Restart the limit on processor time: once for a data set, otherwise for each object."""
+    signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS + min(size, READ_WHOLE) / CPU_BYTES_PER_SECOND)
 
 
 def _limit_memory() -> None:
-    with suppress(OSError, ValueError):  # only Linux tells what is in use
+    with suppress(OSError, ValueError):  # only Linux reports the memory in use
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * os.sysconf("SC_PAGE_SIZE") + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def serve() -> None:
-    """The child: a path, in hexadecimal, and limits from stdin; "ok" or what is wrong to stdout; a line each."""
+    """Run the child: read (path in hexadecimal, limits) from stdin and print "ok" or the fault, one line per file."""
     _limit_memory()
     for line in sys.stdin:
         name, limits = json.loads(line)
         try:
-            look_through(os.fsdecode(bytes.fromhex(name)), limits)
+            read_through(os.fsdecode(bytes.fromhex(name)), limits)
             answer = "ok"
-        except Exception as error:  # whatever it is, the file is not to be opened
+        except Exception as error:  # of any kind: the file must not be opened
             answer = " ".join(str(error).split()) or type(error).__name__
         signal.setitimer(signal.ITIMER_PROF, 0)
         print(answer, flush=True)

@@ -1,4 +1,4 @@
-"""Writing data sets in the HDF5 layout of Fuel 0.2, whole or not at all."""
+"""Write data sets in the HDF5 layout of Fuel 0.2, atomically."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ from dpm.datasets.fuel.probe import DIGEST
 from dpm.datasets.reading import atomic_write
 
 INTERFACE_VERSION = "0.3"
-# A chunk is a whole number of examples, so that a random minibatch unpacks few bytes in vain.
+# A chunk is a whole number of examples, so that a random minibatch decompresses few unused bytes.
 CHUNK_BYTES = 1 << 16
 PACKED_BYTES = 1 << 28
 RESERVED = ("split", "h5py_interface_version", "fuel_convert_version", "fuel_convert_command")
@@ -27,26 +27,27 @@ def write_hdf5(
     axis_labels: Mapping[str, Sequence[str]] | None = None,
     attributes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a data set in Fuel's layout; `path` holds all of it or stays what it was.
+    """Write a data set in Fuel's layout; if this fails, `path` stays unchanged.
 
-    Sources of up to PACKED_BYTES are gzip-compressed; larger ones are not, as they are read in batches, and unpacking
-    would take longer than reading.
+    Sources of up to PACKED_BYTES are gzip-compressed. Larger ones are read in batches, and decompression would take
+    longer than reading.
 
     Args:
-        path: the file to write or replace.
+        path: The file to write or replace.
         sets: {"train": {"features": (n, ...), "targets": (n, 1)}, "test": {...}}; a set may lack a source.
         axis_labels: {"features": ("batch", "channel", "height", "width"), ...}.
-        attributes: further attributes of the root, such as where the data come from.
+        attributes: Additional attributes of the root, such as the origin of the data.
 
-    Raises InputError if the arrays of a set differ in length, those of a source in dtype or shape of an
-    example, if there is nothing to write, and if `path` cannot be written.
+    Raises:
+        InputError: If the arrays of a set differ in length, if the arrays of a source differ in dtype or in the shape
+            of an example, if there is nothing to write, or if `path` is not writable.
     """
     path = Path(path)
     arrays = {name: {s: np.asarray(a) for s, a in members.items()} for name, members in sets.items()}
     labels, attributes = dict(axis_labels or {}), dict(attributes or {})
     _check_sets(arrays, labels)
     if taken := [name for name in attributes if name in RESERVED]:
-        raise InputError(f"attributes: {', '.join(taken)} cannot be chosen; leave out {', '.join(RESERVED)}")
+        raise InputError(f"attributes: {', '.join(taken)} cannot be set; the names {', '.join(RESERVED)} are reserved")
     with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
         bounds = _write_sources(file, arrays)
         for source, names in labels.items():
@@ -55,7 +56,7 @@ def write_hdf5(
         for name, value in attributes.items():
             file.attrs[name] = value
         file.attrs["split"] = _split_array(list(arrays), bounds)
-        # Fuel wrote this under Python 2, as ASCII.
+        # ASCII, as Fuel wrote it under Python 2.
         file.attrs.create("h5py_interface_version", INTERFACE_VERSION, dtype=h5py.string_dtype("ascii"))
 
 
@@ -72,17 +73,17 @@ def _check_sets(arrays: Mapping[str, Mapping[str, np.ndarray]], labels: Mapping[
             if kind != (array.dtype, array.shape[1:]):
                 raise InputError(
                     f"sets: {name}/{source} has examples of {array.dtype} {array.shape[1:]}, another set of "
-                    f"{kind[0]} {kind[1]}; make them alike"
+                    f"{kind[0]} {kind[1]}; give both the same dtype and shape"
                 )
         if len({len(array) for array in members.values()}) > 1:
             lengths = {source: len(array) for source, array in members.items()}
-            raise InputError(f"sets: the sources of {name} differ in length, {lengths}; make them alike")
+            raise InputError(f"sets: the sources of {name} differ in length, {lengths}; make them equal")
     if not examples:
         raise InputError("sets: there is nothing to write; give at least one set with one source")
     for source, names in labels.items():
         if source not in examples or len(names) != 1 + len(examples[source][1]):
             raise InputError(
-                f"axis_labels: {source!r} has labels {tuple(names)}; accepted: one label an axis of "
+                f"axis_labels: {source!r} has labels {tuple(names)}; accepted: one label per axis of "
                 f"{', '.join(examples)}"
             )
 

@@ -1,4 +1,4 @@
-"""Data sets that are made, not measured: each by name, with its usual size."""
+"""Synthetic data sets by name, with their default sizes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,18 +11,24 @@ from dpm.datasets.made.bark_like import bark_like
 from dpm.datasets.made.dead_leaves import dead_leaves
 from dpm.datasets.made.generators import check_count, heartbeat, swiss_roll
 
-#: Examples are drawn so many at a time, each block from a generator of its own: the first ones do not depend on
-#: how many follow.
+#: Examples are drawn in blocks of this size, each block from its own generator, so that the first examples do not
+#: depend on the number of examples.
 BLOCK = 100
-SWISS_ROLL_NOISE = 0.0024  # of the experiment
+SWISS_ROLL_NOISE = 0.0024  # as in the experiment swissroll
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a data set is made.
+    """A synthetic data set and its default sizes.
 
-    what: in a few words; draw(rng, n, size): n examples; n_train, n_test: how many are usual; size: the usual side of
-    an image or length of a vector; sizes: the accepted ones, lowest and highest; labels: of the axes.
+    Attributes:
+        what: Short description.
+        draw: Function draw(rng, n, size) of n examples.
+        n_train: Default number of training examples.
+        n_test: Default number of test examples.
+        size: Default side of an image, or length of a vector.
+        sizes: Smallest and largest accepted size.
+        labels: Names of the axes.
     """
 
     what: str
@@ -35,22 +41,22 @@ class Recipe:
 
 
 def _gray_leaves(rng: np.random.Generator, n: int, size: int, intensities: np.ndarray | None = None) -> np.ndarray:
-    """Dead leaves as 8-bit pixels: equal pixels of real numbers would have no density."""
+    """Draw dead leaves rounded to 8-bit pixels, since real-valued images with equal pixels have no density."""
     return np.rint(255 * dead_leaves(rng, n, size, r_max=max(2.0, size / 2), intensities=intensities)).astype(np.uint8)
 
 
 RECIPES = {
     "DEAD_LEAVES": Recipe(
-        "dead leaves: occluding discs, radii by a power law (Lee, Mumford & Huang 2001)",
+        "dead leaves: occluding discs, radii with a power law (Lee, Mumford & Huang 2001)",
         _gray_leaves,
         10_000,
         1_000,
         32,
         (1, 1024),
     ),
-    "BARK_LIKE": Recipe("a procedural bark-like texture, which is no bark", bark_like, 64, 16, 256, (16, 1024)),
+    "BARK_LIKE": Recipe("a procedural bark-like texture, not bark", bark_like, 64, 16, 256, (16, 1024)),
     "SWISSROLL": Recipe(
-        "the swiss roll, points of the plane",
+        "the swiss roll, points in the plane",
         lambda rng, n, size: swiss_roll(rng, n, SWISS_ROLL_NOISE),
         400_000,
         20_000,
@@ -59,7 +65,7 @@ RECIPES = {
         ("batch", "index"),
     ),
     "HEARTBEAT": Recipe(
-        "heartbeats, bits with a 1 in every fifth bin",
+        "heartbeats, binary sequences with a 1 in every fifth bin",
         lambda rng, n, size: heartbeat(rng, n, size),
         400_000,
         20_000,
@@ -70,7 +76,7 @@ RECIPES = {
 }
 
 
-def image_sets(
+def draw_sets(
     name: str,
     n_train: int,
     n_test: int,
@@ -79,10 +85,22 @@ def image_sets(
     quiet: bool = False,
     intensities: np.ndarray | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
-    """{"train": {"features": (n_train, ...)}, "test": {"features": (n_test, ...)}} of a recipe, as write_hdf5 takes it.
+    """Draw the training and test set of a recipe.
 
-    intensities: of DEAD_LEAVES alone: gray values 0..1 to draw from, (m,); uniform ones where left out.
-    Raises InputError for an unknown name, a number below 1 and a size that the recipe does not accept.
+    Args:
+        name: A key of `RECIPES`.
+        n_train: Number of training examples.
+        n_test: Number of test examples.
+        size: Side of an image, or length of a vector.
+        seed: Seed of all examples.
+        quiet: Show no progress.
+        intensities: Only for DEAD_LEAVES: gray values in [0, 1] to draw from, (m,); uniform if None.
+
+    Returns:
+        {"train": {"features": (n_train, ...)}, "test": {"features": (n_test, ...)}}, for `write_hdf5`.
+
+    Raises:
+        InputError: If the name is unknown, a number is below 1 or the recipe does not accept the size.
     """
     if name not in RECIPES:
         raise InputError(f"data set {name!r} cannot be made; accepted are {', '.join(RECIPES)}")
@@ -93,7 +111,7 @@ def image_sets(
     for what, n in (("n", n_train), ("test", n_test)):
         check_count(what, n)
     if intensities is not None and name != "DEAD_LEAVES":
-        raise InputError(f"intensities: have no meaning for {name}; they are the gray values of DEAD_LEAVES")
+        raise InputError(f"intensities: not accepted for {name}; only DEAD_LEAVES has gray values to choose")
     more = {} if intensities is None else {"intensities": intensities}
     sets = {}
     with tqdm(total=n_train + n_test, unit="example", desc=name, disable=quiet or None, delay=1) as bar:

@@ -15,7 +15,7 @@ from typing import Any
 
 from dpm.base.atomic import write_json
 from dpm.base.errors import InputError
-from dpm.datasets.search import located
+from dpm.datasets.search import locate
 from dpm.reports.html.runs import read_json
 from dpm.reports.tables.rows import Row
 from dpm.runs import checkpoint
@@ -146,7 +146,7 @@ def advise_moving(folder: Path) -> str:
 
 def missing_data(row: Row) -> str | None:
     """Return why the row cannot be made here, or None."""
-    if not row.needs or located(row.needs):
+    if not row.needs or locate(row.needs):
         return None
     return f"not made: {row.needs} is not here; python -m dpm datasets fetch {row.needs.lower()}"
 

@@ -1,4 +1,4 @@
-"""numpy's own files: read as numpy wrote them, damaged and hostile ones refused, the images in them found by name."""
+"""numpy's files: valid ones are read as by numpy, damaged and hostile ones are refused, images are found by name."""
 
 import io
 import os
@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as arrays_of
 
 from dpm.base.errors import InputError
 from dpm.datasets.formats import arrays as arrays_module
-from dpm.datasets.formats.arrays import image_sets, read_arrays
+from dpm.datasets.formats.arrays import read_arrays, read_image_sets
 from tests.helpers.pickles import Hostile
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 6, 6), np.uint8)
@@ -29,7 +29,7 @@ def npy(array, **options):
 
 
 def headed(descr, shape, data=b"", version=b"\1\0", fortran=False, length=None):
-    """An .npy file with any header over any data."""
+    """An .npy file with an arbitrary header and data."""
     text = f"{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}}}\n".encode()
     size = struct.pack("<H" if version == b"\1\0" else "<I", len(text) if length is None else length)
     return b"\x93NUMPY" + version + size + text + data
@@ -45,7 +45,7 @@ def npz(members, compression=zipfile.ZIP_DEFLATED):
 
 @pytest.fixture
 def save(tmp_path):
-    """A function that writes bytes, or arrays with numpy; returns the path."""
+    """A function that writes bytes or arrays to a file and returns its path."""
 
     def write(content, name="file.npz", savez=np.savez_compressed):
         path = tmp_path / name
@@ -61,7 +61,7 @@ def save(tmp_path):
 
 
 @pytest.mark.parametrize("savez", [np.savez, np.savez_compressed])
-def test_an_npz_gives_the_arrays_that_numpy_wrote(save, savez):
+def test_npz_is_read_as_written_by_numpy(save, savez):
     written = {str(np.dtype(dtype)): IMAGES.astype(dtype) for dtype in NUMBERS}
     found = read_arrays(save(written, savez=savez))
     assert list(found) == list(written)
@@ -72,7 +72,7 @@ def test_an_npz_gives_the_arrays_that_numpy_wrote(save, savez):
 
 @settings(deadline=None, max_examples=30)
 @given(arrays_of.arrays(dtype=arrays_of.scalar_dtypes(), shape=arrays_of.array_shapes(min_dims=0, min_side=0)))
-def test_an_npy_is_read_as_by_numpy_or_refused_for_its_type(tmp_path_factory, array):
+def test_npy_is_read_as_by_numpy_or_refused_for_its_type(tmp_path_factory, array):
     path = tmp_path_factory.getbasetemp() / "one.npy"
     for laid in (array, np.asfortranarray(array), array.T):
         np.save(path, laid)
@@ -86,28 +86,28 @@ def test_an_npy_is_read_as_by_numpy_or_refused_for_its_type(tmp_path_factory, ar
                 read_arrays(path)
 
 
-def test_an_npy_has_the_name_that_numpy_gives_an_array_without_one(save, tmp_path):
+def test_array_of_an_npy_has_numpys_name_for_unnamed_arrays(save, tmp_path):
     np.savez(tmp_path / "unnamed.npz", IMAGES)
     assert list(read_arrays(save(IMAGES, "a.npy"))) == list(read_arrays(tmp_path / "unnamed.npz"))
 
 
 @pytest.mark.parametrize("version", [(1, 0), (2, 0)])
-def test_both_versions_of_headers_and_those_of_python_2_are_read(save, version):
+def test_header_versions_1_and_2_and_python_2_headers_are_read(save, version):
     np.testing.assert_array_equal(read_arrays(save(npy(IMAGES, version=version)))["arr_0"], IMAGES)
     found = read_arrays(save(headed("'|u1'", "(5L, 6L, 6L)", IMAGES.tobytes())))["arr_0"]
     np.testing.assert_array_equal(found, IMAGES)
 
 
-def test_booleans_of_odd_bytes_become_true(save):
+def test_booleans_stored_as_other_bytes_are_true(save):
     (found,) = read_arrays(save(headed("'|b1'", "(4,)", bytes([0, 1, 2, 255])))).values()
     assert found.view(np.uint8).tolist() == [0, 1, 1, 1]
 
 
-def test_the_content_and_not_the_name_tells_npz_from_npy(save):
+def test_npz_is_detected_by_content_not_by_name(save):
     assert list(read_arrays(save({"X": IMAGES}).rename(save(b"", "a.npy")))) == ["X"]
 
 
-def test_a_pickle_is_not_opened(save, tmp_path):
+def test_pickles_are_not_opened(save, tmp_path):
     made = tmp_path / "made"
     hostile = np.array([Hostile(os.mkdir, str(made))], dtype=object)
     for content in (npy(hostile), npz([("X.npy", npy(hostile))]), pickle.dumps(Hostile(os.mkdir, str(made)))):
@@ -122,7 +122,7 @@ def test_names_are_keys_and_nothing_is_extracted(save, tmp_path, name):
     np.testing.assert_array_equal(found[name], IMAGES)
     assert os.listdir(tmp_path) == ["file.npz"]
     with pytest.raises(InputError, match="--key NAME") as caught:
-        image_sets(tmp_path / "file.npz")
+        read_image_sets(tmp_path / "file.npz")
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 600
 
@@ -158,14 +158,14 @@ def test_names_are_keys_and_nothing_is_extracted(save, tmp_path, name):
         (headed("'nonsense'", "(1,)"), "no header"),
         (headed("__import__('os')", "(1,)"), "no header"),
         (npz([("X.npy", npy(IMAGES)), ("X", npy(IMAGES))]), "has the array X more than once"),
-        (npz([("X.npy", npy(IMAGES))], zipfile.ZIP_LZMA), "packed as numpy does not"),
-        (npz([("X.npy", npy(IMAGES))], zipfile.ZIP_BZIP2), "packed as numpy does not"),
+        (npz([("X.npy", npy(IMAGES))], zipfile.ZIP_LZMA), "not compressed as by numpy"),
+        (npz([("X.npy", npy(IMAGES))], zipfile.ZIP_BZIP2), "not compressed as by numpy"),
         (npz([("read.me", b"hello")]), "read.me: has no header"),
         (npz([("X.npy", npy(IMAGES))])[:-30], "damaged"),
     ],
     ids=range(32),
 )
-def test_a_damaged_or_hostile_file_is_one_short_line_that_names_it(save, content, said):
+def test_damaged_or_hostile_file_is_a_short_one_line_error(save, content, said):
     with pytest.raises(InputError, match=r"file\.npz: ") as caught:
         read_arrays(save(content))
     message = str(caught.value)
@@ -181,36 +181,36 @@ def directory_field(content, offset, format_, value):
     return bytes(data)
 
 
-class TestArchivesThatLie:
+class TestHostileArchives:
     content = npz([("X.npy", npy(IMAGES))])
 
     @pytest.mark.parametrize("size", [10, 307, 309, 10_000_000])
-    def test_about_the_unpacked_size(self, save, size):
-        """308 bytes are right: 128 of header, 180 of images."""
+    def test_false_unpacked_size(self, save, size):
+        """The correct size is 308: 128 bytes of header, 180 of images."""
         with pytest.raises(InputError, match=r"file\.npz"):
             read_arrays(save(directory_field(self.content, 24, "<I", size)))
 
-    def test_about_the_checksum(self, save):
+    def test_false_checksum(self, save):
         with pytest.raises(InputError, match="damaged"):
             read_arrays(save(directory_field(self.content, 16, "<I", 1)))
 
-    def test_or_are_encrypted(self, save):
+    def test_encryption(self, save):
         with pytest.raises(InputError, match="X is encrypted"):
             read_arrays(save(directory_field(self.content, 8, "<H", 1)))
 
-    def test_a_bomb_is_refused_unopened(self, save, monkeypatch):
-        """Deflate packs zeros a thousandfold."""
+    def test_bomb_is_refused_without_decompression(self, save, monkeypatch):
+        """Deflate compresses zeros by a factor of 1000."""
         path = save(npz([("X.npy", npy(np.zeros(3_000_000, np.uint8)))]))
         assert len(read_arrays(path)["X"]) == 3_000_000
         monkeypatch.setattr(arrays_module, "SMALL_BYTES", 1_000_000)
         tracemalloc.start()
-        with pytest.raises(InputError, match=r"unpack to 3000128, accepted are 1000000; save fewer images, or unc"):
+        with pytest.raises(InputError, match=r"unpack to 3000128; accepted are 1000000; save fewer images, or unc"):
             read_arrays(path)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 1 << 20
 
-    def test_the_limit_is_on_all_arrays_together(self, save, monkeypatch):
+    def test_limit_applies_to_all_arrays_together(self, save, monkeypatch):
         monkeypatch.setattr(arrays_module, "SMALL_BYTES", 3000)
         members = [(f"{i}.npy", npy(np.zeros(1000, np.uint8))) for i in range(3)]
         monkeypatch.setattr(arrays_module, "MAX_RATIO", 1)
@@ -218,17 +218,17 @@ class TestArchivesThatLie:
         with pytest.raises(InputError, match="unpack to 3384"):
             read_arrays(save(npz(members)))
 
-    def test_a_huge_directory_is_not_read(self, save):
+    def test_huge_directory_is_not_read(self, save):
         end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 65535, 65535, 50 << 20, 0, 0)
         path = save(b"PK\1\2" + bytes((50 << 20) - 4) + end)
         tracemalloc.start()
-        with pytest.raises(InputError, match="a directory of 52428800 bytes, accepted are"):
+        with pytest.raises(InputError, match="a directory of 52428800 bytes; accepted are"):
             read_arrays(path)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 1 << 20
 
-    def test_an_npy_that_promises_much_allocates_what_it_holds(self, save):
+    def test_npy_with_a_false_shape_allocates_only_its_data(self, save):
         path = save(headed("'<f8'", "(500000000,)", bytes(1000)))
         tracemalloc.start()
         with pytest.raises(InputError, match="but 1000 bytes follow"):
@@ -238,20 +238,20 @@ class TestArchivesThatLie:
         assert peak < 1 << 20
 
 
-def test_a_long_npy_is_refused_by_its_size(save, monkeypatch):
+def test_large_npy_is_refused_by_its_size(save, monkeypatch):
     monkeypatch.setattr(arrays_module, "MAX_BYTES", 100)
-    with pytest.raises(InputError, match=r"file\.npz: 308 bytes, accepted are 100; save fewer images"):
+    with pytest.raises(InputError, match=r"file\.npz: 308 bytes; accepted are 100; save fewer images"):
         read_arrays(save(npy(IMAGES)))
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo], ids=["folder", "pipe"])
-def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, make):
+def test_folder_and_pipe_are_refused_without_waiting(tmp_path, make):
     make(tmp_path / "x.npz")
-    with pytest.raises(InputError, match=r"x\.npz: is no regular file"):
+    with pytest.raises(InputError, match=r"x\.npz: is not a regular file"):
         read_arrays(tmp_path / "x.npz")
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_missing_file_is_an_error(tmp_path):
     with pytest.raises(InputError, match=r"none\.npz: cannot be read \(No such file"):
         read_arrays(tmp_path / "none.npz")
 
@@ -268,27 +268,27 @@ class TestImageSets:
             ("train-data", "test-data"),
         ],
     )
-    def test_the_usual_names_are_known_beside_labels_and_even_objects(self, save, train, test):
+    def test_usual_names_are_found_next_to_labels_and_objects(self, save, train, test):
         labels = {"y_train": np.arange(5), "val_images": IMAGES[:2], "class_names": np.array(["a"], dtype=object)}
-        found = image_sets(save({**labels, train: IMAGES, test: 255 - IMAGES}))
+        found = read_image_sets(save({**labels, train: IMAGES, test: 255 - IMAGES}))
         assert list(found) == ["train", "test"]
         np.testing.assert_array_equal(found["train"], IMAGES)
         np.testing.assert_array_equal(found["test"], 255 - IMAGES)
-        assert list(image_sets(save({**labels, train: IMAGES}))) == ["train"]
+        assert list(read_image_sets(save({**labels, train: IMAGES}))) == ["train"]
 
     @pytest.mark.parametrize("name", ["features", "X", "x", "images", "data", "arr_0"])
-    def test_one_array_of_images_is_training_data(self, save, name):
-        found = image_sets(save({"targets": np.arange(5), name: IMAGES}))
+    def test_single_array_of_images_is_training_data(self, save, name):
+        found = read_image_sets(save({"targets": np.arange(5), name: IMAGES}))
         assert list(found) == ["train"]
         np.testing.assert_array_equal(found["train"], IMAGES)
 
-    def test_an_npy_is_training_data(self, save):
-        np.testing.assert_array_equal(image_sets(save(IMAGES, "a.npy"))["train"], IMAGES)
+    def test_npy_is_training_data(self, save):
+        np.testing.assert_array_equal(read_image_sets(save(IMAGES, "a.npy"))["train"], IMAGES)
 
     @pytest.mark.parametrize(
         "arrays",
         [
-            {"pictures": IMAGES, "y": np.arange(5)},
+            {"photos": IMAGES, "y": np.arange(5)},
             {"x_test": IMAGES},
             {"X": IMAGES, "images": IMAGES},
             {"x_train": IMAGES, "train_images": IMAGES},
@@ -296,29 +296,29 @@ class TestImageSets:
         ],
         ids=" ".join,
     )
-    def test_names_that_leave_it_open_are_answered_with_all_arrays(self, save, arrays):
+    def test_ambiguous_names_are_an_error_that_lists_all_arrays(self, save, arrays):
         with pytest.raises(InputError, match=r"file\.npz: its names .*; name one with --key NAME") as caught:
-            image_sets(save(arrays))
+            read_image_sets(save(arrays))
         for name, array in arrays.items():
             assert f"{name} {array.shape} {array.dtype}" in str(caught.value)
 
-    def test_a_key_names_the_training_data(self, save):
-        path = save({"pictures": IMAGES, "x_train": 255 - IMAGES, "x_test": IMAGES})
-        found = image_sets(path, "pictures")
+    def test_key_selects_the_training_data(self, save):
+        path = save({"photos": IMAGES, "x_train": 255 - IMAGES, "x_test": IMAGES})
+        found = read_image_sets(path, "photos")
         assert list(found) == ["train"]
         np.testing.assert_array_equal(found["train"], IMAGES)
 
-    def test_a_key_that_is_not_there_is_answered_with_all_arrays(self, save):
+    def test_unknown_key_is_an_error_that_lists_all_arrays(self, save):
         with pytest.raises(InputError, match=r"has no array Y; it has X \(5, 6, 6\) uint8; name one"):
-            image_sets(save({"X": IMAGES}), "Y")
+            read_image_sets(save({"X": IMAGES}), "Y")
 
-    def test_of_many_arrays_some_are_listed_and_all_counted(self, save):
+    def test_error_lists_some_of_many_arrays_and_their_number(self, save):
         with pytest.raises(InputError, match=r"a19 \(\) int64, 30 more; name one"):
-            image_sets(save({f"a{i}": np.int64(i) for i in range(50)}))
+            read_image_sets(save({f"a{i}": np.int64(i) for i in range(50)}))
 
-    def test_an_archive_without_arrays_says_so(self, save):
+    def test_archive_without_arrays_is_an_error(self, save):
         with pytest.raises(InputError, match="it has no arrays"):
-            image_sets(save(npz([])))
+            read_image_sets(save(npz([])))
 
 
 CONTENTS = {
@@ -331,7 +331,7 @@ CONTENTS = {
 
 
 def mutant(content, rng):
-    """The content with some bytes changed, cut off, put in, or a field of 4 bytes blown up."""
+    """Return the content with bytes changed, removed or inserted, or with a field of 4 bytes overwritten."""
     data = bytearray(content)
     kind = rng.integers(5)
     place = int(rng.integers(len(data)))
@@ -350,14 +350,14 @@ def mutant(content, rng):
 
 
 def survive(kind, path, seeds):
-    """The share of mutants that are refused; of the others no array is larger than what was written by much."""
+    """Return the share of mutants that are refused; check that the others give small arrays of numbers."""
     contents, refused = CONTENTS[kind], 0
     tracemalloc.start()
     for seed in seeds:
         path.write_bytes(mutant(contents[seed % len(contents)], np.random.default_rng(seed)))
         start = time.process_time()
         try:
-            for array in (read_arrays, image_sets)[seed // 8 % 2](path).values():
+            for array in (read_arrays, read_image_sets)[seed // 8 % 2](path).values():
                 assert array.nbytes < 2000
                 assert array.dtype.kind in "biuf"
         except InputError as error:

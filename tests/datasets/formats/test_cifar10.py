@@ -1,4 +1,4 @@
-"""CIFAR-10's archives and folders, in every form in which they are spread."""
+"""CIFAR-10 archives and folders in all published forms."""
 
 import gzip
 import io
@@ -63,21 +63,21 @@ def write_archive(parent, kind, encode):
     [("bin", binary), ("py", python2_pickle), *(("py", python3(protocol)) for protocol in range(2, 6))],
     ids=["binary", "python2", *(f"protocol{p}" for p in range(2, 6))],
 )
-def test_every_form_gives_the_same_images(tmp_path, write, kind, encode):
+def test_all_forms_give_the_same_images(tmp_path, write, kind, encode):
     train, test = read_cifar10(write(tmp_path, kind, encode))
     assert train.dtype == test.dtype == np.uint8
     np.testing.assert_array_equal(train, TRAIN)
     np.testing.assert_array_equal(test, TEST)
 
 
-def test_a_hostile_batch_is_refused_by_file_and_opcode(tmp_path):
+def test_hostile_batch_is_refused_with_its_opcode(tmp_path):
     folder = write_folder(tmp_path, "py", python2_pickle)
     (folder / "data_batch_3").write_bytes(pickle.dumps({"data": Hostile(os.getcwd)}, 2))
     with pytest.raises(InputError, match=r"data_batch_3: refused, its pickle opcode GLOBAL"):
         read_cifar10(folder)
 
 
-def test_missing_batches_are_named(tmp_path):
+def test_missing_batches_are_listed(tmp_path):
     folder = write_folder(tmp_path, "bin", binary)
     (folder / "data_batch_2.bin").unlink()
     (folder / "test_batch.bin").unlink()
@@ -94,7 +94,7 @@ def test_missing_batches_are_named(tmp_path):
     ],
     ids=["empty", "short", "label"],
 )
-def test_a_damaged_binary_batch_is_refused_by_name(tmp_path, content, said):
+def test_damaged_binary_batch_is_refused(tmp_path, content, said):
     folder = write_folder(tmp_path, "bin", binary)
     (folder / "data_batch_4.bin").write_bytes(content)
     with pytest.raises(InputError, match=rf"data_batch_4\.bin: .*{said}"):
@@ -102,7 +102,7 @@ def test_a_damaged_binary_batch_is_refused_by_name(tmp_path, content, said):
 
 
 @pytest.mark.parametrize("value", [[1, 2], {"data": b"12"}, {"data": np.zeros((2, 784), np.uint8)}], ids=str)
-def test_a_pickle_without_cifars_pixels_is_refused_by_name(tmp_path, value):
+def test_pickle_without_pixels_is_refused(tmp_path, value):
     folder = write_folder(tmp_path, "py", python2_pickle)
     (folder / "test_batch").write_bytes(pickle.dumps(value, 2))
     with pytest.raises(InputError, match="test_batch: holds no uint8 array"):
@@ -110,14 +110,14 @@ def test_a_pickle_without_cifars_pixels_is_refused_by_name(tmp_path, value):
 
 
 @pytest.mark.parametrize("spoil", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"<html>403</html>"])
-def test_a_half_downloaded_archive_is_refused_by_name(tmp_path, spoil):
+def test_incomplete_archive_is_refused(tmp_path, spoil):
     path = write_archive(tmp_path, "bin", binary)
     path.write_bytes(spoil(path.read_bytes()))
-    with pytest.raises(InputError, match=r"cifar-10-binary\.tar\.gz: .*fetch it again"):
+    with pytest.raises(InputError, match=r"cifar-10-binary\.tar\.gz: .*download it again"):
         read_cifar10(path)
 
 
-def test_members_are_taken_by_exact_name_and_only_if_they_are_files(tmp_path):
+def test_only_regular_members_with_exact_names_are_read(tmp_path):
     path = tmp_path / "cifar-10-binary.tar.gz"
     members = {f"../cifar-10-batches-bin/{name}": data for name, data in contents("bin", binary).items()}
     path.write_bytes(tar_of(members))

@@ -1,4 +1,4 @@
-"""Folders of pictures: what is found, how each kind of picture is read and cut, and that no file does harm."""
+"""Folders of images: file search, decoding, crops and colors, and the refusal of harmful files."""
 
 import io
 import os
@@ -14,15 +14,15 @@ from PIL import ExifTags, Image
 
 from dpm.base.errors import InputError
 from dpm.datasets.formats import folder as folder_module
-from dpm.datasets.formats.folder import picture_files, read_pictures
+from dpm.datasets.formats.folder import image_files, read_images
 from tests.datasets.formats.test_arrays import mutant
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (12, 20), np.uint8)
-COLOUR = RNG.integers(0, 256, (12, 20, 3), np.uint8)
+COLOR = RNG.integers(0, 256, (12, 20, 3), np.uint8)
 SMOOTH = np.add.outer(np.arange(0, 240, 5), np.arange(0, 240, 5)).astype(float) / 2
 PHOTO = Image.fromarray(np.stack([SMOOTH, SMOOTH[::-1], SMOOTH.T[::-1]], -1).astype(np.uint8))
-TURNED = {
+ROTATED = {
     1: lambda array: array,
     2: np.fliplr,
     3: lambda array: np.rot90(array, 2),
@@ -34,7 +34,7 @@ TURNED = {
 
 @pytest.fixture
 def save(tmp_path):
-    """A function that writes a picture, an array or bytes under a name; returns the path."""
+    """A function that writes an image, an array or bytes to a file and returns its path."""
 
     def write(content, name="a.png", **options):
         path = tmp_path / name
@@ -60,7 +60,7 @@ def chunk(name, data):
 
 
 def png(width, height, depth, color, pixels, extra=b""):
-    """A PNG of any header over the bytes of its rows, filters and all."""
+    """A PNG with an arbitrary header; `pixels` are the bytes of its rows, including their filters."""
     header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     parts = (chunk(b"IHDR", header), extra, chunk(b"IDAT", zlib.compress(pixels)), chunk(b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
@@ -70,109 +70,109 @@ def segment(marker, data):
     return b"\xff" + bytes([marker]) + struct.pack(">H", len(data) + 2) + data
 
 
-class TestWhatIsFound:
-    def test_pictures_of_any_case_at_any_depth_in_order(self, save, tmp_path):
+class TestSearch:
+    def test_images_are_found_in_any_case_and_depth_in_order(self, save, tmp_path):
         names = ["B.PNG", "a.Jpeg", "c.jpg", "deep/er/x.png"]
         for name in ["deep/notes.txt", ".hidden.png", ".git/y.png", *names]:
-            save(GRAY, "pictures/x.png").rename(tmp_path / "moved")
-            (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / "moved").rename(tmp_path / "pictures" / name)
-        found = picture_files(tmp_path / "pictures")
-        assert [str(path.relative_to(tmp_path / "pictures")) for path in found] == names
+            save(GRAY, "photos/x.png").rename(tmp_path / "moved")
+            (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "moved").rename(tmp_path / "photos" / name)
+        found = image_files(tmp_path / "photos")
+        assert [str(path.relative_to(tmp_path / "photos")) for path in found] == names
 
-    def test_a_link_within_the_folder_adds_no_second_copy(self, save, tmp_path):
+    def test_link_within_the_folder_adds_no_second_copy(self, save, tmp_path):
         path = save(GRAY, "sub/x.png")
         (tmp_path / "y.png").symlink_to(path)
         (tmp_path / "other").symlink_to(path.parent)
-        assert picture_files(tmp_path) == [path]
+        assert image_files(tmp_path) == [path]
 
-    def test_the_folder_itself_may_be_a_link(self, save, tmp_path):
+    def test_folder_may_be_a_link(self, save, tmp_path):
         save(GRAY, "real/x.png")
         (tmp_path / "link").symlink_to(tmp_path / "real")
-        assert picture_files(tmp_path / "link") == [tmp_path / "real/x.png"]
+        assert image_files(tmp_path / "link") == [tmp_path / "real/x.png"]
 
     @pytest.mark.parametrize("name", ["out.png", "out"])
-    def test_a_link_out_of_the_folder_is_refused_by_name(self, save, tmp_path, name):
+    def test_link_to_another_place_is_refused(self, save, tmp_path, name):
         save(GRAY, "in/a.png")
         target = save(GRAY, "in2/b.png")
         (tmp_path / "in" / name).symlink_to(target if name == "out.png" else target.parent)
-        with pytest.raises(InputError, match=rf"in/{name}: is a link that leads out of"):
-            picture_files(tmp_path / "in")
+        with pytest.raises(InputError, match=rf"in/{name}: is a link to a place outside"):
+            image_files(tmp_path / "in")
 
-    def test_links_in_a_circle_and_to_nothing_are_errors(self, tmp_path):
+    def test_circular_and_broken_links_are_errors(self, tmp_path):
         (tmp_path / "x.png").symlink_to(tmp_path / "y.png")
         with pytest.raises(InputError, match=r"y\.png: cannot be read \(No such file"):
-            read_pictures(picture_files(tmp_path), 4)
+            read_images(image_files(tmp_path), 4)
         (tmp_path / "y.png").symlink_to(tmp_path / "x.png")
         with pytest.raises(InputError, match="cannot be read"):
-            read_pictures(picture_files(tmp_path), 4)
+            read_images(image_files(tmp_path), 4)
 
     @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo], ids=["folder", "pipe"])
-    def test_what_is_no_file_is_refused_and_not_waited_for(self, tmp_path, make):
+    def test_folder_and_pipe_are_refused_without_waiting(self, tmp_path, make):
         make(tmp_path / "x.png")
-        for read in (lambda: picture_files(tmp_path), lambda: read_pictures([tmp_path / "x.png"], 4)):
-            with pytest.raises(InputError, match=r"x\.png: has the name of a picture but is no regular file"):
+        for read in (lambda: image_files(tmp_path), lambda: read_images([tmp_path / "x.png"], 4)):
+            with pytest.raises(InputError, match=r"x\.png: has the suffix of an image but is not a regular file"):
                 read()
 
-    def test_a_device_is_refused(self):
-        with pytest.raises(InputError, match=r"^/dev/zero: .*no regular file"):
-            read_pictures(["/dev/zero"], 4)
+    def test_device_is_refused(self):
+        with pytest.raises(InputError, match=r"^/dev/zero: .*not a regular file"):
+            read_images(["/dev/zero"], 4)
 
-    def test_a_folder_without_pictures_is_named(self, tmp_path):
+    def test_folder_without_images_is_an_error(self, tmp_path):
         (tmp_path / "notes.txt").write_text("")
-        with pytest.raises(InputError, match=rf"^{tmp_path}: holds no pictures; accepted are \.png"):
-            picture_files(tmp_path)
+        with pytest.raises(InputError, match=rf"^{tmp_path}: holds no images; accepted are \.png"):
+            image_files(tmp_path)
 
     @pytest.mark.parametrize(("name", "said"), [("none", "No such file"), ("file", "Not a directory")])
-    def test_what_is_no_folder_is_named(self, tmp_path, name, said):
+    def test_missing_folder_is_an_error(self, tmp_path, name, said):
         (tmp_path / "file").write_text("")
         with pytest.raises(InputError, match=rf"/{name}: cannot be read \({said}"):
-            picture_files(tmp_path / name)
+            image_files(tmp_path / name)
 
-    def test_a_name_with_control_characters_leaves_the_message_one_line(self, save, tmp_path):
+    def test_message_escapes_control_characters_in_names(self, save, tmp_path):
         path = save(b"", "a\n\x1b[31m.png")
         with pytest.raises(InputError, match=r"a\\n\\x1b\[31m\.png") as caught:
-            read_pictures([path], 4)
+            read_images([path], 4)
         assert str(caught.value).isprintable()
 
 
-class TestCuts:
-    def test_the_central_square_is_averaged_over_blocks(self, save):
-        """A square of 12 pixels to 4: the means of blocks of 3 x 3, up to rounding."""
-        for array in (COLOUR, GRAY):
+class TestCrops:
+    def test_center_crop_averages_blocks(self, save):
+        """12 x 12 to 4 x 4 pixels: means of blocks of 3 x 3, up to rounding."""
+        for array in (COLOR, GRAY):
             means = array[:, 4:16].reshape(4, 3, 4, 3, -1).mean((1, 3)).transpose(2, 0, 1)
-            found = read_pictures([save(array)], 4)
+            found = read_images([save(array)], 4)
             assert found.dtype == np.uint8
             np.testing.assert_allclose(found[0], means, atol=1)
-            np.testing.assert_array_equal(found, read_pictures([save(array, "bigger.png")], 4))
+            np.testing.assert_array_equal(found, read_images([save(array, "bigger.png")], 4))
 
-    def test_the_right_size_is_left_alone(self, save):
-        np.testing.assert_array_equal(read_pictures([save(GRAY[:, :12])], 12)[0, 0], GRAY[:, :12])
+    def test_image_of_the_right_size_is_unchanged(self, save):
+        np.testing.assert_array_equal(read_images([save(GRAY[:, :12])], 12)[0, 0], GRAY[:, :12])
 
-    def test_windows_are_windows_of_their_picture_at_places_all_over(self, save):
+    def test_random_crops_cover_their_image(self, save):
         marked = np.arange(240).reshape(12, 20).astype(np.uint8)
         paths = [save(marked), save(255 - marked, "b.png")]
-        found = read_pictures(paths, 5, "random", crops=400, rng=np.random.default_rng(1))
+        found = read_images(paths, 5, "random", crops=400, rng=np.random.default_rng(1))
         assert found.shape == (800, 1, 5, 5)
         places = set()
         for cut, sign in zip(found[:, 0].astype(int), [0] * 400 + [255] * 400, strict=True):
             y, x = divmod(abs(sign - cut[0, 0]), 20)
             np.testing.assert_array_equal(abs(sign - cut), marked[y : y + 5, x : x + 5])
             places.add((y, x))
-        # 8 x 16 places, 800 draws: one in 500 is missed by chance.
+        # 8 x 16 places and 800 draws: each place is missed with probability 1/500.
         assert len(places) > 120
         assert {y for y, _ in places} == set(range(8))
         assert {x for _, x in places} == set(range(16))
 
-    def test_windows_come_from_the_generator_alone(self, save):
+    def test_random_crops_depend_on_the_generator(self, save):
         path = save(GRAY)
-        draws = [read_pictures([path], 5, "random", crops=3, rng=np.random.default_rng(s)) for s in (1, 1, 2)]
+        draws = [read_images([path], 5, "random", crops=3, rng=np.random.default_rng(s)) for s in (1, 1, 2)]
         np.testing.assert_array_equal(draws[0], draws[1])
         assert (draws[0] != draws[2]).any()
 
-    def test_a_picture_below_the_size_of_windows_is_named_with_its_size(self, save):
-        with pytest.raises(InputError, match=r"a\.png: 20 x 12 pixels are too few for windows of 13 x 13; take"):
-            read_pictures([save(GRAY)], 13, "random", rng=np.random.default_rng(0))
+    def test_image_smaller_than_a_random_crop_is_an_error(self, save):
+        with pytest.raises(InputError, match=r"a\.png: 20 x 12 pixels are too few for windows of 13 x 13; choose"):
+            read_images([save(GRAY)], 13, "random", rng=np.random.default_rng(0))
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -180,64 +180,64 @@ class TestCuts:
             ({"size": 0}, "^size=0: "),
             ({"size": 5000}, "^size=5000: accepted are 1 to 4096"),
             ({"crops": 0}, "^crops=0: "),
-            ({"crops": 2}, "^crops=2: a picture has one center"),
+            ({"crops": 2}, "^crops=2: an image has one center"),
             ({"crop": "left"}, "^crop='left': accepted are center, random"),
             ({"crop": "random"}, "^rng=None: "),
             ({"paths": []}, "^paths: is empty"),
         ],
         ids=str,
     )
-    def test_arguments_that_cannot_be_are_refused(self, save, arguments, message):
+    def test_invalid_arguments_are_refused(self, save, arguments, message):
         with pytest.raises(InputError, match=message):
-            read_pictures(**({"paths": [save(GRAY)], "size": 4} | arguments))
+            read_images(**({"paths": [save(GRAY)], "size": 4} | arguments))
 
-    def test_progress_is_shown_only_if_asked_for(self, save, capsys, monkeypatch):
+    def test_progress_is_shown_only_on_request(self, save, capsys, monkeypatch):
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
         path = save(GRAY)
-        read_pictures([path], 4)
+        read_images([path], 4)
         assert capsys.readouterr().err == ""
-        read_pictures([path], 4, quiet=False)
+        read_images([path], 4, quiet=False)
         assert "1/1" in capsys.readouterr().err
 
 
 def only(path, **options):
-    """The one picture of 12 x 12, (c, 12, 12)."""
-    return read_pictures([path], 12, **options)[0]
+    """Read one image of 12 x 12 pixels, (c, 12, 12)."""
+    return read_images([path], 12, **options)[0]
 
 
 class TestColors:
-    square = COLOUR[:, :12]
+    square = COLOR[:, :12]
     alpha = RNG.integers(0, 256, (12, 12, 1), np.uint8)
 
-    def test_one_color_if_all_are_gray_else_three(self, save):
-        gray, color = save(GRAY, "gray.png"), save(COLOUR, "color.png")
+    def test_one_channel_if_all_images_are_gray_otherwise_three(self, save):
+        gray, color = save(GRAY, "gray.png"), save(COLOR, "color.png")
         equal = save(np.repeat(GRAY[..., None], 3, -1), "equal.png")
-        assert read_pictures([gray, equal], 12).shape == (2, 1, 12, 12)
-        mixed = read_pictures([gray, color, equal], 12)
+        assert read_images([gray, equal], 12).shape == (2, 1, 12, 12)
+        mixed = read_images([gray, color, equal], 12)
         assert mixed.shape == (3, 3, 12, 12)
         np.testing.assert_array_equal(mixed[[0, 2]], np.broadcast_to(GRAY[:, 4:16], (2, 3, 12, 12)))
-        np.testing.assert_array_equal(mixed[1], COLOUR[:, 4:16].transpose(2, 0, 1))
+        np.testing.assert_array_equal(mixed[1], COLOR[:, 4:16].transpose(2, 0, 1))
 
     def test_gray_is_the_luma_of_itu_r_601(self, save):
         luma = self.square @ [0.299, 0.587, 0.114]
         np.testing.assert_allclose(only(save(self.square), gray=True)[0], luma, atol=0.51)
 
-    def test_palettes_are_looked_up(self, save):
+    def test_palettes_are_applied(self, save):
         image = Image.fromarray(GRAY[:, :12] % 8, "L").convert("P")
-        image.putpalette(COLOUR.reshape(-1, 3)[:8].tobytes())
-        expected = COLOUR.reshape(-1, 3)[GRAY[:, :12] % 8]
+        image.putpalette(COLOR.reshape(-1, 3)[:8].tobytes())
+        expected = COLOR.reshape(-1, 3)[GRAY[:, :12] % 8]
         np.testing.assert_array_equal(only(save(image)), expected.transpose(2, 0, 1))
 
-    def test_a_transparent_entry_of_a_palette_is_white(self, save):
+    def test_transparent_palette_entry_is_white(self, save):
         image = Image.fromarray(GRAY[:, :12] % 8, "L").convert("P")
-        image.putpalette(COLOUR.reshape(-1, 3)[:8].tobytes())
-        expected = np.where((GRAY[:, :12] % 8 == 3)[..., None], 255, COLOUR.reshape(-1, 3)[GRAY[:, :12] % 8])
+        image.putpalette(COLOR.reshape(-1, 3)[:8].tobytes())
+        expected = np.where((GRAY[:, :12] % 8 == 3)[..., None], 255, COLOR.reshape(-1, 3)[GRAY[:, :12] % 8])
         for transparency in (3, bytes([255, 255, 255, 0])):
             found = only(save(image, transparency=transparency))
             np.testing.assert_array_equal(found, expected.transpose(2, 0, 1))
 
-    def test_transparent_pictures_lie_on_white(self, save):
-        """Porter & Duff's over: alpha c + (1 - alpha) 255."""
+    def test_transparent_images_are_composed_on_white(self, save):
+        """Porter & Duff's operator over: alpha c + (1 - alpha) 255."""
         share = self.alpha / 255
         image = Image.fromarray(np.concatenate([self.square, self.alpha], -1))
         expected = share * self.square + (1 - share) * 255
@@ -248,10 +248,10 @@ class TestColors:
         assert found.shape == (1, 12, 12)
         np.testing.assert_allclose(found[0], expected, atol=1)
 
-    def test_the_hidden_color_of_transparent_pixels_does_not_bleed_into_others(self, save):
+    def test_color_of_transparent_pixels_does_not_bleed(self, save):
         image = np.zeros((4, 4, 4), np.uint8)
         image[:, ::2] = [200, 0, 0, 255]
-        found = read_pictures([save(image)], 2)[0]
+        found = read_images([save(image)], 2)[0]
         np.testing.assert_allclose(found, np.broadcast_to([[[227.5]], [[127.5]], [[127.5]]], (3, 2, 2)), atol=1)
 
     def test_opaque_alpha_changes_nothing(self, save):
@@ -277,21 +277,21 @@ class TestColors:
         np.testing.assert_allclose(found.mean((1, 2)), expected, atol=3)
 
     @pytest.mark.parametrize("kind", ["a.png", "a.jpg"])
-    @pytest.mark.parametrize(("orientation", "turned"), TURNED.items())
-    def test_the_orientation_of_exif_is_applied(self, save, kind, orientation, turned):
-        """6: the camera was turned; the stored picture is to be turned by 90 degrees clockwise (EXIF 2.3)."""
+    @pytest.mark.parametrize(("orientation", "rotated"), ROTATED.items())
+    def test_exif_orientation_is_applied(self, save, kind, orientation, rotated):
+        """Value 6, for example: rotate the stored image by 90 degrees clockwise (EXIF 2.3)."""
         exif = Image.Exif()
         exif[ExifTags.Base.Orientation] = orientation
-        found = read_pictures([save(PHOTO, kind, exif=exif, **({"quality": 95} if "j" in kind else {}))], 48)[0]
-        expected = turned(np.asarray(PHOTO)).transpose(2, 0, 1).astype(int)
+        found = read_images([save(PHOTO, kind, exif=exif, **({"quality": 95} if "j" in kind else {}))], 48)[0]
+        expected = rotated(np.asarray(PHOTO)).transpose(2, 0, 1).astype(int)
         assert np.abs(found - expected).mean() < (3 if "j" in kind else 1e-9)
 
-    def test_of_an_animation_the_first_frame_is_taken(self, save):
+    def test_first_frame_of_an_animation_is_read(self, save):
         frames = [Image.fromarray(GRAY[:, i : i + 12]) for i in range(3)]
         path = save(frames[0], save_all=True, append_images=frames[1:], duration=50)
         np.testing.assert_array_equal(only(path)[0], GRAY[:, :12])
 
-    def test_the_content_and_not_the_name_tells_png_from_jpeg(self, save):
+    def test_png_is_detected_by_content_not_by_name(self, save):
         np.testing.assert_array_equal(
             only(save(encoded(Image.fromarray(GRAY[:, :12]), "PNG"), "a.jpg"))[0], GRAY[:, :12]
         )
@@ -305,11 +305,11 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("content", "said"),
         [
-            (b"", "it is neither"),
-            (b"<html>403</html>", "it is neither"),
-            (encoded(PHOTO, "GIF"), "it is neither"),
-            (encoded(PHOTO, "TIFF"), "it is neither"),
-            (encoded(PHOTO, "PPM"), "it is neither"),
+            (b"", "another format"),
+            (b"<html>403</html>", "another format"),
+            (encoded(PHOTO, "GIF"), "another format"),
+            (encoded(PHOTO, "TIFF"), "another format"),
+            (encoded(PHOTO, "PPM"), "another format"),
             (PNG[: len(PNG) // 2], ""),
             (PNG[:-12], ""),
             (JPEG[:-30], "truncated"),
@@ -326,40 +326,40 @@ class TestRefusals:
             (JPEG[:2] + segment(0xE1, b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\xff\xff") + JPEG[2:], ""),
         ],
     )
-    def test_a_damaged_or_hostile_file_is_one_line_that_names_it(self, save, content, said):
+    def test_damaged_or_hostile_file_is_a_one_line_error(self, save, content, said):
         with pytest.raises(InputError, match=r"a\.png: cannot be read as PNG or JPEG \(") as caught:
-            read_pictures([save(content)], 8)
+            read_images([save(content)], 8)
         message = str(caught.value)
         assert said in message
         assert message.isprintable()
         assert len(message) < 400
-        assert message.endswith("save it anew from a picture program or remove it")
+        assert message.endswith("save it again from an image editor or remove it")
 
-    def test_a_flipped_bit_in_the_pixels_of_a_png_is_found_by_its_checksum(self, save):
+    def test_png_checksum_detects_a_flipped_bit(self, save):
         damaged = bytearray(PNG)
         damaged[-20] ^= 1
         with pytest.raises(InputError, match="cannot be read"):
-            read_pictures([save(bytes(damaged))], 8)
+            read_images([save(bytes(damaged))], 8)
 
-    def test_a_file_beyond_the_limit_of_bytes_is_not_read(self, save, monkeypatch):
+    def test_file_beyond_the_size_limit_is_not_read(self, save, monkeypatch):
         monkeypatch.setattr(folder_module, "MAX_BYTES", len(PNG) - 1)
         with pytest.raises(InputError, match=rf"a\.png: more than {len(PNG) - 1} bytes"):
-            read_pictures([save(PNG)], 8)
+            read_images([save(PNG)], 8)
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-    def test_an_unreadable_file_is_named(self, save):
+    def test_unreadable_file_is_an_error(self, save):
         path = save(PNG)
         path.chmod(0)
         with pytest.raises(InputError, match=r"a\.png: cannot be read \(Permission denied\)"):
-            read_pictures([path], 8)
+            read_images([path], 8)
 
 
 def survive(kind, path, seeds):
-    """The share of mutants that are refused; the others are pictures of sane shape."""
+    """Return the share of mutants that are refused; check the shape of the others."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     options = [{}, {"exif": exif}, {"progressive": True} if kind == "JPEG" else {"optimize": True}]
-    image = Image.fromarray(COLOUR)
+    image = Image.fromarray(COLOR)
     contents = [encoded(image, kind, **option) for option in options] + [encoded(image.convert("L"), kind)]
     contents.append(encoded(image.convert("CMYK" if kind == "JPEG" else "P"), kind))
     refused = 0
@@ -367,7 +367,7 @@ def survive(kind, path, seeds):
         path.write_bytes(mutant(contents[seed % len(contents)], np.random.default_rng(seed)))
         start = time.process_time()
         try:
-            found = read_pictures([path], 8)
+            found = read_images([path], 8)
             assert found.shape in ((1, 1, 8, 8), (1, 3, 8, 8))
             assert found.dtype == np.uint8
         except InputError as error:
@@ -378,23 +378,23 @@ def survive(kind, path, seeds):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_mutants_of_pictures_are_refused_or_read(tmp_path, kind):
+def test_mutants_of_images_are_refused_or_read(tmp_path, kind):
     assert 0.2 < survive(kind, tmp_path / "a.png", range(200)) <= 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_many_mutants_of_pictures_are_refused_or_read(tmp_path, kind):
+def test_many_mutants_of_images_are_refused_or_read(tmp_path, kind):
     assert 0.2 < survive(kind, tmp_path / "a.png", range(200, 10_000)) <= 1
 
 
 def big(depth, color, bytes_a_pixel):
-    side = 5099  # just within the limit of pixels
+    side = 5099  # just within the limit on pixels
     return png(side, side, depth, color, (b"\4" + bytes(side * bytes_a_pixel)) * side)
 
 
 def scans():
-    """A progressive JPEG whose last scan comes as often as is allowed."""
+    """A progressive JPEG whose last scan is repeated up to the limit."""
     data = encoded(Image.new("RGB", (5099, 5099), (9, 90, 200)), "JPEG", progressive=True, subsampling=0)
     last = data[data.rindex(b"\xff\xda") : -2]
     return data[:-2] + last * (folder_module.MAX_SCANS - data.count(b"\xff\xda")) + data[-2:]
@@ -412,12 +412,12 @@ HEAVY = {
 }
 CHILD = """
 import resource, sys, time
-from dpm.datasets.formats.folder import read_pictures
+from dpm.datasets.formats.folder import read_images
 from dpm.base.errors import InputError
-read_pictures(sys.argv[2:], 8)
+read_images(sys.argv[2:], 8)
 before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
 try:
-    read_pictures(sys.argv[1:2], 8)
+    read_images(sys.argv[1:2], 8)
 except InputError:
     pass
 print(time.process_time() - start, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
@@ -426,8 +426,8 @@ print(time.process_time() - start, (resource.getrusage(resource.RUSAGE_SELF).ru_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HEAVY)
-def test_the_heaviest_files_within_the_limits_take_2_s_and_500_mb(save, name):
-    """With a second more for slow machines."""
+def test_largest_files_within_the_limits_take_2_s_and_500_mb(save, name):
+    """The bound has an additional second for slow machines."""
     paths = [save(HEAVY[name](), "heavy.png"), save(PNG), save(JPEG, "b.jpg")]
     done = subprocess.run([sys.executable, "-c", CHILD, *map(str, paths)], capture_output=True, text=True, check=True)
     seconds, megabytes = map(float, done.stdout.split())

@@ -1,4 +1,4 @@
-"""Pickles read without running them: plain values as pickle reads them, all else refused by its opcode."""
+"""Pickles are read without execution: plain values as by pickle, everything else is refused with its opcode."""
 
 import os
 import pickle
@@ -11,27 +11,27 @@ from dpm.datasets.formats.pickled import read_plain_pickle
 from tests.helpers.pickles import BATCHES, LABELS, RNG, Hostile, python2_pickle
 
 
-def test_the_hand_made_python2_pickle_is_what_pickle_reads():
+def test_python_2_pickle_of_the_helpers_is_valid():
     batch = pickle.loads(python2_pickle(BATCHES[0], LABELS[0]), encoding="bytes")
     np.testing.assert_array_equal(batch[b"data"], BATCHES[0])
     assert batch[b"labels"] == LABELS[0]
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_plain_values_are_read_as_pickle_reads_them(protocol):
+def test_plain_values_are_read_as_by_pickle(protocol):
     value = {"a": [1, -2, 2**40, 2**80, 1.5, True, None], 3: ("x", (), (1,), [2, {}], "é" * 300)}
     assert read_plain_pickle(pickle.dumps(value, protocol), "test") == value
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("protocol", range(2, 6))
-def test_arrays_keep_their_shape_and_order(protocol, order):
+def test_arrays_keep_shape_and_order(protocol, order):
     array = np.asarray(RNG.integers(0, 256, (4, 5), np.uint8), order=order)
     np.testing.assert_array_equal(read_plain_pickle(pickle.dumps(array, protocol), "test"), array)
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_a_pickle_that_calls_os_system_is_refused_and_not_run(tmp_path, protocol):
+def test_pickle_that_calls_os_system_is_refused_and_not_run(tmp_path, protocol):
     trace = tmp_path / "ran"
     hostile = pickle.dumps({"data": Hostile(os.system, f"touch {trace}")}, protocol)
     with pytest.raises(InputError, match=r"GLOBAL asks for '(posix|nt)\.system'"):
@@ -60,7 +60,7 @@ def test_a_pickle_that_calls_os_system_is_refused_and_not_run(tmp_path, protocol
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_whatever_is_more_than_values_is_refused_by_its_opcode(data, opcode):
+def test_other_opcodes_are_refused_by_name(data, opcode):
     with pytest.raises(InputError, match=rf"refused, its pickle opcode {opcode} "):
         read_plain_pickle(data, "test")
 
@@ -84,12 +84,12 @@ def test_whatever_is_more_than_values_is_refused_by_its_opcode(data, opcode):
     ],
     ids=repr,
 )
-def test_a_damaged_pickle_is_refused(data):
-    with pytest.raises(InputError, match="not a whole pickle"):
+def test_damaged_pickle_is_refused(data):
+    with pytest.raises(InputError, match="damaged or incomplete pickle"):
         read_plain_pickle(data, "test")
 
 
-def test_a_deeply_nested_key_does_not_overflow_the_stack():
+def test_deeply_nested_key_does_not_overflow_the_stack():
     nested = b"\x80\x02}" + b")" + b"\x85" * 1_000_000 + b"Ns."
-    with pytest.raises(InputError, match="not a whole pickle"):
+    with pytest.raises(InputError, match="damaged or incomplete pickle"):
         read_plain_pickle(nested, "test")

@@ -1,4 +1,4 @@
-"""Checks of dpm.datasets against real Fuel 0.2.0, which test_real_fuel.py runs in a process of their own."""
+"""Checks of dpm.datasets against Fuel 0.2.0, which test_real_fuel.py runs in a subprocess."""
 
 import collections
 import collections.abc
@@ -18,7 +18,7 @@ from dpm.model import DiffusionModel
 from dpm.optimizers import RMSProp
 from dpm.training.loop import MainLoop
 
-# Fuel, of 2016, looks for the first two where they used to be; the rest it imports, but nothing here uses it.
+# Fuel (2016) expects the first two at their former place; it imports the rest, which nothing here uses.
 collections.Iterable = collections.abc.Iterable
 collections.Iterator = collections.abc.Iterator
 for unused in ("tables", "yaml", "zmq", "fuel.transformers._image"):
@@ -30,7 +30,7 @@ def nowhere(name):
     raise LookupError(name)
 
 
-# Asked for a version number alone; a virtual environment of Python 3.12 and newer has no setuptools.
+# Fuel uses it only for a version number; virtual environments of Python 3.12 and newer have no setuptools.
 sys.modules["pkg_resources"] = types.SimpleNamespace(get_distribution=nowhere, DistributionNotFound=LookupError)
 
 from fuel import datasets, schemes, streams, transformers  # noqa: E402
@@ -96,7 +96,7 @@ def test_fuel_reads_what_dpm_wrote(path, sets, which, in_memory):
 
 
 @IN_MEMORY
-def test_fuel_misses_a_source_that_dpm_marked_unavailable(tmp_path, sets, in_memory):
+def test_source_marked_unavailable_is_not_provided_by_fuel(tmp_path, sets, in_memory):
     del sets["test"]["targets"]
     path = str(tmp_path / "part.hdf5")
     write_hdf5(path, sets)
@@ -130,7 +130,7 @@ def test_fuel_and_dpm_read_the_same_rows_of_fuels_files(name, which):
 
 
 @pytest.mark.parametrize("subset", [slice(1, 4), [6, 0, 2]], ids=str)
-def test_fuel_and_dpm_mean_the_same_by_a_subset(subset):
+def test_fuel_and_dpm_agree_on_subsets(subset):
     path = GOLDEN / "custom_indices.hdf5"
     which = ["train", "valid"]
     theirs = datasets.H5PYDataset(str(path), which, subset=subset, load_in_memory=True)
@@ -160,7 +160,7 @@ TRANSFORMED = {
 
 @IN_MEMORY
 @pytest.mark.parametrize("name", TRANSFORMED)
-def test_an_epoch_of_fuels_stream_is_tuples_of_sources_with_each_example_once(path, sets, name, in_memory):
+def test_epoch_of_fuels_stream_is_tuples_with_each_example_once(path, sets, name, in_memory):
     transform, expect = TRANSFORMED[name]
     dataset = datasets.H5PYDataset(path, ("train",), load_in_memory=in_memory)
     plain = streams.DataStream(dataset, iteration_scheme=schemes.ShuffledScheme(11, 4))
@@ -181,7 +181,7 @@ def test_an_epoch_of_fuels_stream_is_tuples_of_sources_with_each_example_once(pa
     stream.close()
 
 
-def test_an_epoch_of_fuels_stream_is_dictionaries_if_asked_for(path, sets):
+def test_epoch_of_fuels_stream_is_dictionaries_on_request(path, sets):
     dataset = datasets.H5PYDataset(path, ("test",), load_in_memory=True)
     stream = streams.DataStream(dataset, iteration_scheme=schemes.SequentialScheme(5, 2))
     epoch = list(stream.get_epoch_iterator(as_dict=True))
@@ -189,8 +189,8 @@ def test_an_epoch_of_fuels_stream_is_dictionaries_if_asked_for(path, sets):
         np.testing.assert_array_equal(np.concatenate([batch[source] for batch in epoch]), sets["test"][source])
 
 
-def test_a_stream_of_single_examples_says_so(path, sets):
-    """Its items have no batch axis, in their arrays as in its axis labels."""
+def test_stream_of_single_examples_is_marked(path, sets):
+    """Neither its arrays nor its axis labels have a batch axis."""
     stream = datasets.H5PYDataset(path, ("test",), load_in_memory=True).get_example_stream()
     assert stream.produces_examples
     assert stream.axis_labels == {source: labels[1:] for source, labels in LABELS.items()}
@@ -200,8 +200,8 @@ def test_a_stream_of_single_examples_says_so(path, sets):
 
 
 @pytest.mark.parametrize("name", ["as it is", "Cast"])
-def test_fuels_stream_trains_a_model_as_the_same_batches_from_an_array_do(tmp_path, name):
-    """In Fuel's order, a sequential one here: costs and parameters are those of an array in the same order."""
+def test_fuels_stream_and_an_array_train_the_same_model(tmp_path, name):
+    """In the same sequential order, both streams give the same parameters."""
     features = np.random.default_rng(0).integers(0, 256, (10, 1, 8, 8), np.uint8)
     write_hdf5(tmp_path / "x.hdf5", {"train": {"features": features, "targets": np.arange(10)[:, None]}}, LABELS_8)
     scaling = Scaling.fit(features / 255)

@@ -1,4 +1,4 @@
-"""Fuel's HDF5 layout: read as Fuel reads it, written as Fuel writes it, whole or not at all."""
+"""Data sets in Fuel's HDF5 layout are read with Fuel's semantics."""
 
 import os
 import pickle
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.parametrize("in_memory", [True, False])
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
 @pytest.mark.parametrize("which", ["train", "test"])
-def test_fuels_files_hold_what_fuel_says(fuel, name, which, in_memory):
+def test_fuels_files_are_read_as_by_fuel(fuel, name, which, in_memory):
     expected = np.load(fuel / f"{name}_expected.npz")[which]
     dataset = H5PYDataset(fuel / f"{name}.hdf5", (which,), load_in_memory=in_memory)
     features, targets = dataset.get_data(slice(None))
@@ -47,7 +47,7 @@ def test_fuels_files_hold_what_fuel_says(fuel, name, which, in_memory):
     ],
     ids=str,
 )
-def test_requests_keep_their_order_and_repeats(fuel, request_, in_memory):
+def test_requests_keep_order_and_repeats(fuel, request_, in_memory):
     expected = np.load(fuel / "mnist_expected.npz")["test"]
     dataset = H5PYDataset(fuel / "mnist.hdf5", ("test",), load_in_memory=in_memory)
     features, targets = dataset.get_data(request_)
@@ -58,14 +58,14 @@ def test_requests_keep_their_order_and_repeats(fuel, request_, in_memory):
 
 
 @pytest.mark.parametrize("bad", [3, [6], [-1], [0.5], [True], "train", [[0]], None], ids=repr)
-def test_a_request_out_of_range_or_of_another_kind_is_refused(fuel, bad):
+def test_other_requests_are_refused(fuel, bad):
     dataset = H5PYDataset(fuel / "mnist.hdf5", ("test",))
     with pytest.raises(InputError, match="request"):
         dataset.get_data(bad)
     dataset.close()
 
 
-def test_sources_come_in_the_order_asked_for(fuel):
+def test_sources_come_in_the_requested_order(fuel):
     dataset = H5PYDataset(fuel / "mnist.hdf5", "test", sources=("targets", "features"))
     targets, features = dataset.get_data([0])
     assert targets.shape == (1, 1)
@@ -74,7 +74,7 @@ def test_sources_come_in_the_order_asked_for(fuel):
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_a_subset_is_taken_of_the_sets_in_increasing_order(fuel, in_memory):
+def test_subset_is_taken_in_increasing_order(fuel, in_memory):
     expected = np.load(fuel / "mnist_expected.npz")["train"]
     for subset, rows in ((slice(3, 9), range(3, 9)), ([7, 2, 11], [2, 7, 11])):
         dataset = H5PYDataset(fuel / "mnist.hdf5", ("train",), subset, in_memory)
@@ -84,23 +84,23 @@ def test_a_subset_is_taken_of_the_sets_in_increasing_order(fuel, in_memory):
 
 
 @pytest.mark.parametrize("bad", [slice(0, 9, 2), slice(5, 5), [], [20], [-1], 3, "all"], ids=repr)
-def test_a_subset_that_is_none_is_refused(fuel, bad):
+def test_invalid_subset_is_refused(fuel, bad):
     with pytest.raises(InputError, match="subset"):
         H5PYDataset(fuel / "mnist.hdf5", ("train",), bad)
 
 
-def test_closing_one_leaves_another_of_the_same_file_readable(fuel):
+def test_closing_leaves_another_dataset_of_the_file_readable(fuel):
     first, second = (H5PYDataset(fuel / "mnist.hdf5", (which,)) for which in ("train", "test"))
     first.get_data([0])
     before = second.get_data([0])[0]
     first.close()
     np.testing.assert_array_equal(second.get_data([0])[0], before)
-    assert first.get_data([0])[0].shape == (1, 1, 28, 28), "a closed data set opens again when it is needed"
+    assert first.get_data([0])[0].shape == (1, 1, 28, 28), "a closed data set is opened again when it is needed"
     first.close()
     second.close()
 
 
-def test_an_open_data_set_can_be_sent_to_another_process(fuel):
+def test_open_dataset_can_be_pickled(fuel):
     dataset = H5PYDataset(fuel / "mnist.hdf5", ("test",))
     before = dataset.get_data([2, 1])
     copy = pickle.loads(pickle.dumps(dataset))
@@ -135,8 +135,8 @@ dataset.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_each_of_two_forked_readers_opens_its_own_handle(fuel):
-    # In a process of its own: engines loaded by other tests have threads, which a fork must not meet.
+def test_forked_processes_open_their_own_handles(fuel):
+    # In a subprocess: other tests start threads of engines, and processes with threads must not fork.
     command = [sys.executable, "-c", FORK, str(fuel / "mnist.hdf5")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
@@ -154,7 +154,7 @@ def test_each_of_two_forked_readers_opens_its_own_handle(fuel):
     ],
     ids=["empty", "half", "one byte short", "header only", "html", "source missing"],
 )
-def test_a_damaged_file_is_refused_by_name_in_one_line(fuel, tmp_path, spoil):
+def test_damaged_file_is_a_one_line_error_with_its_name(fuel, tmp_path, spoil):
     path = tmp_path / "mnist.hdf5"
     path.write_bytes(spoil((fuel / "mnist.hdf5").read_bytes()))
     with pytest.raises(InputError) as caught:
@@ -163,7 +163,7 @@ def test_a_damaged_file_is_refused_by_name_in_one_line(fuel, tmp_path, spoil):
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_a_folder_and_a_plain_hdf5_file_are_refused_by_name(tmp_path):
+def test_missing_file_folder_and_other_hdf5_files_are_errors(tmp_path):
     with pytest.raises(InputError, match=r"none\.hdf5: there is no such file"):
         H5PYDataset(tmp_path / "none.hdf5")
     with pytest.raises(InputError, match=str(tmp_path)):

@@ -1,4 +1,4 @@
-"""Where Fuel's files keep what: sets by rows and by indices, sources a set lacks, examples of variable shape."""
+"""Fuel's layout: sets by rows and by indices, unavailable sources, examples of variable shape."""
 
 import h5py
 import numpy as np
@@ -9,7 +9,7 @@ from dpm.datasets import H5PYDataset, write_hdf5
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_a_set_given_by_indices_comes_in_increasing_order_as_in_fuel(fuel, in_memory):
+def test_set_defined_by_indices_comes_in_increasing_order(fuel, in_memory):
     path = fuel / "custom_indices.hdf5"
     with h5py.File(path) as file:
         assert file["valid_idx"][...].tolist() == [8, 1, 5]
@@ -20,14 +20,14 @@ def test_a_set_given_by_indices_comes_in_increasing_order_as_in_fuel(fuel, in_me
     dataset.close()
 
 
-def test_an_unavailable_source_is_not_provided_and_is_refused_by_name(fuel):
+def test_unavailable_source_is_not_provided(fuel):
     path = fuel / "custom_indices.hdf5"
     assert H5PYDataset(path, ("test",)).provides_sources == ("features",)
     with pytest.raises(InputError, match="'targets'"):
         H5PYDataset(path, ("test",), sources=("targets",))
 
 
-def test_several_sets_are_joined_each_row_once(fuel):
+def test_several_sets_are_joined_without_repeats(fuel):
     dataset = H5PYDataset(fuel / "custom_indices.hdf5", ("train", "valid"), load_in_memory=True)
     with h5py.File(fuel / "custom_indices.hdf5") as file:
         expected = file["features"][[0, 1, 2, 3, 4, 5, 6, 8]]
@@ -36,7 +36,7 @@ def test_several_sets_are_joined_each_row_once(fuel):
 
 @pytest.mark.parametrize("in_memory", [True, False])
 @pytest.mark.parametrize("which", ["train", "test"])
-def test_examples_of_variable_shape_come_as_an_object_array_of_arrays_as_in_fuel(fuel, which, in_memory):
+def test_examples_of_variable_shape_are_an_object_array(fuel, which, in_memory):
     dataset = H5PYDataset(fuel / "vlen.hdf5", (which,), load_in_memory=in_memory)
     with h5py.File(fuel / "vlen.hdf5") as file:
         first = {"train": 0, "test": 4}[which]
@@ -54,12 +54,12 @@ def test_examples_of_variable_shape_come_as_an_object_array_of_arrays_as_in_fuel
     dataset.close()
 
 
-def test_an_unknown_set_is_answered_with_the_known_ones(fuel):
+def test_unknown_set_error_lists_the_sets(fuel):
     with pytest.raises(InputError, match=r"'valid'.*its sets: test, train"):
         H5PYDataset(fuel / "mnist.hdf5", ("valid",))
 
 
-def test_a_conversion_that_stopped_before_the_pixels_is_refused(tmp_path, sets):
+def test_interrupted_conversion_is_refused(tmp_path, sets):
     path = tmp_path / "half.hdf5"
     write_hdf5(path, sets)
     with h5py.File(path, "a") as file:
@@ -69,7 +69,7 @@ def test_a_conversion_that_stopped_before_the_pixels_is_refused(tmp_path, sets):
         H5PYDataset(path)
 
 
-def test_a_split_beyond_the_data_is_refused(tmp_path, sets):
+def test_split_beyond_the_data_is_refused(tmp_path, sets):
     path = tmp_path / "short.hdf5"
     write_hdf5(path, sets)
     with h5py.File(path, "a") as file:
@@ -80,7 +80,7 @@ def test_a_split_beyond_the_data_is_refused(tmp_path, sets):
         H5PYDataset(path, ("test",))
 
 
-def test_texts_of_any_length_are_refused_by_name(tmp_path):
+def test_source_of_texts_is_refused(tmp_path):
     path = tmp_path / "x.hdf5"
     write_hdf5(path, {"train": {"features": np.zeros((3, 1, 4, 4))}})
     with h5py.File(path, "a") as file:

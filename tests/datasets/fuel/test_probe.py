@@ -1,7 +1,8 @@
-"""HDF5 files are read by another process first: what crashes, lies, points elsewhere or never ends is one line."""
+"""Validation of HDF5 files in a subprocess: crashes, false sizes, links and endless loops give a one-line error."""
 
 import os
 import time
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from dpm.base.errors import InputError
 from dpm.datasets import H5PYDataset, write_hdf5
-from dpm.datasets.fuel import probe as hdf5_probe
+from dpm.datasets.fuel import probe
 from tests.helpers.hostile import external_storage, virtual
 
 
@@ -20,19 +21,19 @@ def path(tmp_path):
     return tmp_path / "set.hdf5"
 
 
-def test_a_good_file_passes_and_is_asked_about_once(path, monkeypatch):
-    hdf5_probe.check(path)
-    monkeypatch.setattr(hdf5_probe, "_ask", lambda _: "asked again")
-    hdf5_probe.check(path)
+def test_valid_file_passes_and_is_read_once(path, monkeypatch):
+    probe.check_file(path)
+    monkeypatch.setattr(probe, "_ask", lambda _: "asked again")
+    probe.check_file(path)
     os.utime(path, ns=(1, 1))
     with pytest.raises(InputError, match="asked again"):
-        hdf5_probe.check(path)
+        probe.check_file(path)
 
 
-def test_numbers_that_are_not_those_written_are_noticed(path):
+def test_changed_values_are_detected(path):
     with h5py.File(path, "r+") as file:
         file["features"][3, 0, 2, 2] ^= 1
-    with pytest.raises(InputError, match="numbers of 'features' are not those that were written"):
+    with pytest.raises(InputError, match="values of 'features' differ from those that were written"):
         H5PYDataset(path)
 
 
@@ -59,13 +60,13 @@ def blown_up(file):
     [
         (external_link, "'elsewhere' is a link"),
         (soft_link, "'elsewhere' is a link"),
-        (external_storage, "'features' lies in other files"),
-        (virtual, "'features' lies in other files"),
-        (half_written, "written in part only"),
-        (blown_up, "written in part only"),
+        (external_storage, "'features' is stored in other files"),
+        (virtual, "'features' is stored in other files"),
+        (half_written, "written only in part"),
+        (blown_up, "written only in part"),
     ],
 )
-def test_what_lies_elsewhere_or_nowhere_is_refused_by_name(path, change, reason):
+def test_links_external_data_and_missing_chunks_are_refused(path, change, reason):
     with h5py.File(path, "r+") as file:
         change(file)
     with pytest.raises(InputError, match=reason) as caught:
@@ -73,8 +74,8 @@ def test_what_lies_elsewhere_or_nowhere_is_refused_by_name(path, change, reason)
     assert str(path) in str(caught.value)
 
 
-def test_a_chunk_that_unpacks_to_all_memory_is_refused(path):
-    # 600 MB of zeros, packed to 600 kB, in the place of one chunk of 64 bytes.
+def test_chunk_that_decompresses_to_all_memory_is_refused(path):
+    # 600 MB of zeros, compressed to 600 kB, instead of a chunk of 1,920 bytes.
     import zlib
 
     packer = zlib.compressobj(9)
@@ -86,22 +87,22 @@ def test_a_chunk_that_unpacks_to_all_memory_is_refused(path):
         array.id.write_direct_chunk((0, 0, 0, 0), packed)
     start = time.process_time()
     with pytest.raises(InputError, match="cannot be read as HDF5"):
-        hdf5_probe.check(path)
+        probe.check_file(path)
     assert time.process_time() - start < 1, "this process only waits"
 
 
-def test_a_child_that_dies_or_finds_no_end_is_an_error_of_the_file_and_the_next_file_gets_another(path, monkeypatch):
+def test_crash_or_endless_loop_of_the_child_is_an_error_and_the_child_is_replaced(path, monkeypatch):
     good = path.read_bytes()
     for number, code in ((1, "import os, sys; sys.stdin.readline(); os.abort()"), (2, ENDLESS)):
         path.write_bytes(good)
         os.utime(path, ns=(number, number))
-        hdf5_probe._end()
-        monkeypatch.setattr(hdf5_probe, "_child", None)
-        monkeypatch.setattr(hdf5_probe.sys, "executable", write_script(path.parent / f"child{number}", code))
+        probe._end()
+        monkeypatch.setattr(probe, "_child", None)
+        monkeypatch.setattr(probe.sys, "executable", write_script(path.parent / f"child{number}", code))
         with pytest.raises(InputError, match="crashes HDF5" if number == 1 else "takes too long"):
-            hdf5_probe.check(path)
+            probe.check_file(path)
         monkeypatch.undo()
-        hdf5_probe.check(path)
+        probe.check_file(path)
 
 
 ENDLESS = """
@@ -121,8 +122,15 @@ def write_script(path, code):
     return str(path)
 
 
-def test_a_folder_and_a_pipe_are_refused_without_waiting(tmp_path):
+def test_folder_and_pipe_are_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.hdf5")
     for place in (tmp_path, tmp_path / "pipe.hdf5"):
-        with pytest.raises(InputError, match="is no file"):
-            hdf5_probe.check(place)
+        with pytest.raises(InputError, match="is not a regular file"):
+            probe.check_file(place)
+
+
+def test_child_imports_this_package_from_any_folder(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
+    first, *others = probe._child_environment()["PYTHONPATH"].split(os.pathsep)
+    assert (Path(first) / "dpm" / "datasets" / "fuel" / "probe.py").is_file()
+    assert others == ["elsewhere"]

@@ -1,4 +1,4 @@
-"""Real Fuel 0.2.0, from PyPI, reads what dpm writes and as dpm reads; the checks are in real_fuel.py."""
+"""Fuel 0.2.0 from PyPI and dpm read the same data from each other's files; real_fuel.py has the checks."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 CHECKS = Path(__file__).with_name("real_fuel.py")
-# Fuel and the two of its requirements that the checks go through; all are plain Python.
+# Fuel and the two of its requirements that the checks use; all are pure Python.
 ARCHIVES = {
     "fuel-0.2.0.tar.gz": ("fuel==0.2.0", "2a4121b614219288c80e1688e0a35c11060fb999dde4218f65412c621a8a5f65"),
     "picklable-itertools-0.1.1.tar.gz": (
@@ -30,7 +30,7 @@ def is_right(path, sha256):
 
 
 def download(folder):
-    """The archives, by pip, into `folder`; the test is skipped where they cannot be had."""
+    """Download the archives with pip into `folder`; skip the test if pip cannot."""
     requirements = folder / "requirements.txt"
     lines = [f"{wanted} --hash=sha256:{sha256}\n" for wanted, sha256 in ARCHIVES.values()]
     requirements.write_text("".join(lines))
@@ -44,14 +44,14 @@ def download(folder):
             check=False,
         )
     except subprocess.TimeoutExpired:
-        pytest.skip("pip did not bring Fuel 0.2.0 within two minutes")
+        pytest.skip("pip did not download Fuel 0.2.0 within two minutes")
     if done.returncode:
-        pytest.skip(f"pip cannot bring Fuel 0.2.0: {' '.join(done.stderr.split())[-300:]}")
+        pytest.skip(f"pip cannot download Fuel 0.2.0: {' '.join(done.stderr.split())[-300:]}")
 
 
 @pytest.fixture
 def fuel(pytestconfig, tmp_path):
-    """Entries of the module path that hold Fuel and what it needs; downloaded once, kept in pytest's cache."""
+    """Entries for PYTHONPATH with Fuel and its requirements; downloaded once into pytest's cache."""
     cache = Path(pytestconfig.cache.mkdir("fuel-0.2.0"))
     if not all(is_right(cache / name, sha256) for name, (_, sha256) in ARCHIVES.items()):
         download(cache)
@@ -67,8 +67,8 @@ def fuel(pytestconfig, tmp_path):
     return entries
 
 
-def test_fuel_0_2_0_reads_what_dpm_writes_and_as_dpm_reads(fuel):
-    """In a process of its own, since Fuel needs names in Python's modules that are long gone."""
+def test_fuel_0_2_0_and_dpm_read_the_same(fuel):
+    """Run the checks in a subprocess, since Fuel needs names that Python's modules no longer have."""
     command = [sys.executable, "-m", "pytest", "--noconftest", "-p", "no:cacheprovider", "-W", "ignore", str(CHECKS)]
     path = os.pathsep.join(map(str, [*fuel, ROOT]))
     environment = os.environ | {"PYTHONPATH": path}

@@ -1,4 +1,4 @@
-"""Files are written as Fuel writes them, whole or not at all."""
+"""Data sets are written in Fuel's layout, atomically."""
 
 import os
 
@@ -8,11 +8,11 @@ import pytest
 
 from dpm.base.errors import InputError
 from dpm.datasets import H5PYDataset, write_hdf5
-from dpm.datasets.fuel import writing as hdf5_writing
+from dpm.datasets.fuel import writing
 from tests.datasets.conftest import LABELS
 
 
-def test_what_is_written_is_read_back(tmp_path, sets):
+def test_written_data_are_read_back(tmp_path, sets):
     path = tmp_path / "set.hdf5"
     write_hdf5(path, sets, axis_labels=LABELS, attributes={"source": "a test"})
     for which, members in sets.items():
@@ -27,7 +27,7 @@ def test_what_is_written_is_read_back(tmp_path, sets):
         assert not [name for name in file.attrs if "fuel_convert" in name]
 
 
-def test_the_attributes_have_exactly_fuels_types(tmp_path, fuel, sets):
+def test_attributes_have_exactly_fuels_types(tmp_path, fuel, sets):
     path = tmp_path / "set.hdf5"
     write_hdf5(path, sets, axis_labels=LABELS)
     with h5py.File(path) as ours, h5py.File(fuel / "mnist.hdf5") as theirs:
@@ -42,7 +42,7 @@ def test_the_attributes_have_exactly_fuels_types(tmp_path, fuel, sets):
             assert kinds[0] == kinds[1]
 
 
-def test_a_source_that_a_set_lacks_is_marked_unavailable(tmp_path, sets):
+def test_missing_source_of_a_set_is_marked_unavailable(tmp_path, sets):
     del sets["test"]["targets"]
     path = tmp_path / "set.hdf5"
     write_hdf5(path, sets)
@@ -51,7 +51,7 @@ def test_a_source_that_a_set_lacks_is_marked_unavailable(tmp_path, sets):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, OSError])
-def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, sets, monkeypatch, error):
+def test_interrupted_write_leaves_only_the_old_file(tmp_path, sets, monkeypatch, error):
     path = tmp_path / "set.hdf5"
     write_hdf5(path, sets)
     before = path.read_bytes()
@@ -59,14 +59,14 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, set
     def stop(*_):
         raise error("stopped")
 
-    monkeypatch.setattr(hdf5_writing, "_split_array", stop)
+    monkeypatch.setattr(writing, "_split_array", stop)
     with pytest.raises(InputError if error is OSError else error):
         write_hdf5(path, sets)
     assert [entry.name for entry in tmp_path.iterdir()] == ["set.hdf5"]
     assert path.read_bytes() == before
 
 
-def test_a_written_file_can_be_read_by_whom_the_umask_lets(tmp_path, sets):
+def test_permissions_follow_the_umask(tmp_path, sets):
     path = tmp_path / "set.hdf5"
     mask = os.umask(0o022)
     try:
@@ -76,7 +76,7 @@ def test_a_written_file_can_be_read_by_whom_the_umask_lets(tmp_path, sets):
     assert path.stat().st_mode & 0o777 == 0o644
 
 
-def test_a_missing_folder_is_refused_by_name(tmp_path, sets):
+def test_missing_folder_is_an_error(tmp_path, sets):
     with pytest.raises(InputError, match=r"nowhere/set\.hdf5: cannot be written"):
         write_hdf5(tmp_path / "nowhere" / "set.hdf5", sets)
 
@@ -92,14 +92,14 @@ def test_a_missing_folder_is_refused_by_name(tmp_path, sets):
         (lambda sets: sets.clear(), "nothing to write"),
     ],
 )
-def test_sets_that_do_not_fit_together_are_refused_and_nothing_is_written(tmp_path, sets, change, named):
+def test_inconsistent_sets_are_refused_and_nothing_is_written(tmp_path, sets, change, named):
     change(sets)
     with pytest.raises(InputError, match=named):
         write_hdf5(tmp_path / "set.hdf5", sets)
     assert not list(tmp_path.iterdir())
 
 
-def test_labels_and_attributes_that_the_layout_cannot_take_are_refused(tmp_path, sets):
+def test_invalid_labels_and_reserved_attributes_are_refused(tmp_path, sets):
     with pytest.raises(InputError, match="axis_labels"):
         write_hdf5(tmp_path / "set.hdf5", sets, axis_labels={"features": ("batch", "channel")})
     with pytest.raises(InputError, match="fuel_convert_version"):

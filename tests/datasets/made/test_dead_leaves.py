@@ -1,7 +1,7 @@
-"""Dead leaves have the model's known law at every place and in every direction; the law agrees with discs thrown.
+"""Dead leaves have the known distribution at every place and in every direction; it agrees with simulated discs.
 
-Seeds are fixed, so that a bound of 4 standard errors is passed or missed once and for all; of the some 40 comparisons
-here a right program misses one with some 400th of the seeds.
+Seeds are fixed, so the tests are deterministic. With about 40 comparisons at 4 standard errors, a correct program would
+fail with one of about 400 seeds.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from dpm.base.errors import InputError
 from dpm.datasets.made.dead_leaves import _radii, _radius_weights, dead_leaves, same_leaf_probability
 
 N, WIDTH, R_MIN, R_MAX = 500, 32, 1.0, 16.0
-# Up to 17 pixels: farther, too few images have a pair in one leaf for a normal error of the mean.
+# Up to 17 pixels: at larger distances too few images have a pair in one leaf for a normal distribution of the mean.
 STEPS = [1, 2, 4, 7, 12]
 DIRECTIONS = {"across": (0, 1), "down": (1, 0), "diagonal": (1, 1), "other diagonal": (1, -1)}
 
@@ -27,7 +27,7 @@ def leaves():
 
 
 def same_leaf(images, down, across):
-    """1 where a pixel and the one so many steps away are of one leaf: with uniform grays, where they are equal."""
+    """Mark pixels that are in the same leaf as the pixel at this distance: with uniform grays, those that are equal."""
     if across < 0:
         return same_leaf(images[:, :, ::-1], down, -across)
     height, width = images.shape[1:]
@@ -35,14 +35,14 @@ def same_leaf(images, down, across):
 
 
 def assert_mean_within_4_standard_errors(samples, expected):
-    """Pixels of an image are correlated, so samples hold one independent number an image."""
+    """Compare the mean of samples, one independent number per image since pixels are correlated."""
     assert samples.std() > 0
     assert abs(samples.mean() - expected) < 4 * samples.std(ddof=1) / np.sqrt(len(samples))
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("steps", STEPS)
-def test_two_pixels_are_of_one_leaf_as_often_as_the_law_says_in_every_direction(leaves, direction, steps):
+def test_same_leaf_frequency_is_the_probability_in_every_direction(leaves, direction, steps):
     down, across = np.multiply(DIRECTIONS[direction], steps)
     share = same_leaf(leaves, down, across).mean((1, 2))
     assert_mean_within_4_standard_errors(share, same_leaf_probability(np.hypot(down, across), R_MIN, R_MAX))
@@ -50,7 +50,7 @@ def test_two_pixels_are_of_one_leaf_as_often_as_the_law_says_in_every_direction(
 
 @pytest.mark.parametrize("steps", [1, 3, 8])
 @pytest.mark.parametrize("place", [0, WIDTH // 2 - 4, -1], ids=["first", "middle", "last"])
-def test_the_law_is_the_same_in_the_corners_as_in_the_middle(leaves, place, steps):
+def test_same_leaf_frequency_is_equal_in_the_corners_and_in_the_middle(leaves, place, steps):
     frames = leaves if place >= 0 else leaves[:, ::-1, ::-1]
     row = column = max(place, 0)
     first = frames[:, row, column]
@@ -59,7 +59,7 @@ def test_the_law_is_the_same_in_the_corners_as_in_the_middle(leaves, place, step
 
 
 @pytest.mark.parametrize("side", [0.0, 2.0, 31.0])
-def test_radii_of_leaves_near_the_frame_have_density_r_to_the_minus_3_times_the_area_of_the_box(side):
+def test_radii_have_density_r_to_the_minus_3_times_the_area_of_the_box(side):
     weights = _radius_weights(side, R_MIN, R_MAX)
     grid = np.geomspace(R_MIN, R_MAX, 10_001)
     mass = integrate.cumulative_simpson(grid**-3 * (side + 2 * grid) ** 2, x=grid, initial=0)
@@ -76,47 +76,47 @@ def test_no_leaf_is_wider_than_two_largest_radii():
 
 
 @pytest.mark.parametrize(("r_min", "r_max"), [(2, 3), (4.0, 200.0), (0.3, 5.0)])
-def test_the_law_holds_for_other_radii(r_min, r_max):
+def test_same_leaf_probability_holds_for_other_radii(r_min, r_max):
     images = dead_leaves(rng(), 400, 8, r_min, r_max)[:, 0]
     assert_mean_within_4_standard_errors(
         same_leaf(images, 0, 2).mean((1, 2)), float(same_leaf_probability(2.0, r_min, r_max))
     )
 
 
-def test_grays_are_uniform_in_mean_and_variance(leaves):
+def test_grays_have_mean_and_variance_of_the_uniform_distribution(leaves):
     assert_mean_within_4_standard_errors(leaves.mean((1, 2)), 1 / 2)
     assert_mean_within_4_standard_errors(((leaves - 1 / 2) ** 2).mean((1, 2)), 1 / 12)
     assert leaves.min() >= 0
     assert leaves.max() <= 1
 
 
-def test_given_intensities_are_drawn_as_often_as_they_are_there():
+def test_intensities_are_drawn_with_their_frequencies():
     images = dead_leaves(rng(), 400, 8, intensities=np.array([7, 7, 7, 200], dtype=np.uint8))
     assert images.dtype == np.float64
     assert set(np.unique(images)) == {7.0, 200.0}
     assert_mean_within_4_standard_errors((images == 7).mean((1, 2, 3)), 3 / 4)
 
 
-def test_the_same_seed_gives_the_same_images_and_the_first_do_not_depend_on_n(leaves):
+def test_images_depend_on_the_seed_and_not_on_n(leaves):
     np.testing.assert_array_equal(dead_leaves(rng(), 5, WIDTH, R_MIN, R_MAX)[:, 0], leaves[:5])
     assert not np.isin(dead_leaves(rng(1), 5), leaves).any()
 
 
-def test_each_image_has_leaves_of_its_own(leaves):
+def test_images_share_no_leaves(leaves):
     grays = [set(image.ravel()) for image in leaves[:50]]
     assert len(set.union(*grays)) == sum(map(len, grays))
 
 
 @pytest.mark.parametrize(("n", "width"), [(1, 1), (3, 2), (2, 33)])
-def test_images_have_one_channel_of_the_width(n, width):
+def test_images_are_gray_and_square(n, width):
     images = dead_leaves(rng(), n, width)
     assert images.shape == (n, 1, width, width)
     assert images.dtype == np.float64
 
 
-def test_the_law_is_that_of_discs_thrown_at_two_points():
-    # Of the discs that hold one of the points or both, the share of both; r^-3 by inversion, another box than the
-    # program's.
+def test_same_leaf_probability_agrees_with_simulated_discs():
+    # Share of the discs that contain both points among those that contain at least one; r^-3 by inversion, in another
+    # box than the program's.
     r_min, r_max, distance, n = 1.0, 4.0, 2.5, 1_000_000
     r = (r_min**-2 - rng().uniform(size=n) * (r_min**-2 - r_max**-2)) ** -0.5
     x, y = rng(1).uniform(-r_max, r_max + distance, n), rng(2).uniform(-r_max, r_max, n)
@@ -127,8 +127,8 @@ def test_the_law_is_that_of_discs_thrown_at_two_points():
 
 
 @pytest.mark.parametrize("distance", [0.3, 2.0, 7.0, 31.0])
-def test_the_law_is_the_quotient_of_mean_areas(distance):
-    # The area of intersection is two segments, each the sum of its chords; radii by the trapezoid rule.
+def test_same_leaf_probability_is_the_ratio_of_mean_areas(distance):
+    # The intersection consists of two circular segments, integrated over chords; radii by the trapezoid rule.
     radii = np.geomspace(max(1.0, distance / 2), 16.0, 501)
     both = [4 * integrate.quad(lambda x, r=r: np.sqrt(r**2 - x**2), distance / 2, r)[0] for r in radii]
     mean_both = np.trapezoid(both * radii**-3.0, radii)
@@ -137,13 +137,13 @@ def test_the_law_is_the_quotient_of_mean_areas(distance):
     np.testing.assert_allclose(same_leaf_probability(distance, 1, 16), expected, rtol=1e-4)
 
 
-def test_the_law_for_almost_one_radius_is_that_of_two_discs():
-    # Discs of radius 1, a radius apart: area of intersection 2 pi / 3 - sqrt(3) / 2.
+def test_same_leaf_probability_for_equal_radii():
+    # Discs of radius 1 at distance 1: the area of intersection is 2 pi / 3 - sqrt(3) / 2.
     lens = 2 * np.pi / 3 - np.sqrt(3) / 2
     np.testing.assert_allclose(same_leaf_probability(1.0, 1 - 1e-9, 1 + 1e-9), lens / (2 * np.pi - lens), rtol=1e-7)
 
 
-def test_the_law_is_1_at_0_falls_and_is_0_from_two_largest_radii_on():
+def test_same_leaf_probability_falls_from_1_to_0():
     law = same_leaf_probability(np.linspace(0, 32, 129).reshape(3, 43), 1, 16)
     assert law.shape == (3, 43)
     np.testing.assert_allclose(law[0, 0], 1, rtol=1e-12)
@@ -151,7 +151,7 @@ def test_the_law_is_1_at_0_falls_and_is_0_from_two_largest_radii_on():
     np.testing.assert_array_equal(same_leaf_probability([32, 33, np.inf], 1, 16), 0)
 
 
-def test_the_law_depends_on_nothing_but_ratios_of_lengths():
+def test_same_leaf_probability_depends_only_on_ratios():
     distances = np.array([0.5, 3, 10])
     np.testing.assert_allclose(
         same_leaf_probability(distances * 1e3, 1e3, 1.6e4), same_leaf_probability(distances, 1, 16), rtol=1e-9
@@ -174,17 +174,17 @@ def test_the_law_depends_on_nothing_but_ratios_of_lengths():
     ],
     ids=str,
 )
-def test_leaves_that_cannot_be_are_refused(arguments, message):
+def test_invalid_arguments_are_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         dead_leaves(rng(), **arguments)
 
 
 @pytest.mark.parametrize("distance", [-1, np.nan, [2.0, -1.0]])
-def test_a_negative_distance_is_refused(distance):
+def test_negative_distance_is_refused(distance):
     with pytest.raises(InputError, match=r"^distance=(-1.0|nan): must be 0 or more, in pixels"):
         same_leaf_probability(distance, 1, 16)
 
 
-def test_the_law_refuses_the_radii_that_the_images_refuse():
+def test_same_leaf_probability_checks_the_radii():
     with pytest.raises(InputError, match=r"^r_min=2, r_max=1: "):
         same_leaf_probability(1.0, 2, 1)

@@ -1,4 +1,4 @@
-"""Heartbeats are what they are defined as; the swiss roll has exact moments and lies as close to its curve as said."""
+"""Heartbeats follow their definition; the swiss roll has exact moments and the stated distance from its curve."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def rng():
 
 
 @pytest.mark.parametrize(("length", "period"), [(20, 5), (7, 3), (4, 4), (6, 1), (1, 1)])
-def test_a_heartbeat_has_a_1_every_period_bins_and_0_elsewhere(length, period):
+def test_heartbeat_is_1_every_period_bins_and_0_elsewhere(length, period):
     beats = heartbeat(rng(), 300, length, period)
     assert beats.shape == (300, length)
     assert beats.dtype == np.uint8
@@ -20,9 +20,9 @@ def test_a_heartbeat_has_a_1_every_period_bins_and_0_elsewhere(length, period):
     assert {"".join(map(str, beat)) for beat in beats} == sequences
 
 
-def test_the_phases_of_heartbeats_are_equally_likely():
+def test_phases_of_heartbeats_are_equally_likely():
     beats = heartbeat(rng(), 50_000)
-    # Five deviations of a binomial share.
+    # Five standard deviations of a binomial share.
     np.testing.assert_allclose(beats[:, :5].mean(0), 0.2, atol=5 * np.sqrt(0.16 / 50_000))
 
 
@@ -36,14 +36,14 @@ def test_the_phases_of_heartbeats_are_equally_likely():
     ],
     ids=str,
 )
-def test_heartbeats_that_cannot_be_are_refused(arguments, message):
+def test_invalid_heartbeats_are_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         heartbeat(rng(), **arguments)
 
 
 @pytest.mark.parametrize("noise", [0.0024, 0.3, 0.9])
-def test_each_dimension_of_the_curve_has_mean_0_and_leaves_the_noise_its_share_of_the_variance(noise):
-    # Exact for the curve: the trapezoid rule on 200,001 points is good to 1e-9.
+def test_curve_has_mean_0_and_variance_1_minus_the_noise(noise):
+    # Exact for the curve: the trapezoid rule with 200,001 points is accurate to 1e-9.
     curve, _ = swiss_roll_curve(np.linspace(0, 1, 200_001), noise)
     width = np.full(200_001, 1 / 200_000)
     width[[0, -1]] /= 2
@@ -51,7 +51,7 @@ def test_each_dimension_of_the_curve_has_mean_0_and_leaves_the_noise_its_share_o
     np.testing.assert_allclose(width @ curve**2 + noise**2, 1, rtol=1e-8)
 
 
-def test_the_curve_is_the_swiss_roll_up_to_shift_and_scale():
+def test_curve_is_the_swiss_roll_up_to_shift_and_scale():
     u = np.linspace(0, 1, 50)
     t = 1.5 * np.pi * (1 + 2 * u)
     curve, _ = swiss_roll_curve(u, 0.01)
@@ -61,14 +61,14 @@ def test_the_curve_is_the_swiss_roll_up_to_shift_and_scale():
         np.testing.assert_allclose(found, slope * spiral + shift, atol=1e-12)
 
 
-def test_the_derivative_of_the_curve_is_that_of_central_differences():
+def test_derivative_agrees_with_central_differences():
     u, step = np.linspace(0.1, 0.9, 20), 1e-5
     after, before = (swiss_roll_curve(u + sign * step, 0.1)[0] for sign in (1, -1))
     np.testing.assert_allclose(swiss_roll_curve(u, 0.1)[1], (after - before) / (2 * step), atol=1e-6)
 
 
 @pytest.mark.parametrize("noise", [0.0024, 0.5])
-def test_points_of_the_swiss_roll_have_mean_0_and_variance_1(noise):
+def test_swiss_roll_has_mean_0_and_variance_1(noise):
     points = swiss_roll(rng(), 100_000, noise)
     assert points.shape == (100_000, 2)
     assert points.dtype == np.float64
@@ -76,20 +76,20 @@ def test_points_of_the_swiss_roll_have_mean_0_and_variance_1(noise):
     np.testing.assert_allclose(points.var(0), 1, atol=0.02)
 
 
-def test_points_are_as_far_from_the_curve_as_the_noise_says():
+def test_distance_from_the_curve_is_the_noise():
     points = swiss_roll(rng(), 500, 0.01)
     curve, _ = swiss_roll_curve(np.linspace(0, 1, 20_000), 0.01)
     nearest = np.sqrt(((points[:, None] - curve[None]) ** 2).sum(-1).min(1))
-    # Across the curve alone the root mean square is the noise; 500 points know it to 3 per cent.
+    # The root mean square distance across the curve is the noise; 500 points determine it to 3%.
     np.testing.assert_allclose(np.sqrt((nearest**2).mean()), 0.01, rtol=0.1)
 
 
 @pytest.mark.parametrize("noise", [0, 1, -0.1, float("nan")])
-def test_noise_that_leaves_no_variance_1_is_refused(noise):
+def test_noise_outside_0_to_1_is_refused(noise):
     with pytest.raises(InputError, match=rf"^noise={noise}: must be above 0 and below 1"):
         swiss_roll(rng(), 5, noise)
 
 
-def test_no_points_are_refused():
+def test_zero_points_are_refused():
     with pytest.raises(InputError, match=r"^n=0: must be 1 or more"):
         swiss_roll(rng(), 0, 0.1)

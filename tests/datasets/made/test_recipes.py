@@ -1,17 +1,17 @@
-"""Made data sets: from a seed alone, the first examples whatever their number, training and test apart."""
+"""Synthetic data sets depend only on the seed; the first examples do not depend on the number of examples."""
 
 import numpy as np
 import pytest
 
 from dpm.base.errors import InputError
-from dpm.datasets.made import recipes as make
+from dpm.datasets.made.recipes import RECIPES, draw_sets
 
 
-@pytest.mark.parametrize("name", make.RECIPES)
-def test_examples_depend_on_the_seed_alone_and_the_first_not_on_the_number(name):
-    recipe = make.RECIPES[name]
+@pytest.mark.parametrize("name", RECIPES)
+def test_examples_depend_on_the_seed_and_not_on_their_number(name):
+    recipe = RECIPES[name]
     size = min(recipe.size, 24)
-    few, many, other = (make.image_sets(name, n, 2, size, seed) for n, seed in ((100, 3), (103, 3), (100, 4)))
+    few, many, other = (draw_sets(name, n, 2, size, seed) for n, seed in ((100, 3), (103, 3), (100, 4)))
     np.testing.assert_array_equal(few["train"]["features"], many["train"]["features"][:100])
     assert not np.array_equal(few["train"]["features"], other["train"]["features"])
     assert not np.array_equal(few["train"]["features"][:2], few["test"]["features"])
@@ -19,9 +19,9 @@ def test_examples_depend_on_the_seed_alone_and_the_first_not_on_the_number(name)
     assert few["train"]["features"].ndim == len(recipe.labels)
 
 
-def test_dead_leaves_become_levels_of_all_grays():
-    """Uniform gray values: 8 bits of them have mean 127.5 and deviation 255 / sqrt(12); a leaf covers many pixels."""
-    pixels = make.image_sets("DEAD_LEAVES", 200, 1, 8, 0)["train"]["features"]
+def test_dead_leaves_have_all_gray_levels():
+    """Uniform gray values in 8 bits have mean 127.5; a leaf covers many pixels of an image."""
+    pixels = draw_sets("DEAD_LEAVES", 200, 1, 8, 0)["train"]["features"]
     assert pixels.dtype == np.uint8
     means = pixels.reshape(200, -1).mean(1)
     assert abs(means.mean() - 127.5) < 4 * means.std() / 200**0.5
@@ -38,6 +38,6 @@ def test_dead_leaves_become_levels_of_all_grays():
         (("HEARTBEAT", 1, 0, 20, 0), "test=0"),
     ],
 )
-def test_what_cannot_be_made_is_refused(arguments, words):
+def test_invalid_arguments_are_refused(arguments, words):
     with pytest.raises(InputError, match=words):
-        make.image_sets(*arguments)
+        draw_sets(*arguments)

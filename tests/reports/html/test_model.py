@@ -10,7 +10,7 @@ from dpm.datasets import Scaling
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.model import DiffusionModel
-from dpm.reports.html.model import divergences, evaluated, trajectories
+from dpm.reports.html.model import divergences, evaluate_run, trajectories
 from dpm.reports.html.runs import read_run
 from dpm.runs import checkpoint
 from dpm.trajectories.forward import forward_states
@@ -106,7 +106,7 @@ def test_players_have_every_time_and_inpainting_keeps_what_is_known(compiled, X)
 def test_a_run_is_evaluated_from_its_own_folder(base):
     folder = runs.trained(base)
     run = read_run(folder)
-    found, players = evaluated(run, "auto", None, True)
+    found, players = evaluate_run(run, "auto", None, True)
     assert abs(found.K - run.bound()[0]) < 5 * max(found.K_error, 0.05)
     assert [player.title for player in players] == ["Forward and reverse trajectory", "In-painting"]
 
@@ -115,4 +115,4 @@ def test_other_data_than_the_runs_are_refused(base, tmp_path):
     folder = runs.trained(base)
     runs.write_data(tmp_path, runs.pixels(60, seed=8), runs.pixels(20, seed=9))
     with pytest.raises(InputError, match="are not those of the run"):
-        evaluated(read_run(folder), "auto", str(tmp_path), True)
+        evaluate_run(read_run(folder), "auto", str(tmp_path), True)

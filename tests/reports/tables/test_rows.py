@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from dpm.commands.datasets import parser as datasets_parser
+from dpm.commands.datasets import build_parser as datasets_parser
 from dpm.commands.evaluate import Options, build_parser, check_options
 from dpm.experiments.published import TABLE_1
 from dpm.reports.tables.page import PUBLISHED

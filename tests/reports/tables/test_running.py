@@ -150,7 +150,7 @@ def test_a_size_that_cannot_be_trained_here_costs_the_estimate_alone(tmp_path, c
 
 
 def test_data_that_are_not_there_are_named(monkeypatch):
-    monkeypatch.setattr(running, "located", lambda name: None)
+    monkeypatch.setattr(running, "locate", lambda name: None)
     assert "python -m dpm datasets fetch cifar10" in running.missing(ROWS["cifar10"])
     assert running.missing(ROWS["heartbeat"]) is None
 

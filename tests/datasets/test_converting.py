@@ -1,0 +1,65 @@
+"""Conversion of folders of images and numpy files to training and test images."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dpm.base.errors import InputError
+from dpm.datasets.converting import convert_arrays, convert_bark, convert_images
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (12, 3, 10, 10), np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i, image in enumerate(IMAGES):
+        Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{i:02d}.png")
+    return folder
+
+
+def test_each_image_is_in_one_of_the_sets(folder):
+    sets = convert_images(folder, 10, test_share=0.25)
+    assert {part: images.shape for part, images in sets.items()} == {"train": (9, 3, 10, 10), "test": (3, 3, 10, 10)}
+    both = np.concatenate(list(sets.values()))
+    assert sorted(map(np.ndarray.tobytes, both)) == sorted(map(np.ndarray.tobytes, IMAGES))
+
+
+def test_conversion_depends_on_the_seed(folder):
+    first, again, other = (convert_images(folder, 4, "random", 2, seed=seed) for seed in (1, 1, 2))
+    for part in ("train", "test"):
+        np.testing.assert_array_equal(first[part], again[part])
+        assert not np.array_equal(first[part], other[part])
+
+
+@pytest.mark.parametrize(("crop", "each"), [("random", 4), ("center", 1)])
+def test_bark_has_four_random_crops_or_one_central_crop_per_image(tmp_path, crop, each):
+    for name in ("T01_01.png", "T04_09.png", "T05_01.png"):
+        Image.fromarray(RNG.integers(0, 256, (24, 32, 3), np.uint8)).save(tmp_path / name)
+    sets = convert_bark(tmp_path, 16, crop, test_share=0.5)
+    assert sets["train"].shape == sets["test"].shape == (each, 1, 16, 16)
+
+
+def test_folder_without_bark_is_an_error_with_the_source(folder):
+    with pytest.raises(InputError, match=r"photos: holds no images named T01_\.\.\. to T04_\.\.\.; unpack T01 to T04"):
+        convert_bark(folder)
+
+
+def test_test_images_of_a_file_are_kept(tmp_path):
+    np.savez(tmp_path / "a.npz", x_train=IMAGES, x_test=IMAGES[:2])
+    sets = convert_arrays(tmp_path / "a.npz")
+    np.testing.assert_array_equal(sets["train"], IMAGES)
+    np.testing.assert_array_equal(sets["test"], IMAGES[:2])
+    with pytest.raises(InputError, match=r"^test_share: .*a\.npz has test images"):
+        convert_arrays(tmp_path / "a.npz", test_share=0.5)
+
+
+def test_test_set_is_split_off_a_file_without_one(tmp_path):
+    np.savez(tmp_path / "a.npz", images=IMAGES, others=IMAGES)
+    assert {part: len(images) for part, images in convert_arrays(tmp_path / "a.npz").items()} == {
+        "train": 11,
+        "test": 1,
+    }
+    assert len(convert_arrays(tmp_path / "a.npz", "others", test_share=0.5)["test"]) == 6
