@@ -27,6 +27,9 @@ class NumbaBackend(Backend):
             # numba.config has no documented setter: OPT is the value that NUMBA_OPT was parsed to (numba 0.65.1).
             # LLVM's code generator takes the level of the moment at which the first function is decorated.
             numba_config.OPT = type(numba_config.OPT)(NUMBA_LEVEL)
+        # PyTensor silences a warning of Numba's about np.dot when this is imported; within Engine's own filter of
+        # warnings, where it compiles, that would be undone.
+        import pytensor.link.numba.dispatch  # noqa: F401
 
     def finish(self, function: Any, inputs: Sequence[TensorVariable], hot: bool, n_threads: int) -> Callable[..., Any]:
         """Compile the Python function inside a function of PyTensor without Python's lock, so that threads share it.
@@ -34,7 +37,7 @@ class NumbaBackend(Backend):
         PyTensor 3.0.7 and 3.3.8 have no option for `nogil`, so the Python function is decorated again. Numba's cache on
         disk is theirs: CACHED_SRC_FUNCTIONS maps a function to its key there.
         """
-        # Imported here, since it makes PyTensor's cache folder.
+        # Not at the top: importing it makes PyTensor's cache folder, and compiles at the level of the moment.
         from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
         from pytensor.link.numba.dispatch.basic import numba_njit
 

@@ -54,3 +54,19 @@ print([int(numba.config.OPT), *first])
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=rest | environment
     )
     assert ast.literal_eval(run.stdout) == [level, level]
+
+
+def test_numbas_warning_about_products_does_not_reach_the_user(tmp_path):
+    """PyTensor filters it when its Numba part is imported, which must not happen where warnings are caught."""
+    code = """
+import numpy as np, pytensor.tensor as pt
+from dpm.engines.engine import Engine
+engine = Engine("numba", "float64")
+with engine:
+    x = pt.tensor("x", dtype="float64", shape=(6, 4))
+    function = engine.function([x], pt.dot(x, np.ones((5, 8)).T[::2]))
+function(np.ones((6, 4)))
+"""
+    environment = os.environ | {"PYTENSOR_FLAGS": f"base_compiledir={tmp_path}"}  # so that Numba compiles
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert run.stderr == ""
