@@ -61,7 +61,7 @@ def test_table_1_has_a_miniature_of_every_row(place):
 
 
 def test_a_row_that_was_never_made_is_named_with_its_command(tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "made", lambda row, options: {"missing": "nothing is trained here"})
+    monkeypatch.setattr(running, "make_row", lambda row, options: {"missing": "nothing is trained here"})
     given = ["--small", "--seed", "3", "--runs", str(tmp_path), "--results", str(tmp_path)]
     assert main(["table1", "--rows", "bark", *given]) == 0
     text = (tmp_path / "table1.md").read_text()
@@ -75,7 +75,7 @@ def test_a_row_that_fails_is_told_on_the_page_and_the_others_are_made(tmp_path, 
             raise InputError("`python train.py` ended with status 2")
         return {"missing": "nothing is trained here"}
 
-    monkeypatch.setattr(running, "made", made)
+    monkeypatch.setattr(running, "make_row", made)
     assert main(["table1", "--small", "--runs", str(tmp_path), "--results", str(tmp_path)]) == 1
     text = (tmp_path / "table1.md").read_text()
     assert "| bark | failed: `python train.py` ended with status 2 |" in text
@@ -98,7 +98,7 @@ def test_rows_that_are_not_asked_for_keep_their_place_on_the_page(place, monkeyp
     given = ["--small", "--runs", str(place / "runs"), "--results", str(place)]
     before = (place / "figures.md").read_text().splitlines()
     drawn = []
-    monkeypatch.setattr(running, "run", lambda *words: drawn.append(running.shown(words[0], words[1:])))
+    monkeypatch.setattr(running, "run", lambda *words: drawn.append(running.format_command(words[0], words[1:])))
     monkeypatch.setattr(running, "locate", lambda name: None)
     (place / "figure_4.png").unlink()
     assert main(["figures", "--rows", "deadleaves", *given]) == 0

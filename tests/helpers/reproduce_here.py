@@ -21,7 +21,7 @@ def here(monkeypatch):
     seen = []
 
     def run(program, *arguments):
-        seen.append(running.shown(program, arguments))
+        seen.append(running.format_command(program, arguments))
         assert PROGRAMS[program]([str(a) for a in arguments]) == 0, seen[-1]
 
     monkeypatch.setattr(running, "run", run)

@@ -13,7 +13,7 @@ from dpm.experiments.variants import CORRECTED
 from dpm.model import DiffusionModel
 from dpm.optimizers import SFO
 from dpm.runs import checkpoint
-from dpm.runs.flags import FROZEN
+from dpm.runs.settings import FROZEN
 from dpm.training import run as training
 from dpm.training.frozen_loop import SubfunctionLoop, default_number
 from tests.helpers import runs
