@@ -1,4 +1,4 @@
-"""The benchmark's arithmetic and its workers; no test depends on how long anything takes."""
+"""Arithmetic and workers of the benchmark; no test depends on timing."""
 
 import argparse
 import json
@@ -79,7 +79,7 @@ def test_without_torch_the_table_says_so_and_has_no_ratio():
 
 
 class Counter:
-    """A column whose worker answers 0, 1, 2, ..., and counts the bar's ticks."""
+    """Column whose worker answers 0, 1, 2, ..., and a progress bar that counts its ticks."""
 
     def __init__(self, name, asked):
         self.name, self.asked, self.count = name, asked, -1

@@ -1,4 +1,4 @@
-"""python -m dpm checkpoint: verify, show, diff and export, and what they refuse."""
+"""python -m dpm checkpoint: verify, show, diff, export and their errors."""
 
 import json
 import os
@@ -23,14 +23,14 @@ TOP = "diffusionmodel/mlp_conv_dense/MLP dense upper/linear_1"
 
 @pytest.fixture
 def run(capsys):
-    """A function that runs a command; returns (status, stdout's lines, stderr's lines)."""
+    """Return a function that runs the command and returns (status, lines of stdout, lines of stderr)."""
 
     return partial(runs.outcome, capsys, main)
 
 
 @pytest.fixture
 def changed(tmp_path):
-    """A function that writes the golden checkpoint with changes; returns its path. change(meta, arrays)."""
+    """Return a function that writes the golden checkpoint after change(meta, arrays) and returns its path."""
 
     def write(change, name="changed.h5"):
         meta, arrays = checkpoint.load(GOLDEN)
@@ -200,7 +200,7 @@ def test_a_bad_file_is_an_error_and_no_difference(run, tmp_path):
 
 @pytest.fixture
 def numbers(tmp_path):
-    """A checkpoint with arrays of every type, and its parameters and optimizer arrays by their names there."""
+    """Return a checkpoint with arrays of every type, and its parameters and optimizer arrays by name."""
     values = {f"/p/{kind}": np.array([[0, 1, 2]], kind) for kind in ("f2", "f4", "f8", "i1", "u2", "i4", "u8", "b1")}
     values |= {"/p/large first": np.array([1.5, -2], ">f8"), "/p/empty": np.empty((0, 3)), "/p/one": np.array(7)}
     values |= {"/file": np.ones(2), "/allow_pickle": np.zeros(1)}
@@ -244,7 +244,7 @@ def test_exported_arrays_are_read_by_numpy_and_by_safetensors_itself(run, number
 
 
 def test_a_safetensors_file_is_laid_out_as_its_format_says(run, numbers, tmp_path):
-    """8 bytes of length, JSON, and bytes that begin where their type's size divides the place, without gaps."""
+    """8 bytes of length, a JSON header, and contiguous arrays, each aligned to the size of its type."""
     run("export", numbers[0], "--to", "safetensors", "--output", tmp_path / "out.safetensors")
     content = (tmp_path / "out.safetensors").read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
@@ -270,7 +270,7 @@ def test_the_file_is_named_after_the_checkpoint_and_written_here(run, tmp_path, 
 
 
 def test_the_checkpoint_itself_is_never_written_over(run, tmp_path):
-    """By its name, by another name of it, by a link to it."""
+    """Neither by its name, nor by another path to it, nor by a link."""
     path = tmp_path / "x.npz"
     path.write_bytes(GOLDEN.read_bytes())
     os.link(path, tmp_path / "best.npz")

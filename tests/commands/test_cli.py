@@ -1,4 +1,4 @@
-"""The commands: every mistake of a user is one line on stderr, status 2 and an untouched output folder."""
+"""Every user error is one line on stderr, status 2 and an unchanged output folder."""
 
 import os
 import subprocess
@@ -109,7 +109,7 @@ def test_model_arguments_that_make_no_model_are_named(refused, text, words):
 
 
 def test_a_whole_number_written_as_a_float_is_one(data, tmp_path):
-    """trajectory_length=10.0 trains the model of 10."""
+    """trajectory_length=10.0 trains the same model as 10."""
     folder = runs.train(tmp_path / "out", data, "--model-args", runs.MODEL.replace("=10,", "=10.0,"))
     assert '"trajectory_length": 10,' in (folder / "config.json").read_text().partition('"model":')[2]
 

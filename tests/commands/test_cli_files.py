@@ -1,4 +1,4 @@
-"""Data and checkpoints that cannot be used: one line that names the file and the fault, and nothing is touched."""
+"""Unusable data and checkpoints: one line that names the file and the fault, and no file is changed."""
 
 import shutil
 
@@ -19,7 +19,7 @@ BOTH = pytest.mark.parametrize("main", [train_main, sample_main])
 
 @pytest.fixture
 def checkpoint(trained, tmp_path):
-    """A copy of a checkpoint in a folder of its own."""
+    """Return a copy of a checkpoint in a separate folder."""
     (tmp_path / "run").mkdir()
     path = tmp_path / "run/checkpoint.h5"
     shutil.copy(trained, path)
@@ -28,7 +28,7 @@ def checkpoint(trained, tmp_path):
 
 @pytest.fixture
 def unusable(capsys, checkpoint):
-    """A function that runs a command on the checkpoint and returns the line of its refusal; nothing may change."""
+    """Return a function that runs a command on the checkpoint, checks that no file changes and returns the error."""
 
     def run(main, *given):
         content = checkpoint.read_bytes()

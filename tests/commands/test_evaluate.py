@@ -1,4 +1,4 @@
-"""python -m dpm evaluate: what is refused before anything is read, and that help is quick."""
+"""python -m dpm evaluate: errors before any file is read, and quick help."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""python -m dpm evaluate on trained models: its figures in every unit, its files, its estimators beside each other."""
+"""python -m dpm evaluate on trained models: figures in every unit, files, and a comparison of the estimators."""
 
 import csv
 import json
@@ -22,8 +22,8 @@ from tests.helpers import runs
 
 DIMENSIONS = runs.WIDTH**2
 SMALL = {"n_hidden_conv": 1, "n_layers_conv": 1, "n_hidden_dense_lower": 0, "n_hidden_dense_upper": 1}
-# Two numbers of mean 0 and variance 1, independent, for data and noise: of a polynomial of degree 2 in each, such as
-# KL_t of the null kernel, their mean is that over normal ones.
+# Two independent numbers of mean 0 and variance 1 for data and noise. The mean of a polynomial of degree 2 in each,
+# such as KL_t of the null kernel, equals the mean over normal numbers.
 SIGNS = np.array([[1.0, 1.0], [-1.0, -1.0]]), np.array([[1.0, -1.0], [1.0, -1.0]])
 
 
@@ -34,7 +34,7 @@ def _shared(monkeypatch):
 
 @pytest.fixture
 def run(trained, data, tmp_path, capsys):
-    """A function that evaluates the shared run; returns (the JSON, what was printed)."""
+    """Return a function that evaluates the shared run and returns (the JSON, the printed text)."""
 
     def evaluate(*given, stem="evaluation", where=("--data-path", data), model=trained, status=0):
         capsys.readouterr()
@@ -48,7 +48,7 @@ def run(trained, data, tmp_path, capsys):
 
 
 def null_model(T, width=2):
-    """The released network with every parameter 0, whose reverse step is the forward one: exact for N(0, 1)."""
+    """Return the released network with all parameters 0: its reverse step is the forward step, exact for N(0, 1)."""
     engine = Engine("auto", "float32")
     with engine:
         model = DiffusionModel(width, 1, T, **SMALL)
@@ -58,7 +58,7 @@ def null_model(T, width=2):
 
 @pytest.mark.parametrize(("T", "released"), [(10, -0.177), (100, -0.0328), (1000, -0.00449)])
 def test_a_network_of_zeros_knows_the_unit_gaussian_and_2015_counts_one_term_too_many(T, released, monkeypatch):
-    """K = L_null exactly; T / (T - 1) of the sum of KL_t gives the released figures, in bits a pixel."""
+    """K = L_null exactly; T / (T - 1) times the sum of KL_t gives the released figures, in bits per pixel."""
     X, N = SIGNS
     monkeypatch.setitem(noise.DRAWS, "normal", lambda rng, shape: np.broadcast_to(N, shape))
     compiled, theta = null_model(T)
@@ -70,7 +70,7 @@ def test_a_network_of_zeros_knows_the_unit_gaussian_and_2015_counts_one_term_too
 
 
 def test_the_estimate_of_2015_is_its_figure_and_the_right_count_gives_0(monkeypatch):
-    """-0.177 bits a pixel of the unit Gaussian at T = 10, from single random times; K - L_null of Eq. 14 is 0."""
+    """-0.177 bits per pixel for the unit Gaussian at T = 10, from single random times; K - L_null of Eq. 14 is 0."""
     X, N = SIGNS
     monkeypatch.setitem(noise.DRAWS, "normal", lambda rng, shape: np.broadcast_to(N, shape))
     compiled, theta = null_model(10)
@@ -100,7 +100,7 @@ def test_eq_9_of_the_network_of_zeros_is_the_unit_gaussian_without_spread():
 
 
 def test_the_figures_are_those_of_the_log_within_their_errors(run, trained):
-    """The log's test K - L_null (one time a picture, times spread evenly) is another estimate of the same number."""
+    """Test K - L_null of the log (one time per image, times spread evenly) estimates the same number."""
     summary, _ = run()
     row = checkpoint.load(trained)[0]["state"]["rows"][-1]
     ours, error = summary["scaled_units"]["K_minus_L_null"]["bits/pixel"], summary["errors"]["standard error of K"]
@@ -111,7 +111,7 @@ def test_the_figures_are_those_of_the_log_within_their_errors(run, trained):
 
 
 def test_the_units_of_the_data_and_the_levels_by_hand(run, trained):
-    """log p(x) = log p(y) + D ln scale for y = scale x + shift; levels 1/255 apart cost -log2 p + log2 255 each."""
+    """log p(x) = log p(y) + D ln scale for y = scale x + shift; a level of width 1/255 costs -log2 p + log2 255 bits."""
     summary, printed = run()
     scale = checkpoint.load(trained)[0]["config"]["data"]["scale"]
     scaled, in_data = (summary[key]["K_eq12"] for key in ("scaled_units", "data_units"))
@@ -133,8 +133,8 @@ def test_the_files_hold_what_is_printed(run, tmp_path):
     assert arrays["K"].mean() == pytest.approx(summary["scaled_units"]["K"]["nats/example"])
     assert f"{arrays['K'].mean():.4f}" in printed
     assert "the first 7 of 20 test examples" in printed
-    with Image.open(tmp_path / "evaluation.png") as picture:
-        assert picture.width > 600
+    with Image.open(tmp_path / "evaluation.png") as image:
+        assert image.width > 600
 
 
 def test_a_seed_gives_the_same_figures_in_any_batches_and_another_one_others(run):
@@ -208,7 +208,7 @@ def test_more_than_there_are_and_unknown_data_are_refused(run, golden, tmp_path)
 
 
 def test_a_checkpoint_of_2015_with_its_scale(run, golden, tmp_path):
-    """Its uniform noise is not known: there are no bits of levels."""
+    """Its uniform noise is unknown, so there are no bits for gray levels."""
     np.savez(tmp_path / "x.npz", X=np.random.default_rng(0).integers(0, 256, (3, 1, 28, 28), dtype=np.uint8))
     given = ("--input", tmp_path / "x.npz", "--scale", 3.25, "--shift", -0.4, "--t-per-example", 2)
     summary, printed = run(*given, where=(), model=golden / "checkpoint/model.pkl")
@@ -226,7 +226,7 @@ def test_a_full_disk_is_a_line_and_leaves_no_half_file(run, tmp_path, monkeypatc
 
 
 def test_an_estimate_is_what_the_report_says_of_it(monkeypatch):
-    """The mean of log p over examples, its spread, and the bootstrap errors, of known numbers."""
+    """Mean of log p over examples, its spread and bootstrap errors for known numbers."""
     found = iter([Likelihood(-3.0, 0.3, 50.0, -4.0), Likelihood(-5.0, 0.4, 2.0, -9.0)])
     monkeypatch.setattr(importance, "log_likelihood", lambda *arguments: next(found))
     compiled, theta = null_model(10)

@@ -1,4 +1,4 @@
-"""python -m dpm parzen."""
+"""python -m dpm parzen: the estimator, resumed sampling, warnings and errors."""
 
 import json
 
@@ -14,7 +14,7 @@ from tests.helpers import runs
 
 @pytest.fixture
 def run(tmp_path, capsys):
-    """A function that runs the command into a folder; returns (status, stdout, stderr's lines)."""
+    """Return a function that runs the command into a folder and returns (status, stdout, lines of stderr)."""
     (tmp_path / "out").mkdir()
 
     def run(*given):
@@ -31,20 +31,22 @@ def run(tmp_path, capsys):
 
 @pytest.fixture
 def result(tmp_path):
-    """A function that reads parzen.json."""
+    """Return a function that reads parzen.json."""
     return lambda: json.loads((tmp_path / "out/parzen.json").read_text())
 
 
 def test_samples_of_a_file_against_the_data(run, result, data, tmp_path):
-    """The value is the mean of the logarithm of 12 mixed Gaussians over the 20 test pictures / 255; sigma the best of
-    the last sixth of the 60 training pictures."""
+    """The value is the mean log density of a mixture of 12 Gaussians over the 20 test images / 255.
+
+    sigma is the best one on the last sixth of the 60 training images.
+    """
     samples = runs.pixels(12, seed=5) / 255
     np.savez(tmp_path / "samples.npz", X=samples)
     status, out, err = run(tmp_path / "samples.npz", "--data-path", data, "--sigmas", 1, 0.2, 0.4, "--quiet")
     assert (status, err) == (0, [])
 
-    def mean(pictures, sigma):
-        squares = ((pictures[:, None] / 255 - samples) ** 2).sum(axis=(2, 3, 4))
+    def mean(images, sigma):
+        squares = ((images[:, None] / 255 - samples) ** 2).sum(axis=(2, 3, 4))
         return np.mean(
             logsumexp(-squares / (2 * sigma**2), axis=1) - np.log(12) - 64 * np.log(sigma * np.sqrt(2 * np.pi))
         )
@@ -83,7 +85,7 @@ def test_samples_of_a_checkpoint_are_those_of_sample_py_and_their_file_gives_the
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError("no space left on device")])
 def test_a_drawing_that_was_stopped_goes_on_and_gives_the_same(run, result, trained, tmp_path, monkeypatch, stop):
-    """Samples are kept by model and seed; a further command draws those alone that are missing."""
+    """Samples are cached by model and seed; the next command draws only the missing ones."""
     monkeypatch.setattr(draws, "IMAGES_PER_BATCH", 2)
     assert main([str(trained), "--n-samples", "7", "--output-dir", str(tmp_path)]) == 0
     whole = np.load(tmp_path / "parzen_samples.npz")["X"]
@@ -110,7 +112,7 @@ def test_a_drawing_that_was_stopped_goes_on_and_gives_the_same(run, result, trai
     status, out, _ = run(trained, "--n-samples", 3)
     assert "holds 7 samples of this model, seed and engine; taking the first 3" in out
     assert (status, len(drawn), result()["samples"]["n"]) == (0, 5, 3)
-    drawn[:] = [0, 0]  # the first batch of another seed fails: the samples that are there stay
+    drawn[:] = [0, 0]  # the first batch of another seed fails: the existing samples stay
     assert run(trained, "--n-samples", 2, "--seed", 5)[0] in (2, 130)
     np.testing.assert_array_equal(np.load(path)["X"], whole)
     assert run(trained, "--n-samples", 2, "--seed", 5)[0] == 0

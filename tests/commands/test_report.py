@@ -1,4 +1,4 @@
-"""The command: its options, what it refuses, what it imports."""
+"""python -m dpm report: options, errors and imports."""
 
 import importlib.util
 import subprocess
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def refused(capsys):
-    """A function that runs the command, which must fail, and returns its one line."""
+    """Return a function that runs the command, which must fail, and returns its error line."""
 
     def refused(*given):
         line = runs.refused(capsys, main, *given, progs=("dpm report",))

@@ -1,4 +1,4 @@
-"""python -m dpm reproduce: what is refused, and a miniature of each page as a user gets it."""
+"""python -m dpm reproduce: errors, and a miniature of each page."""
 
 import re
 
@@ -39,16 +39,16 @@ def test_help_is_quick():
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder of all three pages, whose models train without the pictures that they draw for themselves."""
+    """Return a folder of all three pages; its models train without plots."""
     with pytest.MonkeyPatch.context() as patch:
         runs.share_compiled(patch)
-        runs.without_pictures(patch)
+        runs.without_plots(patch)
         here(patch)
         yield tmp_path_factory.mktemp("reproduce")
 
 
 def miniature(place, what):
-    """The page of a miniature; a failure of any row is a failure here."""
+    """Return the text of a miniature page; any failed row fails the test."""
     assert main([what, "--small", "--runs", str(place / "runs"), "--results", str(place)]) == 0
     return (place / f"{what}.md").read_text()
 
@@ -61,7 +61,7 @@ def test_table_1_has_a_miniature_of_every_row(place):
 
 
 def test_a_row_that_was_never_made_is_named_with_its_command(tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "make_row", lambda row, options: {"missing": "nothing is trained here"})
+    monkeypatch.setattr(running, "make_row", lambda row, plan: {"missing": "nothing is trained here"})
     given = ["--small", "--seed", "3", "--runs", str(tmp_path), "--results", str(tmp_path)]
     assert main(["table1", "--rows", "bark", *given]) == 0
     text = (tmp_path / "table1.md").read_text()
@@ -70,12 +70,12 @@ def test_a_row_that_was_never_made_is_named_with_its_command(tmp_path, monkeypat
 
 
 def test_a_row_that_fails_is_told_on_the_page_and_the_others_are_made(tmp_path, monkeypatch, capsys):
-    def made(row, options):
+    def fail_one(row, plan):
         if row.name == "bark":
             raise InputError("`python train.py` ended with status 2")
         return {"missing": "nothing is trained here"}
 
-    monkeypatch.setattr(running, "make_row", made)
+    monkeypatch.setattr(running, "make_row", fail_one)
     assert main(["table1", "--small", "--runs", str(tmp_path), "--results", str(tmp_path)]) == 1
     text = (tmp_path / "table1.md").read_text()
     assert "| bark | failed: `python train.py` ended with status 2 |" in text
@@ -94,7 +94,7 @@ def test_figures_are_drawn_from_the_same_models(place):
 
 
 def test_rows_that_are_not_asked_for_keep_their_place_on_the_page(place, monkeypatch):
-    """Where they were made before their figures stand there as they are, also where their data are gone."""
+    """Existing figures stay as they are, even if their data are no longer available."""
     given = ["--small", "--runs", str(place / "runs"), "--results", str(place)]
     before = (place / "figures.md").read_text().splitlines()
     drawn = []
@@ -110,7 +110,7 @@ def test_rows_that_are_not_asked_for_keep_their_place_on_the_page(place, monkeyp
 
 
 def test_a_figure_that_fails_is_told_and_the_others_are_drawn(place, monkeypatch, capsys):
-    """Status 1; the page is written."""
+    """The status is 1, and the page is written."""
 
     def fails(program, *words):
         raise InputError("`python sample.py` ended with status 2")

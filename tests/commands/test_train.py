@@ -1,4 +1,4 @@
-"""The command train: under both names the same, with the command line kept in config.json."""
+"""The command train: the same under both names, with the command line recorded in config.json."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Files of old load for ever; models of any depth and of either float type come back."""
+"""Old files load; models of any depth and of either float type are restored."""
 
 import itertools
 import shutil
@@ -26,7 +26,7 @@ TOP = "/parameters/diffusionmodel/mlp_conv_dense/MLP dense upper"
 
 @VERSIONS
 def test_a_file_of_old_has_the_numbers_it_was_written_with(version):
-    """Two files of one run of two epochs, each with the program of its format version."""
+    """Two files of one run of two epochs, each written by the program of its format version."""
     meta, found, facts = checkpoint.load_with_facts(GOLDEN / f"version{version}.h5")
     assert facts == {"format_version": version, "sealed": True}
     assert {name: len(meta[name]) for name in meta} == {"config": 6, "model": 20, "state": 9}
@@ -57,7 +57,7 @@ def test_a_file_of_old_has_the_numbers_it_was_written_with(version):
 
 @VERSIONS
 def test_a_run_of_old_goes_on(version, tmp_path, data, quick_runs):
-    """The third epoch is, up to rounding, the one that followed when the file was written."""
+    """The third epoch equals, up to rounding, the one computed when the file was written."""
     path = tmp_path / "checkpoint.h5"
     shutil.copy(GOLDEN / f"version{version}.h5", path)
     before = checkpoint.load(path)[0]["state"]["rows"]
@@ -79,7 +79,7 @@ def test_a_model_of_old_draws_the_samples_it_drew(version, tmp_path, quick_runs)
 
 
 def test_version_1_without_its_seal_is_refused(tmp_path):
-    """Nothing else in it tells that an array was renamed."""
+    """Nothing else in it detects a renamed array."""
     shutil.copy(GOLDEN / "version1.h5", tmp_path / "x.h5")
     with h5py.File(tmp_path / "x.h5", "r+") as file:
         file.move("optimizer/mean_square", "optimizer/square")
@@ -90,14 +90,14 @@ def test_version_1_without_its_seal_is_refused(tmp_path):
 
 @pytest.fixture
 def usual_depth():
-    """A function that sets Python's own limit on recursion, which PyTensor raises, until the test ends."""
+    """Return a function that sets Python's default recursion limit, which PyTensor raises, until the test ends."""
     limit = sys.getrecursionlimit()
     yield lambda: sys.setrecursionlimit(1000)
     sys.setrecursionlimit(limit)
 
 
 def test_a_deep_model_is_saved_at_the_usual_depth_of_calls(tmp_path, usual_depth):
-    """60 layers of convolutions; the 2015 code had to raise Python's limit on recursion for its pickles."""
+    """60 convolutional layers; the 2015 code had to raise Python's recursion limit for its pickles."""
     engine = Engine("auto", "float32")
     with engine:
         model = DiffusionModel(**TINY | {"n_layers_conv": 60, "n_hidden_conv": 2}, trajectory_length=8)

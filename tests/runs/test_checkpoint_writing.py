@@ -1,4 +1,4 @@
-"""Checkpoints are never half written, whatever stops the writer."""
+"""Checkpoints are never partially written, whatever stops the writer."""
 
 import os
 import subprocess
@@ -82,9 +82,9 @@ for number, seconds in enumerate(map(float, sys.argv[2:])):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("number", [40, pytest.param(200, marks=pytest.mark.slow)])
 def test_whenever_the_writer_is_killed_the_newest_file_loads(tmp_path, number):
-    """Writers in a tight loop, each killed at another moment: the last file that was told done, or a newer one.
+    """Kill writers in a tight loop at random times; the last confirmed file or a newer one loads.
 
-    What a killed writer left half written is gone after the next one has saved.
+    The next save removes the partial file of a killed writer.
     """
     path = tmp_path / "checkpoint.h5"
     moments = np.random.default_rng(0).uniform(0, 0.06, number)

@@ -1,4 +1,4 @@
-"""From flags to scaled pictures: in memory or from the disk the same numbers; pieces of larger pictures."""
+"""From flags to scaled images: the same numbers from memory and disk, and crops of larger images."""
 
 import json
 
@@ -29,7 +29,7 @@ def prepared(folder, *flags, train=LEVELS[0], test=LEVELS[1]):
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_the_same_ten_images_in_any_range_are_the_same_numbers(tmp_path, kind):
-    """Levels 0..255, floats 0..255 and floats in [0, 1] of the same pictures: bit for bit the same model units."""
+    """Levels 0..255, floats 0..255 and floats in [0, 1] of the same images give the same model units bit for bit."""
     expected = prepared(tmp_path)
     data = prepared(tmp_path, train=kind(LEVELS[0]), test=kind(LEVELS[1]))
     np.testing.assert_array_equal(data.test, expected.test)
@@ -104,7 +104,7 @@ def test_constant_pictures_are_refused(tmp_path):
 @pytest.fixture
 def train(tmp_path, monkeypatch):
     runs.share_compiled(monkeypatch)
-    runs.without_pictures(monkeypatch)
+    runs.without_plots(monkeypatch)
     runs.write_data(tmp_path, *LEVELS)
     return lambda name, *flags: runs.train(tmp_path / name, tmp_path, "--in-memory", "no", *flags)
 
@@ -119,7 +119,7 @@ def test_a_run_from_the_disk_resumes_to_the_same_bits(train):
 
 
 def test_a_run_that_chose_the_disk_by_itself_goes_on_from_it(train, monkeypatch):
-    """The order of the minibatches is another one in memory."""
+    """The order of the minibatches differs between memory and disk."""
     monkeypatch.setattr("dpm.datasets.search.memory_bytes", lambda: 1)
     stopped = train("auto", "--in-memory", "auto", "--epochs", 1)
     monkeypatch.undo()
@@ -131,7 +131,7 @@ def test_a_run_that_chose_the_disk_by_itself_goes_on_from_it(train, monkeypatch)
 
 
 def test_the_validation_part_is_the_last_sixth():
-    """The last 10,000 of MNIST's 60,000 training digits; at least one example on each side."""
+    """The last 10,000 of MNIST's 60,000 training digits; each part has at least one example."""
     assert [validation_start(n) for n in (60_000, 4000, 2)] == [50_000, 3334, 1]
     with pytest.raises(InputError, match="1 example is too few"):
         validation_start(1)

@@ -1,4 +1,4 @@
-"""Evaluation from Python: what `dpm.bound` and `dpm.evaluate` return, next to each other."""
+"""Evaluation from Python: the results of `dpm.bound` and `dpm.evaluate`."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The flags of train.py: both spellings, switches, and that no text of a flag is executed."""
+"""The flags of train.py: both spellings, switches, and that no flag text is executed."""
 
 import pytest
 

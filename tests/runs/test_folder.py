@@ -1,4 +1,4 @@
-"""Whose a run's folder is, which of its checkpoints is the newest, what a full disk leaves."""
+"""Run folders: the lock, the newest checkpoint, and earlier checkpoints."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ with lock_folder(sys.argv[1]):
 
 @pytest.fixture
 def holder(tmp_path):
-    """Another process that has the lock of tmp_path."""
+    """Start another process that holds the lock of tmp_path."""
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

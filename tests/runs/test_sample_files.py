@@ -1,4 +1,4 @@
-"""Samples that take long: files with a checksum of model, seed and engine, from which drawing resumes."""
+"""Sample files: a checksum of model, seed and engine, from which sampling resumes."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Samples of a run from Python: the same as the command's, with progress only where asked."""
+"""Samples of a run from Python equal those of the command; progress is shown on request only."""
 
 import numpy as np
 

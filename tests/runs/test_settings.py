@@ -1,4 +1,4 @@
-"""Settings: how flags go together, and what a checkpoint keeps of them."""
+"""Settings: consistency checks of flags, and their storage in a checkpoint."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def test_flags_of_a_made_checkpoint_are_looked_at_as_those_of_the_command_line_a
     ],
 )
 def test_settings_of_every_run_survive_its_checkpoint(given):
-    """Through the JSON of a checkpoint and back they are the same, but for the file that the run resumes from."""
+    """A round trip through the JSON of a checkpoint changes only the file that the run resumes from."""
     settings = Settings.from_arguments(**given)
     config = json.loads(json.dumps({"flags": settings.flags(), "variant": settings.variant.name}))
     assert Settings.from_checkpoint(config, "x.h5") == settings.replace(resume_file="x.h5")
@@ -76,7 +76,7 @@ def test_the_variant_of_an_earlier_version_has_another_key_and_name(name, faithf
     "config", [{"variant": "modern"}, {"variant": 3}, {}, {"variant": "released"}, {"face": ["exact"]}]
 )
 def test_a_variant_that_train_py_does_not_write_is_refused(config):
-    """Also "released" where --faithful was not given."""
+    """Also "released" if --faithful was not given."""
     with pytest.raises(InputError, match=r"checkpoint x\.h5: variant .* (is unknown; expected corrected|contradicts)"):
         Settings.from_checkpoint(config | {"flags": {}}, "x.h5")
 

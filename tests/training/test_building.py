@@ -1,4 +1,4 @@
-"""Model and loop from settings: what contradicts the data, and what a checkpoint must fit."""
+"""Model and loop built from settings, contradictions to the data, and restoring from a checkpoint."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Training: what a run leaves behind, what an epoch is, and that nothing but the flags changes the numbers."""
+"""Training runs: the files they write, and that only the flags change the numbers."""
 
 import json
 import random
@@ -48,7 +48,7 @@ def test_the_checkpoint_holds_the_run_and_no_data(base):
 
 
 def test_pictures_do_not_change_training(base):
-    """With pictures after each epoch and with none, log and parameters are the same, bit for bit."""
+    """Log and parameters are the same bit for bit with plots after each epoch and without plots."""
     assert runs.same(runs.complete(base)[0], runs.trained(base))
 
 

@@ -1,4 +1,4 @@
-"""--tensorboard: the curves that TensorBoard reads are those of log.csv."""
+"""--tensorboard: TensorBoard's curves equal the columns of log.csv."""
 
 import importlib.util
 import struct
@@ -11,7 +11,7 @@ from tests.helpers import runs
 
 
 def scalars(folder):
-    """{(name, step): value} of all event files: records of length, checksum, message, checksum (TFRecord)."""
+    """Return {(name, step): value} of all event files, which are TFRecords: length, checksum, message, checksum."""
     event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
     found = {}
     for path in sorted(folder.glob("events.out.tfevents.*")):
@@ -27,7 +27,7 @@ def scalars(folder):
 @pytest.fixture
 def compiled(monkeypatch):
     runs.share_compiled(monkeypatch)
-    runs.without_pictures(monkeypatch)
+    runs.without_plots(monkeypatch)
 
 
 def test_the_curves_are_the_columns_of_the_log(base, tmp_path, compiled):

@@ -1,4 +1,4 @@
-"""Toy runs whole: what they leave behind, truth and ceiling beside the bound, and going on after a stop."""
+"""Complete toy runs: their files, the bound with truth and ceiling, and resuming after a stop."""
 
 import json
 
@@ -19,7 +19,7 @@ SWISSROLL = "trajectory_length=6,hidden=8,noise=0.1,schedule='even_log_snr'"
 
 @pytest.fixture
 def train(tmp_path, monkeypatch):
-    """A function that trains a small toy and returns its folder; stop: an extension."""
+    """Return a function that trains a small toy and returns its folder; stop: an extension."""
     monkeypatch.setattr(toy_extensions, "EVALUATIONS", 20_000)
     monkeypatch.setattr(refit, "EXAMPLES", 2000)
     standard = toy_extensions.toy_extensions
@@ -75,7 +75,7 @@ def test_a_run_leaves_a_log_a_result_and_its_figure(train, name, arguments):
     ("name", "arguments"), [("heartbeat", HEARTBEAT), ("swissroll", f"{SWISSROLL},learn_beta=True")]
 )
 def test_a_stopped_run_goes_on_as_if_never_stopped(train, monkeypatch, name, arguments):
-    """Parameters, optimizer and log, bit for bit; the closed-form start is not made again."""
+    """Parameters, optimizer state and log agree bit for bit; the closed-form start is not repeated."""
     expected = train(name, arguments)
     folder = train(name, arguments, stop=Stop(3))
     assert checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] == 3
@@ -100,7 +100,7 @@ def test_a_learned_schedule_has_the_ceiling_of_its_own_rates(train):
 
 
 def test_a_signal_during_the_closed_form_start_ends_the_program_at_once(train, monkeypatch, tmp_path, capsys):
-    """There is nothing to go on with yet: status 130, one line."""
+    """There is no checkpoint to resume from yet: status 130, one line."""
     fit = refit.fit_step
 
     def interrupted(*arguments):

@@ -1,4 +1,4 @@
-"""Every figure of the paper that shows a model has an entry, made from a row that is trained for it."""
+"""Each figure of the paper that shows a model has an entry, made from a row trained for it."""
 
 from dpm.reports.tables.figures import FIGURES
 from dpm.reports.tables.rows import TABLES

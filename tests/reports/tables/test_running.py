@@ -1,4 +1,4 @@
-"""Rows are made once, gone on with, and made again with the same figures."""
+"""Rows are made once, resumed, and reproduced with the same figures."""
 
 from dataclasses import replace
 
@@ -21,9 +21,9 @@ def options(folder, **more):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The commands that were run: here, not in processes of their own, with equal models compiled once."""
+    """Run the commands in this process, compiling equal models once; return the list of commands."""
     runs.share_compiled(monkeypatch)
-    runs.without_pictures(monkeypatch)
+    runs.without_plots(monkeypatch)
     return here(monkeypatch)
 
 
@@ -39,7 +39,7 @@ def test_a_row_ends_when_its_time_is_used_up_and_goes_on_with_more(tmp_path, cal
     assert first["training_pictures"] == 60
     assert first["seconds"] >= 3600e-5
     assert running.make_row(tiny, options(tmp_path)) == first
-    assert len(calls) == 2  # the second time nothing was run
+    assert len(calls) == 2  # the second call runs nothing
     more = running.make_row(tiny, options(tmp_path, budget=(first["seconds"] + 0.01) / 3600))
     assert more["steps"] > first["steps"]
     assert "--resume-file" in calls[2]
@@ -59,7 +59,7 @@ def test_a_row_of_a_number_of_steps_made_again_has_the_same_figures(tmp_path, ca
 
 
 def test_a_row_whose_training_was_stopped_is_not_taken_as_made(tmp_path, calls, monkeypatch):
-    """train.py ends with status 0 when a signal stops it, as nothing is lost: the row goes on with it."""
+    """train.py exits with status 0 when a signal stops it, because nothing is lost; the row then resumes it."""
     tiny = replace(row(runs.data(tmp_path)), whole=True)
     tiny = replace(tiny, train=(*tiny.train, "--epochs", "2"))
     with monkeypatch.context() as patch:
@@ -71,6 +71,8 @@ def test_a_row_whose_training_was_stopped_is_not_taken_as_made(tmp_path, calls, 
 
 
 def stopping_at(step, end_of_step):
+    """Return an end_of_step that stops the loop at a step."""
+
     def stop(loop):
         end_of_step(loop)
         loop.stopped = loop.state.step == step
@@ -109,7 +111,7 @@ def test_a_record_that_was_changed_is_refused_and_one_that_was_removed_is_made_a
 
 
 def test_a_larger_budget_that_is_interrupted_keeps_the_figures_and_is_told_as_it_was(tmp_path, calls, monkeypatch):
-    """The hours of a row are those that its model was trained for, whatever command evaluated it."""
+    """The hours of a row are those of its training, whatever command evaluated it."""
     Clock(monkeypatch, 3600)
     tiny = row(runs.data(tmp_path))
     first = running.make_row(tiny, options(tmp_path, budget=2))
@@ -126,7 +128,7 @@ def test_a_larger_budget_that_is_interrupted_keeps_the_figures_and_is_told_as_it
 
 
 def test_the_hours_of_the_papers_size_are_from_its_speed_and_outlive_a_larger_budget(tmp_path, calls, monkeypatch):
-    """Steps that are told to take 2 s each: epochs x pictures / pictures a step x 2 s."""
+    """With steps of 2 s the time is epochs x images / images per step x 2 s."""
     Clock(monkeypatch, 2)
     flags = ("--data-path", str(runs.data(tmp_path)), "--model-args", runs.MODEL, "--batch-size", "25")
     tiny = row(runs.data(tmp_path), full=flags, images=500, epochs=90)
