@@ -26,14 +26,14 @@ from tests.helpers.reproduce_here import here
         (["table1", "--results", "absent"], "--results: absent is not a folder"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_line(given, named, capsys, tmp_path, monkeypatch):
+def test_invalid_options_are_refused_in_one_line(given, named, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a-file").touch()
     (tmp_path / "docs" / "results").mkdir(parents=True)
     assert named in runs.refused(capsys, main, *given, progs=(PROG,))
 
 
-def test_help_is_quick():
+def test_help_imports_nothing_heavy():
     runs.check_help("reproduce", "--budget")
 
 
@@ -60,7 +60,7 @@ def test_table_1_has_a_miniature_of_every_row(place):
         assert re.search(r"\| -?\d+\.\d{3} \| -?\d+\.\d{3} \| \d+\.\d{3} \|", line) or "is not here" in line
 
 
-def test_a_row_that_was_never_made_is_named_with_its_command(tmp_path, monkeypatch):
+def test_missing_row_is_named_with_its_command(tmp_path, monkeypatch):
     monkeypatch.setattr(running, "make_row", lambda row, plan: {"missing": "nothing is trained here"})
     given = ["--small", "--seed", "3", "--runs", str(tmp_path), "--results", str(tmp_path)]
     assert main(["table1", "--rows", "bark", *given]) == 0
@@ -69,7 +69,7 @@ def test_a_row_that_was_never_made_is_named_with_its_command(tmp_path, monkeypat
     assert f"| mnist | not made: {expected} |" in text
 
 
-def test_a_row_that_fails_is_told_on_the_page_and_the_others_are_made(tmp_path, monkeypatch, capsys):
+def test_failed_row_is_reported_on_the_page_and_the_others_are_made(tmp_path, monkeypatch, capsys):
     def fail_one(row, plan):
         if row.name == "bark":
             raise InputError("`python train.py` ended with status 2")
@@ -82,18 +82,18 @@ def test_a_row_that_fails_is_told_on_the_page_and_the_others_are_made(tmp_path, 
     assert text.count("nothing is trained here") >= 4
 
 
-def test_table_2_is_drawn_from_the_same_model(place):
+def test_table_2_uses_the_same_model(place):
     assert re.search(r"\| mnist \| -?\d+\.\d \| \d+\.\d \| 20 samples", miniature(place, "table2"))
 
 
-def test_figures_are_drawn_from_the_same_models(place):
+def test_figures_use_the_same_models(place):
     text = miniature(place, "figures")
     for number in (1, 2, 4, 5):
         assert f"](figure_{number}.png)" in text
         assert (place / f"figure_{number}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_rows_that_are_not_asked_for_keep_their_place_on_the_page(place, monkeypatch):
+def test_rows_not_requested_keep_their_place_on_the_page(place, monkeypatch):
     """Existing figures stay as they are, even if their data are no longer available."""
     given = ["--small", "--runs", str(place / "runs"), "--results", str(place)]
     before = (place / "figures.md").read_text().splitlines()
@@ -109,7 +109,7 @@ def test_rows_that_are_not_asked_for_keep_their_place_on_the_page(place, monkeyp
     assert (place / "figure_4.png").exists()
 
 
-def test_a_figure_that_fails_is_told_and_the_others_are_drawn(place, monkeypatch, capsys):
+def test_failed_figure_is_reported_and_the_others_are_drawn(place, monkeypatch, capsys):
     """The status is 1, and the page is written."""
 
     def fails(program, *words):

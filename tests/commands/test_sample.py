@@ -52,7 +52,7 @@ def mask(tmp_path, values):
 # ------------------------------------------------------------------ plain samples
 
 
-def test_as_many_as_asked_for_and_each_by_its_own_number(draw, monkeypatch):
+def test_number_of_samples_and_independence_of_each_from_the_others(draw, monkeypatch):
     """--n 5 gives the first five of --n 7 for any split into batches, up to the last bits."""
     five = draw("--n", 5)["X"]
     assert five.shape == (5, *SHAPE)
@@ -66,7 +66,7 @@ def test_as_many_as_asked_for_and_each_by_its_own_number(draw, monkeypatch):
     assert len(np.unique(five.round(4), axis=0)) == 5
 
 
-def test_the_seed_decides(draw):
+def test_seed_determines_the_samples(draw):
     first, again, other = (draw("--n", N, "--seed", seed)["X"] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).all()
@@ -110,7 +110,7 @@ def test_animation_has_a_frame_for_each_state(draw, tmp_path):
         assert file.files == ["X"]
 
 
-def test_files_and_what_is_printed(trained, tmp_path, capsys):
+def test_files_and_printed_line(trained, tmp_path, capsys):
     arguments = [str(trained), "--output-dir", str(tmp_path), "--n", str(N)]
     assert sample_main(arguments) == 0
     expected = f"5 samples: {tmp_path / 'samples.npz'} and {tmp_path / 'samples.png'}\n"
@@ -120,7 +120,7 @@ def test_files_and_what_is_printed(trained, tmp_path, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_full_disk_is_one_line_and_leaves_no_half_file(trained, tmp_path, monkeypatch, capsys):
+def test_full_disk_is_one_line_and_leaves_no_partial_file(trained, tmp_path, monkeypatch, capsys):
     def full(*arguments, **more):
         raise OSError(28, "No space left on device")
 
@@ -133,12 +133,12 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(trained, tmp_path, monk
 # ------------------------------------------------------------------ in-painting
 
 
-def test_all_known_returns_the_input_exactly(draw, images, tmp_path):
+def test_inpainting_with_all_pixels_known_returns_the_input(draw, images, tmp_path):
     X = draw("--mode", "inpaint", "--input", images, "--mask", mask(tmp_path, np.zeros(SHAPE)))["X"]
     np.testing.assert_array_equal(X, KNOWN)
 
 
-def test_none_known_is_the_plain_sample_of_the_seed(draw, images, tmp_path):
+def test_inpainting_with_no_pixel_known_is_the_plain_sample(draw, images, tmp_path):
     plain = draw("--n", N)["X"]
     X = draw("--mode", "inpaint", "--input", images, "--mask", mask(tmp_path, np.ones(SHAPE)))["X"]
     np.testing.assert_array_equal(X, plain)
@@ -148,7 +148,7 @@ def test_none_known_is_the_plain_sample_of_the_seed(draw, images, tmp_path):
     ("name", "region"),
     [("left", np.s_[..., :4]), ("top", np.s_[..., :4, :]), ("center", np.s_[..., 2:6, 2:6])],
 )
-def test_what_is_drawn_is_the_named_region_and_the_rest_is_the_input(draw, images, name, region):
+def test_only_the_named_region_is_drawn(draw, images, name, region):
     X = draw("--mode", "inpaint", "--input", images, "--mask", name)["X"]
     drawn = np.zeros(X.shape, bool)
     drawn[region] = True
@@ -156,25 +156,25 @@ def test_what_is_drawn_is_the_named_region_and_the_rest_is_the_input(draw, image
     assert (X[drawn] != KNOWN[drawn]).all()
 
 
-def test_the_left_half_is_drawn_by_default_as_in_2015(draw, images):
+def test_left_half_is_drawn_by_default_as_in_2015(draw, images):
     named = draw("--mode", "inpaint", "--input", images, "--mask", "left")["X"]
     np.testing.assert_array_equal(draw("--mode", "inpaint", "--input", images)["X"], named)
 
 
-def test_more_samples_than_pictures_begin_again(draw, images, tmp_path):
+def test_more_samples_than_images_reuse_the_images(draw, images, tmp_path):
     """Samples use the images cyclically; fewer samples use the first images."""
     known = mask(tmp_path, np.zeros(SHAPE))
     X = draw("--mode", "inpaint", "--input", images, "--mask", known, "--n", 7)["X"]
     np.testing.assert_array_equal(X, KNOWN[[0, 1, 2, 3, 4, 0, 1]])
 
 
-def test_a_part_of_the_data_set_is_the_input(draw, data, images):
+def test_part_of_the_data_set_is_the_input(draw, data, images):
     """FILE.hdf5:SPLIT:A-B selects the images A to B - 1, in data units."""
     X = draw("--mode", "inpaint", "--input", f"{data / 'mnist.hdf5'}:test:2-7")["X"]
     np.testing.assert_array_equal(X, draw("--mode", "inpaint", "--input", images)["X"])
 
 
-def test_samples_can_be_the_input_again(draw, tmp_path):
+def test_samples_can_be_used_as_input(draw, tmp_path):
     """Samples written in data units are read unchanged, although some are outside [0, 1]."""
     first = draw("--n", N)["X"]
     assert first.min() < 0
@@ -186,7 +186,7 @@ def test_samples_can_be_the_input_again(draw, tmp_path):
 # ------------------------------------------------------------------ denoising
 
 
-def test_noise_is_added_where_asked_and_the_same_for_a_seed(draw, images):
+def test_noise_is_added_on_request_and_depends_on_the_seed(draw, images):
     given = ("--mode", "denoise", "--input", images, "--every", T)
     plain, noisy, again, other = (
         draw(*given, *more) for more in ((), ("--add-noise",), ("--add-noise",), ("--add-noise", "--seed", 3))
@@ -199,13 +199,13 @@ def test_noise_is_added_where_asked_and_the_same_for_a_seed(draw, images):
 
 
 @pytest.mark.parametrize("sigma", [0.5, 2.0])
-def test_noise_is_as_wide_as_sigma_in_deviations_of_the_data(draw, images, trained, sigma):
+def test_noise_has_width_sigma_in_standard_deviations_of_the_data(draw, images, trained, sigma):
     scale = checkpoint.load(trained)[0]["config"]["data"]["scale"]
     start = draw("--mode", "denoise", "--input", images, "--add-noise", "--sigma", sigma, "--every", T)["X_t"][0]
     assert (start - KNOWN).std() * scale == pytest.approx(sigma, rel=0.15)
 
 
-def test_little_noise_leaves_the_input(draw, images):
+def test_denoising_at_small_sigma_returns_the_input(draw, images):
     X = draw("--mode", "denoise", "--input", images, "--sigma", 1e-3)["X"]
     np.testing.assert_allclose(X, KNOWN, atol=2e-3)
     assert np.abs(draw("--mode", "denoise", "--input", images)["X"] - KNOWN).max() > 0.02
@@ -214,7 +214,7 @@ def test_little_noise_leaves_the_input(draw, images):
 # ------------------------------------------------------------------ checkpoints
 
 
-def test_a_checkpoint_alone_is_enough(trained, draw, tmp_path):
+def test_checkpoint_is_sufficient_without_run_folder_and_data(trained, draw, tmp_path):
     """A copy elsewhere draws the same samples without the data."""
     expected = draw("--n", N)["X"]
     moved = tmp_path / "anything.h5"
@@ -222,7 +222,7 @@ def test_a_checkpoint_alone_is_enough(trained, draw, tmp_path):
     np.testing.assert_array_equal(draw("--n", N, model=moved)["X"], expected)
 
 
-def test_a_checkpoint_of_2015_is_drawn_from_and_its_pickle_never_opened(golden, draw, monkeypatch):
+def test_2015_checkpoint_is_sampled_without_opening_its_pickle(golden, draw, monkeypatch):
     """T = 50; the model's units are scale x + shift, so other units are an affine map of the same images."""
 
     def refused(real):
@@ -246,7 +246,7 @@ def test_a_checkpoint_of_2015_is_drawn_from_and_its_pickle_never_opened(golden, 
     np.testing.assert_allclose(shifted + 0.5, arrays["X"], atol=1e-6)
 
 
-def test_a_checkpoint_of_2015_is_its_model(golden, draw, monkeypatch):
+def test_samples_of_a_2015_checkpoint_depend_on_its_arrays(golden, draw, monkeypatch):
     """Changing one parameter changes the samples, so the arrays of the file are in use."""
     model = golden / "checkpoint/model.pkl"
     expected = draw("--n", 1, model=model)["X"]
@@ -257,7 +257,7 @@ def test_a_checkpoint_of_2015_is_its_model(golden, draw, monkeypatch):
     assert np.abs(draw("--n", 1, model=model)["X"] - expected).max() > 0.1
 
 
-def test_the_float_type_is_that_of_the_run(trained, tmp_path, draw, monkeypatch):
+def test_float_type_follows_the_run(trained, tmp_path, draw, monkeypatch):
     meta, arrays = checkpoint.load(trained)
     meta = json.loads(json.dumps(meta))
     meta["config"]["flags"]["dtype"] = "float64"
@@ -275,7 +275,7 @@ def test_the_float_type_is_that_of_the_run(trained, tmp_path, draw, monkeypatch)
     assert (single != double).any()
 
 
-def test_a_checkpoint_without_a_run_is_refused(tmp_path, capsys):
+def test_checkpoint_without_a_run_is_refused(tmp_path, capsys):
     """A valid checkpoint file that train.py did not write: one line names what is missing."""
     checkpoint.save(tmp_path / "x.h5", {"model": {}}, {"/parameters/a": np.zeros(2)})
     assert sample_main([str(tmp_path / "x.h5"), "--output-dir", str(tmp_path)]) == 2

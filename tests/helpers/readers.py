@@ -55,7 +55,7 @@ class ReaderProcess:
         line = self.process.stdout.readline() if ready else ""
         if not line:
             self.end()
-            return {"problem": "the process died" if ready else "the process hangs"}
+            return {"problem": "the process died" if ready else "the process does not answer"}
         return json.loads(line)
 
 

@@ -21,7 +21,7 @@ def no_pickle(monkeypatch):
         monkeypatch.setattr(pickle, name, refuse)
 
 
-def test_parameters_equal_what_blocks_itself_reads(golden, no_pickle):
+def test_parameters_equal_those_read_by_blocks(golden, no_pickle):
     arrays = read_blocks_checkpoint(golden / "checkpoint/model.pkl")
     with np.load(golden / "checkpoint/params.npz") as expected:
         assert len(expected.files) == 12
@@ -29,7 +29,7 @@ def test_parameters_equal_what_blocks_itself_reads(golden, no_pickle):
             np.testing.assert_array_equal(arrays[f"/{name}"], expected[name])
 
 
-def test_arguments_are_read_off_the_arrays(golden, no_pickle):
+def test_arguments_are_inferred_from_the_arrays(golden, no_pickle):
     """A model built from the inferred arguments has exactly the parameters of the file; its stored config agrees."""
     arrays = read_blocks_checkpoint(golden / "checkpoint/model.pkl")
     arguments = infer_arguments(arrays)

@@ -22,7 +22,7 @@ def test_round_trip(path):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8", "bool", ">f4"])
-def test_types_come_back(tmp_path, dtype):
+def test_types_are_preserved(tmp_path, dtype):
     value = np.array([[0, 1], [1, 1]], dtype)
     checkpoint.save(tmp_path / "x.h5", {}, {"/parameters/a": value})
     loaded = checkpoint.load(tmp_path / "x.h5")[1]["/parameters/a"]
@@ -66,7 +66,7 @@ def mutate(content, rng):
     return bytes(content)
 
 
-def test_damage_is_noticed_before_anything_is_believed(path):
+def test_damaged_file_is_refused_or_read_unchanged(path):
     """Each of 200 mutations is refused, or the content is read unchanged."""
     content, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
     for _ in range(200):
@@ -87,7 +87,7 @@ def names(group):
     return found
 
 
-def test_a_changed_number_is_noticed_in_each_array_by_its_own_checksum(path):
+def test_changed_number_fails_the_checksum_of_its_array(path):
     content = path.read_bytes()
     with h5py.File(path) as file:
         targets = [name for name in names(file) if name != "meta" and file[name].size]
@@ -168,7 +168,7 @@ def hostile(kind, file, elsewhere):
         ("a bomb", "'x' decompresses to 4398046511104 bytes"),
     ],
 )
-def test_what_no_checkpoint_has_is_refused(path, tmp_path, kind, words):
+def test_unexpected_hdf5_objects_are_refused(path, tmp_path, kind, words):
     elsewhere = tmp_path / "elsewhere.h5"
     elsewhere.write_bytes(path.read_bytes())
     with h5py.File(path, "r+") as file:
@@ -181,7 +181,7 @@ def test_what_no_checkpoint_has_is_refused(path, tmp_path, kind, words):
 # ------------------------------------------------------------------ what is checked
 
 
-def test_a_saved_file_of_any_seal_has_nothing_added_removed_or_renamed(path):
+def test_added_removed_or_renamed_arrays_are_refused_without_a_file_checksum(path):
     """Version 2 lists its arrays, so this is detected without a checksum of the whole file."""
     content = path.read_bytes()
     changes = {
@@ -201,7 +201,7 @@ def test_a_saved_file_of_any_seal_has_nothing_added_removed_or_renamed(path):
     assert equal(checkpoint.load(path), META, arrays())
 
 
-def test_a_wrong_seal_is_refused_before_hdf5_opens_the_file(path, monkeypatch):
+def test_wrong_file_checksum_is_refused_before_hdf5_opens_the_file(path, monkeypatch):
     monkeypatch.setattr(h5py, "File", None)
     monkeypatch.setattr(checkpoint.probe, "find_fault", None)
     path.write_bytes(path.read_bytes() + b"x")
@@ -209,7 +209,7 @@ def test_a_wrong_seal_is_refused_before_hdf5_opens_the_file(path, monkeypatch):
         checkpoint.load(path)
 
 
-def test_no_file_is_opened_that_another_process_could_not_read(path, monkeypatch):
+def test_file_that_the_validating_process_cannot_read_is_not_opened(path, monkeypatch):
     """With and without a file checksum: anybody can compute one."""
     monkeypatch.setattr(h5py, "File", None)
     monkeypatch.setattr(checkpoint.probe, "find_fault", lambda *given: "reading it crashes HDF5")
@@ -220,7 +220,7 @@ def test_no_file_is_opened_that_another_process_could_not_read(path, monkeypatch
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf"), 1e-320, 2**70, True, None])
-def test_numbers_of_meta_come_back(tmp_path, number):
+def test_numbers_of_meta_are_preserved(tmp_path, number):
     """Including NaN and infinity, which standard JSON lacks: the cost of a step may be either."""
     checkpoint.save(tmp_path / "x.h5", {"rows": [number]}, {})
     found = checkpoint.load(tmp_path / "x.h5")[0]["rows"][0]
@@ -255,14 +255,14 @@ def nested(levels):
         ([], {}),
     ],
 )
-def test_what_load_would_refuse_is_not_saved(path, meta, given):
+def test_content_that_load_would_refuse_is_not_saved(path, meta, given):
     with pytest.raises(ValueError, match=r"."):
         checkpoint.save(path, meta, given)
     assert list(path.parent.iterdir()) == [path]
     assert equal(checkpoint.load(path), META, arrays())
 
 
-def test_a_save_that_fails_keeps_no_view_of_its_memory(tmp_path):
+def test_failed_save_keeps_no_view_of_its_buffer(tmp_path):
     """Python 3.13 reported it when the stream was freed: Existing exports of data."""
     with pytest.raises(OSError, match="No such file") as caught:
         checkpoint.save(tmp_path / "absent" / "checkpoint.h5", META, arrays())
@@ -271,7 +271,7 @@ def test_a_save_that_fails_keeps_no_view_of_its_memory(tmp_path):
     stream.truncate(0)
 
 
-def test_as_many_arrays_as_are_accepted_load(tmp_path):
+def test_maximum_number_of_arrays_loads(tmp_path):
     many = {f"/parameters/{i:04}": i for i in range(checkpoint.MOST_ARRAYS)}
     checkpoint.save(tmp_path / "x.h5", {}, many)
     assert equal(checkpoint.load(tmp_path / "x.h5"), {}, many)
@@ -291,14 +291,14 @@ def test_as_many_arrays_as_are_accepted_load(tmp_path):
         ("config", {"data": []}, "'data' has another type"),
     ],
 )
-def test_a_run_has_parts_of_the_right_kind(path, part, value, words):
+def test_run_with_parts_of_a_wrong_type_is_refused(path, part, value, words):
     checkpoint.save(path, META | {part: value}, {})
     checkpoint.load(path)
     with pytest.raises(InputError, match=words):
         checkpoint.load_run(path)
 
 
-def test_the_state_of_every_run_is_of_the_right_kind(path):
+def test_training_state_passes_the_type_check(path):
     """All fields, initially and after a step of negative cost."""
     for more in ({}, {"cost_sum": -2.5, "step": 1, "rows": [{"test_K": float("nan")}]}):
         state = vars(TrainingState()) | more
@@ -306,7 +306,7 @@ def test_the_state_of_every_run_is_of_the_right_kind(path):
         assert checkpoint.load_run(path)[0]["state"].keys() == state.keys()
 
 
-def test_what_a_run_lacks_is_named_when_it_is_asked_for(path):
+def test_missing_part_of_a_run_is_named(path):
     meta, _ = checkpoint.load_run(path)
     with pytest.raises(InputError, match=f"checkpoint {path}: holds no data"):
         meta["config"]["data"]

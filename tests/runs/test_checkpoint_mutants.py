@@ -77,7 +77,7 @@ def test_many_mutants_are_refused_in_one_line_or_read_as_saved(scratch):
 
 @pytest.mark.parametrize("seal", ["right seal", pytest.param("no seal", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("what", [*mutants.CHANGES, *mutants.LARGE_CHANGES])
-def test_each_change_inside_is_refused_whatever_the_seal(scratch, what, seal):
+def test_each_change_inside_is_refused_with_and_without_a_file_checksum(scratch, what, seal):
     """The other checks detect every change, because anybody can compute the file checksum."""
     path, change = scratch.place / "checkpoint.h5", (mutants.CHANGES | mutants.LARGE_CHANGES)[what]
     path.write_bytes(scratch.contents["saved"])
@@ -90,7 +90,7 @@ def test_each_change_inside_is_refused_whatever_the_seal(scratch, what, seal):
 
 @pytest.mark.parametrize("kind", ["saved", "packed"])
 @pytest.mark.parametrize("seal", [mutants.resealed, lambda content: content])
-def test_the_files_that_mutants_are_made_of_are_read(scratch, kind, seal):
+def test_unchanged_originals_load(scratch, kind, seal):
     """Unchanged originals load: with gzip, with a file checksum and without one."""
     path = scratch.place / "checkpoint.h5"
     path.write_bytes(seal(scratch.contents[kind]))

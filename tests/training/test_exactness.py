@@ -75,7 +75,7 @@ def check_stops(tmp_path, data, monkeypatch, optimizer, engine):
         (folder,) = (tmp_path / name).iterdir()
         return folder
 
-    expected = fingerprint(train("straight"))
+    expected = fingerprint(train("uninterrupted"))
     assert set(expected) == {"checkpoint.h5", "checkpoint_best.h5", "log.csv"}
     rng = np.random.default_rng(OPTIMIZERS.index(optimizer))
     steps = rng.choice(np.arange(1, EPOCHS * STEPS), STOPS, replace=False)
@@ -91,19 +91,19 @@ def check_stops(tmp_path, data, monkeypatch, optimizer, engine):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_run_resumed_from_any_batch_leaves_the_files_of_the_straight_run(tmp_path, data, monkeypatch, optimizer):
+def test_run_resumed_from_any_batch_writes_the_files_of_an_uninterrupted_run(tmp_path, data, monkeypatch, optimizer):
     check_stops(tmp_path, data, monkeypatch, optimizer, "auto")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_run_resumed_on_each_engine_leaves_the_files_of_the_straight_run(
+def test_run_resumed_on_each_engine_writes_the_files_of_an_uninterrupted_run(
     tmp_path, data, monkeypatch, optimizer, engine_name
 ):
     check_stops(tmp_path, data, monkeypatch, optimizer, engine_name)
 
 
-def test_the_pictures_of_a_resumed_runs_last_epoch_are_those_of_the_straight_run(base, tmp_path, data, monkeypatch):
+def test_resumed_run_makes_the_same_plots_in_its_last_epoch(base, tmp_path, data, monkeypatch):
     """The run is stopped in the second of two epochs and makes all plots after it resumes."""
     runs.share_compiled(monkeypatch)
     runs.without_plots(monkeypatch, Stop(4))
@@ -119,7 +119,7 @@ def test_the_pictures_of_a_resumed_runs_last_epoch_are_those_of_the_straight_run
     assert sum(name.endswith(".npz") for name in found) > 15
 
 
-def test_two_processes_leave_the_same_files_whatever_the_order_of_their_sets(data, tmp_path):
+def test_two_processes_with_different_hash_seeds_write_the_same_files(data, tmp_path):
     """PYTHONHASHSEED=0 and =1, including the samples and entropies of the last epoch."""
     processes = []
     for seed in "01":
@@ -153,7 +153,7 @@ def plotted(base):
         return folder, before, random_states()
 
 
-def test_training_and_sampling_leave_the_global_generators_alone(plotted, tmp_path, monkeypatch):
+def test_training_and_sampling_do_not_touch_the_global_generators(plotted, tmp_path, monkeypatch):
     folder, before, after = plotted
     assert before == after
     runs.share_compiled(monkeypatch)
@@ -163,7 +163,7 @@ def test_training_and_sampling_leave_the_global_generators_alone(plotted, tmp_pa
     assert random_states() != after
 
 
-def test_pictures_change_nothing(base, plotted):
+def test_plots_do_not_change_the_numbers(base, plotted):
     """Plots before training and after each epoch leave log, parameters and optimizer state as without plots."""
     with_plots, without = fingerprint(plotted[0]), fingerprint(runs.trained(base))
     assert {name: with_plots[name] for name in without} == without

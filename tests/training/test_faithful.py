@@ -41,7 +41,7 @@ def bare_loop(variant, lr):
     return MainLoop(None, None, None, np.zeros((60, 1)), variant, batch_size=25, lr=lr, epochs=1, seed=0)
 
 
-def test_an_epoch_is_500_batches_or_one_pass(faithful, corrected):
+def test_epoch_is_500_batches_or_one_pass(faithful, corrected):
     assert faithful[2].epoch_length == 500
     assert corrected[2].epoch_length == runs.STEPS
     for loop, length in ((faithful[2], 500), (corrected[2], runs.STEPS)):
@@ -52,7 +52,7 @@ def test_an_epoch_is_500_batches_or_one_pass(faithful, corrected):
         assert epochs == [0, 0, 1, 2]
 
 
-def test_epochs_by_default():
+def test_default_number_of_epochs():
     """Released: 100,001 epochs of 500 batches; corrected: 100 passes over the data."""
     for more, expected in ((["--faithful"], 100_001), ([], 100)):
         assert Settings.from_arguments(**parse_flags(more)).epochs == expected
@@ -75,13 +75,13 @@ def test_times_of_a_minibatch(faithful, corrected):
     assert seen == set(range(2, runs.T + 1))
 
 
-def test_width_of_the_noise_of_a_gray_level(faithful, corrected):
+def test_width_of_the_dequantization_noise(faithful, corrected):
     """Released: (1/255)/scale; corrected: one gray level in the model's units, scale/255."""
     for (_, data, loop), width in ((faithful, lambda scale: 1 / 255 / scale), (corrected, lambda scale: scale / 255)):
         assert loop.compiled.model.uniform_noise == width(data.scaling.scale)
 
 
-def test_data_that_are_not_pixels_get_no_noise(tmp_path):
+def test_data_other_than_pixels_get_no_noise(tmp_path):
     sets = {part: np.random.default_rng(i).normal(size=(30, 1, 8, 8)) for i, part in enumerate(("train", "test"))}
     runs.write_data(tmp_path, **sets)
     for more in ([], ["--faithful"]):
@@ -101,20 +101,20 @@ def test_scale_and_shift_come_from_one_minibatch_or_all_training_data(faithful, 
     assert scaling.scale == pytest.approx(corrected[1].scaling.scale, rel=0.05)
 
 
-def test_all_training_data_scaled_have_mean_0_and_variance_1(corrected):
+def test_scaled_training_data_have_mean_0_and_variance_1(corrected):
     train = corrected[1].train.astype(np.float64)
     assert train.mean() == pytest.approx(0, abs=1e-6)
     assert train.var() == pytest.approx(1, abs=1e-5)
 
 
-def test_arguments_of_the_model(faithful, corrected):
+def test_default_arguments_of_the_model(faithful, corrected):
     model = faithful[2].compiled.model
     assert (model.kl_terms, model.dense_lower_depth, model.constants) == ("T", "n_layers_conv", "float32")
     model = corrected[2].compiled.model
     assert (model.kl_terms, model.dense_lower_depth, model.constants) == ("T-1", "n_layers_dense_lower", "float64")
 
 
-def test_a_gradient_that_is_not_finite(faithful, corrected):
+def test_non_finite_gradient_skips_the_step(faithful, corrected):
     """Released: only its parameter is not updated; corrected: the whole step is skipped."""
     for (_, _, loop), others_move in ((faithful, True), (corrected, False)):
         layout, theta = loop.compiled.layout, loop.theta
@@ -131,14 +131,14 @@ def test_a_gradient_that_is_not_finite(faithful, corrected):
 
 
 @pytest.mark.parametrize("k", [0, 1, 2, 10, 999])
-def test_learning_rate_falls_every_500_steps(faithful, corrected, k):
+def test_learning_rate_drops_every_500_steps(faithful, corrected, k):
     for _, _, loop in (faithful, corrected):
         for step in (500 * k, 500 * k + 499):
             assert rate(loop, step) == pytest.approx(1e-3 * 10 ** (-k / 1000), rel=1e-12)
         loop.state.step = 0
 
 
-def test_learning_rate_is_that_of_the_2015_checkpoint_after_two_falls(corrected, golden):
+def test_learning_rate_after_two_drops_equals_the_2015_checkpoint(corrected, golden):
     with zipfile.ZipFile(golden / "checkpoint/model.pkl") as archive, archive.open("learning_rate") as stream:
         saved = np.lib.format.read_array(stream, allow_pickle=False)
     assert float(saved) == pytest.approx(0.0009954055, rel=1e-7)
@@ -157,7 +157,7 @@ def test_learning_rate_has_a_floor(faithful, corrected, lr):
     assert rate(ours, 500 * 5000) == min(lr, 1e-4)
 
 
-def test_start_and_noise_are_the_same_in_both(faithful, corrected):
+def test_both_variants_share_initial_parameters_and_noise(faithful, corrected):
     """The same seed gives both variants the same initial parameters and the same noise for an image."""
     first, second = (loop.compiled.layout.split(loop.theta) for _, _, loop in (faithful, corrected))
     assert first.keys() == second.keys()

@@ -97,17 +97,17 @@ def check_kills(program, number, train, data, tmp_path):
     assert fingerprint(folder) == expected
 
 
-def test_a_run_killed_five_times_ends_as_one_that_never_was(data, train, tmp_path, monkeypatch):
+def test_run_killed_five_times_ends_like_an_uninterrupted_run(data, train, tmp_path, monkeypatch):
     monkeypatch.setattr(building, "CompiledModel", StandIn)
     check_kills(["-c", WITH_STAND_IN], 5, train, data, tmp_path)
 
 
 @pytest.mark.slow
-def test_a_run_of_the_model_killed_thirty_times_ends_as_one_that_never_was(data, train, tmp_path):
+def test_run_of_the_model_killed_thirty_times_ends_like_an_uninterrupted_run(data, train, tmp_path):
     check_kills(["train.py"], 30, train, data, tmp_path)
 
 
-def test_a_run_killed_before_it_marks_its_best_checkpoint_marks_it_after_all(base, data, tmp_path, train, monkeypatch):
+def test_run_killed_before_marking_its_best_checkpoint_marks_it_on_resume(base, data, tmp_path, train, monkeypatch):
     """The last epoch of the shared run is its best, so no later epoch can correct the mark."""
     mark, count = monitoring.mark_best, iter(range(10))
 
@@ -166,19 +166,17 @@ def fill(path):
             file.write(bytes(4096))
 
 
-def check_after_the_fault(folder, shown, reason):
+def check_after_the_fault(folder, stderr, reason):
     """Check for one warning per failed write (3 epochs and the last attempt) and an intact first checkpoint."""
     log, newest = "warning: log.csv", "warning: checkpoint.h5"
-    *warnings, last = shown.splitlines()
+    *warnings, last = stderr.splitlines()
     assert [line.partition(" was not saved: ")[0] for line in warnings] == [log, newest] * (EPOCHS - 1) + [newest]
     assert all(reason in line for line in warnings)
     assert last == "not saved: checkpoint.h5, log.csv; the warnings above say why"
     assert checkpoint.load_run(folder / "checkpoint.h5")[0]["state"]["step"] == runs.STEPS
 
 
-def test_a_disk_that_fills_costs_the_new_checkpoint_not_the_old(
-    mount, tmp_path, data, uninterrupted, monkeypatch, capsys
-):
+def test_full_disk_loses_the_new_checkpoint_not_the_old(mount, tmp_path, data, uninterrupted, monkeypatch, capsys):
     """A disk of 1 MB is full from the second epoch on; after making room, the run resumes to the same files."""
     (disk := tmp_path / "disk").mkdir()
     mount("-t", "tmpfs", "-o", "size=1m", "none", disk)
@@ -194,7 +192,7 @@ def test_a_disk_that_fills_costs_the_new_checkpoint_not_the_old(
     assert fingerprint(folder) == uninterrupted
 
 
-def test_a_folder_that_becomes_read_only_costs_the_new_checkpoint_not_the_old(
+def test_read_only_folder_loses_the_new_checkpoint_not_the_old(
     mount, tmp_path, data, uninterrupted, monkeypatch, capsys
 ):
     (out := tmp_path / "out").mkdir()
@@ -245,7 +243,7 @@ print(checkpoint.load(path)[0]["n"], size)
 """
 
 
-def test_a_write_that_fails_at_any_byte_leaves_the_old_checkpoint_and_nothing_else(tmp_path):
+def test_write_that_fails_at_any_byte_keeps_the_old_checkpoint_and_no_temporary_file(tmp_path):
     """RLIMIT_FSIZE fails the write at 50 sizes up to the last byte; the next save succeeds without errors."""
     command = [sys.executable, "-c", FAILING, str(tmp_path / "checkpoint.h5")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -268,8 +266,8 @@ def start(folder, data, environment, *flags):
 
 def check_process(base, folder, process):
     """Check for status 0, at most one line on stderr and the numbers of the shared run; return the fingerprint."""
-    _, shown = process.communicate(timeout=600)
-    assert (process.returncode, len(shown.splitlines()) < 2) == (0, True), shown
+    _, stderr = process.communicate(timeout=600)
+    assert (process.returncode, len(stderr.splitlines()) < 2) == (0, True), stderr
     (run,) = (folder / "out").iterdir()
     found = fingerprint(run)
     assert found.items() >= fingerprint(runs.trained(base)).items()
@@ -277,7 +275,7 @@ def check_process(base, folder, process):
 
 
 @pytest.mark.slow
-def test_four_trainings_at_once_on_a_cold_cache(base, data, tmp_path):
+def test_four_concurrent_runs_on_a_cold_cache(base, data, tmp_path):
     shared = {"HOME": tmp_path / "home", "XDG_CACHE_HOME": tmp_path / "home/.cache"}
     shared["PYTENSOR_FLAGS"] = f"base_compiledir={tmp_path / 'compiled'}"
     (tmp_path / "home").mkdir()
@@ -288,14 +286,14 @@ def test_four_trainings_at_once_on_a_cold_cache(base, data, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_path_without_compilers(base, data, tmp_path):
+def test_path_without_compilers(base, data, tmp_path):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python").symlink_to(sys.executable)
     check_process(base, tmp_path / "a", start(tmp_path / "a", data, {"PATH": str(tmp_path / "bin")}))
 
 
 @pytest.mark.slow
-def test_a_home_that_cannot_be_written(base, data, tmp_path):
+def test_home_that_is_not_writable(base, data, tmp_path):
     """HOME cannot even be created. Only JAX works without a cache folder; Matplotlib gets MPLCONFIGDIR."""
     pytest.importorskip("jax")
     nowhere = {"HOME": "/dev/null/home", "XDG_CACHE_HOME": "/dev/null/cache", "PYTENSOR_FLAGS": ""}
@@ -304,7 +302,7 @@ def test_a_home_that_cannot_be_written(base, data, tmp_path):
 
 
 @pytest.mark.parametrize("engine", ["numba", "c"])
-def test_an_engine_that_cannot_keep_what_it_compiles_says_what_to_set(engine):
+def test_engine_without_a_writable_cache_names_the_variable_to_set(engine):
     if engine == "c" and not config.cxx:
         pytest.skip("no compiler")
     command = [sys.executable, "-c", f"from dpm.engines.engine import Engine; Engine({engine!r})"]
@@ -316,7 +314,7 @@ def test_an_engine_that_cannot_keep_what_it_compiles_says_what_to_set(engine):
 
 
 @pytest.mark.slow
-def test_a_lock_left_in_the_compile_folder(base, data, tmp_path):
+def test_stale_lock_in_the_compile_folder(base, data, tmp_path):
     """The lock of a process killed while compiling, for the C engine (needs a compiler)."""
     if not shutil.which("g++"):
         pytest.skip("no compiler")
@@ -325,5 +323,5 @@ def test_a_lock_left_in_the_compile_folder(base, data, tmp_path):
     done = subprocess.run(command, env=os.environ | flags, capture_output=True, text=True, check=True)
     (Path(done.stdout.strip()) / ".lock").write_text("1\n")
     process = start(tmp_path / "a", data, flags, "--backend", "c")
-    _, shown = process.communicate(timeout=600)
-    assert (process.returncode, shown) == (0, "")
+    _, stderr = process.communicate(timeout=600)
+    assert (process.returncode, stderr) == (0, "")

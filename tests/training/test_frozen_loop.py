@@ -56,7 +56,7 @@ def test_no_example_is_left_out(loop):
     assert {len(part) for part in loop.parts} == {8, 9}
 
 
-def test_the_same_parameters_give_the_same_bits(loop):
+def test_subfunctions_are_deterministic(loop):
     theta = loop.theta + 0.1
     first = [loop.subfunction(theta, i) for i in range(7)]
     for i in reversed(range(7)):
@@ -65,7 +65,7 @@ def test_the_same_parameters_give_the_same_bits(loop):
         np.testing.assert_array_equal(gradient, first[i][1])
 
 
-def test_each_subfunction_and_refresh_has_noise_of_its_own(loop, monkeypatch):
+def test_each_subfunction_and_refresh_has_different_noise(loop, monkeypatch):
     drawn = []
     objective = loop.compiled.objective(18)
 
@@ -83,7 +83,7 @@ def test_each_subfunction_and_refresh_has_noise_of_its_own(loop, monkeypatch):
             assert not np.array_equal(a, b)
 
 
-def test_the_sum_is_the_mean_cost_of_all_examples(loop):
+def test_sum_of_subfunctions_is_the_mean_cost_of_all_examples(loop):
     """sum of f_i / N is the mean cost over examples, each with n_t_per_minibatch times and their noise."""
     values = [loop.subfunction(loop.theta, i)[0] for i in range(7)]
     costs = []
@@ -98,7 +98,7 @@ def draw(rng, shape):
     return training.noise.minibatch_noise(rng, shape, 5, "normal")
 
 
-def test_gradients_against_central_differences(loop):
+def test_gradients_match_central_differences(loop):
     optimizer = SFO(loop.subfunction, loop.theta, range(7), rng=np.random.default_rng(0))
     assert abs(optimizer.check_grad(small_diff=1e-7)).max() < 1e-6  # a short step, because the leaky ReLU has a kink
 
@@ -119,14 +119,14 @@ class Idle:
         pass
 
 
-def test_an_optimizer_that_ends_by_itself_ends_training(loop):
+def test_converged_optimizer_ends_training(loop):
     idle = SubfunctionLoop(loop.compiled, loop.theta, Idle, loop.features, CORRECTED, 7, 2, seed=3)
     assert idle.run()
     assert idle.ended_by_itself == "Idle finds no lower point"
     assert idle.state.step == 0
 
 
-def test_a_refresh_begins_anew_from_the_parameters_reached(loop):
+def test_refresh_restarts_from_the_accepted_parameters(loop):
     """After each pass the noise is redrawn, the optimizer loses its history, and the accepted parameters stay."""
     seen = []
 
@@ -172,7 +172,7 @@ def train(data, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("optimizer", ["sfo", "lbfgs", "adam", "rmsprop"])
-def test_training_with_each(train, tmp_path, optimizer):
+def test_training_improves_the_bound_with_each_optimizer(train, tmp_path, optimizer):
     """Constant images: the bound of the test data rises; its noise is the same at each epoch."""
     train_data, test_data = (
         np.broadcast_to(runs.pixels(n, seed, 1), (n, 1, runs.WIDTH, runs.WIDTH)) for n, seed in ((60, 0), (20, 1))
@@ -192,7 +192,7 @@ def test_training_with_each(train, tmp_path, optimizer):
 
 
 @pytest.mark.parametrize("optimizer", FROZEN)
-def test_the_checkpoint_holds_the_accepted_parameters(train, optimizer):
+def test_checkpoint_holds_the_accepted_parameters(train, optimizer):
     """The parameters of the optimizer's state, not those of the last evaluation."""
     folder = train("--optimizer", optimizer, "--n-subfunctions", N)
     parameters, state = checkpoint.split(checkpoint.load(folder / "checkpoint.h5")[1])
@@ -208,7 +208,7 @@ def test_the_checkpoint_holds_the_accepted_parameters(train, optimizer):
 
 @pytest.mark.parametrize("optimizer", FROZEN)
 @pytest.mark.parametrize(("step", "refresh"), [(1, 0), (4, 0), (7, 0), (9, 1), (8, 2), (8, 1)])
-def test_a_stopped_run_goes_on_as_if_never_stopped(train, monkeypatch, optimizer, step, refresh):
+def test_stopped_run_resumes_like_an_uninterrupted_run(train, monkeypatch, optimizer, step, refresh):
     """Stops in the first pass, at its end, within a later pass, after and at a refresh; L-BFGS repeats its pass."""
     flags = ["--optimizer", optimizer, "--n-subfunctions", N, "--refresh-noise", refresh]
     expected = train(*flags)
@@ -221,7 +221,7 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(train, monkeypatch, optimizer
     assert_same(folder, expected)
 
 
-def test_the_same_seed_gives_the_same_run(train):
+def test_same_seed_gives_the_same_run(train):
     first, second = (train("--optimizer", "sfo", "--n-subfunctions", N, "--seed", 5) for _ in range(2))
     assert_same(first, second)
 
@@ -241,7 +241,7 @@ def test_the_same_seed_gives_the_same_run(train):
         (["--optimizer", "sfo", "--refresh-noise", "-1"], ["--refresh-noise", "-1", "0, for never"]),
     ],
 )
-def test_flags_without_meaning_are_refused(data, tmp_path, capsys, flags, words):
+def test_flags_that_do_not_apply_are_refused(data, tmp_path, capsys, flags, words):
     out = tmp_path / "out"
     out.mkdir()
     base = ["--data-path", data, "--output-dir", out, "--model-args", runs.MODEL, "--quiet"]
@@ -251,7 +251,9 @@ def test_flags_without_meaning_are_refused(data, tmp_path, capsys, flags, words)
 
 
 @pytest.mark.parametrize(("optimizer", "advice"), [("sfo", "--n-subfunctions up to"), ("lbfgs", "--refresh-noise or")])
-def test_more_memory_than_a_checkpoint_holds_is_refused_at_once(data, tmp_path, capsys, monkeypatch, optimizer, advice):
+def test_optimizer_state_too_large_for_a_checkpoint_is_refused_at_start(
+    data, tmp_path, capsys, monkeypatch, optimizer, advice
+):
     monkeypatch.setattr(checkpoint, "LARGEST_ARRAY", 100_000)
     base = ["--data-path", data, "--output-dir", tmp_path, "--model-args", runs.MODEL, "--n-subfunctions", 60]
     line = runs.refused(capsys, train_main, *base, "--optimizer", optimizer, "--quiet", "--epochs", 100)
@@ -259,7 +261,7 @@ def test_more_memory_than_a_checkpoint_holds_is_refused_at_once(data, tmp_path, 
 
 
 @pytest.mark.parametrize("optimizer", FROZEN)
-def test_a_start_that_is_not_finite_is_one_line(train, monkeypatch, capsys, optimizer):
+def test_non_finite_initial_cost_is_one_line(train, monkeypatch, capsys, optimizer):
     real = SubfunctionLoop.subfunction
 
     def broken(loop, theta, i):
@@ -274,7 +276,7 @@ def test_a_start_that_is_not_finite_is_one_line(train, monkeypatch, capsys, opti
     assert "not finite" in line
 
 
-def test_a_second_signal_ends_lbfgs_at_once(train, monkeypatch, capsys):
+def test_second_signal_ends_lbfgs_at_once(train, monkeypatch, capsys):
     stop = StopWithin(2, signal.SIGINT, times=2)
     with pytest.raises(AssertionError):
         train("--optimizer", "lbfgs", "--n-subfunctions", N, stop=stop)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-def test_an_hour_of_the_default_model(tmp_path):
+def test_one_hour_of_training_of_the_default_model(tmp_path):
     """K - L_null of the test digits exceeds 3.3 bits/pixel with a small spread; the samples stay for inspection."""
     command = [sys.executable, str(ROOT / "train.py"), "--batch-size", "128", "--epochs", "100000"]
     command += ["--ext-every-n", "100000", "--output-dir", str(tmp_path)]

@@ -39,7 +39,7 @@ def best_K(beta, full):
 
 @pytest.mark.parametrize("network", [networks.MeanVariance, networks.PosteriorVariance])
 @pytest.mark.parametrize("full", [False, True])
-def test_normal_data_reach_the_best_bound_in_closed_form(network, full):
+def test_normal_data_reach_the_optimal_bound_in_closed_form(network, full):
     """For normal data the optimal mean is linear in x_t and the optimal variance is constant."""
     engine, beta = Engine("auto", "float64"), schedules.linear(T, 0.05, 0.5)
     with engine:
@@ -63,14 +63,14 @@ def test_normal_data_reach_the_best_bound_in_closed_form(network, full):
     np.testing.assert_array_equal(solved, again)
 
 
-def test_least_squares_is_that_of_numpy():
+def test_least_squares_matches_numpy():
     rng = np.random.default_rng(0)
     A, y, weights = rng.standard_normal((50, 4)), rng.standard_normal(50), rng.uniform(0.1, 2, 50)
     expected = np.linalg.lstsq(A * np.sqrt(weights)[:, None], y * np.sqrt(weights), rcond=None)[0]
     np.testing.assert_allclose(refit.least_squares(A, weights, y), expected, rtol=1e-6)
 
 
-def test_scoring_reaches_the_most_likely_variances():
+def test_scoring_reaches_the_maximum_likelihood_variances():
     """Minimize sum of log Sigma + squares / Sigma for log-linear Sigma; compare with SciPy's BFGS."""
     rng = np.random.default_rng(0)
     A = np.column_stack([rng.standard_normal((2000, 2)), np.ones(2000)])

@@ -36,7 +36,7 @@ def sorted_images(batches):
     return np.array(sorted(map(tuple, np.concatenate(batches).reshape(-1, runs.WIDTH**2))))
 
 
-def test_an_epoch_sees_each_training_picture_once(base, train, monkeypatch):
+def test_epoch_uses_each_training_image_once(base, train, monkeypatch):
     """60 images in batches of 25, 25 and 10, in a new order at each epoch; none is a test image."""
     recorder = Recorder(monkeypatch)
     folder = train()
@@ -49,7 +49,7 @@ def test_an_epoch_sees_each_training_picture_once(base, train, monkeypatch):
     assert not np.array_equal(np.concatenate(first), np.concatenate(second))
 
 
-def test_an_epoch_of_pieces_has_as_many_as_the_pictures(tmp_path, monkeypatch):
+def test_epoch_of_crops_draws_as_many_crops_as_the_images_hold(tmp_path, monkeypatch):
     """Images of 17 x 25 hold six disjoint crops of 8 x 8, so an epoch draws a crop of each image six times."""
     recorder = Recorder(monkeypatch)
     runs.without_plots(monkeypatch)
@@ -62,7 +62,7 @@ def test_an_epoch_of_pieces_has_as_many_as_the_pictures(tmp_path, monkeypatch):
     assert [row["step"] for row in runs.rows(folder)] == [12]
 
 
-def test_a_partial_batch_counts_its_own_pictures_alone(train, monkeypatch):
+def test_cost_of_a_partial_batch_ignores_the_padding(train, monkeypatch):
     """The cost of the last 10 images is their mean, whatever pads the batch."""
     recorder = Recorder(monkeypatch)
     train()
@@ -75,14 +75,14 @@ def test_a_partial_batch_counts_its_own_pictures_alone(train, monkeypatch):
     assert cost == pytest.approx(costs.mean(), rel=1e-5)
 
 
-def test_a_batch_larger_than_the_data_is_all_of_them(train, monkeypatch):
+def test_batch_size_is_capped_at_the_number_of_images(train, monkeypatch):
     recorder = Recorder(monkeypatch)
     folder = train("--batch-size", 1000)
     assert [len(X) for X in recorder.batches] == [60, 60]
     assert [row["step"] for row in runs.rows(folder)] == [1, 2]
 
 
-def test_several_times_a_picture(train, monkeypatch):
+def test_several_times_per_image(train, monkeypatch):
     """n_t_per_minibatch=2: each image occurs twice with different times and noise; the epoch has the same length."""
     recorder = Recorder(monkeypatch)
     folder = train("--model-args", f"{runs.MODEL},n_t_per_minibatch=2")
@@ -96,7 +96,7 @@ def test_several_times_a_picture(train, monkeypatch):
         assert not np.array_equal(noise[:25], noise[25:])
 
 
-def test_each_step_has_the_noise_of_its_number(train, monkeypatch):
+def test_noise_of_a_step_depends_on_its_number(train, monkeypatch):
     """Prefetched inputs of step k depend on the seed and k only, in the next epoch and after a resume."""
     step, seen = MainLoop.train_batch, []
 
@@ -124,7 +124,7 @@ def test_noise_and_times_advance_with_the_steps(train, monkeypatch):
         np.testing.assert_array_equal(first, second)
 
 
-def test_a_step_that_is_not_finite_is_skipped_and_counted(train, monkeypatch):
+def test_non_finite_step_is_skipped_and_counted(train, monkeypatch):
     """After one NaN the parameters stay for this step, the log counts it, and training ends finite."""
     recorder = Recorder(monkeypatch)
     objective = MainLoop.objective
@@ -156,7 +156,7 @@ def not_finite(monkeypatch, when):
     monkeypatch.setattr(MainLoop, "objective", broken)
 
 
-def test_steps_skipped_in_a_row_end_training_with_the_advice_that_fits(train, monkeypatch, capsys):
+def test_consecutive_skipped_steps_end_training_with_advice(train, monkeypatch, capsys):
     """After finite steps the advice is a smaller rate; the checkpoint holds the parameters before the skipped steps."""
     not_finite(monkeypatch, lambda step: step >= 4)
     folder = train("--epochs", 9, "--max-skipped", 7, status=2)
@@ -169,19 +169,19 @@ def test_steps_skipped_in_a_row_end_training_with_the_advice_that_fits(train, mo
     assert all(np.isfinite(a).all() for a in arrays.values())
 
 
-def test_data_that_never_gave_a_finite_step_are_named(train, monkeypatch, capsys):
+def test_data_without_any_finite_step_are_named(train, monkeypatch, capsys):
     not_finite(monkeypatch, lambda step: True)
     train("--max-skipped", 2, status=2)
     assert "no step was ever finite: look at the data's range" in capsys.readouterr().err
 
 
-def test_steps_that_are_skipped_now_and_then_end_nothing(train, monkeypatch):
+def test_isolated_skipped_steps_do_not_end_training(train, monkeypatch):
     not_finite(monkeypatch, lambda step: step % 3 != 2)
     folder = train("--epochs", 4, "--max-skipped", 3)
     assert [row["skipped_steps"] for row in runs.rows(folder)] == [2, 4, 6, 8]
 
 
-def test_skipped_steps_are_counted_over_an_interruption(train, monkeypatch, capsys):
+def test_count_of_skipped_steps_survives_an_interruption(train, monkeypatch, capsys):
     not_finite(monkeypatch, lambda step: step >= 3)
     folder = train("--epochs", 2, "--max-skipped", 5)
     assert train_main(["--resume-file", str(folder / "checkpoint.h5"), "--epochs", "9"]) == 2
@@ -203,15 +203,15 @@ class Clock:
         monkeypatch.setattr(main_loop, "time", SimpleNamespace(perf_counter=lambda: self.now))
 
 
-def test_hours_end_training_when_they_are_used_up_and_more_go_on_with_it(train, monkeypatch, capsys):
+def test_hours_limit_ends_training_and_a_larger_one_resumes_it(train, monkeypatch, capsys):
     """With steps of one second, 3.9 s are four steps. The resumed run equals an uninterrupted one of six steps."""
     straight = runs.rows(train())
     Clock(monkeypatch, 1)
     folder = train("--hours", 3.9 / 3600, "--quiet", "false")
-    shown = capsys.readouterr()
-    assert "finished, as --hours 0.00108333 are used up:" in shown.out
-    assert "(epoch 1, step 4)" in shown.out
-    assert "epoch 1, 0 min left,  step 3" in shown.out
+    printed = capsys.readouterr()
+    assert "finished, as --hours 0.00108333 are used up:" in printed.out
+    assert "(epoch 1, step 4)" in printed.out
+    assert "epoch 1, 0 min left,  step 3" in printed.out
     resume = ["--resume-file", str(folder / "checkpoint.h5"), "--quiet", "--hours"]
     assert train_main([*resume, str(4.9 / 3600)]) == 0
     assert checkpoint.load_run(folder / "checkpoint.h5")[0]["state"]["step"] == 5
@@ -220,7 +220,7 @@ def test_hours_end_training_when_they_are_used_up_and_more_go_on_with_it(train, 
     assert "used up" not in capsys.readouterr().out.splitlines()[-1]
 
 
-def test_the_seconds_of_training_include_what_is_evaluated_in_between(train, monkeypatch):
+def test_training_seconds_include_evaluation(train, monkeypatch):
     """Short epochs can spend most of their time in evaluation; --hours counts wall time."""
     clock, after_epoch = Clock(monkeypatch, 1), Monitoring.after_epoch
 

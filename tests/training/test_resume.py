@@ -80,7 +80,7 @@ def assert_same(folder, expected):
 
 @pytest.mark.parametrize("step", [1, 3, 4, 8])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_stopped_run_goes_on_as_if_never_stopped(train, resume, capsys, step, number):
+def test_stopped_run_resumes_like_an_uninterrupted_run(train, resume, capsys, step, number):
     """Stops after the first batch, at the end of an epoch (3), and within the second and third epochs."""
     expected = train()
     capsys.readouterr()
@@ -96,13 +96,13 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(train, resume, capsys, step, 
     assert_same(folder, expected)
 
 
-def test_what_nohup_started_goes_on_when_the_terminal_closes(train):
+def test_run_under_nohup_survives_the_closing_of_the_terminal(train):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     folder = train(stop=Stop(2, signal.SIGHUP))
     assert checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] == EPOCHS * runs.STEPS
 
 
-def test_a_run_may_be_stopped_again_and_again(train, resume):
+def test_run_can_be_stopped_repeatedly(train, resume):
     expected, folder = train(), train(stop=Stop(2))
     for step in (4, 5):
         assert resume(folder, stop=Stop(step)) == 0
@@ -110,14 +110,14 @@ def test_a_run_may_be_stopped_again_and_again(train, resume):
     assert_same(folder, expected)
 
 
-def test_going_on_keeps_the_noise_of_dropout(train, resume):
+def test_resuming_keeps_the_dropout_noise(train, resume):
     expected = train("--dropout-rate", 0.5)
     folder = train("--dropout-rate", 0.5, stop=Stop(4))
     assert resume(folder) == 0
     assert_same(folder, expected)
 
 
-def test_a_second_interrupt_ends_the_program_at_once(train, monkeypatch, data, tmp_path, capsys):
+def test_second_interrupt_exits_at_once(train, monkeypatch, data, tmp_path, capsys):
     """Status 130; the checkpoint of the last epoch is intact."""
     before = signal.getsignal(signal.SIGINT)
     train()
@@ -130,7 +130,7 @@ def test_a_second_interrupt_ends_the_program_at_once(train, monkeypatch, data, t
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_finished_run_goes_on_to_more_epochs(train, resume):
+def test_finished_run_resumes_for_more_epochs(train, resume):
     expected = train("--epochs", 4)
     folder = train("--epochs", 2)
     assert resume(folder, "--epochs", 4) == 0
@@ -138,7 +138,7 @@ def test_a_finished_run_goes_on_to_more_epochs(train, resume):
     assert json.loads((folder / "config.json").read_text())["flags"]["epochs"] == 4
 
 
-def test_going_on_with_a_finished_run_does_no_step(train, resume):
+def test_resuming_a_finished_run_makes_no_step(train, resume):
     folder = train()
     shutil.copytree(folder, before := folder.parent / "copy")
     assert resume(folder) == 0
@@ -146,7 +146,7 @@ def test_going_on_with_a_finished_run_does_no_step(train, resume):
     assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in before.iterdir())
 
 
-def test_going_on_makes_no_new_folder(train, resume):
+def test_resuming_makes_no_new_folder(train, resume):
     """A moved run resumes in its new folder."""
     folder = train(stop=Stop(4))
     moved = folder.parent.parent / "moved"
@@ -156,7 +156,7 @@ def test_going_on_makes_no_new_folder(train, resume):
     assert len(log(moved)) == EPOCHS
 
 
-def test_data_that_were_moved_are_named_anew(train, resume, data, tmp_path, capsys):
+def test_moved_data_need_a_new_data_path(train, resume, data, tmp_path, capsys):
     expected = train()
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
@@ -172,7 +172,7 @@ def test_data_that_were_moved_are_named_anew(train, resume, data, tmp_path, caps
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_other_data_are_refused_and_the_run_left_alone(train, resume, data, tmp_path, capsys, part):
+def test_other_data_are_refused_and_the_run_stays_unchanged(train, resume, data, tmp_path, capsys, part):
     """One changed pixel in either part is enough; the message names both files."""
     folder = train(stop=Stop(4))
     sets = {"train": runs.pixels(runs.TRAIN), "test": runs.pixels(runs.TEST, seed=1)}
@@ -186,7 +186,7 @@ def test_other_data_are_refused_and_the_run_left_alone(train, resume, data, tmp_
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_the_state_of_a_stopped_epoch_is_kept(train, resume):
+def test_state_of_a_stopped_epoch_is_saved(train, resume):
     """The mean training cost of the epoch includes the batches before the stop."""
     folder = train(stop=Stop(5))
     state = checkpoint.load(folder / "checkpoint.h5")[0]["state"]
@@ -208,7 +208,7 @@ def test_the_state_of_a_stopped_epoch_is_kept(train, resume):
         ("state", "step", 1.5, "its state 'step' is 1.5"),
     ],
 )
-def test_a_run_whose_checkpoint_was_made_by_hand_is_refused(train, resume, capsys, part, key, value, words):
+def test_run_with_a_handmade_checkpoint_is_refused(train, resume, capsys, part, key, value, words):
     """Its checksums agree, but train.py never writes such values."""
     folder = train(stop=Stop(2))
     meta, arrays = checkpoint.load(folder / "checkpoint.h5")

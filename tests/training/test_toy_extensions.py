@@ -41,7 +41,7 @@ def train(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "arguments"), [("heartbeat", HEARTBEAT), ("swissroll", SWISSROLL)])
-def test_a_run_leaves_a_log_a_result_and_its_figure(train, name, arguments):
+def test_run_writes_log_result_and_figure(train, name, arguments):
     folder = train(name, arguments)
     result = json.loads((folder / "result.json").read_text())
     assert result["unit"] == "bits/example"
@@ -74,7 +74,7 @@ def test_a_run_leaves_a_log_a_result_and_its_figure(train, name, arguments):
 @pytest.mark.parametrize(
     ("name", "arguments"), [("heartbeat", HEARTBEAT), ("swissroll", f"{SWISSROLL},learn_beta=True")]
 )
-def test_a_stopped_run_goes_on_as_if_never_stopped(train, monkeypatch, name, arguments):
+def test_stopped_run_resumes_like_an_uninterrupted_run(train, monkeypatch, name, arguments):
     """Parameters, optimizer state and log agree bit for bit; the closed-form start is not repeated."""
     expected = train(name, arguments)
     folder = train(name, arguments, stop=Stop(3))
@@ -93,13 +93,13 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(train, monkeypatch, name, arg
     assert meta["state"] == meta_expected["state"]
 
 
-def test_a_learned_schedule_has_the_ceiling_of_its_own_rates(train):
+def test_learned_schedule_has_the_ceiling_of_its_rates(train):
     folder = train("swissroll", f"{SWISSROLL},learn_beta=True", "--lr", 0.05)
     ceilings = [row["ceiling"] for row in runs.rows(folder)]
     assert ceilings[0] != ceilings[1]
 
 
-def test_a_signal_during_the_closed_form_start_ends_the_program_at_once(train, monkeypatch, tmp_path, capsys):
+def test_signal_during_the_closed_form_start_exits_at_once(train, monkeypatch, tmp_path, capsys):
     """There is no checkpoint to resume from yet: status 130, one line."""
     fit = refit.fit_step
 

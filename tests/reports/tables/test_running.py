@@ -32,7 +32,7 @@ def row(data, **more):
     return ROWS["mnist"].__class__("tiny", "a test", flags, ("--n-examples", "5"), flags, **more)
 
 
-def test_a_row_ends_when_its_time_is_used_up_and_goes_on_with_more(tmp_path, calls):
+def test_row_ends_at_its_time_limit_and_resumes_with_a_larger_one(tmp_path, calls):
     tiny = row(runs.data(tmp_path))
     first = running.make_row(tiny, options(tmp_path))
     assert 0 < first["steps"] < 3000
@@ -47,7 +47,7 @@ def test_a_row_ends_when_its_time_is_used_up_and_goes_on_with_more(tmp_path, cal
     assert running.read_record(tmp_path / "tiny-seed3") == more
 
 
-def test_a_row_of_a_number_of_steps_made_again_has_the_same_figures(tmp_path, calls):
+def test_row_with_a_fixed_number_of_steps_is_reproducible(tmp_path, calls):
     found = []
     for name in ("a", "b"):
         tiny = row(runs.data(tmp_path), whole=True)
@@ -58,7 +58,7 @@ def test_a_row_of_a_number_of_steps_made_again_has_the_same_figures(tmp_path, ca
     assert found[0][0] == 6
 
 
-def test_a_row_whose_training_was_stopped_is_not_taken_as_made(tmp_path, calls, monkeypatch):
+def test_row_with_interrupted_training_is_not_complete(tmp_path, calls, monkeypatch):
     """train.py exits with status 0 when a signal stops it, because nothing is lost; the row then resumes it."""
     tiny = replace(row(runs.data(tmp_path)), whole=True)
     tiny = replace(tiny, train=(*tiny.train, "--epochs", "2"))
@@ -84,7 +84,7 @@ def stopping_at(step, end_of_step):
     ("changed", "named"),
     [({"train": ("--lr", "0.5")}, "train"), ({"evaluate": ("--n-examples", "6")}, "evaluate"), ({}, "data")],
 )
-def test_a_row_of_other_flags_or_data_is_not_taken_for_this_one(tmp_path, calls, changed, named):
+def test_row_made_with_other_flags_or_data_is_refused(tmp_path, calls, changed, named):
     (place := tmp_path / "place").mkdir()
     runs.write_data(place, runs.pixels(60), runs.pixels(20, seed=1))
     tiny = row(place)
@@ -96,7 +96,7 @@ def test_a_row_of_other_flags_or_data_is_not_taken_for_this_one(tmp_path, calls,
         running.make_row(other, options(tmp_path))
 
 
-def test_a_record_that_was_changed_is_refused_and_one_that_was_removed_is_made_again(tmp_path, calls):
+def test_changed_record_is_refused_and_a_removed_one_is_made_again(tmp_path, calls):
     tiny, path = row(runs.data(tmp_path)), tmp_path / "tiny-seed3" / "row.json"
     first = running.make_row(tiny, options(tmp_path))
     path.write_text(path.read_text().replace(f'"steps": {first["steps"]}', '"steps": 12345'))
@@ -110,7 +110,7 @@ def test_a_record_that_was_changed_is_refused_and_one_that_was_removed_is_made_a
         running.make_row(replace(tiny, train=(*tiny.train, "--batch-size", "20")), options(tmp_path))
 
 
-def test_a_larger_budget_that_is_interrupted_keeps_the_figures_and_is_told_as_it_was(tmp_path, calls, monkeypatch):
+def test_interrupted_larger_budget_keeps_the_figures_and_their_hours(tmp_path, calls, monkeypatch):
     """The hours of a row are those of its training, whatever command evaluated it."""
     Clock(monkeypatch, 3600)
     tiny = row(runs.data(tmp_path))
@@ -127,7 +127,7 @@ def test_a_larger_budget_that_is_interrupted_keeps_the_figures_and_is_told_as_it
     assert "--hours 5 " in again["commands"][0]
 
 
-def test_the_hours_of_the_papers_size_are_from_its_speed_and_outlive_a_larger_budget(tmp_path, calls, monkeypatch):
+def test_hours_of_the_full_size_come_from_its_speed_and_survive_a_larger_budget(tmp_path, calls, monkeypatch):
     """With steps of 2 s the time is epochs x images / images per step x 2 s."""
     Clock(monkeypatch, 2)
     flags = ("--data-path", str(runs.data(tmp_path)), "--model-args", runs.MODEL, "--batch-size", "25")
@@ -141,7 +141,7 @@ def test_the_hours_of_the_papers_size_are_from_its_speed_and_outlive_a_larger_bu
     assert more["full"] == record["full"]
 
 
-def test_a_size_that_cannot_be_trained_here_costs_the_estimate_alone(tmp_path, calls, monkeypatch, capsys):
+def test_full_size_that_cannot_be_trained_loses_only_the_estimate(tmp_path, calls, monkeypatch, capsys):
     def fails(row, folder):
         raise InputError("`python -m dpm.reports.tables.speed` ended with status -9")
 
@@ -151,13 +151,13 @@ def test_a_size_that_cannot_be_trained_here_costs_the_estimate_alone(tmp_path, c
     assert "no estimate of the paper's size" in capsys.readouterr().err
 
 
-def test_data_that_are_not_there_are_named(monkeypatch):
+def test_missing_data_are_named(monkeypatch):
     monkeypatch.setattr(running, "locate", lambda name: None)
     assert "python -m dpm datasets fetch cifar10" in running.missing_data(ROWS["cifar10"])
     assert running.missing_data(ROWS["heartbeat"]) is None
 
 
-def test_a_program_that_fails_is_named_with_its_status(capfd):
+def test_failed_program_is_named_with_its_status(capfd):
     with pytest.raises(InputError, match=r"`python train.py --epochs 0` ended with status 2"):
         running.run("train", "--epochs", 0)
     assert "--epochs: 0 is not accepted" in capfd.readouterr().err

@@ -7,7 +7,7 @@ from tests.helpers import runs
 from tests.training.test_loop import Clock
 
 
-def test_seconds_a_picture_are_those_of_steps_alone(tmp_path, monkeypatch, capsys):
+def test_seconds_per_image_count_only_the_steps(tmp_path, monkeypatch, capsys):
     """Steps of 25 images take 2 s each."""
     runs.share_compiled(monkeypatch)
     Clock(monkeypatch, 2)
