@@ -60,9 +60,8 @@ def test_verify_continues_after_a_bad_file(run, tmp_path):
     assert run("verify", bad, GOLDEN, tmp_path, plain) == (
         2,
         [
-            f"{GOLDEN}: ok: format version 2; the checksum of the whole file, those of meta and of 10 arrays "
-            "(17,139 numbers)",
-            f"{plain}: ok: format version 2; no checksum of the whole file; those of meta and of 10 arrays "
+            f"{GOLDEN}: ok: format version 2; checksums of the file, of meta and of 10 arrays (17,139 numbers)",
+            f"{plain}: ok: format version 2; no checksum of the file; checksums of meta and of 10 arrays "
             "(17,139 numbers)",
         ],
         [
