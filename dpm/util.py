@@ -1,4 +1,4 @@
-"""Small things that several modules need; names as in the 2015 repository."""
+"""Helpers shared by several modules, under their names in the 2015 repository."""
 
 import itertools
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Fixtures that all tests share."""
+"""Fixtures shared by all tests."""
 
 import collections
 import functools
@@ -18,7 +18,7 @@ GOLDEN = Path(__file__).parents[0] / "golden"
 
 
 def installed_engines():
-    """The engines that this machine can run."""
+    """Return the engines that this machine can run."""
     names = ["numba"]
     if importlib.util.find_spec("jax"):
         names.insert(0, "jax")
@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_configure(config):
-    """Coverage is not measured where PyTensor and JAX compile: half of all calls, and none of ours."""
+    """Do not measure coverage while PyTensor and JAX compile: half of all calls, none of them in dpm."""
     if getattr(config.option, "cov_source", None):
         pytensor.function = untraced(pytensor.function)
         pytensor.grad = untraced(pytensor.grad)
@@ -64,6 +64,8 @@ def pytest_configure(config):
 
 
 def untraced(function):
+    """Return the function with tracing switched off during its calls."""
+
     @functools.wraps(function)
     def call(*arguments, **more):
         trace = sys.gettrace()
@@ -88,37 +90,37 @@ def golden():
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory):
-    """The session's temporary folder, where the runs that tests share lie."""
+    """Return the temporary folder of the session, which holds the shared runs."""
     return tmp_path_factory.getbasetemp()
 
 
 @pytest.fixture(scope="session")
 def data(base):
-    """The folder of the data of the shared runs."""
+    """Return the folder of the data of the shared runs."""
     return runs.data(base)
 
 
 @pytest.fixture(scope="session")
 def trained(base):
-    """The checkpoint of the shared run without pictures; to be read only."""
+    """Return the checkpoint of the shared run without plots; do not write to it."""
     return runs.trained(base) / "checkpoint.h5"
 
 
 @pytest.fixture
 def quick_runs(monkeypatch):
-    """Commands share their compiled functions and make no pictures."""
+    """Make commands share their compiled functions and skip plots."""
     runs.share_compiled(monkeypatch)
-    runs.without_pictures(monkeypatch)
+    runs.without_plots(monkeypatch)
 
 
 @pytest.fixture
 def train(base, tmp_path, quick_runs):
-    """A function that trains without pictures in a new folder; returns it."""
+    """Return a function that trains without plots in a new folder and returns the folder."""
     numbers = itertools.count()
     return lambda *flags, status=0: runs.train(tmp_path / f"out{next(numbers)}", runs.data(base), *flags, status=status)
 
 
 @pytest.fixture
 def refused(tmp_path, capsys, data):
-    """A function that runs a command, checks all that refusals have in common, and returns the line."""
+    """Return a function that runs a command, checks that it fails as it should, and returns its error line."""
     return functools.partial(runs.refused_into, tmp_path / "out", capsys, data)

@@ -1,4 +1,4 @@
-"""What hangs on the main loop: log, pictures, printed lines, checkpoints, and what happens when one of them fails."""
+"""Main-loop extensions: log, plots, printed lines and checkpoints, and failures of each."""
 
 import json
 from pathlib import Path
@@ -17,18 +17,18 @@ from dpm.training.monitoring import COLUMNS
 from tests.helpers import runs
 
 
-def test_the_log_has_one_row_an_epoch(base):
+def test_log_has_one_row_per_epoch(base):
     folder = runs.trained(base)
     assert (folder / "log.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
     log = runs.rows(folder)
     assert [(row["epoch"], row["step"], row["learning_rate"]) for row in log] == [(1, 3, 1e-3), (2, 6, 1e-3)]
-    # L_null is -(1 + log(2 pi)) / 2 / log(2) bits a pixel.
+    # L_null is -(1 + log(2 pi)) / 2 / log(2) bits per pixel.
     for row in log:
         for part in ("train", "test"):
             assert row[f"{part}_K"] - row[f"{part}_K_minus_L_null"] == pytest.approx(-2.0471, abs=1e-4)
 
 
-def test_pictures_are_made_every_n_epochs(base):
+def test_plots_are_made_every_n_epochs(base):
     folder, _, _ = runs.complete(base)
     files = runs.files(folder)
     names = set(files)
@@ -47,8 +47,8 @@ def test_pictures_are_made_every_n_epochs(base):
                 assert image.size > (40, 40)
 
 
-def test_the_entropies_of_reverse_steps_are_drawn_between_their_bounds(base):
-    """Eq. 23 at every t = 2..T, bits a pixel: the upper bound is log2(2 pi e beta_t) / 2 (T = 10)."""
+def test_entropies_of_reverse_steps_are_plotted_with_their_bounds(base):
+    """Eq. 23 at every t = 2..T in bits per pixel: the upper bound is log2(2 pi e beta_t) / 2 (T = 10)."""
     folder, _, _ = runs.complete(base)
     assert (folder / "plots/entropies/entropies_batch000003.png").is_file()
     with np.load(folder / "arrays/entropies_batch000006.npz") as file:
@@ -60,7 +60,7 @@ def test_the_entropies_of_reverse_steps_are_drawn_between_their_bounds(base):
     assert all(found[name].shape == (9,) and np.isfinite(found[name]).all() for name in ("entropy", "standard_error"))
 
 
-def test_the_arrays_of_samples_are_in_the_units_of_the_data(base):
+def test_arrays_of_samples_are_in_data_units(base):
     folder, _, _ = runs.complete(base)
     known = runs.pixels(runs.TEST, seed=1) / 255
     with np.load(folder / "arrays/samples_true_t0000_batch000006.npz") as file:
@@ -74,8 +74,8 @@ def test_the_arrays_of_samples_are_in_the_units_of_the_data(base):
         assert file["X"].std() * scale == pytest.approx(1, abs=0.06)
 
 
-def test_what_is_printed_names_units_signs_and_the_run(base):
-    """K and K - L_null, bits a pixel, with the error and the units of the data; data, scaling, engine and folder."""
+def test_printed_lines_name_units_signs_and_the_run(base):
+    """K and K - L_null in bits per pixel with their error and data units; data, scaling, engine and folder."""
     folder, out, err = runs.complete(base)
     for text in (
         "60 train, 20 test, 1x8x8",
@@ -96,15 +96,15 @@ def test_what_is_printed_names_units_signs_and_the_run(base):
     assert err == ""
 
 
-def test_quiet_prints_the_last_line_alone(train, capsys, monkeypatch):
-    runs.without_pictures(monkeypatch, keep=LogLikelihood)
+def test_quiet_prints_only_the_last_line(train, capsys, monkeypatch):
+    runs.without_plots(monkeypatch, keep=LogLikelihood)
     folder = train()
-    shown = capsys.readouterr()
-    assert shown.out == f"finished: {folder / 'checkpoint.h5'} (epoch 2, step 6)\n"
-    assert shown.err == ""
+    printed = capsys.readouterr()
+    assert printed.out == f"finished: {folder / 'checkpoint.h5'} (epoch 2, step 6)\n"
+    assert printed.err == ""
 
 
-def test_a_model_that_is_not_finite_never_replaces_a_good_checkpoint(train, monkeypatch, capsys):
+def test_non_finite_model_never_replaces_a_good_checkpoint(train, monkeypatch, capsys):
     step, count = RMSProp.step, iter(range(100))
     monkeypatch.setattr(RMSProp, "step", lambda *a: step(*a) * (np.float32(np.nan) if next(count) > 3 else 1))
     folder = train(status=1)
@@ -114,12 +114,12 @@ def test_a_model_that_is_not_finite_never_replaces_a_good_checkpoint(train, monk
     assert all(np.isfinite(a).all() for a in arrays.values())
 
 
-def test_a_picture_that_fails_is_one_warning_of_its_kind_and_changes_nothing(base, train, monkeypatch, capsys):
+def test_failed_plot_is_one_warning_and_changes_nothing(base, train, monkeypatch, capsys):
     def broken(*arguments):
         raise RuntimeError("no pen")
 
     monkeypatch.setattr(viz, "plot_parameter", broken)
-    runs.without_pictures(monkeypatch, keep=PlotParameters)
+    runs.without_plots(monkeypatch, keep=PlotParameters)
     folder = train(status=1)
     expected = [f"warning: {kind} was not saved: no pen" for kind in ("PlotParameters", "PlotGradients")]
     expected.append("not saved: PlotGradients, PlotParameters; the warnings above say why")
@@ -127,8 +127,8 @@ def test_a_picture_that_fails_is_one_warning_of_its_kind_and_changes_nothing(bas
     assert runs.same(folder, runs.trained(base))
 
 
-def test_a_log_that_cannot_be_written_is_a_warning_too(base, train, monkeypatch, capsys):
-    """A full disk at log.csv: each failure is told, the checkpoint is as ever."""
+def test_log_that_cannot_be_written_is_a_warning(base, train, monkeypatch, capsys):
+    """The disk is full at log.csv: each failure is reported, and the checkpoint is complete."""
     replace = Path.write_text
 
     def full(path, *arguments, **more):
@@ -138,15 +138,15 @@ def test_a_log_that_cannot_be_written_is_a_warning_too(base, train, monkeypatch,
 
     monkeypatch.setattr(Path, "write_text", full)
     folder = train(status=1)
-    *warnings_shown, last = capsys.readouterr().err.splitlines()
-    assert set(warnings_shown) == {"warning: log.csv was not saved: [Errno 28] No space left on device"}
+    *warnings, last = capsys.readouterr().err.splitlines()
+    assert set(warnings) == {"warning: log.csv was not saved: [Errno 28] No space left on device"}
     assert last == "not saved: log.csv; the warnings above say why"
     first, second = runs.parameters(folder), runs.parameters(runs.trained(base))
     assert all(np.array_equal(first[name], second[name]) for name in second)
 
 
-def test_what_is_written_after_all_counts_as_saved(train, monkeypatch, capsys):
-    """A disk that is full for one epoch: log and checkpoint hold all epochs in the end."""
+def test_file_written_at_a_later_epoch_counts_as_saved(train, monkeypatch, capsys):
+    """The disk is full for one epoch only: log and checkpoint finally hold all epochs."""
     save, count = checkpoint.save, iter(range(10))
 
     def full_once(*arguments):
@@ -161,12 +161,12 @@ def test_what_is_written_after_all_counts_as_saved(train, monkeypatch, capsys):
 
 
 def checkpoints(folder):
-    """{name: step} of the checkpoints of a run."""
+    """Return {name: step} of the checkpoints of a run."""
     return {path.name: checkpoint.load(path)[0]["state"]["step"] for path in folder.glob("*.h5")}
 
 
-def test_the_last_checkpoints_are_kept_and_the_best(train, monkeypatch):
-    """Test K of five epochs: the best is the third; of equal ones the later."""
+def test_last_and_best_checkpoints_are_kept(train, monkeypatch):
+    """Of five epochs the third has the best test K; of equal ones the later is kept."""
     values = iter([-3.0, -2.0, -1.0, float("nan"), -1.5] * 2)
 
     def estimate(*arguments, **more):

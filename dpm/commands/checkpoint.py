@@ -4,7 +4,9 @@ import json
 import struct
 import sys
 import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -15,45 +17,56 @@ from dpm.datasets.reading import atomic_write
 from dpm.runs import checkpoint
 
 PROG = "dpm checkpoint"
-LONGEST_LIST = 60  # characters; of longer ones their length is shown
+LONGEST_LIST = 60  # characters; longer lists are shown by their length
 SAFETENSORS = {
     "f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "i4": "I32", "i2": "I16", "i1": "I8", "u8": "U64",
     "u4": "U32", "u2": "U16", "u1": "U8", "b1": "BOOL",
 }  # fmt: skip
 
 
-def build_parser(prog=PROG):
+def build_parser(prog: str = PROG) -> Parser:
     """Return the parser of the command."""
     top = Parser(prog=prog, description="Verify, show, compare and export checkpoints.")
     kinds = top.add_subparsers(metavar="COMMAND", parser_class=Parser, required=True)
 
-    def add(name, run, text):
+    def add(name: str, run: Callable[..., int | None], text: str) -> Callable[..., Any]:
         sub = kinds.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run)
         return sub.add_argument
 
     add("verify", verify, "load each file, with all checks; status 2 if any is bad")("files", metavar="FILE", nargs="+")
-    add("show", show, "what a file holds")("file", metavar="FILE")
-    option = add("diff", diff, "what differs between two files; status 1 if anything does")
+    add("show", show, "print the contents of a file")("file", metavar="FILE")
+    option = add("diff", diff, "print the differences of two files; status 1 if there are any")
     option("file", metavar="FILE")
     option("other", metavar="FILE")
     option = add("export", export, "write the parameters as npz or safetensors")
     option("file", metavar="FILE")
     option("--to", choices=("npz", "safetensors"), default="npz", help="(default: %(default)s)")
-    option("--output", metavar="PATH", help="the file (default: the checkpoint's name with the other ending, here)")
-    option("--all", action="store_true", help="what the optimizer remembers too")
+    option(
+        "--output",
+        metavar="PATH",
+        help="output file (default: the name of the checkpoint with the new ending, in the current folder)",
+    )
+    option("--all", action="store_true", help="also export the state of the optimizer")
     return top
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
     given = vars(build_parser().parse_args(arguments))
     action = given.pop("run")
     return run_command(PROG, lambda: action(**given))
 
 
-def verify(files):
-    """Print a line for each file: what was checked, or on stderr what is wrong; return 2 if any is bad."""
+def verify(files: Sequence[str]) -> int:
+    """Print one line per file: the checks that it passed, or on stderr the error.
+
+    Args:
+        files: paths of checkpoints.
+
+    Returns:
+        The exit status: 0, or 2 if any file is bad.
+    """
     status = 0
     for path in files:
         try:
@@ -62,17 +75,24 @@ def verify(files):
             print(error_line(PROG, error), file=sys.stderr)
             status = 2
             continue
-        whole = "the checksum of the whole file, " if facts["sealed"] else "no checksum of the whole file; "
+        sealed = "checksums of the file, of" if facts["sealed"] else "no checksum of the file; checksums of"
         numbers = sum(array.size for array in arrays.values())
         print(
-            f"{path}: ok: format version {facts['format_version']}; {whole}those of meta and of {len(arrays)} arrays "
+            f"{path}: ok: format version {facts['format_version']}; {sealed} meta and of {len(arrays)} arrays "
             f"({numbers:,} numbers)"
         )
     return status
 
 
-def show(file):
-    """Print the contents of a run's checkpoint, then a table of its arrays."""
+def show(file: str) -> None:
+    """Print the contents of a run's checkpoint, then a table of its arrays.
+
+    Args:
+        file: path of the checkpoint.
+
+    Raises:
+        InputError: if it is not the checkpoint of a run.
+    """
     meta, arrays, facts = checkpoint.load_with_facts(file)
     checkpoint.check_run(file, meta)
     config, state = meta["config"], meta["state"]
@@ -81,14 +101,14 @@ def show(file):
     last = rows[-1] if rows else {"epoch": 0}
     print(f"{file}: format version {facts['format_version']}, {Path(file).stat().st_size:,} bytes")
     lines = {
-        "model": f"{shown(meta['model'].get('network', 'of a toy problem'))}: {listed(model)}",
-        "data": listed({name: value for name, value in data.items() if name not in ("scale", "shift")}),
-        "units": f"the model sees scale * x + shift; {listed({key: data[key] for key in ('scale', 'shift')})}",
-        "state": f"epoch={shown(last['epoch'])}, step={shown(state['step'])}, seed={shown(flags['seed'])}",
-        "optimizer": listed({key: flags[key] for key in ("optimizer", "lr", "batch_size", "dtype")}),
-        "versions": listed(config["versions"]),
-        "last row": listed(last) if rows else "none",
-        "command": " ".join(map(shown, config["command"])),
+        "model": f"{format_value(meta['model'].get('network', 'of a toy problem'))}: {format_values(model)}",
+        "data": format_values({name: value for name, value in data.items() if name not in ("scale", "shift")}),
+        "units": f"the model sees scale * x + shift; {format_values({key: data[key] for key in ('scale', 'shift')})}",
+        "state": format_values({"epoch": last["epoch"], "step": state["step"], "seed": flags["seed"]}),
+        "optimizer": format_values({key: flags[key] for key in ("optimizer", "lr", "batch_size", "dtype")}),
+        "versions": format_values(config["versions"]),
+        "last row": format_values(last) if rows else "none",
+        "command": " ".join(map(format_value, config["command"])),
     }
     for name, text in lines.items():
         print(f"{name:10} {text}")
@@ -97,29 +117,40 @@ def show(file):
         print()
         print_table(
             [(title, "shape", "type", "sha256", "range", "mean", "not finite")]
-            + [(name, *described(array)) for name, array in part.items()]
+            + [(name, *describe_array(array)) for name, array in part.items()]
         )
 
 
-def described(array):
-    """Shape, type, head of the SHA-256, range, mean of the finite numbers and how many are not, as texts."""
+def describe_array(array: np.ndarray) -> tuple[str, ...]:
+    """Return shape, type, first digits of the SHA-256, range, mean and number of non-finite numbers, as texts.
+
+    Range and mean are over the finite numbers.
+    """
     finite = np.isfinite(array)
     numbers = array if finite.all() else array[finite]
-    span, mean = "none", "none"
+    value_range, mean = "none", "none"
     if numbers.size:
-        span, mean = f"{numbers.min():.5g}..{numbers.max():.5g}", f"{numbers.mean(dtype=np.float64):.5g}"
+        value_range, mean = f"{numbers.min():.5g}..{numbers.max():.5g}", f"{numbers.mean(dtype=np.float64):.5g}"
     shape = " x ".join(map(str, array.shape)) or "1"
-    return shape, str(array.dtype), hash_array(array)[:8], span, mean, str(array.size - numbers.size)
+    return shape, str(array.dtype), hash_array(array)[:8], value_range, mean, str(array.size - numbers.size)
 
 
-def diff(file, other):
-    """Print the differences of two files in meta and in the arrays; return 1 if there are any."""
+def diff(file: str, other: str) -> int:
+    """Print the differences of two checkpoints in meta and in the arrays.
+
+    Args:
+        file: path of the first checkpoint.
+        other: path of the second checkpoint.
+
+    Returns:
+        The exit status: 1 if there is any difference.
+    """
     (meta, arrays), (meta_other, arrays_other) = (checkpoint.load(path) for path in (file, other))
-    lines = list(differing_values(meta, meta_other, ""))
+    lines = list(find_different_values(meta, meta_other, ""))
     rows = []
     for name in sorted(arrays.keys() | arrays_other.keys()):
         if name in arrays and name in arrays_other:
-            rows += differing_numbers(name, arrays[name], arrays_other[name])
+            rows += compare_arrays(name, arrays[name], arrays_other[name])
         else:
             lines.append(f"{name}: only in {file if name in arrays else other}")
     print("".join(line + "\n" for line in lines), end="")
@@ -128,27 +159,34 @@ def diff(file, other):
     return 1 if lines or rows else 0
 
 
-def differing_values(value, other, where):
-    """A line for each value of meta that differs, by its place: "config.flags.epochs: 2 | 3".
+def find_different_values(value: Any, other: Any, where: str) -> Iterator[str]:
+    """Yield a line for each value of meta that differs, such as "config.flags.epochs: 2 | 3".
 
-    Of two lists of one length that is the first entry that differs.
+    For two lists of equal length, only the first different entry is printed.
+
+    Args:
+        value: JSON value of the first file.
+        other: JSON value of the second file.
+        where: path of both in meta; "" for meta itself.
     """
     if isinstance(value, dict) and isinstance(other, dict):
         for name in [*value, *(name for name in other if name not in value)]:
             inner = [part.get(name, "(absent)") for part in (value, other)]
-            yield from differing_values(inner[0], inner[1], f"{where}.{shown(name)}" if where else shown(name))
+            yield from find_different_values(
+                inner[0], inner[1], f"{where}.{format_value(name)}" if where else format_value(name)
+            )
     elif isinstance(value, list) and isinstance(other, list) and len(value) == len(other):
         places = [i for i, pair in enumerate(zip(value, other, strict=True)) if len(set(map(json.dumps, pair))) > 1]
         for i in places[:1]:
-            yield from differing_values(value[i], other[i], f"{where}[{i}]")
+            yield from find_different_values(value[i], other[i], f"{where}[{i}]")
         if len(places) > 1:
             yield f"{where}: {len(places) - 1} more of {len(value)} entries"
     elif json.dumps(value) != json.dumps(other):
-        yield f"{where}: {shown(value)} | {shown(other)}"
+        yield f"{where}: {format_value(value)} | {format_value(other)}"
 
 
-def differing_numbers(name, array, other):
-    """Rows of the table for two arrays of one name: none where they are equal, NaN being equal to NaN."""
+def compare_arrays(name: str, array: np.ndarray, other: np.ndarray) -> list[tuple[str, ...]]:
+    """Return the table rows for two arrays of the same name: none if they are equal (NaN equals NaN)."""
     if array.shape != other.shape:
         return [(name, f"shape {array.shape} | {other.shape}", "", "")]
     differs = (array != other) & ~(np.isnan(array) & np.isnan(other))
@@ -156,7 +194,7 @@ def differing_numbers(name, array, other):
     if a.size:
         with np.errstate(invalid="ignore", over="ignore"):
             absolute = np.abs(a - b)
-            # Where one is not finite, no finite number tells how far they are apart.
+            # If one of the two is not finite, their distance is infinite.
             absolute[np.isnan(absolute)] = np.inf
             relative = absolute / np.maximum(np.abs(a), np.abs(b))
             relative[np.isnan(relative)] = np.inf
@@ -164,10 +202,17 @@ def differing_numbers(name, array, other):
     return [(name, f"type {array.dtype} | {other.dtype}", "", "")] if array.dtype != other.dtype else []
 
 
-def export(file, to, output, all):
-    """Write the parameters, by their Blocks paths without the first slash, and what the optimizer remembers if asked.
+def export(file: str, to: str, output: str | None, all: bool) -> None:
+    """Write the parameters, by their Blocks paths without the first slash.
 
-    Raises InputError where the output would not be a new file of that kind.
+    Args:
+        file: path of the checkpoint.
+        to: "npz" or "safetensors".
+        output: path to write; None for the name of the checkpoint with the new ending, in the current folder.
+        all: also write the state of the optimizer.
+
+    Raises:
+        InputError: if the output has another ending or is the checkpoint itself, or if names of arrays collide.
     """
     path = Path(file)
     target = Path(output or f"{path.stem}.{to}")
@@ -180,23 +225,23 @@ def export(file, to, output, all):
     if all:
         arrays |= {f"optimizer/{name}": array for name, array in optimizer.items()}
     if len(arrays) < len(parameters) + all * len(optimizer) or "__metadata__" in arrays:
-        raise InputError(f"export {path}: two arrays would have one name, or a name has a meaning of its own")
+        raise InputError(f"export {path}: two arrays would have the same name, or a name is reserved by the format")
     with atomic_write(target) as temporary, open(temporary, "wb") as stream:
         (write_npz if to == "npz" else write_safetensors)(stream, arrays)
     print(f"{target}: {len(arrays)} arrays")
 
 
-def write_npz(stream, arrays):
-    """numpy's npz; names of any kind, which savez would take for its own arguments."""
+def write_npz(stream: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an npz file with any names; `numpy.savez` would take some of them for its arguments."""
     with zipfile.ZipFile(stream, "w") as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 
-def write_safetensors(stream, arrays):
-    """The format of Hugging Variant's safetensors: length of the header, 8 bytes; header, JSON; the arrays' bytes."""
-    # Those of large numbers first, so that each begins at a multiple of its numbers' size.
+def write_safetensors(stream: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write Hugging Face's safetensors format: 8 bytes of header length, a JSON header, the bytes of the arrays."""
+    # Larger element types first, so that each array starts at a multiple of its element size.
     order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
     header, end = {}, 0
     for name in order:
@@ -211,12 +256,12 @@ def write_safetensors(stream, arrays):
         stream.write(arrays[name].astype(arrays[name].dtype.newbyteorder("<")).tobytes())
 
 
-def listed(values):
-    """ "name=value, ..." """
-    return ", ".join(f"{shown(name)}={shown(value)}" for name, value in values.items())
+def format_values(values: Mapping[str, Any]) -> str:
+    """Return "name=value, ...", each formatted by format_value."""
+    return ", ".join(f"{format_value(name)}={format_value(value)}" for name, value in values.items())
 
 
-def shown(value):
-    """A value of meta as one line; of long lists their length."""
+def format_value(value: Any) -> str:
+    """Return a value of meta in one printable line; a long list as its length."""
     text = value if isinstance(value, str) and value.isprintable() else json.dumps(value)
     return f"a list of {len(value)}" if isinstance(value, list) and len(text) > LONGEST_LIST else text

@@ -1,4 +1,4 @@
-"""The benchmark's arithmetic and its workers; no test depends on how long anything takes."""
+"""Arithmetic and workers of the benchmark; no test depends on timing."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from benchmarks.worker import Worker
 ECHO = "from benchmarks.worker import serve; serve({'add': lambda a, b: print('noise') or int(a) + int(b)})"
 
 
-def test_a_worker_answers_each_line_and_its_prints_are_not_answers(capfd):
+def test_worker_answers_each_line_and_ignores_its_prints(capfd):
     with Worker("echo", [sys.executable, "-c", ECHO]) as worker:
         assert worker.ask("add", 2, 3) == 5
         assert worker.ask("add", 40, 2) == 42
@@ -21,7 +21,7 @@ def test_a_worker_answers_each_line_and_its_prints_are_not_answers(capfd):
     assert worker.process.returncode == 0
 
 
-def test_an_error_names_the_worker_that_ended_and_the_question():
+def test_error_names_the_worker_that_ended_and_the_question():
     with (
         Worker("short", [sys.executable, "-c", "pass"]) as worker,
         pytest.raises(RuntimeError, match="worker short ended at: step 128"),
@@ -29,7 +29,7 @@ def test_an_error_names_the_worker_that_ended_and_the_question():
         worker.ask("step", 128)
 
 
-def test_the_exponent_of_a_square_root_is_one_half():
+def test_exponent_of_a_square_root_is_one_half():
     values = np.array([32, 128, 512, 2048])
     assert bench.fit_exponent(values, 0.3 * np.sqrt(values)) == pytest.approx(0.5)
 
@@ -54,14 +54,14 @@ NUMBERS = {
 }
 
 
-def test_the_ratio_is_to_the_torch_variant_with_the_lowest_median():
+def test_ratio_is_to_the_torch_variant_with_the_lowest_median():
     summary = bench.summarize(NUMBERS)
     assert summary["step, s"]["jax"] == {"median": 2.0, "least": 1.0, "largest": 3.0, "ratio": 2.0}
     assert summary["step, s"]["torch"] == {"median": 1.0, "least": 1.0, "largest": 5.0, "variant": "2 threads"}
     assert summary["cold, s"] == {"jax": {"median": 7.0, "least": 7.0, "largest": 7.0}}
 
 
-def test_the_table_has_a_row_for_each_measure():
+def test_table_has_a_row_for_each_measure():
     summary = json.loads(json.dumps(bench.summarize(NUMBERS)))
     assert list(bench.format_table(summary, ["jax"])) == [
         "| | jax | torch |",
@@ -79,7 +79,7 @@ def test_without_torch_the_table_says_so_and_has_no_ratio():
 
 
 class Counter:
-    """A column whose worker answers 0, 1, 2, ..., and counts the bar's ticks."""
+    """Column whose worker answers 0, 1, 2, ..., and a progress bar that counts its ticks."""
 
     def __init__(self, name, asked):
         self.name, self.asked, self.count = name, asked, -1
@@ -122,7 +122,7 @@ def test_time_ends_at_the_given_line_and_not_at_the_end_of_the_program():
 
 
 @pytest.mark.parametrize(("code", "until"), [("raise SystemExit(3)", None), ("print('else')", "folder")])
-def test_a_program_that_fails_or_never_prints_the_line_is_an_error(code, until):
+def test_program_that_fails_or_never_prints_the_line_is_an_error(code, until):
     with pytest.raises(RuntimeError, match="ended with status"):
         bench.time_command([sys.executable, "-c", code], until)
 
@@ -135,7 +135,7 @@ def test_torch_has_a_column_per_thread_count_and_memory_format_and_needs_an_inte
     assert not bench.own_column("jax").is_torch
 
 
-def test_an_unknown_engine_is_an_error_that_lists_the_known_ones():
+def test_unknown_engine_is_an_error_that_lists_the_known_ones():
     assert bench.parse_engines("jax,c") == ["jax", "c"]
     with pytest.raises(argparse.ArgumentTypeError, match="'torch' is not an engine; accepted: jax, numba, c"):
         bench.parse_engines("jax,torch")

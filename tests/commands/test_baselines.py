@@ -1,4 +1,4 @@
-"""python -m dpm baselines: each model beside its closed form, the units, the choice, the command."""
+"""python -m dpm baselines: each model against its closed form, units, model selection, the command."""
 
 import itertools
 import re
@@ -21,13 +21,13 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def run(capsys):
-    """A function that runs the command; returns (status, stdout's lines, stderr's lines)."""
+    """Return a function that runs the command and returns (status, lines of stdout, lines of stderr)."""
 
     return partial(runs.outcome, capsys, main)
 
 
 def table(lines):
-    """The rows of the printed table by kind: dict of kind to dict of column to text."""
+    """Return the printed table as {kind: {column: text}}."""
     start = next(i for i, line in enumerate(lines) if line.startswith("kind "))
     names = re.split(r"  +", lines[start])
     places = [lines[start].index(name) for name in names] + [None]
@@ -38,15 +38,15 @@ def table(lines):
 # ------------------------------------------------------------------ the units
 
 
-def test_nats_of_an_example_are_bits_of_a_pixel_or_of_a_vector():
-    """12 elements, 3 colors: 4 pixels; 8 ln 2 nats are 8 bits, 2 a pixel; all of them for a vector."""
+def test_nats_per_example_convert_to_bits_per_pixel_or_per_vector():
+    """12 elements in 3 colors are 4 pixels, so 8 ln 2 nats are 8 bits: 2 per pixel, 8 per vector."""
     for elements, expected in ((3, 2), (12, 8)):
         data = Data(np.zeros((1, 12)), np.zeros((1, 12)), elements, 1.0, 0.0, None, "", "")
         assert data.in_bits(8 * np.log(2)) == pytest.approx(expected, rel=1e-12)
 
 
-def test_the_density_in_data_units_is_that_of_the_data():
-    """The uniform density on [0, 1] is 1; scaled by s it is 1/s, for each of three colors."""
+def test_density_converts_to_data_units():
+    """The uniform density on [0, 1] is 1; scaled by s it is 1/s for each color."""
     scale = 3.5
     for elements in (1, 3):
         log_p = elements * np.log2(stats.uniform(-1, scale).pdf(0))
@@ -56,10 +56,13 @@ def test_the_density_in_data_units_is_that_of_the_data():
 # ------------------------------------------------------------------ the command
 
 
-def test_gaussians_of_uniform_gray_levels(run, tmp_path):
-    """Gray levels, dequantized, are uniform on an interval of 256/255: variance (256/255)^2 / 12, of which a Gaussian
-    has -1/2 log2(2 pi e variance) bits a pixel in the data's units. Scaled by the deviation of the levels without
-    noise, it is L_null less 1/2 log2 of the ratio of the variances."""
+def test_gaussian_models_of_uniform_gray_levels(run, tmp_path):
+    """Compare with the closed form.
+
+    Dequantized gray levels are uniform on an interval of 256/255 and have variance (256/255)^2 / 12, so a Gaussian
+    gives -1/2 log2(2 pi e variance) bits per pixel in data units. Scaled by the standard deviation of the levels
+    without noise, this is L_null minus 1/2 log2 of the ratio of the variances.
+    """
     runs.write_data(tmp_path, runs.pixels(3000, width=4), runs.pixels(2000, seed=1, width=4))
     status, lines, err = run("--data-path", tmp_path, "--kinds", "gaussian", "ppca", "--quiet")
     assert (status, err) == (0, [])
@@ -75,8 +78,8 @@ def test_gaussians_of_uniform_gray_levels(run, tmp_path):
         assert 0 < float(rows[kind]["error"]) < 0.01
 
 
-def test_floors_that_are_given_are_those_that_are_chosen_from(run, tmp_path):
-    """Neither is one of those that are tried otherwise."""
+def test_variance_floor_is_chosen_among_the_given_ones(run, tmp_path):
+    """Neither is a default value."""
     runs.write_data(tmp_path, runs.pixels(60), runs.pixels(20, seed=1))
     status, out, _ = run("--data-path", tmp_path, "--kinds", "gaussian", "--floors", 0.02, 0.5)
     assert status == 0
@@ -84,8 +87,8 @@ def test_floors_that_are_given_are_those_that_are_chosen_from(run, tmp_path):
     assert "floor 0.02 " in line or "floor 0.5 " in line
 
 
-def test_heartbeats_are_known_by_five_components(run):
-    """Independent bits: 20 H(1/5) = 14.439 bits, which is L_null; a mixture: log2(5) = 2.322, the truth."""
+def test_five_components_model_heartbeats_exactly(run):
+    """Independent bits give 20 H(1/5) = 14.439 bits = L_null; a mixture gives the true value log2(5) = 2.322."""
     status, lines, _ = run("--experiment", "heartbeat", "--small")
     assert status == 0
     rows = table(lines)
@@ -99,8 +102,8 @@ def test_heartbeats_are_known_by_five_components(run):
     assert rows["bernoulli-mixture"]["chosen"] == "components 5"
 
 
-def test_examples_are_those_of_training_with_noise_of_one_level(data):
-    """Without its noise each number is a scaled level; the noise is uniform over one level, the same for one seed."""
+def test_examples_have_the_scale_and_dequantization_noise_of_training(data):
+    """Each number is a scaled level plus noise, which is uniform over one level and depends on the seed only."""
     settings = Settings.from_arguments(data_path=str(data), quiet=True).replace(dtype="float64")
     first, again = baselines.load_examples(settings), baselines.load_examples(settings)
     np.testing.assert_array_equal(first.train, again.train)
@@ -134,15 +137,15 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("given", "told"), REFUSED)
-def test_mistakes_are_one_line(run, given, told):
+@pytest.mark.parametrize(("given", "message"), REFUSED)
+def test_mistakes_are_one_line(run, given, message):
     status, out, err = run(*given)
     assert (status, out, len(err)) == (2, [], 1)
     assert err[0].startswith("dpm baselines: error: ")
-    assert told in err[0]
+    assert message in err[0]
 
 
-def test_pictures_too_large_for_a_covariance_are_refused(run, tmp_path):
+def test_images_too_large_for_a_covariance_are_refused(run, tmp_path):
     runs.write_data(tmp_path, runs.pixels(3, width=68), runs.pixels(2, seed=1, width=68))
     status, _, (line,) = run("--data-path", tmp_path)
     assert status == 2

@@ -1,4 +1,4 @@
-"""python -m dpm checkpoint: verify, show, diff and export, and what they refuse."""
+"""python -m dpm checkpoint: verify, show, diff, export and their errors."""
 
 import json
 import os
@@ -23,14 +23,14 @@ TOP = "diffusionmodel/mlp_conv_dense/MLP dense upper/linear_1"
 
 @pytest.fixture
 def run(capsys):
-    """A function that runs a command; returns (status, stdout's lines, stderr's lines)."""
+    """Return a function that runs the command and returns (status, lines of stdout, lines of stderr)."""
 
     return partial(runs.outcome, capsys, main)
 
 
 @pytest.fixture
 def changed(tmp_path):
-    """A function that writes the golden checkpoint with changes; returns its path. change(meta, arrays)."""
+    """Return a function that writes the golden checkpoint after change(meta, arrays) and returns its path."""
 
     def write(change, name="changed.h5"):
         meta, arrays = checkpoint.load(GOLDEN)
@@ -42,7 +42,7 @@ def changed(tmp_path):
     return write
 
 
-def test_the_module_is_the_command():
+def test_module_is_the_command():
     command = [sys.executable, "-m", "dpm", "checkpoint", "verify", str(GOLDEN), "none.h5"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, len(done.stdout.splitlines())) == (2, 1)
@@ -52,7 +52,7 @@ def test_the_module_is_the_command():
 # ------------------------------------------------------------------ verify
 
 
-def test_each_file_is_verified_even_after_a_bad_one(run, tmp_path):
+def test_verify_continues_after_a_bad_file(run, tmp_path):
     bad = tmp_path / "bad.h5"
     bad.write_bytes(GOLDEN.read_bytes()[:-1])
     plain = tmp_path / "plain.h5"
@@ -60,9 +60,8 @@ def test_each_file_is_verified_even_after_a_bad_one(run, tmp_path):
     assert run("verify", bad, GOLDEN, tmp_path, plain) == (
         2,
         [
-            f"{GOLDEN}: ok: format version 2; the checksum of the whole file, those of meta and of 10 arrays "
-            "(17,139 numbers)",
-            f"{plain}: ok: format version 2; no checksum of the whole file; those of meta and of 10 arrays "
+            f"{GOLDEN}: ok: format version 2; checksums of the file, of meta and of 10 arrays (17,139 numbers)",
+            f"{plain}: ok: format version 2; no checksum of the file; checksums of meta and of 10 arrays "
             "(17,139 numbers)",
         ],
         [
@@ -76,7 +75,7 @@ def test_each_file_is_verified_even_after_a_bad_one(run, tmp_path):
 # ------------------------------------------------------------------ show
 
 
-def test_all_that_a_checkpoint_holds_is_shown(run):
+def test_show_prints_the_contents_of_a_checkpoint(run):
     status, lines, errors = run("show", GOLDEN)
     assert (status, errors) == (0, [])
     facts = {line[:10].strip(): line[11:] for line in lines[1:9]}
@@ -102,7 +101,7 @@ def test_all_that_a_checkpoint_holds_is_shown(run):
     ]
 
 
-def test_numbers_that_are_not_finite_are_counted(run, changed):
+def test_non_finite_numbers_are_counted(run, changed):
     def change(meta, arrays):
         arrays[f"/parameters/{TOP}.b"] = np.array([np.nan, 1, np.inf, 3], "f4")
         arrays["/optimizer/mean_square"] = np.full(3, np.nan)
@@ -117,7 +116,7 @@ def test_numbers_that_are_not_finite_are_counted(run, changed):
     assert "state      epoch=0, step=6, seed=0" in lines
 
 
-def test_texts_of_a_file_never_reach_the_terminal_as_they_are(run, changed):
+def test_texts_of_a_file_are_escaped_before_printing(run, changed):
     def change(meta, arrays):
         meta["config"]["data"]["name"] = "\x1b[2J\nerror"
 
@@ -127,7 +126,7 @@ def test_texts_of_a_file_never_reach_the_terminal_as_they_are(run, changed):
     assert any(r'name="\u001b[2J\nerror"' in line for line in lines)
 
 
-def test_a_checkpoint_of_no_run_is_refused(run, tmp_path):
+def test_checkpoint_without_a_run_is_refused(run, tmp_path):
     checkpoint.save(tmp_path / "x.h5", {"config": {}, "model": {}, "state": {}}, {})
     line = f"dpm checkpoint: error: checkpoint {tmp_path / 'x.h5'}: holds no flags; it was not written by"
     status, _, errors = run("show", tmp_path / "x.h5")
@@ -138,7 +137,7 @@ def test_a_checkpoint_of_no_run_is_refused(run, tmp_path):
 # ------------------------------------------------------------------ diff
 
 
-def test_a_file_does_not_differ_from_itself(run, changed):
+def test_file_does_not_differ_from_itself(run, changed):
     def change(meta, arrays):
         meta["state"]["rows"][0]["test_K"] = float("nan")
         arrays["/optimizer/mean_square"] = np.array([np.nan, np.inf])
@@ -147,7 +146,7 @@ def test_a_file_does_not_differ_from_itself(run, changed):
     assert run("diff", path, path) == (0, [], [])
 
 
-def test_what_differs_is_told_by_its_place_and_size(run, changed):
+def test_differences_are_printed_with_place_and_size(run, changed):
     def change(meta, arrays):
         meta["config"]["flags"]["epochs"] = 3
         del meta["model"]["n_scales"]
@@ -182,7 +181,7 @@ def test_what_differs_is_told_by_its_place_and_size(run, changed):
         (np.array([True] * 4), ["3", "0.75", "3 of 4"]),
     ],
 )
-def test_every_kind_of_difference_is_one(run, tmp_path, value, words):
+def test_every_kind_of_difference_is_detected(run, tmp_path, value, words):
     for name, array in (("a.h5", np.arange(1, 5.0)), ("b.h5", value)):
         checkpoint.save(tmp_path / name, {}, {"/parameters/a": array})
     status, lines, _ = run("diff", tmp_path / "a.h5", tmp_path / "b.h5")
@@ -190,7 +189,7 @@ def test_every_kind_of_difference_is_one(run, tmp_path, value, words):
     assert [cell.strip() for cell in lines[1].split("  ") if cell] == ["/parameters/a", *words]
 
 
-def test_a_bad_file_is_an_error_and_no_difference(run, tmp_path):
+def test_bad_file_is_an_error_not_a_difference(run, tmp_path):
     status, lines, errors = run("diff", GOLDEN, tmp_path / "none.h5")
     assert (status, lines, len(errors)) == (2, [], 1)
 
@@ -200,7 +199,7 @@ def test_a_bad_file_is_an_error_and_no_difference(run, tmp_path):
 
 @pytest.fixture
 def numbers(tmp_path):
-    """A checkpoint with arrays of every type, and its parameters and optimizer arrays by their names there."""
+    """Return a checkpoint with arrays of every type, and its parameters and optimizer arrays by name."""
     values = {f"/p/{kind}": np.array([[0, 1, 2]], kind) for kind in ("f2", "f4", "f8", "i1", "u2", "i4", "u8", "b1")}
     values |= {"/p/large first": np.array([1.5, -2], ">f8"), "/p/empty": np.empty((0, 3)), "/p/one": np.array(7)}
     values |= {"/file": np.ones(2), "/allow_pickle": np.zeros(1)}
@@ -233,7 +232,7 @@ def assert_equal(found, expected):
 
 
 @pytest.mark.parametrize(("kind", "read"), [("npz", read_npz), ("safetensors", read_safetensors)])
-def test_exported_arrays_are_read_by_numpy_and_by_safetensors_itself(run, numbers, tmp_path, kind, read):
+def test_numpy_and_safetensors_read_the_exported_arrays(run, numbers, tmp_path, kind, read):
     path, parameters, optimizer = numbers
     target = tmp_path / f"out.{kind}"
     for more, expected in (([], parameters), (["--all"], parameters | optimizer)):
@@ -243,8 +242,8 @@ def test_exported_arrays_are_read_by_numpy_and_by_safetensors_itself(run, number
     assert sorted(file.name for file in tmp_path.iterdir()) == [target.name, "x.h5"]
 
 
-def test_a_safetensors_file_is_laid_out_as_its_format_says(run, numbers, tmp_path):
-    """8 bytes of length, JSON, and bytes that begin where their type's size divides the place, without gaps."""
+def test_safetensors_file_follows_its_format(run, numbers, tmp_path):
+    """8 bytes of length, a JSON header, and contiguous arrays, each aligned to the size of its type."""
     run("export", numbers[0], "--to", "safetensors", "--output", tmp_path / "out.safetensors")
     content = (tmp_path / "out.safetensors").read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
@@ -263,14 +262,14 @@ def test_a_safetensors_file_is_laid_out_as_its_format_says(run, numbers, tmp_pat
     assert 8 + length + end == len(content)
 
 
-def test_the_file_is_named_after_the_checkpoint_and_written_here(run, tmp_path, monkeypatch):
+def test_export_is_named_after_the_checkpoint_in_the_working_folder(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run("export", GOLDEN) == (0, ["version2.npz: 8 arrays"], [])
     assert f"{TOP}.b" in read_npz("version2.npz")
 
 
-def test_the_checkpoint_itself_is_never_written_over(run, tmp_path):
-    """By its name, by another name of it, by a link to it."""
+def test_checkpoint_is_never_overwritten(run, tmp_path):
+    """Neither by its name, nor by another path to it, nor by a link."""
     path = tmp_path / "x.npz"
     path.write_bytes(GOLDEN.read_bytes())
     os.link(path, tmp_path / "best.npz")
@@ -284,7 +283,7 @@ def test_the_checkpoint_itself_is_never_written_over(run, tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_failed_export_leaves_nothing(run, tmp_path):
+def test_failed_export_leaves_no_file(run, tmp_path):
     for given in (
         ("export", GOLDEN, "--output", tmp_path / "nowhere/x.npz"),
         ("export", tmp_path / "none.h5", "--output", tmp_path / "x.npz"),
@@ -300,7 +299,7 @@ def test_a_failed_export_leaves_nothing(run, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_names_that_would_mean_something_else_are_refused(run, tmp_path):
+def test_ambiguous_names_are_refused(run, tmp_path):
     for arrays in ({"/parameters/__metadata__": 1}, {"/parameters/optimizer/m": 1, "/optimizer/m": 2}):
         checkpoint.save(tmp_path / "x.h5", {}, arrays)
         status, _, errors = run("export", tmp_path / "x.h5", "--all", "--output", tmp_path / "x.npz")

@@ -1,4 +1,4 @@
-"""The commands: every mistake of a user is one line on stderr, status 2 and an untouched output folder."""
+"""Every user error is one line on stderr, status 2 and an unchanged output folder."""
 
 import os
 import subprocess
@@ -58,12 +58,12 @@ def test_numbers_out_of_range_are_named(refused, flag, value):
         (("--faithful", "2"), ("'2'", "neither true nor false")),
     ],
 )
-def test_options_that_mean_nothing_are_named(refused, given, words):
+def test_invalid_options_are_named(refused, given, words):
     line = refused(train_main, *given)
     assert all(word in line for word in words)
 
 
-def test_an_output_folder_must_be_a_folder_that_exists(refused, tmp_path):
+def test_output_folder_must_be_a_folder_that_exists(refused, tmp_path):
     file = tmp_path / "file"
     file.write_text("")
     for path in (tmp_path / "nowhere", file):
@@ -72,14 +72,14 @@ def test_an_output_folder_must_be_a_folder_that_exists(refused, tmp_path):
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_an_output_folder_that_the_system_says_is_not_writable_is_refused(refused, monkeypatch, trained):
+def test_output_folder_reported_as_not_writable_is_refused(refused, monkeypatch, trained):
     monkeypatch.setattr(os, "access", lambda *arguments, **more: False)
     assert "cannot be written" in refused(train_main)
     assert "cannot be written" in refused(sample_main, trained)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write in every folder")
-def test_an_output_folder_without_permission_is_refused(refused, tmp_path):
+def test_output_folder_without_permission_is_refused(refused, tmp_path):
     (tmp_path / "out").mkdir(0o555)
     assert "cannot be written" in refused(train_main)
 
@@ -103,13 +103,13 @@ def test_an_output_folder_without_permission_is_refused(refused, tmp_path):
         ("n_colors=3", ("n_colors=3", "contradicts the data", "is 1")),
     ],
 )
-def test_model_arguments_that_make_no_model_are_named(refused, text, words):
+def test_invalid_model_arguments_are_named(refused, text, words):
     line = refused(train_main, "--model-args", text)
     assert all(word in line for word in words)
 
 
-def test_a_whole_number_written_as_a_float_is_one(data, tmp_path):
-    """trajectory_length=10.0 trains the model of 10."""
+def test_integer_written_as_a_float_is_accepted(data, tmp_path):
+    """trajectory_length=10.0 trains the same model as 10."""
     folder = runs.train(tmp_path / "out", data, "--model-args", runs.MODEL.replace("=10,", "=10.0,"))
     assert '"trajectory_length": 10,' in (folder / "config.json").read_text().partition('"model":')[2]
 
@@ -122,7 +122,7 @@ def test_a_whole_number_written_as_a_float_is_one(data, tmp_path):
         (("--faithful", "--model-args", "constants='float64'"), ("constants='float64'", "constants='float32'")),
     ],
 )
-def test_flags_that_contradict_each_other_are_refused_with_both_values(refused, given, values):
+def test_contradictory_flags_are_refused_with_both_values(refused, given, values):
     line = refused(train_main, *given)
     assert "contradicts" in line
     assert all(value in line for value in values)
@@ -157,7 +157,7 @@ def test_flags_that_contradict_each_other_are_refused_with_both_values(refused, 
         (("--quiet", "true"), ("true",)),
     ],
 )
-def test_options_that_a_mode_cannot_use_are_refused_not_ignored(refused, trained, data, given, words):
+def test_options_unused_by_a_mode_are_refused(refused, trained, data, given, words):
     given = [text.format(input=data / "mnist.hdf5") for text in given]
     line = refused(sample_main, trained, *given)
     assert all(word in line for word in words)
@@ -174,7 +174,7 @@ def test_options_that_a_mode_cannot_use_are_refused_not_ignored(refused, trained
         (("--model-args", "n_hiden_conv=7"), ("did you mean n_hidden_conv?",)),
     ],
 )
-def test_options_that_do_not_fit_a_checkpoint_of_2015_are_refused(refused, golden, given, words):
+def test_options_incompatible_with_a_2015_checkpoint_are_refused(refused, golden, given, words):
     line = refused(sample_main, golden / "checkpoint/model.pkl", *given)
     assert all(word in line for word in words)
 
@@ -183,7 +183,7 @@ def test_options_that_do_not_fit_a_checkpoint_of_2015_are_refused(refused, golde
 
 
 @pytest.mark.parametrize("script", ["train.py", "sample.py"])
-def test_help_is_quick_since_nothing_heavy_is_imported(script):
+def test_help_imports_nothing_heavy(script):
     command = [sys.executable, "-X", "importtime", str(ROOT / script), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=2)
     assert done.returncode == 0
@@ -193,7 +193,7 @@ def test_help_is_quick_since_nothing_heavy_is_imported(script):
     assert imported.isdisjoint(HEAVY)
 
 
-def test_the_processes_exit_with_status_2_and_one_line(tmp_path):
+def test_scripts_exit_with_status_2_and_one_line(tmp_path):
     for script, arguments in (("train.py", ["--lr", "nan"]), ("sample.py", ["none.h5"])):
         command = [sys.executable, str(ROOT / script), *arguments]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
@@ -202,7 +202,7 @@ def test_the_processes_exit_with_status_2_and_one_line(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupt_before_training_is_one_line_too(monkeypatch, capsys, data, tmp_path):
+def test_interrupt_before_training_is_one_line(monkeypatch, capsys, data, tmp_path):
     def interrupt(*arguments, **more):
         raise KeyboardInterrupt
 

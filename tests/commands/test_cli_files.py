@@ -1,4 +1,4 @@
-"""Data and checkpoints that cannot be used: one line that names the file and the fault, and nothing is touched."""
+"""Unusable data and checkpoints: one line that names the file and the fault, and no file is changed."""
 
 import shutil
 
@@ -19,7 +19,7 @@ BOTH = pytest.mark.parametrize("main", [train_main, sample_main])
 
 @pytest.fixture
 def checkpoint(trained, tmp_path):
-    """A copy of a checkpoint in a folder of its own."""
+    """Return a copy of a checkpoint in a separate folder."""
     (tmp_path / "run").mkdir()
     path = tmp_path / "run/checkpoint.h5"
     shutil.copy(trained, path)
@@ -28,7 +28,7 @@ def checkpoint(trained, tmp_path):
 
 @pytest.fixture
 def unusable(capsys, checkpoint):
-    """A function that runs a command on the checkpoint and returns the line of its refusal; nothing may change."""
+    """Return a function that runs a command on the checkpoint, checks that no file changes and returns the error."""
 
     def run(main, *given):
         content = checkpoint.read_bytes()
@@ -43,7 +43,7 @@ def unusable(capsys, checkpoint):
 # ------------------------------------------------------------------ data
 
 
-def test_a_value_that_is_not_finite_is_named_with_its_index(refused, tmp_path):
+def test_non_finite_value_is_named_with_its_index(refused, tmp_path):
     for part, value in (("train", np.nan), ("test", -np.inf)):
         sets = {"train": np.random.default_rng(0).random((5, 1, 8, 8)), "test": runs.pixels(4) / 255}
         sets[part][3, 0, 2, 5] = value
@@ -53,13 +53,13 @@ def test_a_value_that_is_not_finite_is_named_with_its_index(refused, tmp_path):
 
 
 @pytest.mark.parametrize("level", [0, 7])
-def test_data_that_do_not_vary_are_refused(refused, tmp_path, level):
+def test_constant_data_are_refused(refused, tmp_path, level):
     path = runs.write_data(tmp_path, np.full((5, 1, 8, 8), level, np.uint8), runs.pixels(4))
     line = refused(train_main, "--data-path", path)
     assert f"{path} (train): every value is {level}" in line
 
 
-def test_a_width_that_the_scales_cannot_halve_is_refused_before_compiling(refused, tmp_path):
+def test_width_not_divisible_by_the_scales_is_refused_before_compiling(refused, tmp_path):
     path = runs.write_data(tmp_path, runs.pixels(5, width=6), runs.pixels(4, width=6))
     line = refused(train_main, "--data-path", path, "--model-args", runs.MODEL + ",n_scales=3")
     assert all(word in line for word in ("n_scales", "width 6", "not divisible by 4"))
@@ -71,7 +71,7 @@ def test_data_without_a_test_split_are_refused(refused, tmp_path):
     assert all(word in line for word in ("mnist.hdf5", "no set 'test'", "its sets: train"))
 
 
-def test_data_of_which_one_part_alone_is_pixels_are_refused(refused, tmp_path):
+def test_data_with_pixels_in_only_one_part_are_refused(refused, tmp_path):
     path = tmp_path / "mnist.hdf5"
     test = np.random.default_rng(0).normal(size=(4, 1, 8, 8))
     write_hdf5(path, {"train": {"features": runs.pixels(5) / 255}, "test": {"features": test}})
@@ -79,7 +79,7 @@ def test_data_of_which_one_part_alone_is_pixels_are_refused(refused, tmp_path):
 
 
 @pytest.mark.parametrize("size", [0, 100, -100])
-def test_data_that_are_cut_off_are_refused(refused, data, tmp_path, size):
+def test_truncated_data_are_refused(refused, data, tmp_path, size):
     path = tmp_path / "mnist.hdf5"
     path.write_bytes((data / "mnist.hdf5").read_bytes()[:size])
     assert f"{path}: cannot be read" in refused(train_main, "--data-path", tmp_path)
@@ -89,7 +89,7 @@ def test_data_that_are_cut_off_are_refused(refused, data, tmp_path, size):
 
 
 @BOTH
-def test_a_checkpoint_that_is_not_there_starts_no_new_run(refused, tmp_path, main):
+def test_missing_checkpoint_starts_no_new_run(refused, tmp_path, main):
     for path in (tmp_path / "none.h5", tmp_path):
         given = (path,) if main is sample_main else ("--resume-file", path)
         assert f"checkpoint {path}: no such file" in refused(main, *given)
@@ -97,7 +97,7 @@ def test_a_checkpoint_that_is_not_there_starts_no_new_run(refused, tmp_path, mai
 
 @BOTH
 @pytest.mark.parametrize("fault", ["empty", "cut off", "a flipped bit", "text", "other HDF5", "later version"])
-def test_a_file_that_is_no_whole_checkpoint_is_refused(unusable, checkpoint, data, main, fault):
+def test_incomplete_checkpoint_is_refused(unusable, checkpoint, data, main, fault):
     content = bytearray(checkpoint.read_bytes())
     if fault == "other HDF5":
         shutil.copy(data / "mnist.hdf5", checkpoint)
@@ -134,7 +134,7 @@ def test_parameters_of_another_model_are_named(unusable, checkpoint, main, fault
     assert expected[fault] in unusable(main)
 
 
-def test_a_checkpoint_of_2015_is_not_gone_on_with(refused, golden):
+def test_2015_checkpoint_cannot_be_resumed(refused, golden):
     assert "its pickle is never opened" in refused(train_main, "--resume-file", golden / "checkpoint/model.pkl")
 
 
@@ -154,7 +154,7 @@ def test_a_checkpoint_of_2015_is_not_gone_on_with(refused, golden):
         ("--model-args", "n_scales=2", "{'trajectory_length': 10,"),
     ],
 )
-def test_a_resumed_run_keeps_its_flags(unusable, flag, value, saved):
+def test_resumed_run_keeps_its_flags(unusable, flag, value, saved):
     """Another value than the run's is refused, and both are named."""
     line = unusable(train_main, flag, value)
     value = {"--faithful": "True", "--model-args": "{'n_scales': 2}"}.get(flag, value)
@@ -162,5 +162,5 @@ def test_a_resumed_run_keeps_its_flags(unusable, flag, value, saved):
 
 
 @pytest.mark.parametrize(("flag", "value"), [("--epochs", "0"), ("--ext-every-n", "0")])
-def test_numbers_of_a_resumed_run_are_checked_too(unusable, flag, value):
+def test_flags_of_a_resumed_run_are_range_checked(unusable, flag, value):
     assert f"{flag}: 0 is not accepted" in unusable(train_main, flag, value)

@@ -14,7 +14,7 @@ def write_changed(golden, path, **changes):
     return str(path)
 
 
-def test_a_changed_value_fails_with_status_1(golden, tmp_path, capsys):
+def test_changed_value_fails_with_status_1(golden, tmp_path, capsys):
     with np.load(golden / FILES[3]) as file:
         beta = file["beta_arr"].copy()
     beta[-1] *= 1 + 1e-5
@@ -24,7 +24,7 @@ def test_a_changed_value_fails_with_status_1(golden, tmp_path, capsys):
     assert lines[-1] == "4 of 5 arrays agree, 1 FAIL"
 
 
-def test_an_array_that_this_program_does_not_know_fails(golden, tmp_path):
+def test_unknown_array_fails(golden, tmp_path):
     assert main([write_changed(golden, tmp_path / "x.npz", fwd_cosst=np.zeros(3))]) == 1
 
 
@@ -34,7 +34,7 @@ def test_agreement_is_counted_with_status_0(golden, capsys):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", None, "no config", "misspelt"])
-def test_an_unusable_file_is_one_line_with_status_2(golden, tmp_path, capsys, content):
+def test_unusable_file_is_one_line_with_status_2(golden, tmp_path, capsys, content):
     path = tmp_path / "x.npz"
     if isinstance(content, bytes):
         path.write_bytes(content)

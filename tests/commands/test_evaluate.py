@@ -1,4 +1,4 @@
-"""python -m dpm evaluate: what is refused before anything is read, and that help is quick."""
+"""python -m dpm evaluate: errors before any file is read, and quick help."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ from dpm.commands.evaluate import PROG, main
         (["--n-examples", "few"], "few"),
     ],
 )
-def test_what_would_be_ignored_or_cannot_be_is_refused_in_a_line(given, named, capsys):
+def test_ignored_or_invalid_options_are_refused_in_one_line(given, named, capsys):
     try:
         status = main(["x.h5", *given])
     except SystemExit as stop:
@@ -35,7 +35,7 @@ def test_what_would_be_ignored_or_cannot_be_is_refused_in_a_line(given, named, c
     assert named in line
 
 
-def test_a_file_that_is_not_there_is_a_line(capsys, tmp_path):
+def test_missing_file_is_one_line(capsys, tmp_path):
     assert main([str(tmp_path / "x.h5"), "--output-dir", str(tmp_path)]) == 2
     assert "no such file" in capsys.readouterr().err
     assert main([str(tmp_path / "x.h5"), "--output-dir", str(tmp_path / "absent")]) == 2
@@ -47,5 +47,5 @@ def test_help_imports_nothing_heavy():
         "import sys; from dpm.commands import evaluate; evaluate.build_parser().format_help(); "
         "print([m for m in ('numpy', 'pytensor', 'jax', 'matplotlib') if m in sys.modules])"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout == "[]\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

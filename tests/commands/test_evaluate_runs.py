@@ -1,4 +1,4 @@
-"""python -m dpm evaluate on trained models: its figures in every unit, its files, its estimators beside each other."""
+"""python -m dpm evaluate on trained models: figures in every unit, files, and a comparison of the estimators."""
 
 import csv
 import json
@@ -22,8 +22,8 @@ from tests.helpers import runs
 
 DIMENSIONS = runs.WIDTH**2
 SMALL = {"n_hidden_conv": 1, "n_layers_conv": 1, "n_hidden_dense_lower": 0, "n_hidden_dense_upper": 1}
-# Two numbers of mean 0 and variance 1, independent, for data and noise: of a polynomial of degree 2 in each, such as
-# KL_t of the null kernel, their mean is that over normal ones.
+# Two independent numbers of mean 0 and variance 1 for data and noise. The mean of a polynomial of degree 2 in each,
+# such as KL_t of the null kernel, equals the mean over normal numbers.
 SIGNS = np.array([[1.0, 1.0], [-1.0, -1.0]]), np.array([[1.0, -1.0], [1.0, -1.0]])
 
 
@@ -34,21 +34,21 @@ def _shared(monkeypatch):
 
 @pytest.fixture
 def run(trained, data, tmp_path, capsys):
-    """A function that evaluates the shared run; returns (the JSON, what was printed)."""
+    """Return a function that evaluates the shared run and returns (the JSON, the printed text)."""
 
     def evaluate(*given, stem="evaluation", where=("--data-path", data), model=trained, status=0):
         capsys.readouterr()
         assert main([str(a) for a in (model, "--output-dir", tmp_path, *where, *given)]) == status
-        shown = capsys.readouterr()
+        printed = capsys.readouterr()
         if status:
-            return shown.err
-        return json.loads((tmp_path / f"{stem}.json").read_text()), shown.out
+            return printed.err
+        return json.loads((tmp_path / f"{stem}.json").read_text()), printed.out
 
     return evaluate
 
 
 def null_model(T, width=2):
-    """The released network with every parameter 0, whose reverse step is the forward one: exact for N(0, 1)."""
+    """Return the released network with all parameters 0: its reverse step is the forward step, exact for N(0, 1)."""
     engine = Engine("auto", "float32")
     with engine:
         model = DiffusionModel(width, 1, T, **SMALL)
@@ -57,8 +57,8 @@ def null_model(T, width=2):
 
 
 @pytest.mark.parametrize(("T", "released"), [(10, -0.177), (100, -0.0328), (1000, -0.00449)])
-def test_a_network_of_zeros_knows_the_unit_gaussian_and_2015_counts_one_term_too_many(T, released, monkeypatch):
-    """K = L_null exactly; T / (T - 1) of the sum of KL_t gives the released figures, in bits a pixel."""
+def test_zero_network_is_exact_for_the_unit_gaussian_and_2015_counts_one_extra_term(T, released, monkeypatch):
+    """K = L_null exactly; T / (T - 1) times the sum of KL_t gives the released figures, in bits per pixel."""
     X, N = SIGNS
     monkeypatch.setitem(noise.DRAWS, "normal", lambda rng, shape: np.broadcast_to(N, shape))
     compiled, theta = null_model(T)
@@ -69,8 +69,8 @@ def test_a_network_of_zeros_knows_the_unit_gaussian_and_2015_counts_one_term_too
     assert gap - kl == pytest.approx(released, rel=5e-3)
 
 
-def test_the_estimate_of_2015_is_its_figure_and_the_right_count_gives_0(monkeypatch):
-    """-0.177 bits a pixel of the unit Gaussian at T = 10, from single random times; K - L_null of Eq. 14 is 0."""
+def test_2015_estimate_has_its_published_bias_and_the_corrected_count_gives_0(monkeypatch):
+    """-0.177 bits per pixel for the unit Gaussian at T = 10, from single random times; K - L_null of Eq. 14 is 0."""
     X, N = SIGNS
     monkeypatch.setitem(noise.DRAWS, "normal", lambda rng, shape: np.broadcast_to(N, shape))
     compiled, theta = null_model(10)
@@ -86,7 +86,7 @@ def test_the_estimate_of_2015_is_its_figure_and_the_right_count_gives_0(monkeypa
     assert "is counted 10 times" in result.notes[0]
 
 
-def test_eq_9_of_the_network_of_zeros_is_the_unit_gaussian_without_spread():
+def test_eq_9_of_the_zero_network_is_the_unit_gaussian_with_zero_variance():
     """log p(0) = 4 log N(0; 0, 1) = -3.6758 nats: each weight is pi(x_0)."""
     compiled, theta = null_model(10)
     found = importance.log_likelihood(compiled, theta, np.zeros((1, 2, 2), np.float32), 0, 30)
@@ -99,8 +99,8 @@ def test_eq_9_of_the_network_of_zeros_is_the_unit_gaussian_without_spread():
 # ------------------------------------------------------------------ the command
 
 
-def test_the_figures_are_those_of_the_log_within_their_errors(run, trained):
-    """The log's test K - L_null (one time a picture, times spread evenly) is another estimate of the same number."""
+def test_figures_agree_with_the_log_within_their_errors(run, trained):
+    """Test K - L_null of the log (one time per image, times spread evenly) estimates the same number."""
     summary, _ = run()
     row = checkpoint.load(trained)[0]["state"]["rows"][-1]
     ours, error = summary["scaled_units"]["K_minus_L_null"]["bits/pixel"], summary["errors"]["standard error of K"]
@@ -110,8 +110,8 @@ def test_the_figures_are_those_of_the_log_within_their_errors(run, trained):
     assert error["bits/pixel"] > summary["errors"]["of it from draws"]["bits/pixel"] > 0
 
 
-def test_the_units_of_the_data_and_the_levels_by_hand(run, trained):
-    """log p(x) = log p(y) + D ln scale for y = scale x + shift; levels 1/255 apart cost -log2 p + log2 255 each."""
+def test_data_units_and_gray_levels_by_hand(run, trained):
+    """log p(x) = log p(y) + D ln scale for y = scale x + shift; a level costs -log2 p + log2 255 bits."""
     summary, printed = run()
     scale = checkpoint.load(trained)[0]["config"]["data"]["scale"]
     scaled, in_data = (summary[key]["K_eq12"] for key in ("scaled_units", "data_units"))
@@ -121,7 +121,7 @@ def test_the_units_of_the_data_and_the_levels_by_hand(run, trained):
     assert f"8-bit levels, by K: {bits:.4f} bits/dimension" in printed
 
 
-def test_the_files_hold_what_is_printed(run, tmp_path):
+def test_files_hold_the_printed_figures(run, tmp_path):
     summary, printed = run("--n-examples", 7)
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"evaluation.{e}" for e in ("csv", "json", "npz", "png")]
     with np.load(tmp_path / "evaluation.npz") as file:
@@ -133,11 +133,11 @@ def test_the_files_hold_what_is_printed(run, tmp_path):
     assert arrays["K"].mean() == pytest.approx(summary["scaled_units"]["K"]["nats/example"])
     assert f"{arrays['K'].mean():.4f}" in printed
     assert "the first 7 of 20 test examples" in printed
-    with Image.open(tmp_path / "evaluation.png") as picture:
-        assert picture.width > 600
+    with Image.open(tmp_path / "evaluation.png") as image:
+        assert image.width > 600
 
 
-def test_a_seed_gives_the_same_figures_in_any_batches_and_another_one_others(run):
+def test_figures_depend_on_the_seed_and_not_on_the_batches(run):
     first, again, other = (run("--seed", seed)[0] for seed in (1, 1, 2))
     batches = run("--seed", 1, "--batch-size", 3)[0]
     assert first == again
@@ -153,7 +153,7 @@ def test_strata_agree_with_every_t_within_their_error(run):
     assert abs(apart) < 3 * error
 
 
-def test_one_example_has_no_error_and_no_nan_is_printed(run, tmp_path):
+def test_one_example_has_no_error_and_prints_no_nan(run, tmp_path):
     summary, printed = run("--n-examples", 1, "--t-per-example", 1)
     assert "nan" not in printed.lower().replace("nano", "")
     assert "standard error of K  none" in printed
@@ -164,7 +164,7 @@ def test_one_example_has_no_error_and_no_nan_is_printed(run, tmp_path):
     assert "none" in printed
 
 
-def test_other_pictures_and_the_training_data(run, tmp_path, data):
+def test_user_images_and_the_training_data(run, tmp_path, data):
     X = runs.pixels(5, seed=3) / 255
     np.savez(tmp_path / "levels.npz", X=X)
     np.savez(tmp_path / "between.npz", X=np.clip(X + 0.3 / 255, 0, 1))
@@ -179,7 +179,7 @@ def test_other_pictures_and_the_training_data(run, tmp_path, data):
     assert run("--split", "train")[0]["n_examples"] == runs.TRAIN
 
 
-def test_log_p_of_single_examples_stands_beside_their_K(run, tmp_path):
+def test_log_p_of_single_examples_is_listed_with_their_K(run, tmp_path):
     """Jensen: the mean log weight, K, is below the log of the mean weight (Eq. 10, 11)."""
     summary, printed = run("--trajectories", 20, "--n-examples", 3, stem="log_likelihood")
     with np.load(tmp_path / "log_likelihood.npz") as file:
@@ -191,7 +191,7 @@ def test_log_p_of_single_examples_stands_beside_their_K(run, tmp_path):
     assert not (tmp_path / "evaluation.json").exists()
 
 
-def test_as_in_2015_is_the_right_count_less_one_mean_term(run):
+def test_as_in_2015_differs_from_the_corrected_count_by_one_mean_term(run):
     summary, printed = run("--estimator", "reference-2015", "--draws", 50, stem="evaluation_2015")
     values = summary["scaled_units"]
     kl = summary["counted_once_too_often"]["bits/pixel"]
@@ -200,15 +200,15 @@ def test_as_in_2015_is_the_right_count_less_one_mean_term(run):
     assert f"subtracts {kl:.5f} bits/pixel" in printed
 
 
-def test_more_than_there_are_and_unknown_data_are_refused(run, golden, tmp_path):
+def test_too_many_examples_and_unknown_data_are_refused(run, golden, tmp_path):
     assert "--n-examples: 21 is more than there are, 20 test examples" in run("--n-examples", 21, status=2)
     assert "--t-per-example: 10 is more than there are, t = 2..10" in run("--t-per-example", 10, status=2)
     assert "no MNIST found" in run(where=("--data-path", tmp_path), status=2)
     assert "give --input" in run(where=(), model=golden / "checkpoint/model.pkl", status=2)
 
 
-def test_a_checkpoint_of_2015_with_its_scale(run, golden, tmp_path):
-    """Its uniform noise is not known: there are no bits of levels."""
+def test_2015_checkpoint_with_its_scale(run, golden, tmp_path):
+    """Its uniform noise is unknown, so there are no bits for gray levels."""
     np.savez(tmp_path / "x.npz", X=np.random.default_rng(0).integers(0, 256, (3, 1, 28, 28), dtype=np.uint8))
     given = ("--input", tmp_path / "x.npz", "--scale", 3.25, "--shift", -0.4, "--t-per-example", 2)
     summary, printed = run(*given, where=(), model=golden / "checkpoint/model.pkl")
@@ -216,7 +216,7 @@ def test_a_checkpoint_of_2015_with_its_scale(run, golden, tmp_path):
     assert "8-bit levels, by K: none, as the model's uniform noise is 0 wide" in printed
 
 
-def test_a_full_disk_is_a_line_and_leaves_no_half_file(run, tmp_path, monkeypatch):
+def test_full_disk_is_one_line_and_leaves_no_partial_file(run, tmp_path, monkeypatch):
     def full(*arguments, **more):
         raise OSError(28, "No space left on device")
 
@@ -225,8 +225,8 @@ def test_a_full_disk_is_a_line_and_leaves_no_half_file(run, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_estimate_is_what_the_report_says_of_it(monkeypatch):
-    """The mean of log p over examples, its spread, and the bootstrap errors, of known numbers."""
+def test_estimate_has_the_reported_statistics(monkeypatch):
+    """Mean of log p over examples, its spread and bootstrap errors for known numbers."""
     found = iter([Likelihood(-3.0, 0.3, 50.0, -4.0), Likelihood(-5.0, 0.4, 2.0, -9.0)])
     monkeypatch.setattr(importance, "log_likelihood", lambda *arguments: next(found))
     compiled, theta = null_model(10)

@@ -4,7 +4,7 @@ from dpm.base.command_line import Parser
 from dpm.commands.options import ModelOptions, add_model_options, open_run_of
 
 
-def test_the_options_open_a_run(trained):
+def test_options_open_a_run(trained):
     parser = Parser(prog="dpm x")
     parser.add_argument("checkpoint")
     add_model_options(parser)
@@ -13,7 +13,7 @@ def test_the_options_open_a_run(trained):
     assert (run.path, run.engine.threads) == (trained, 1)
 
 
-def test_a_folder_stands_for_its_checkpoint(trained):
+def test_folder_means_its_checkpoint(trained):
     parser = Parser(prog="dpm x")
     parser.add_argument("checkpoint")
     add_model_options(parser)

@@ -1,4 +1,4 @@
-"""python -m dpm parzen."""
+"""python -m dpm parzen: the estimator, resumed sampling, warnings and errors."""
 
 import json
 
@@ -14,7 +14,7 @@ from tests.helpers import runs
 
 @pytest.fixture
 def run(tmp_path, capsys):
-    """A function that runs the command into a folder; returns (status, stdout, stderr's lines)."""
+    """Return a function that runs the command into a folder and returns (status, stdout, lines of stderr)."""
     (tmp_path / "out").mkdir()
 
     def run(*given):
@@ -23,28 +23,30 @@ def run(tmp_path, capsys):
             status = main([str(a) for a in (*given, "--output-dir", tmp_path / "out")])
         except SystemExit as stop:
             status = stop.code
-        shown = capsys.readouterr()
-        return status, shown.out, shown.err.splitlines()
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err.splitlines()
 
     return run
 
 
 @pytest.fixture
 def result(tmp_path):
-    """A function that reads parzen.json."""
+    """Return a function that reads parzen.json."""
     return lambda: json.loads((tmp_path / "out/parzen.json").read_text())
 
 
-def test_samples_of_a_file_against_the_data(run, result, data, tmp_path):
-    """The value is the mean of the logarithm of 12 mixed Gaussians over the 20 test pictures / 255; sigma the best of
-    the last sixth of the 60 training pictures."""
+def test_samples_of_a_file_match_the_definition(run, result, data, tmp_path):
+    """The value is the mean log density of a mixture of 12 Gaussians over the 20 test images / 255.
+
+    sigma is the best one on the last sixth of the 60 training images.
+    """
     samples = runs.pixels(12, seed=5) / 255
     np.savez(tmp_path / "samples.npz", X=samples)
     status, out, err = run(tmp_path / "samples.npz", "--data-path", data, "--sigmas", 1, 0.2, 0.4, "--quiet")
     assert (status, err) == (0, [])
 
-    def mean(pictures, sigma):
-        squares = ((pictures[:, None] / 255 - samples) ** 2).sum(axis=(2, 3, 4))
+    def mean(images, sigma):
+        squares = ((images[:, None] / 255 - samples) ** 2).sum(axis=(2, 3, 4))
         return np.mean(
             logsumexp(-squares / (2 * sigma**2), axis=1) - np.log(12) - 64 * np.log(sigma * np.sqrt(2 * np.pi))
         )
@@ -63,7 +65,7 @@ def test_samples_of_a_file_against_the_data(run, result, data, tmp_path):
     )
 
 
-def test_samples_of_a_checkpoint_are_those_of_sample_py_and_their_file_gives_the_same(
+def test_samples_of_a_checkpoint_equal_those_of_sample_py_and_of_their_file(
     run, result, trained, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(draws, "IMAGES_PER_BATCH", 2)
@@ -82,8 +84,8 @@ def test_samples_of_a_checkpoint_are_those_of_sample_py_and_their_file_gives_the
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError("no space left on device")])
-def test_a_drawing_that_was_stopped_goes_on_and_gives_the_same(run, result, trained, tmp_path, monkeypatch, stop):
-    """Samples are kept by model and seed; a further command draws those alone that are missing."""
+def test_interrupted_sampling_resumes_to_the_same_result(run, result, trained, tmp_path, monkeypatch, stop):
+    """Samples are cached by model and seed; the next command draws only the missing ones."""
     monkeypatch.setattr(draws, "IMAGES_PER_BATCH", 2)
     assert main([str(trained), "--n-samples", "7", "--output-dir", str(tmp_path)]) == 0
     whole = np.load(tmp_path / "parzen_samples.npz")["X"]
@@ -110,7 +112,7 @@ def test_a_drawing_that_was_stopped_goes_on_and_gives_the_same(run, result, trai
     status, out, _ = run(trained, "--n-samples", 3)
     assert "holds 7 samples of this model, seed and engine; taking the first 3" in out
     assert (status, len(drawn), result()["samples"]["n"]) == (0, 5, 3)
-    drawn[:] = [0, 0]  # the first batch of another seed fails: the samples that are there stay
+    drawn[:] = [0, 0]  # the first batch of another seed fails: the existing samples stay
     assert run(trained, "--n-samples", 2, "--seed", 5)[0] in (2, 130)
     np.testing.assert_array_equal(np.load(path)["X"], whole)
     assert run(trained, "--n-samples", 2, "--seed", 5)[0] == 0
@@ -118,13 +120,13 @@ def test_a_drawing_that_was_stopped_goes_on_and_gives_the_same(run, result, trai
 
 
 @pytest.mark.parametrize("content", [b"PK\3\4 and no more", b"\x93NUMPY", b""])
-def test_a_damaged_file_of_samples_is_drawn_anew(run, trained, tmp_path, content):
+def test_damaged_file_of_samples_is_redrawn(run, trained, tmp_path, content):
     (tmp_path / "out" / "parzen_samples.npz").write_bytes(content)
     assert run(trained, "--n-samples", 2)[0] == 0
     assert np.load(tmp_path / "out" / "parzen_samples.npz")["X"].shape == (2, 1, 8, 8)
 
 
-def test_clipped_samples_are_cut_at_0_and_1(run, result, data, tmp_path):
+def test_samples_are_clipped_at_0_and_1(run, result, data, tmp_path):
     X = np.linspace(-1, 2, 3 * 64).reshape(3, 1, 8, 8)
     values = []
     for name, samples, flags in (("a", X, ["--clip"]), ("b", np.clip(X, 0, 1), []), ("c", X, [])):
@@ -136,7 +138,7 @@ def test_clipped_samples_are_cut_at_0_and_1(run, result, data, tmp_path):
 
 
 @pytest.mark.parametrize(("sigmas", "side"), [((0.01, 0.02), "larger"), ((5, 10), "smaller")])
-def test_a_sigma_at_the_edge_is_warned_of(run, result, data, tmp_path, sigmas, side):
+def test_sigma_at_the_edge_of_the_grid_is_a_warning(run, result, data, tmp_path, sigmas, side):
     np.savez(tmp_path / "samples.npz", X=runs.pixels(12, seed=5) / 255)
     status, _, err = run(tmp_path / "samples.npz", "--data-path", data, "--sigmas", *sigmas, "--quiet")
     assert status == 0
@@ -145,7 +147,7 @@ def test_a_sigma_at_the_edge_is_warned_of(run, result, data, tmp_path, sigmas, s
     assert result()["sigma_at_edge"] is True
 
 
-def test_one_sigma_is_no_edge(run, result, data, tmp_path):
+def test_single_sigma_gives_no_edge_warning(run, result, data, tmp_path):
     np.savez(tmp_path / "samples.npz", X=runs.pixels(12, seed=5) / 255)
     assert run(tmp_path / "samples.npz", "--data-path", data, "--sigmas", 0.3, "--quiet")[2] == []
     assert result()["sigma_at_edge"] is False
@@ -167,26 +169,26 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("given", "told"), REFUSED)
-def test_mistakes_are_one_line(run, data, tmp_path, given, told):
+@pytest.mark.parametrize(("given", "message"), REFUSED)
+def test_mistakes_are_one_line(run, data, tmp_path, given, message):
     more = ["--data-path", data] if given else []
     status, out, err = run(*given, *more)
     assert (status, out, len(err)) == (2, "", 1)
     assert err[0].startswith("dpm parzen: error: ")
-    assert told in err[0]
+    assert message in err[0]
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_too_few_samples_and_wrong_shapes_are_refused(run, data, tmp_path):
     np.savez(tmp_path / "few.npz", X=np.zeros((3, 1, 8, 8)))
     np.savez(tmp_path / "wide.npz", X=np.zeros((3, 1, 9, 9)))
-    for given, told in ((("few.npz", "--n-samples", 4), "holds 3"), (("wide.npz",), "accepted: (n, 1, 8, 8)")):
+    for given, message in ((("few.npz", "--n-samples", 4), "holds 3"), (("wide.npz",), "accepted: (n, 1, 8, 8)")):
         status, _, err = run(tmp_path / given[0], *given[1:], "--data-path", data)
         assert (status, len(err)) == (2, 1)
-        assert told in err[0]
+        assert message in err[0]
 
 
-def test_samples_that_are_not_finite_are_counted_and_refused(run, trained, monkeypatch):
+def test_non_finite_samples_are_counted_and_refused(run, trained, monkeypatch):
     def broken(run, n, *more):
         X = np.zeros((n, 1, 8, 8))
         X[2, 0, 3, 3] = np.nan
@@ -198,7 +200,7 @@ def test_samples_that_are_not_finite_are_counted_and_refused(run, trained, monke
     assert "1 of 4 samples are not finite" in line
 
 
-def test_clipping_continuous_data_is_refused_before_anything_is_drawn(run, tmp_path):
+def test_clipping_continuous_data_is_refused_before_sampling(run, tmp_path):
     pixels = [runs.pixels(n, seed=n) / 255 * 2.5 - 1 for n in (12, 4)]
     runs.write_data(tmp_path, *pixels)
     np.savez(tmp_path / "samples.npz", X=pixels[1])

@@ -1,4 +1,4 @@
-"""The command: its options, what it refuses, what it imports."""
+"""python -m dpm report: options, errors and imports."""
 
 import importlib.util
 import subprocess
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def refused(capsys):
-    """A function that runs the command, which must fail, and returns its one line."""
+    """Return a function that runs the command, which must fail, and returns its error line."""
 
     def refused(*given):
         line = runs.refused(capsys, main, *given, progs=("dpm report",))
@@ -37,7 +37,7 @@ def test_help_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ([], "the following arguments are required: RUN"),
         (["--output", "a.txt"], "--output: a.txt is not accepted"),
@@ -50,29 +50,29 @@ def test_help_imports_nothing_heavy():
         (["--no-model", "--backend", "c"], "--backend is not used with --no-model"),
     ],
 )
-def test_options_that_contradict_are_one_line(refused, tmp_path, given, told):
+def test_options_that_contradict_are_one_line(refused, tmp_path, given, message):
     run = [folders.make(tmp_path / "run")] if given else []
-    assert told in refused(*run, *given)
+    assert message in refused(*run, *given)
 
 
 @pytest.mark.parametrize("package", ["bokeh", "jinja2"])
-def test_an_absent_package_is_named_with_its_extra(refused, tmp_path, monkeypatch, package):
+def test_missing_package_is_named_with_its_extra(refused, tmp_path, monkeypatch, package):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == package else find(name, *a))
     line = refused(folders.make(tmp_path / "run"))
     assert line == f"the package {package} is not installed; pip install '.[report]'"
 
 
-def test_a_model_that_cannot_be_had_is_told_and_the_page_is_written(tmp_path, capsys):
+def test_unloadable_model_is_reported_and_the_page_is_written(tmp_path, capsys):
     folder, output = folders.make(tmp_path / "run"), tmp_path / "report.html"
     assert main([str(folder), "--output", str(output)]) == 1
-    shown = capsys.readouterr()
-    assert "the model was not evaluated" in shown.err
+    printed = capsys.readouterr()
+    assert "the model was not evaluated" in printed.err
     assert "holds no checkpoint.h5" in output.read_text()
-    assert shown.out.startswith(f"1 run: {output} (")
+    assert printed.out.startswith(f"1 run: {output} (")
 
 
-def test_a_page_that_cannot_be_made_leaves_the_old_one(refused, tmp_path):
+def test_failed_page_keeps_the_old_one(refused, tmp_path):
     folder, output = folders.make(tmp_path / "run"), tmp_path / "report.html"
     output.write_text("old")
     (folder / "samples_t0000_batch000001.npz").write_text("no archive")

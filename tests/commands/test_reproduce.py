@@ -1,4 +1,4 @@
-"""python -m dpm reproduce: what is refused, and a miniature of each page as a user gets it."""
+"""python -m dpm reproduce: errors, and a miniature of each page."""
 
 import re
 
@@ -26,29 +26,29 @@ from tests.helpers.reproduce_here import here
         (["table1", "--results", "absent"], "--results: absent is not a folder"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_line(given, named, capsys, tmp_path, monkeypatch):
+def test_invalid_options_are_refused_in_one_line(given, named, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a-file").touch()
     (tmp_path / "docs" / "results").mkdir(parents=True)
     assert named in runs.refused(capsys, main, *given, progs=(PROG,))
 
 
-def test_help_is_quick():
+def test_help_imports_nothing_heavy():
     runs.check_help("reproduce", "--budget")
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder of all three pages, whose models train without the pictures that they draw for themselves."""
+    """Return a folder of all three pages; its models train without plots."""
     with pytest.MonkeyPatch.context() as patch:
         runs.share_compiled(patch)
-        runs.without_pictures(patch)
+        runs.without_plots(patch)
         here(patch)
         yield tmp_path_factory.mktemp("reproduce")
 
 
 def miniature(place, what):
-    """The page of a miniature; a failure of any row is a failure here."""
+    """Return the text of a miniature page; any failed row fails the test."""
     assert main([what, "--small", "--runs", str(place / "runs"), "--results", str(place)]) == 0
     return (place / f"{what}.md").read_text()
 
@@ -60,8 +60,8 @@ def test_table_1_has_a_miniature_of_every_row(place):
         assert re.search(r"\| -?\d+\.\d{3} \| -?\d+\.\d{3} \| \d+\.\d{3} \|", line) or "is not here" in line
 
 
-def test_a_row_that_was_never_made_is_named_with_its_command(tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "made", lambda row, options: {"missing": "nothing is trained here"})
+def test_missing_row_is_named_with_its_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "make_row", lambda row, plan: {"missing": "nothing is trained here"})
     given = ["--small", "--seed", "3", "--runs", str(tmp_path), "--results", str(tmp_path)]
     assert main(["table1", "--rows", "bark", *given]) == 0
     text = (tmp_path / "table1.md").read_text()
@@ -69,36 +69,36 @@ def test_a_row_that_was_never_made_is_named_with_its_command(tmp_path, monkeypat
     assert f"| mnist | not made: {expected} |" in text
 
 
-def test_a_row_that_fails_is_told_on_the_page_and_the_others_are_made(tmp_path, monkeypatch, capsys):
-    def made(row, options):
+def test_failed_row_is_reported_on_the_page_and_the_others_are_made(tmp_path, monkeypatch, capsys):
+    def fail_one(row, plan):
         if row.name == "bark":
             raise InputError("`python train.py` ended with status 2")
         return {"missing": "nothing is trained here"}
 
-    monkeypatch.setattr(running, "made", made)
+    monkeypatch.setattr(running, "make_row", fail_one)
     assert main(["table1", "--small", "--runs", str(tmp_path), "--results", str(tmp_path)]) == 1
     text = (tmp_path / "table1.md").read_text()
     assert "| bark | failed: `python train.py` ended with status 2 |" in text
     assert text.count("nothing is trained here") >= 4
 
 
-def test_table_2_is_drawn_from_the_same_model(place):
+def test_table_2_uses_the_same_model(place):
     assert re.search(r"\| mnist \| -?\d+\.\d \| \d+\.\d \| 20 samples", miniature(place, "table2"))
 
 
-def test_figures_are_drawn_from_the_same_models(place):
+def test_figures_use_the_same_models(place):
     text = miniature(place, "figures")
     for number in (1, 2, 4, 5):
         assert f"](figure_{number}.png)" in text
         assert (place / f"figure_{number}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_rows_that_are_not_asked_for_keep_their_place_on_the_page(place, monkeypatch):
-    """Where they were made before their figures stand there as they are, also where their data are gone."""
+def test_rows_not_requested_keep_their_place_on_the_page(place, monkeypatch):
+    """Existing figures stay as they are, even if their data are no longer available."""
     given = ["--small", "--runs", str(place / "runs"), "--results", str(place)]
     before = (place / "figures.md").read_text().splitlines()
     drawn = []
-    monkeypatch.setattr(running, "run", lambda *words: drawn.append(running.shown(words[0], words[1:])))
+    monkeypatch.setattr(running, "run", lambda *words: drawn.append(running.format_command(words[0], words[1:])))
     monkeypatch.setattr(running, "locate", lambda name: None)
     (place / "figure_4.png").unlink()
     assert main(["figures", "--rows", "deadleaves", *given]) == 0
@@ -109,8 +109,8 @@ def test_rows_that_are_not_asked_for_keep_their_place_on_the_page(place, monkeyp
     assert (place / "figure_4.png").exists()
 
 
-def test_a_figure_that_fails_is_told_and_the_others_are_drawn(place, monkeypatch, capsys):
-    """Status 1; the page is written."""
+def test_failed_figure_is_reported_and_the_others_are_drawn(place, monkeypatch, capsys):
+    """The status is 1, and the page is written."""
 
     def fails(program, *words):
         raise InputError("`python sample.py` ended with status 2")

@@ -1,4 +1,4 @@
-"""sample.py: what is drawn for which seed and input, in the units of the data, and what is written."""
+"""sample.py: samples by seed and input, in data units, and the files it writes."""
 
 import json
 import pickle
@@ -27,7 +27,7 @@ def _shared(monkeypatch):
 
 @pytest.fixture
 def draw(trained, tmp_path):
-    """A function that runs sample.py and returns the arrays of samples.npz."""
+    """Return a function that runs sample.py and returns the arrays of samples.npz."""
 
     def run(*given, model=trained):
         assert sample_main([str(a) for a in (model, "--output-dir", tmp_path, "--quiet", *given)]) == 0
@@ -38,10 +38,10 @@ def draw(trained, tmp_path):
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """An npz of five test pictures in the units of the data."""
-    np.savez(tmp_path / "pictures.npz", X=KNOWN)
-    return tmp_path / "pictures.npz"
+def images(tmp_path):
+    """Return an npz file of five test images in data units."""
+    np.savez(tmp_path / "images.npz", X=KNOWN)
+    return tmp_path / "images.npz"
 
 
 def mask(tmp_path, values):
@@ -52,8 +52,8 @@ def mask(tmp_path, values):
 # ------------------------------------------------------------------ plain samples
 
 
-def test_as_many_as_asked_for_and_each_by_its_own_number(draw, monkeypatch):
-    """--n 5 are the first five of --n 7, whatever the split into batches; the split moves the last bits at most."""
+def test_number_of_samples_and_independence_of_each_from_the_others(draw, monkeypatch):
+    """--n 5 gives the first five of --n 7 for any split into batches, up to the last bits."""
     five = draw("--n", 5)["X"]
     assert five.shape == (5, *SHAPE)
     assert five.dtype == np.float64
@@ -66,14 +66,14 @@ def test_as_many_as_asked_for_and_each_by_its_own_number(draw, monkeypatch):
     assert len(np.unique(five.round(4), axis=0)) == 5
 
 
-def test_the_seed_decides(draw):
+def test_seed_determines_the_samples(draw):
     first, again, other = (draw("--n", N, "--seed", seed)["X"] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).all()
 
 
 def test_samples_are_in_the_units_of_the_data(draw, trained):
-    """x_T is unit noise in the model's units: undone by the scale and shift of the checkpoint it is that noise."""
+    """x_T is unit noise in the model's units, recovered with the scale and shift of the checkpoint."""
     data = checkpoint.load(trained)[0]["config"]["data"]
     states = draw("--n", N, "--every", 1)["X_t"]
     start = states[0] * data["scale"] + data["shift"]
@@ -110,7 +110,7 @@ def test_animation_has_a_frame_for_each_state(draw, tmp_path):
         assert file.files == ["X"]
 
 
-def test_files_and_what_is_printed(trained, tmp_path, capsys):
+def test_files_and_printed_line(trained, tmp_path, capsys):
     arguments = [str(trained), "--output-dir", str(tmp_path), "--n", str(N)]
     assert sample_main(arguments) == 0
     expected = f"5 samples: {tmp_path / 'samples.npz'} and {tmp_path / 'samples.png'}\n"
@@ -120,7 +120,7 @@ def test_files_and_what_is_printed(trained, tmp_path, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_full_disk_is_one_line_and_leaves_no_half_file(trained, tmp_path, monkeypatch, capsys):
+def test_full_disk_is_one_line_and_leaves_no_partial_file(trained, tmp_path, monkeypatch, capsys):
     def full(*arguments, **more):
         raise OSError(28, "No space left on device")
 
@@ -133,14 +133,14 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(trained, tmp_path, monk
 # ------------------------------------------------------------------ in-painting
 
 
-def test_all_known_returns_the_input_exactly(draw, pictures, tmp_path):
-    X = draw("--mode", "inpaint", "--input", pictures, "--mask", mask(tmp_path, np.zeros(SHAPE)))["X"]
+def test_inpainting_with_all_pixels_known_returns_the_input(draw, images, tmp_path):
+    X = draw("--mode", "inpaint", "--input", images, "--mask", mask(tmp_path, np.zeros(SHAPE)))["X"]
     np.testing.assert_array_equal(X, KNOWN)
 
 
-def test_none_known_is_the_plain_sample_of_the_seed(draw, pictures, tmp_path):
+def test_inpainting_with_no_pixel_known_is_the_plain_sample(draw, images, tmp_path):
     plain = draw("--n", N)["X"]
-    X = draw("--mode", "inpaint", "--input", pictures, "--mask", mask(tmp_path, np.ones(SHAPE)))["X"]
+    X = draw("--mode", "inpaint", "--input", images, "--mask", mask(tmp_path, np.ones(SHAPE)))["X"]
     np.testing.assert_array_equal(X, plain)
 
 
@@ -148,34 +148,34 @@ def test_none_known_is_the_plain_sample_of_the_seed(draw, pictures, tmp_path):
     ("name", "region"),
     [("left", np.s_[..., :4]), ("top", np.s_[..., :4, :]), ("center", np.s_[..., 2:6, 2:6])],
 )
-def test_what_is_drawn_is_the_named_region_and_the_rest_is_the_input(draw, pictures, name, region):
-    X = draw("--mode", "inpaint", "--input", pictures, "--mask", name)["X"]
+def test_only_the_named_region_is_drawn(draw, images, name, region):
+    X = draw("--mode", "inpaint", "--input", images, "--mask", name)["X"]
     drawn = np.zeros(X.shape, bool)
     drawn[region] = True
     np.testing.assert_array_equal(X[~drawn], KNOWN[~drawn])
     assert (X[drawn] != KNOWN[drawn]).all()
 
 
-def test_the_left_half_is_drawn_by_default_as_in_2015(draw, pictures):
-    named = draw("--mode", "inpaint", "--input", pictures, "--mask", "left")["X"]
-    np.testing.assert_array_equal(draw("--mode", "inpaint", "--input", pictures)["X"], named)
+def test_left_half_is_drawn_by_default_as_in_2015(draw, images):
+    named = draw("--mode", "inpaint", "--input", images, "--mask", "left")["X"]
+    np.testing.assert_array_equal(draw("--mode", "inpaint", "--input", images)["X"], named)
 
 
-def test_more_samples_than_pictures_begin_again(draw, pictures, tmp_path):
-    """And fewer are the first ones."""
+def test_more_samples_than_images_reuse_the_images(draw, images, tmp_path):
+    """Samples use the images cyclically; fewer samples use the first images."""
     known = mask(tmp_path, np.zeros(SHAPE))
-    X = draw("--mode", "inpaint", "--input", pictures, "--mask", known, "--n", 7)["X"]
+    X = draw("--mode", "inpaint", "--input", images, "--mask", known, "--n", 7)["X"]
     np.testing.assert_array_equal(X, KNOWN[[0, 1, 2, 3, 4, 0, 1]])
 
 
-def test_a_part_of_the_data_set_is_the_input(draw, data, pictures):
-    """FILE.hdf5:SPLIT:A-B are the pictures A to B - 1, in the units of the model's data."""
+def test_part_of_the_data_set_is_the_input(draw, data, images):
+    """FILE.hdf5:SPLIT:A-B selects the images A to B - 1, in data units."""
     X = draw("--mode", "inpaint", "--input", f"{data / 'mnist.hdf5'}:test:2-7")["X"]
-    np.testing.assert_array_equal(X, draw("--mode", "inpaint", "--input", pictures)["X"])
+    np.testing.assert_array_equal(X, draw("--mode", "inpaint", "--input", images)["X"])
 
 
-def test_samples_can_be_the_input_again(draw, tmp_path):
-    """Units go round: what was drawn comes back as it was, although it leaves [0, 1]."""
+def test_samples_can_be_used_as_input(draw, tmp_path):
+    """Samples written in data units are read unchanged, although some are outside [0, 1]."""
     first = draw("--n", N)["X"]
     assert first.min() < 0
     known = mask(tmp_path, np.zeros(SHAPE))
@@ -186,8 +186,8 @@ def test_samples_can_be_the_input_again(draw, tmp_path):
 # ------------------------------------------------------------------ denoising
 
 
-def test_noise_is_added_where_asked_and_the_same_for_a_seed(draw, pictures):
-    given = ("--mode", "denoise", "--input", pictures, "--every", T)
+def test_noise_is_added_on_request_and_depends_on_the_seed(draw, images):
+    given = ("--mode", "denoise", "--input", images, "--every", T)
     plain, noisy, again, other = (
         draw(*given, *more) for more in ((), ("--add-noise",), ("--add-noise",), ("--add-noise", "--seed", 3))
     )
@@ -199,35 +199,35 @@ def test_noise_is_added_where_asked_and_the_same_for_a_seed(draw, pictures):
 
 
 @pytest.mark.parametrize("sigma", [0.5, 2.0])
-def test_noise_is_as_wide_as_sigma_in_deviations_of_the_data(draw, pictures, trained, sigma):
+def test_noise_has_width_sigma_in_standard_deviations_of_the_data(draw, images, trained, sigma):
     scale = checkpoint.load(trained)[0]["config"]["data"]["scale"]
-    start = draw("--mode", "denoise", "--input", pictures, "--add-noise", "--sigma", sigma, "--every", T)["X_t"][0]
+    start = draw("--mode", "denoise", "--input", images, "--add-noise", "--sigma", sigma, "--every", T)["X_t"][0]
     assert (start - KNOWN).std() * scale == pytest.approx(sigma, rel=0.15)
 
 
-def test_little_noise_leaves_the_input(draw, pictures):
-    X = draw("--mode", "denoise", "--input", pictures, "--sigma", 1e-3)["X"]
+def test_denoising_at_small_sigma_returns_the_input(draw, images):
+    X = draw("--mode", "denoise", "--input", images, "--sigma", 1e-3)["X"]
     np.testing.assert_allclose(X, KNOWN, atol=2e-3)
-    assert np.abs(draw("--mode", "denoise", "--input", pictures)["X"] - KNOWN).max() > 0.02
+    assert np.abs(draw("--mode", "denoise", "--input", images)["X"] - KNOWN).max() > 0.02
 
 
 # ------------------------------------------------------------------ checkpoints
 
 
-def test_a_checkpoint_alone_is_enough(trained, draw, tmp_path):
-    """Far from its run folder and without the data it draws the same."""
+def test_checkpoint_is_sufficient_without_run_folder_and_data(trained, draw, tmp_path):
+    """A copy elsewhere draws the same samples without the data."""
     expected = draw("--n", N)["X"]
     moved = tmp_path / "anything.h5"
     moved.write_bytes(trained.read_bytes())
     np.testing.assert_array_equal(draw("--n", N, model=moved)["X"], expected)
 
 
-def test_a_checkpoint_of_2015_is_drawn_from_and_its_pickle_never_opened(golden, draw, monkeypatch):
-    """T = 50; the model's units are scale x + shift, so other units are an affine map of the same pictures."""
+def test_2015_checkpoint_is_sampled_without_opening_its_pickle(golden, draw, monkeypatch):
+    """T = 50; the model's units are scale x + shift, so other units are an affine map of the same images."""
 
     def refused(real):
         def refuse(*arguments, **more):
-            # Numba keeps what it compiled as pickles, in this user's cache.
+            # Numba stores its compiled code as pickles in the user's cache.
             assert sys._getframe(1).f_globals["__name__"].startswith("numba."), "a pickle was opened"
             return real(*arguments, **more)
 
@@ -246,8 +246,8 @@ def test_a_checkpoint_of_2015_is_drawn_from_and_its_pickle_never_opened(golden, 
     np.testing.assert_allclose(shifted + 0.5, arrays["X"], atol=1e-6)
 
 
-def test_a_checkpoint_of_2015_is_its_model(golden, draw, monkeypatch):
-    """Another parameter draws other pictures: the arrays of the file are those in use."""
+def test_samples_of_a_2015_checkpoint_depend_on_its_arrays(golden, draw, monkeypatch):
+    """Changing one parameter changes the samples, so the arrays of the file are in use."""
     model = golden / "checkpoint/model.pkl"
     expected = draw("--n", 1, model=model)["X"]
     changed = read_blocks_checkpoint(model)
@@ -257,7 +257,7 @@ def test_a_checkpoint_of_2015_is_its_model(golden, draw, monkeypatch):
     assert np.abs(draw("--n", 1, model=model)["X"] - expected).max() > 0.1
 
 
-def test_the_float_type_is_that_of_the_run(trained, tmp_path, draw, monkeypatch):
+def test_float_type_follows_the_run(trained, tmp_path, draw, monkeypatch):
     meta, arrays = checkpoint.load(trained)
     meta = json.loads(json.dumps(meta))
     meta["config"]["flags"]["dtype"] = "float64"
@@ -275,8 +275,8 @@ def test_the_float_type_is_that_of_the_run(trained, tmp_path, draw, monkeypatch)
     assert (single != double).any()
 
 
-def test_a_checkpoint_without_a_run_is_refused(tmp_path, capsys):
-    """A sound checkpoint file that train.py did not write: one line that says what is missing."""
+def test_checkpoint_without_a_run_is_refused(tmp_path, capsys):
+    """A valid checkpoint file that train.py did not write: one line names what is missing."""
     checkpoint.save(tmp_path / "x.h5", {"model": {}}, {"/parameters/a": np.zeros(2)})
     assert sample_main([str(tmp_path / "x.h5"), "--output-dir", str(tmp_path)]) == 2
     assert "holds no config" in capsys.readouterr().err

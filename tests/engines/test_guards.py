@@ -39,7 +39,7 @@ class Epochs:
 def test_a_run_compiles_two_functions_and_none_in_its_second_epoch(tmp_path, monkeypatch, functions):
     """One for training, one for evaluation, whatever the sizes of the last minibatch and of the test split."""
     epochs = Epochs(lambda: len(functions))
-    runs.without_pictures(monkeypatch, epochs)
+    runs.without_plots(monkeypatch, epochs)
     data = runs.write_data(tmp_path, runs.pixels(runs.TRAIN), runs.pixels(runs.TEST, seed=1))
     runs.train(tmp_path / "out", data)
     assert epochs.seen == [2, 2]
@@ -57,7 +57,7 @@ def test_jax_compiles_nothing_in_the_second_epoch(tmp_path, monkeypatch, request
     jax.monitoring.register_event_duration_secs_listener(listen)
     request.addfinalizer(jax.monitoring.clear_event_listeners)
     epochs = Epochs(lambda: len(compiled))
-    runs.without_pictures(monkeypatch, epochs)
+    runs.without_plots(monkeypatch, epochs)
     data = runs.write_data(tmp_path, runs.pixels(runs.TRAIN), runs.pixels(runs.TEST, seed=1))
     runs.train(tmp_path / "out", data, "--backend", "jax")
     assert epochs.seen[0] > 0

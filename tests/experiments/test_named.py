@@ -54,7 +54,7 @@ def bark(tmp_path, monkeypatch):
     """Return the folder of a small run on the substitute for bark, with a network of few units."""
     monkeypatch.setenv("FUEL_DATA_PATH", str(tmp_path))
     monkeypatch.setitem(recipes.RECIPES, "BARK_LIKE", replace(recipes.RECIPES["BARK_LIKE"], size=64))
-    runs.without_pictures(monkeypatch, keep=(PlotSamples,))
+    runs.without_plots(monkeypatch, keep=(PlotSamples,))
     words = f"--experiment bark --small --epochs 1 --model-args {TINY} --output-dir".split()
     assert train_main([*words, str(tmp_path)]) == 0
     (folder,) = tmp_path.glob("DiffusionModel_BARK_LIKE-*")

@@ -1,7 +1,7 @@
-"""Damaged and hostile checkpoints, and the process that loads them within limits: test_checkpoint_mutants.py runs it.
+"""Damaged and hostile checkpoints, and the process that loads them within limits for test_checkpoint_mutants.py.
 
-A mutant is a function of its seed. The process answers each path with a line of JSON: what came of it, the processor
-time of itself and of the child that looks files through, and their memory.
+A mutant is a function of its seed. The process answers each path with a line of JSON: the outcome, and the CPU time
+and memory of itself and of the subprocess that validates HDF5 files.
 """
 
 import functools
@@ -33,7 +33,7 @@ def arrays():
 
 
 def originals(place):
-    """Contents by kind: as saved, as another program rewrites them with gzip, as version 1 was saved."""
+    """Return file contents by kind: as saved, rewritten with gzip by another program, and saved as version 1."""
     place = Path(place)
     checkpoint.save(place / "saved.h5", META, arrays())
     with h5py.File(place / "saved.h5") as old, h5py.File(place / "packed.h5", "w") as new:
@@ -47,7 +47,7 @@ def originals(place):
 
 
 def resealed(content):
-    """The content with a right checksum of the whole, in a block in front if it had none."""
+    """Return the content with a correct file checksum, adding a user block if it had none."""
     body = content[BLOCK:] if content[:14] == checkpoint.SEAL[:14].encode() else content
     line = f"{checkpoint.SEAL}{hashlib.sha256(body).hexdigest()}\n"
     return line.encode().ljust(BLOCK, b"\0") + body
@@ -66,7 +66,7 @@ def replace(file, name, *args, **options):
 
 
 def with_meta(change):
-    """A change of the text of meta whose checksum is right again."""
+    """Return a mutation that changes the text of meta and corrects its checksum."""
 
     def changing(file, name, rng):
         text = change(file["meta"][()])
@@ -77,7 +77,7 @@ def with_meta(change):
 
 
 def edited(**values):
-    """The text of meta with other values; None takes one away."""
+    """Return a mutation that replaces values of meta; None removes one."""
 
     def change(text):
         meta = json.loads(text) | values
@@ -96,7 +96,7 @@ def swap_checksums(file, name, rng):
     swap(file, name, rng)
     meta = json.loads(file["meta"][()])
     listed = meta["arrays"]
-    # A list under other names of the same checksums: no longer what the arrays in it are called.
+    # The list keeps the checksums, but its names no longer match the arrays.
     listed["/parameters/x"] = listed.pop(FIRST)
     with_meta(lambda _: json.dumps(meta).encode())(file, name, rng)
 
@@ -133,13 +133,13 @@ def packed_zeros(megabytes):
 
 
 def chunk_bomb(file, name, rng):
-    """A chunk of 48 bytes that unpacks to 600 MB."""
+    """Store a chunk of 48 bytes that decompresses to 600 MB."""
     replace(file, name, (12,), "f4", chunks=(12,), compression="gzip")
     file[name].id.write_direct_chunk((0,), packed_zeros(600))
 
 
 def zeros_bomb(file, name, rng):
-    """Arrays that each hold 200 MB of zeros in less than 1 MB."""
+    """Store arrays of 200 MB of zeros, each in less than 1 MB."""
     step = 5 << 20
     for i in range(4):
         array = file.create_dataset(f"/parameters/z{i}", (10 * step,), "f4", chunks=(step,), compression="gzip")
@@ -228,13 +228,13 @@ CHANGES = {
     "meta lists an empty dict": edited(arrays={}),
     "meta lists numbers": edited(arrays=dict.fromkeys(arrays(), 3)),
 }
-#: Those that take too long to be made often.
+#: Mutations that take too long to make often.
 LARGE_CHANGES = {"many": many, "zeros bomb": zeros_bomb}
 SEALS = {"old seal": lambda content: content, "right seal": resealed, "no seal": unsealed}
 
 
 def mutant(seed, path, contents):
-    """Write the mutant of a seed; returns its kind."""
+    """Write the mutant of a seed; return its kind."""
     rng = np.random.default_rng(seed)
     if seed % 2:
         return changed_bytes(rng, path, contents)
@@ -243,10 +243,10 @@ def mutant(seed, path, contents):
 
 
 def changed_bytes(rng, path, contents):
-    """Flipped, cut, moved or doubled bytes anywhere; under a right seal those after it."""
+    """Flip, cut, move or double bytes anywhere, or, with a correct file checksum, after it."""
     original = list(contents)[rng.choice([0, 0, 1, 1, 2])]
     content = contents[original]
-    # Of version 1 the seal alone covers the names; one that is right is as good as another file.
+    # In version 1 only the file checksum covers the names, so with a correct one it is another valid file.
     seal = list(SEALS)[rng.integers(3) if original != "version 1" else 0]
     head = BLOCK if original == "saved" and seal != "old seal" else 0
     body = changed(content[head:], contents["saved"], rng, 2048)
@@ -258,7 +258,7 @@ def changed_bytes(rng, path, contents):
 
 
 def changed_inside(what, change, rng, path, content):
-    """One change of what HDF5 shows of the file."""
+    """Apply one change through HDF5."""
     path.write_bytes(content)
     names = [name for name, array in arrays().items() if array.size > 1]
     with h5py.File(path, "r+") as file:
@@ -272,7 +272,7 @@ def changed_inside(what, change, rng, path, content):
 
 
 class Reader:
-    """Loads one file after another, each within the limit of memory, and says what came of it."""
+    """Load files one by one within the memory limit and report the outcomes."""
 
     def __init__(self, scratch):
         originals(scratch)
@@ -280,13 +280,13 @@ class Reader:
         self.known = [self.loaded(path) for path in (self.good, GOLDEN / "version1.h5")]
 
     def loaded(self, path):
-        """All that load gives, as values that can be compared to the bit."""
+        """Return everything that load returns, as values that compare bit for bit."""
         meta, found = checkpoint.load(path)
         return meta, {name: (a.dtype.str, a.shape, a.tobytes()) for name, a in found.items()}
 
     def read(self, path):
-        """The answer for one file."""
-        checkpoint.load(self.good)  # the child is alive: its start is not the work of a file
+        """Return the answer for one file."""
+        checkpoint.load(self.good)  # start the subprocess first, so that its start does not count as work for a file
         answer, found = readers.measured(probe._child.pid, lambda: self.loaded(path))
         if answer["outcome"] == "read" and found not in self.known:
             answer["outcome"] = "wrong"

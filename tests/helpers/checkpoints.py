@@ -1,4 +1,4 @@
-"""A checkpoint for tests, and what they ask of one."""
+"""A checkpoint for tests, and helpers to compare and change it."""
 
 import numpy as np
 
@@ -8,6 +8,7 @@ META = {"config": {"flags": {"lr": 1e-3, "text": "µ \n"}, "rows": [1, 2.5, None
 
 
 def arrays(seed=0):
+    """Return arrays of several types and shapes, with non-finite and subnormal numbers."""
     rng = np.random.default_rng(seed)
     return {
         "/optimizer/mean_square": rng.random(50).astype(np.float32),
@@ -19,7 +20,7 @@ def arrays(seed=0):
 
 
 def equal(loaded, meta, expected):
-    """Whether meta and arrays are the same, bit for bit, in type and in order."""
+    """Return True if meta and arrays agree bit for bit, in type and in order."""
     if loaded[0] != meta or list(loaded[1]) != list(expected):
         return False
     pairs = [(loaded[1][name], np.asarray(expected[name])) for name in expected]
@@ -27,6 +28,6 @@ def equal(loaded, meta, expected):
 
 
 def unseal(path):
-    """Take the line away that guards the whole file, so that the checks behind it are seen."""
+    """Remove the checksum of the whole file, so that the other checks are tested."""
     with open(path, "r+b") as stream:
         stream.write(bytes(checkpoint.USER_BLOCK))

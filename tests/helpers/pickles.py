@@ -1,4 +1,4 @@
-"""Pickles as Python 2 wrote CIFAR-10's batches, and hostile ones."""
+"""Pickles in the format of CIFAR-10's batches (Python 2), and hostile ones."""
 
 import struct
 
@@ -14,7 +14,7 @@ LABELS = [RNG.integers(0, 10, len(batch)).tolist() for batch in BATCHES]
 
 
 def python2_pickle(pixels, labels):
-    """As cPickle of Python 2 wrote the batches: protocol 2, byte strings by BINSTRING and SHORT_BINSTRING."""
+    """Return a batch as cPickle of Python 2 wrote it: protocol 2, byte strings by BINSTRING and SHORT_BINSTRING."""
 
     def text(value):
         return b"U" + bytes([len(value)]) + value
@@ -36,7 +36,7 @@ def python2_pickle(pixels, labels):
 
 
 class Hostile:
-    """Pickles to a call that leaves a trace if it is ever made."""
+    """Object that pickles to a call with a visible side effect."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments

@@ -1,4 +1,4 @@
-"""A process that reads hostile files, what it may take for one of them, and the measuring of that."""
+"""A subprocess that reads hostile files, with limits on time and memory per file."""
 
 import json
 import os
@@ -15,14 +15,17 @@ from dpm.base.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 SECONDS, MEGABYTES = 2, 500
-#: Wall time after which a process that does not answer is taken for hung; the machine may be busy.
+#: Wall time in seconds after which a silent process counts as hung; generous, because the machine may be busy.
 PATIENCE = 120
 
 
 class ReaderProcess:
-    """Runs a module that calls `serve`, started anew when it died, and keeps a table of what it has said.
+    """Subprocess of a module that calls `serve`, restarted when it dies, and a table of its answers.
 
-    command: the module and its argument; environment, cwd: of the process.
+    Args:
+        command: the module and its argument.
+        environment: environment of the process.
+        cwd: working folder of the process.
     """
 
     def __init__(self, command, environment, cwd):
@@ -43,7 +46,7 @@ class ReaderProcess:
         self.process = None
 
     def ask(self, **request):
-        """The answer to one request, a dict; with "problem" alone where there is none."""
+        """Return the answer to one request, a dict; {"problem": ...} if there is none."""
         if self.process is None:
             self.start()
         self.process.stdin.write(json.dumps(request) + "\n")
@@ -52,12 +55,12 @@ class ReaderProcess:
         line = self.process.stdout.readline() if ready else ""
         if not line:
             self.end()
-            return {"problem": "the process died" if ready else "the process hangs"}
+            return {"problem": "the process died" if ready else "the process does not answer"}
         return json.loads(line)
 
 
 def excesses(answer):
-    """What an answer has taken too much of: texts, or False."""
+    """Return the limits that an answer exceeds: a list of texts or False."""
     return [
         answer["seconds"] > SECONDS and f"took {answer['seconds']:.2f} s",
         answer["megabytes"] > MEGABYTES and f"took {answer['megabytes']:.0f} MB",
@@ -68,16 +71,18 @@ def excesses(answer):
 
 
 def serve(answer):
-    """Requests from stdin, answers to stdout, a line of JSON each; answer: a function of a request's values."""
+    """Read requests from stdin and write answers to stdout, one line of JSON each; answer: function of the request."""
     print(flush=True)
     for line in sys.stdin:
         print(json.dumps(answer(**json.loads(line))), flush=True)
 
 
 def measured(child, read):
-    """(answer, what read() gave): outcome "read", "refused" or "traceback", its message, seconds and megabytes.
+    """Return (answer, result of read()).
 
-    child: the process that looks HDF5 files through, whose work counts too; 0 where it has none.
+    The answer has the outcome "read", "refused" or "traceback", a message, seconds and megabytes.
+
+    child: process id of the subprocess that validates HDF5 files, whose work counts too; 0 if there is none.
     """
     pids = [pid for pid in (os.getpid(), child) if pid]
     for pid in pids:
@@ -100,7 +105,7 @@ def measured(child, read):
 
 
 def memory(pid, what):
-    """Bytes that /proc says of a process; 0 if it is gone."""
+    """Return a memory figure of a process from /proc, in bytes; 0 if it has ended."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith(what):
@@ -109,7 +114,7 @@ def memory(pid, what):
 
 
 def processor_seconds(child):
-    """Of this process, of its children that ended, and of the one that runs."""
+    """Return the CPU time of this process, its finished children and the running one, in seconds."""
     times = os.times()
     with suppress(OSError):
         fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""The programs that dpm.reports.tables runs, in this process."""
+"""Run the programs of dpm.reports.tables in this process."""
 
 from dpm.commands import evaluate, parzen
 from dpm.commands.datasets import main as datasets_main
@@ -17,11 +17,11 @@ PROGRAMS = {
 
 
 def here(monkeypatch):
-    """From now on they run in this process, which saves their imports; returns the list of commands that will be."""
+    """Run the programs in this process, which saves their imports; return the growing list of commands."""
     seen = []
 
     def run(program, *arguments):
-        seen.append(running.shown(program, arguments))
+        seen.append(running.format_command(program, arguments))
         assert PROGRAMS[program]([str(a) for a in arguments]) == 0, seen[-1]
 
     monkeypatch.setattr(running, "run", run)

@@ -23,7 +23,7 @@ from dpm.training.monitoring import EveryN
 
 ROOT = Path(__file__).parents[2]
 WIDTH, TRAIN, TEST, BATCH = 8, 60, 20, 25
-STEPS = 3  # an epoch of 60 pictures has batches of 25, 25 and 10
+STEPS = 3  # an epoch of 60 images has batches of 25, 25 and 10
 T = 10
 MODEL = (
     f"trajectory_length={T},n_hidden_conv=2,n_layers_conv=1,n_hidden_dense_lower=4,n_layers_dense_lower=1,"
@@ -33,19 +33,19 @@ LABELS = {"features": ("batch", "channel", "height", "width")}
 
 
 def pixels(n, seed=0, width=WIDTH, colors=1):
-    """Random 8-bit pictures (n, colors, width, width)."""
+    """Return random 8-bit images, shape (n, colors, width, width)."""
     return np.random.default_rng(seed).integers(0, 256, (n, colors, width, width), dtype=np.uint8)
 
 
 def write_data(folder, train, test, name="mnist.hdf5"):
-    """A data set of the given pictures; returns its file."""
+    """Write a data set of the given images; return its file."""
     write_hdf5(folder / name, {"train": {"features": train}, "test": {"features": test}}, LABELS)
     return folder / name
 
 
 @functools.cache
 def data(base):
-    """The folder of the data of all runs; base: the session's temporary folder, as for all below."""
+    """Return the folder of the data of all runs; base: temporary folder of the session, here and below."""
     folder = base / "runs-data"
     folder.mkdir()
     write_data(folder, pixels(TRAIN), pixels(TEST, seed=1))
@@ -54,16 +54,16 @@ def data(base):
 
 @functools.cache
 def trained(base):
-    """The folder of a run of two epochs without pictures; to be read only."""
+    """Return the folder of a shared run of two epochs without plots; do not write to it."""
     with pytest.MonkeyPatch.context() as patch:
         share_compiled(patch)
-        without_pictures(patch)
+        without_plots(patch)
         return train(base / "runs-trained", data(base))
 
 
 @functools.cache
 def complete(base):
-    """(folder, stdout, stderr) of a run of two epochs with all pictures after each of them; to be read only."""
+    """Return (folder, stdout, stderr) of a shared run of two epochs with all plots; do not write to it."""
     out, err = StringIO(), StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         share_compiled(patch)
@@ -72,13 +72,13 @@ def complete(base):
 
 
 def arguments(out, data_path, *more):
-    """A command line of train.py; of a flag that comes twice the last one counts."""
+    """Return the arguments of train.py; of a repeated flag the last value counts."""
     flags = ["--data-path", data_path, "--output-dir", out, "--model-args", MODEL, "--batch-size", BATCH]
     return [str(a) for a in (*flags, "--epochs", 2, "--quiet", *more)]
 
 
 def train(out, data_path, *more, status=0):
-    """Train in the new or empty folder `out`, to end with `status`; returns the run's folder."""
+    """Train in the new or empty folder `out`, check the exit status and return the run folder."""
     out.mkdir(exist_ok=True)
     assert train_main(arguments(out, data_path, *more)) == status
     (folder,) = out.iterdir()
@@ -86,18 +86,18 @@ def train(out, data_path, *more, status=0):
 
 
 def outcome(capsys, main, *given):
-    """Run a command; returns (status, stdout's lines, stderr's lines)."""
+    """Run a command; return (status, lines of stdout, lines of stderr)."""
     capsys.readouterr()
     try:
         status = main([str(a) for a in given])
     except SystemExit as stop:
         status = stop.code
-    shown = capsys.readouterr()
-    return status, shown.out.splitlines(), shown.err.splitlines()
+    printed = capsys.readouterr()
+    return status, printed.out.splitlines(), printed.err.splitlines()
 
 
 def refused(capsys, main, *given, progs=("dpm train", "dpm sample")):
-    """Run a command that must fail; check what all refusals have in common and return the one line."""
+    """Run a command that must fail; check status and prefix and return its one error line."""
     status, out, (line,) = outcome(capsys, main, *given)
     assert (status, out) == (2, [])
     assert line.startswith(tuple(f"{prog}: error: " for prog in progs))
@@ -105,7 +105,7 @@ def refused(capsys, main, *given, progs=("dpm train", "dpm sample")):
 
 
 def check_help(name, option):
-    """`dpm NAME --help` tells of the option and imports nothing heavy."""
+    """Check that `dpm NAME --help` describes the option and imports nothing heavy."""
     code = (
         f"import sys, runpy\nsys.argv = ['dpm', '{name}', '--help']\n"
         f"try: runpy.run_module('dpm', run_name='__main__')\n"
@@ -118,7 +118,7 @@ def check_help(name, option):
 
 
 def refused_into(out, capsys, data_path, main, *given):
-    """As refused, of a command that would do but for `given`; the new folder `out` for its output must stay empty."""
+    """Run a command that fails only because of `given`; check that `out` stays empty; return the error line."""
     out.mkdir(exist_ok=True)
     ours = arguments(out, data_path) if main is train_main else ["--output-dir", out]
     line = refused(capsys, main, *ours, *given)
@@ -127,13 +127,13 @@ def refused_into(out, capsys, data_path, main, *given):
 
 
 def share_compiled(monkeypatch):
-    """From now on equal models of train.py and sample.py share their compiled functions."""
+    """Make equal models of train.py and sample.py share their compiled functions."""
     for module in (training, building, loading):
         monkeypatch.setattr(module, "CompiledModel", compiled)
 
 
 def compiled(model, engine):
-    """As CompiledModel, one for all equal models."""
+    """Return one CompiledModel for all equal models."""
     key = json.dumps([model.arguments, engine.name, engine.dtype])
     return _compiled.setdefault(key, CompiledModel(model, engine))
 
@@ -141,8 +141,8 @@ def compiled(model, engine):
 _compiled: dict = {}
 
 
-def without_pictures(monkeypatch, *more, keep=()):
-    """From now on train.py makes no pictures but those of the classes in `keep`; more: further extensions."""
+def without_plots(monkeypatch, *more, keep=()):
+    """Keep only the plots of the classes in `keep` in train.py; more: additional extensions."""
 
     def extensions(*arguments):
         standard = standard_extensions(*arguments)
@@ -152,21 +152,22 @@ def without_pictures(monkeypatch, *more, keep=()):
 
 
 def rows(folder):
-    """The log, without the seconds."""
+    """Return the rows of the log without the seconds."""
     with (folder / "log.csv").open(newline="") as file:
         return [{k: float(v) for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
 def files(folder):
-    """The files of a run folder by name, wherever they are below it."""
+    """Return {name: path} of all files below a run folder."""
     return {path.name: path for path in folder.rglob("*") if path.is_file()}
 
 
 def parameters(folder):
+    """Return the parameters of a run's checkpoint by path."""
     return checkpoint.split(checkpoint.load(folder / "checkpoint.h5")[1])[0]
 
 
 def same(first, second):
-    """Whether two runs have the same log and the same parameters, bit for bit."""
+    """Return True if two runs have the same log and the same parameters bit for bit."""
     a, b = parameters(first), parameters(second)
     return rows(first) == rows(second) and all(np.array_equal(a[name], b[name]) for name in a.keys() | b.keys())

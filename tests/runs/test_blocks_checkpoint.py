@@ -1,4 +1,4 @@
-"""The 2015 checkpoint: read as the zip of npy members that it is, its pickle never opened."""
+"""The 2015 checkpoint, read as a zip of npy members without opening its pickle."""
 
 import json
 import pickle
@@ -21,7 +21,7 @@ def no_pickle(monkeypatch):
         monkeypatch.setattr(pickle, name, refuse)
 
 
-def test_parameters_equal_what_blocks_itself_reads(golden, no_pickle):
+def test_parameters_equal_those_read_by_blocks(golden, no_pickle):
     arrays = read_blocks_checkpoint(golden / "checkpoint/model.pkl")
     with np.load(golden / "checkpoint/params.npz") as expected:
         assert len(expected.files) == 12
@@ -29,8 +29,8 @@ def test_parameters_equal_what_blocks_itself_reads(golden, no_pickle):
             np.testing.assert_array_equal(arrays[f"/{name}"], expected[name])
 
 
-def test_arguments_are_read_off_the_arrays(golden, no_pickle):
-    """A model of the inferred arguments has exactly the parameters of the file; the file's own config agrees."""
+def test_arguments_are_inferred_from_the_arrays(golden, no_pickle):
+    """A model built from the inferred arguments has exactly the parameters of the file; its stored config agrees."""
     arrays = read_blocks_checkpoint(golden / "checkpoint/model.pkl")
     arguments = infer_arguments(arrays)
     with np.load(golden / "checkpoint/eval.npz") as file:
@@ -66,7 +66,7 @@ def test_hostile_and_damaged_files_are_refused(golden, tmp_path, case, no_pickle
 
 
 def test_flipped_bytes_are_refused_or_change_nothing(golden, tmp_path):
-    """200 single flips anywhere in the archive: the zip's own checksums notice each that matters."""
+    """200 single bit flips in the archive: the checksums of the zip detect each that changes an array."""
     content = (golden / "checkpoint/model.pkl").read_bytes()
     expected = read_blocks_checkpoint(golden / "checkpoint/model.pkl")
     rng, path, refused = np.random.default_rng(0), tmp_path / "model.pkl", 0

@@ -1,4 +1,4 @@
-"""Checkpoints: exact, checked before they are believed, and never half written."""
+"""Checkpoints are exact, validated before use, and never partially written."""
 
 import h5py
 import numpy as np
@@ -17,12 +17,12 @@ def path(tmp_path):
 
 
 def test_round_trip(path):
-    """Names, types, shapes and bits come back: also NaN, -0, subnormal numbers, scalars, empty arrays and meta."""
+    """Names, types, shapes and bits are preserved, also for NaN, -0, subnormals, scalars, empty arrays and meta."""
     assert equal(checkpoint.load(path), META, arrays())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8", "bool", ">f4"])
-def test_types_come_back(tmp_path, dtype):
+def test_types_are_preserved(tmp_path, dtype):
     value = np.array([[0, 1], [1, 1]], dtype)
     checkpoint.save(tmp_path / "x.h5", {}, {"/parameters/a": value})
     loaded = checkpoint.load(tmp_path / "x.h5")[1]["/parameters/a"]
@@ -41,18 +41,18 @@ def test_split_by_part():
 
 
 def test_other_programs_can_read_the_file(path):
-    """It is plain HDF5: numbers under their Blocks paths, nothing of Python in it."""
+    """It is plain HDF5: numbers under their Blocks paths, no Python objects."""
     with h5py.File(path) as file:
         name = "parameters/diffusionmodel/MLP dense lower/linear_0.W"
         np.testing.assert_array_equal(file[name], arrays()[f"/{name}"])
         kinds = []
         file.visititems(lambda _, item: kinds.append(item.dtype.kind) if isinstance(item, h5py.Dataset) else None)
-        assert sorted(kinds) == ["O", *"ffffi"]  # O: the text
+        assert sorted(kinds) == ["O", *"ffffi"]  # O: the JSON text
     assert path.read_bytes().startswith(b"dpm checkpoint; SHA-256 of all after the first 512 bytes: ")
 
 
-def mutated(content, rng):
-    """The content with one bit flipped, or cut off, or with a byte more, a block of zeros or a page swapped."""
+def mutate(content, rng):
+    """Return the content with one bit flipped, cut off, with a byte inserted or a block of zeros."""
     content, kind = bytearray(content), rng.integers(6)
     at = int(rng.integers(len(content)))
     if kind <= 2:
@@ -66,11 +66,11 @@ def mutated(content, rng):
     return bytes(content)
 
 
-def test_damage_is_noticed_before_anything_is_believed(path):
-    """200 mutations: each is refused, or the content is read as it was."""
+def test_damaged_file_is_refused_or_read_unchanged(path):
+    """Each of 200 mutations is refused, or the content is read unchanged."""
     content, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
     for _ in range(200):
-        path.write_bytes(mutated(content, rng))
+        path.write_bytes(mutate(content, rng))
         try:
             assert equal(checkpoint.load(path), META, arrays())
         except InputError as error:
@@ -81,12 +81,13 @@ def test_damage_is_noticed_before_anything_is_believed(path):
 
 
 def names(group):
+    """Return the names of all data sets in a group."""
     found: list = []
     group.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
     return found
 
 
-def test_a_changed_number_is_noticed_in_each_array_by_its_own_checksum(path):
+def test_changed_number_fails_the_checksum_of_its_array(path):
     content = path.read_bytes()
     with h5py.File(path) as file:
         targets = [name for name in names(file) if name != "meta" and file[name].size]
@@ -123,7 +124,7 @@ def test_changed_attributes_are_refused(path, change, sealed):
 
 
 def hostile(kind, file, elsewhere):
-    """Put into the file what no checkpoint has."""
+    """Add an HDF5 object to the file that no checkpoint contains."""
     if kind == "soft link":
         file["parameters/x"] = h5py.SoftLink("/optimizer/mean_square")
     elif kind == "external link":
@@ -167,7 +168,7 @@ def hostile(kind, file, elsewhere):
         ("a bomb", "'x' decompresses to 4398046511104 bytes"),
     ],
 )
-def test_what_no_checkpoint_has_is_refused(path, tmp_path, kind, words):
+def test_unexpected_hdf5_objects_are_refused(path, tmp_path, kind, words):
     elsewhere = tmp_path / "elsewhere.h5"
     elsewhere.write_bytes(path.read_bytes())
     with h5py.File(path, "r+") as file:
@@ -180,8 +181,8 @@ def test_what_no_checkpoint_has_is_refused(path, tmp_path, kind, words):
 # ------------------------------------------------------------------ what is checked
 
 
-def test_a_saved_file_of_any_seal_has_nothing_added_removed_or_renamed(path):
-    """Version 2 lists its arrays, so that this is noticed where no checksum of the whole file tells it."""
+def test_added_removed_or_renamed_arrays_are_refused_without_a_file_checksum(path):
+    """Version 2 lists its arrays, so this is detected without a checksum of the whole file."""
     content = path.read_bytes()
     changes = {
         "/parameters/new is not among the arrays that meta lists": lambda f: f.create_dataset("parameters/new", data=1),
@@ -200,7 +201,7 @@ def test_a_saved_file_of_any_seal_has_nothing_added_removed_or_renamed(path):
     assert equal(checkpoint.load(path), META, arrays())
 
 
-def test_a_wrong_seal_is_refused_before_hdf5_opens_the_file(path, monkeypatch):
+def test_wrong_file_checksum_is_refused_before_hdf5_opens_the_file(path, monkeypatch):
     monkeypatch.setattr(h5py, "File", None)
     monkeypatch.setattr(checkpoint.probe, "find_fault", None)
     path.write_bytes(path.read_bytes() + b"x")
@@ -208,8 +209,8 @@ def test_a_wrong_seal_is_refused_before_hdf5_opens_the_file(path, monkeypatch):
         checkpoint.load(path)
 
 
-def test_no_file_is_opened_that_another_process_could_not_read(path, monkeypatch):
-    """Sealed or not: a seal can be made by anybody."""
+def test_file_that_the_validating_process_cannot_read_is_not_opened(path, monkeypatch):
+    """With and without a file checksum: anybody can compute one."""
     monkeypatch.setattr(h5py, "File", None)
     monkeypatch.setattr(checkpoint.probe, "find_fault", lambda *given: "reading it crashes HDF5")
     for change in (lambda path: None, unseal):
@@ -219,8 +220,8 @@ def test_no_file_is_opened_that_another_process_could_not_read(path, monkeypatch
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf"), 1e-320, 2**70, True, None])
-def test_numbers_of_meta_come_back(tmp_path, number):
-    """Also those that JSON's standard lacks: the cost of a step may be anything."""
+def test_numbers_of_meta_are_preserved(tmp_path, number):
+    """Including NaN and infinity, which standard JSON lacks: the cost of a step may be either."""
     checkpoint.save(tmp_path / "x.h5", {"rows": [number]}, {})
     found = checkpoint.load(tmp_path / "x.h5")[0]["rows"][0]
     assert type(found) is type(number)
@@ -254,15 +255,15 @@ def nested(levels):
         ([], {}),
     ],
 )
-def test_what_load_would_refuse_is_not_saved(path, meta, given):
+def test_content_that_load_would_refuse_is_not_saved(path, meta, given):
     with pytest.raises(ValueError, match=r"."):
         checkpoint.save(path, meta, given)
     assert list(path.parent.iterdir()) == [path]
     assert equal(checkpoint.load(path), META, arrays())
 
 
-def test_a_save_that_fails_keeps_no_view_of_its_memory(tmp_path):
-    """Python 3.13 complained of one when it freed the stream: Existing exports of data."""
+def test_failed_save_keeps_no_view_of_its_buffer(tmp_path):
+    """Python 3.13 reported it when the stream was freed: Existing exports of data."""
     with pytest.raises(OSError, match="No such file") as caught:
         checkpoint.save(tmp_path / "absent" / "checkpoint.h5", META, arrays())
     frames = [frame.frame.f_locals for frame in caught.traceback]
@@ -270,7 +271,7 @@ def test_a_save_that_fails_keeps_no_view_of_its_memory(tmp_path):
     stream.truncate(0)
 
 
-def test_as_many_arrays_as_are_accepted_load(tmp_path):
+def test_maximum_number_of_arrays_loads(tmp_path):
     many = {f"/parameters/{i:04}": i for i in range(checkpoint.MOST_ARRAYS)}
     checkpoint.save(tmp_path / "x.h5", {}, many)
     assert equal(checkpoint.load(tmp_path / "x.h5"), {}, many)
@@ -290,22 +291,22 @@ def test_as_many_arrays_as_are_accepted_load(tmp_path):
         ("config", {"data": []}, "'data' has another type"),
     ],
 )
-def test_a_run_has_parts_of_the_right_kind(path, part, value, words):
+def test_run_with_parts_of_a_wrong_type_is_refused(path, part, value, words):
     checkpoint.save(path, META | {part: value}, {})
     checkpoint.load(path)
     with pytest.raises(InputError, match=words):
         checkpoint.load_run(path)
 
 
-def test_the_state_of_every_run_is_of_the_right_kind(path):
-    """Whatever fields it has, at their start and after a step of negative cost."""
+def test_training_state_passes_the_type_check(path):
+    """All fields, initially and after a step of negative cost."""
     for more in ({}, {"cost_sum": -2.5, "step": 1, "rows": [{"test_K": float("nan")}]}):
         state = vars(TrainingState()) | more
         checkpoint.save(path, META | {"state": state}, {})
         assert checkpoint.load_run(path)[0]["state"].keys() == state.keys()
 
 
-def test_what_a_run_lacks_is_named_when_it_is_asked_for(path):
+def test_missing_part_of_a_run_is_named(path):
     meta, _ = checkpoint.load_run(path)
     with pytest.raises(InputError, match=f"checkpoint {path}: holds no data"):
         meta["config"]["data"]

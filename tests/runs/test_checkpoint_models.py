@@ -1,4 +1,4 @@
-"""Files of old load for ever; models of any depth and of either float type come back."""
+"""Old files load; models of any depth and of either float type are restored."""
 
 import itertools
 import shutil
@@ -25,8 +25,8 @@ TOP = "/parameters/diffusionmodel/mlp_conv_dense/MLP dense upper"
 
 
 @VERSIONS
-def test_a_file_of_old_has_the_numbers_it_was_written_with(version):
-    """Two files of one run of two epochs, each with the program of its format version."""
+def test_old_file_loads_with_its_original_numbers(version):
+    """Two files of one run of two epochs, each written by the program of its format version."""
     meta, found, facts = checkpoint.load_with_facts(GOLDEN / f"version{version}.h5")
     assert facts == {"format_version": version, "sealed": True}
     assert {name: len(meta[name]) for name in meta} == {"config": 6, "model": 20, "state": 9}
@@ -56,8 +56,8 @@ def test_a_file_of_old_has_the_numbers_it_was_written_with(version):
 
 
 @VERSIONS
-def test_a_run_of_old_goes_on(version, tmp_path, data, quick_runs):
-    """The third epoch is, up to rounding, the one that followed when the file was written."""
+def test_old_run_resumes(version, tmp_path, data, quick_runs):
+    """The third epoch equals, up to rounding, the one computed when the file was written."""
     path = tmp_path / "checkpoint.h5"
     shutil.copy(GOLDEN / f"version{version}.h5", path)
     before = checkpoint.load(path)[0]["state"]["rows"]
@@ -70,7 +70,7 @@ def test_a_run_of_old_goes_on(version, tmp_path, data, quick_runs):
 
 
 @VERSIONS
-def test_a_model_of_old_draws_the_samples_it_drew(version, tmp_path, quick_runs):
+def test_old_model_draws_its_original_samples(version, tmp_path, quick_runs):
     given = [str(GOLDEN / f"version{version}.h5"), "--n", "3", "--output-dir", str(tmp_path), "--quiet"]
     assert sample_main(given) == 0
     X = np.load(tmp_path / "samples.npz")["X"]
@@ -78,8 +78,8 @@ def test_a_model_of_old_draws_the_samples_it_drew(version, tmp_path, quick_runs)
     np.testing.assert_allclose(X.mean(axis=(1, 2, 3)), [0.48237897, 0.37728858, 0.5180652], atol=1e-3)
 
 
-def test_version_1_without_its_seal_is_refused(tmp_path):
-    """Nothing else in it tells that an array was renamed."""
+def test_version_1_without_a_file_checksum_is_refused(tmp_path):
+    """Nothing else in it detects a renamed array."""
     shutil.copy(GOLDEN / "version1.h5", tmp_path / "x.h5")
     with h5py.File(tmp_path / "x.h5", "r+") as file:
         file.move("optimizer/mean_square", "optimizer/square")
@@ -90,14 +90,14 @@ def test_version_1_without_its_seal_is_refused(tmp_path):
 
 @pytest.fixture
 def usual_depth():
-    """A function that sets Python's own limit on recursion, which PyTensor raises, until the test ends."""
+    """Return a function that sets Python's default recursion limit, which PyTensor raises, until the test ends."""
     limit = sys.getrecursionlimit()
     yield lambda: sys.setrecursionlimit(1000)
     sys.setrecursionlimit(limit)
 
 
-def test_a_deep_model_is_saved_at_the_usual_depth_of_calls(tmp_path, usual_depth):
-    """60 layers of convolutions; the 2015 code had to raise Python's limit on recursion for its pickles."""
+def test_deep_model_is_saved_within_the_default_recursion_limit(tmp_path, usual_depth):
+    """60 convolutional layers; the 2015 code had to raise Python's recursion limit for its pickles."""
     engine = Engine("auto", "float32")
     with engine:
         model = DiffusionModel(**TINY | {"n_layers_conv": 60, "n_hidden_conv": 2}, trajectory_length=8)
@@ -112,7 +112,7 @@ def test_a_deep_model_is_saved_at_the_usual_depth_of_calls(tmp_path, usual_depth
     np.testing.assert_array_equal(layout.flatten(checkpoint.split(found)[0], "float32"), theta)
 
 
-def test_parameters_of_one_float_type_load_into_a_model_of_the_other(tmp_path):
+def test_parameters_load_into_a_model_of_the_other_float_type(tmp_path):
     """float32 to float64 and back is exact; float64 to float32 rounds once."""
     thetas = {}
     for dtype in ("float32", "float64"):

@@ -1,6 +1,6 @@
-"""No checkpoint, however damaged or hostile, crashes the program, keeps it busy, takes its memory or deceives it.
+"""Damaged and hostile checkpoints cannot crash, block, exhaust or deceive the program.
 
-Each file ends in one line that names it or in what was saved, bit for bit, within 2 s of processor time and 500 MB.
+Each file gives a one-line error that names it, or its saved content bit for bit, within 2 s of CPU time and 500 MB.
 """
 
 import os
@@ -16,7 +16,7 @@ SHARE, ALL = 200, 2000
 
 
 class Scratch(ReaderProcess):
-    """A folder for the mutants, and the process that loads them."""
+    """Folder for the mutants, and the process that loads them."""
 
     def __init__(self, place):
         self.place = place
@@ -26,7 +26,7 @@ class Scratch(ReaderProcess):
         super().__init__(["tests.helpers.checkpoint_mutants", str(place / "own")], environment, ROOT)
 
     def read(self, kind, path):
-        """What is wrong with the answer for one file; empty if nothing is."""
+        """Return the problem with the answer for one file; empty if there is none."""
         answer = self.ask(path=str(path))
         if "problem" in answer:
             return answer["problem"]
@@ -41,7 +41,7 @@ class Scratch(ReaderProcess):
         return "; ".join(filter(None, problems))
 
     def mutants(self, seeds):
-        """The problems of the mutants of these seeds."""
+        """Return the problems of the mutants of these seeds."""
         problems, path = {}, self.place / "checkpoint.h5"
         for seed in seeds:
             kind = mutants.mutant(seed, path, self.contents)
@@ -77,8 +77,8 @@ def test_many_mutants_are_refused_in_one_line_or_read_as_saved(scratch):
 
 @pytest.mark.parametrize("seal", ["right seal", pytest.param("no seal", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("what", [*mutants.CHANGES, *mutants.LARGE_CHANGES])
-def test_each_change_inside_is_refused_whatever_the_seal(scratch, what, seal):
-    """The checks behind the seal notice every one of them: a seal can be made by anybody."""
+def test_each_change_inside_is_refused_with_and_without_a_file_checksum(scratch, what, seal):
+    """The other checks detect every change, because anybody can compute the file checksum."""
     path, change = scratch.place / "checkpoint.h5", (mutants.CHANGES | mutants.LARGE_CHANGES)[what]
     path.write_bytes(scratch.contents["saved"])
     with mutants.h5py.File(path, "r+") as file:
@@ -90,8 +90,8 @@ def test_each_change_inside_is_refused_whatever_the_seal(scratch, what, seal):
 
 @pytest.mark.parametrize("kind", ["saved", "packed"])
 @pytest.mark.parametrize("seal", [mutants.resealed, lambda content: content])
-def test_the_files_that_mutants_are_made_of_are_read(scratch, kind, seal):
-    """Without any change the very same files load: packed by gzip too, sealed or, if never sealed, as they are."""
+def test_unchanged_originals_load(scratch, kind, seal):
+    """Unchanged originals load: with gzip, with a file checksum and without one."""
     path = scratch.place / "checkpoint.h5"
     path.write_bytes(seal(scratch.contents[kind]))
     meta, found = checkpoint.load(path)

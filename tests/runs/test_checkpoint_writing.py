@@ -1,4 +1,4 @@
-"""Checkpoints are never half written, whatever stops the writer."""
+"""Checkpoints are never partially written, whatever stops the writer."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ def path(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["fsync", "replace", "write"])
-def test_a_failed_save_leaves_the_old_file_and_nothing_else(path, monkeypatch, where):
+def test_failed_save_keeps_the_old_file_and_no_temporary_file(path, monkeypatch, where):
     def full(*arguments, **more):
         raise OSError(28, "No space left on device")
 
@@ -35,7 +35,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(path, monkeypatch, w
     assert equal(checkpoint.load(path), META, arrays())
 
 
-def test_the_file_is_on_the_disk_before_it_takes_the_place(path, monkeypatch):
+def test_file_is_synced_before_it_is_renamed(path, monkeypatch):
     order = []
     for name in ("fsync", "replace"):
         real = getattr(os, name)
@@ -81,10 +81,10 @@ for number, seconds in enumerate(map(float, sys.argv[2:])):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("number", [40, pytest.param(200, marks=pytest.mark.slow)])
-def test_whenever_the_writer_is_killed_the_newest_file_loads(tmp_path, number):
-    """Writers in a tight loop, each killed at another moment: the last file that was told done, or a newer one.
+def test_newest_file_loads_after_the_writer_is_killed(tmp_path, number):
+    """Kill writers in a tight loop at random times; the last confirmed file or a newer one loads.
 
-    What a killed writer left half written is gone after the next one has saved.
+    The next save removes the partial file of a killed writer.
     """
     path = tmp_path / "checkpoint.h5"
     moments = np.random.default_rng(0).uniform(0, 0.06, number)

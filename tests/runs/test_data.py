@@ -1,4 +1,4 @@
-"""From flags to scaled pictures: in memory or from the disk the same numbers; pieces of larger pictures."""
+"""From flags to scaled images: the same numbers from memory and disk, and crops of larger images."""
 
 import json
 
@@ -28,8 +28,8 @@ def prepared(folder, *flags, train=LEVELS[0], test=LEVELS[1]):
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_the_same_ten_images_in_any_range_are_the_same_numbers(tmp_path, kind):
-    """Levels 0..255, floats 0..255 and floats in [0, 1] of the same pictures: bit for bit the same model units."""
+def test_same_images_in_any_value_range_give_the_same_numbers(tmp_path, kind):
+    """Levels 0..255, floats 0..255 and floats in [0, 1] of the same images give the same model units bit for bit."""
     expected = prepared(tmp_path)
     data = prepared(tmp_path, train=kind(LEVELS[0]), test=kind(LEVELS[1]))
     np.testing.assert_array_equal(data.test, expected.test)
@@ -38,7 +38,7 @@ def test_the_same_ten_images_in_any_range_are_the_same_numbers(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", [*KINDS.values(), lambda x: x * 0.37 - 11.0], ids=[*KINDS, "continuous"])
-def test_from_the_disk_come_the_numbers_that_memory_holds(tmp_path, kind):
+def test_data_read_from_disk_equal_data_in_memory(tmp_path, kind):
     sets = {"train": kind(LEVELS[0]), "test": kind(LEVELS[1])}
     here, disk = (prepared(tmp_path, "--in-memory", choice, **sets) for choice in ("yes", "no"))
     assert isinstance(disk.train, PreparedImages)
@@ -51,14 +51,14 @@ def test_from_the_disk_come_the_numbers_that_memory_holds(tmp_path, kind):
     }
 
 
-def test_scale_and_shift_are_of_all_training_pixels(tmp_path):
+def test_scale_and_shift_use_all_training_pixels(tmp_path):
     data = prepared(tmp_path)
     unit = LEVELS[0] / 255
     assert data.scaling.scale == pytest.approx(1 / unit.std(), rel=1e-6)
     assert data.scaling.shift == pytest.approx(-unit.mean() / unit.std(), rel=1e-6)
 
 
-def test_auto_is_a_matter_of_the_machines_memory(tmp_path, monkeypatch):
+def test_auto_storage_depends_on_the_memory_of_the_machine(tmp_path, monkeypatch):
     assert prepared(tmp_path).in_memory
     monkeypatch.setattr("dpm.datasets.search.memory_bytes", lambda: 4 * 4 * 50 * runs.WIDTH**2 - 1)
     data = prepared(tmp_path)
@@ -74,7 +74,7 @@ def test_only_hdf5_files_are_read_in_batches(tmp_path, golden):
         load_data(Settings.from_arguments(**given))
 
 
-def test_with_crop_test_pictures_are_cut_into_all_their_pieces(tmp_path):
+def test_crop_cuts_test_images_into_all_their_crops(tmp_path):
     wide = np.random.default_rng(0).integers(0, 256, (3, 1, 9, 14), np.uint8)
     data = prepared(tmp_path, "--crop", 4, train=wide, test=wide[:2])
     assert data.train.shape == (3, 1, 9, 14)
@@ -85,18 +85,18 @@ def test_with_crop_test_pictures_are_cut_into_all_their_pieces(tmp_path):
     np.testing.assert_array_equal(data.test[6, 0], units[1, 0, :4, :4])
 
 
-def test_a_crop_larger_than_the_pictures_is_refused(tmp_path):
+def test_crop_larger_than_the_images_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"--crop: 9 is larger than the images, 8 x 8"):
         prepared(tmp_path, "--crop", 9)
 
 
-def test_pictures_that_are_not_square_are_refused_without_crop(tmp_path):
+def test_images_that_are_not_square_are_refused_without_crop(tmp_path):
     wide = np.random.default_rng(0).integers(0, 256, (3, 1, 9, 14), np.uint8)
     with pytest.raises(InputError, match=r"images of shape \(3, 1, 9, 14\); accepted are square"):
         prepared(tmp_path, train=wide, test=wide)
 
 
-def test_constant_pictures_are_refused(tmp_path):
+def test_constant_images_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"\(train\): every value is 7"):
         prepared(tmp_path, train=np.full((5, 1, 8, 8), 7, np.uint8))
 
@@ -104,12 +104,12 @@ def test_constant_pictures_are_refused(tmp_path):
 @pytest.fixture
 def train(tmp_path, monkeypatch):
     runs.share_compiled(monkeypatch)
-    runs.without_pictures(monkeypatch)
+    runs.without_plots(monkeypatch)
     runs.write_data(tmp_path, *LEVELS)
     return lambda name, *flags: runs.train(tmp_path / name, tmp_path, "--in-memory", "no", *flags)
 
 
-def test_a_run_from_the_disk_resumes_to_the_same_bits(train):
+def test_run_from_disk_resumes_bit_for_bit(train):
     straight = train("straight", "--epochs", 3)
     stopped = train("stopped", "--epochs", 1)
     assert train_main(["--resume-file", str(stopped / "checkpoint.h5"), "--epochs", "3"]) == 0
@@ -118,8 +118,8 @@ def test_a_run_from_the_disk_resumes_to_the_same_bits(train):
     assert config["data"]["in_memory"] is False
 
 
-def test_a_run_that_chose_the_disk_by_itself_goes_on_from_it(train, monkeypatch):
-    """The order of the minibatches is another one in memory."""
+def test_run_with_automatic_disk_storage_resumes_from_disk(train, monkeypatch):
+    """The order of the minibatches differs between memory and disk."""
     monkeypatch.setattr("dpm.datasets.search.memory_bytes", lambda: 1)
     stopped = train("auto", "--in-memory", "auto", "--epochs", 1)
     monkeypatch.undo()
@@ -130,8 +130,8 @@ def test_a_run_that_chose_the_disk_by_itself_goes_on_from_it(train, monkeypatch)
     assert data.in_memory is False
 
 
-def test_the_validation_part_is_the_last_sixth():
-    """The last 10,000 of MNIST's 60,000 training digits; at least one example on each side."""
+def test_validation_set_is_the_last_sixth():
+    """The last 10,000 of MNIST's 60,000 training digits; each part has at least one example."""
     assert [validation_start(n) for n in (60_000, 4000, 2)] == [50_000, 3334, 1]
     with pytest.raises(InputError, match="1 example is too few"):
         validation_start(1)

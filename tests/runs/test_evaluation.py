@@ -1,4 +1,4 @@
-"""Evaluation from Python: what `dpm.bound` and `dpm.evaluate` return, next to each other."""
+"""Evaluation from Python: the results of `dpm.bound` and `dpm.evaluate`."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def run(trained):
     return open_run(trained)
 
 
-def test_the_parts_of_K_add_up(run):
+def test_parts_of_K_add_up(run):
     """Eq. 14: K = -sum of KL_t + H_q(X_T | X_0) - H_q(X_1 | X_0) - H_p(X_T)."""
     result = evaluate(run)
     v = result.values
@@ -23,19 +23,19 @@ def test_the_parts_of_K_add_up(run):
     assert len(result.rows) == 10
 
 
-def test_a_bound_is_printed_with_error_and_unit(run):
+def test_bound_is_printed_with_error_and_unit(run):
     text = str(bound(run, run.data()[:10], t_per_example=5))
     assert text.startswith("K = ")
     assert text.endswith("(10 examples, scaled units)")
     assert " bits/pixel, K - L_null = " in text
 
 
-def test_units_are_those_of_the_model(run):
+def test_units_follow_the_model(run):
     units = units_of(run)
     assert (units.dimensions, units.pixels, units.scale) == (64, 64, run.scaling.scale)
 
 
-def test_more_times_than_there_are_are_refused(run):
+def test_too_many_times_are_refused(run):
     with pytest.raises(InputError, match=r"--t-per-example: 10 is more than there are, t = 2..10; take up to 9"):
         evaluate(run, t_per_example=10)
 

@@ -1,4 +1,4 @@
-"""The flags of train.py: both spellings, switches, and that no text of a flag is executed."""
+"""The flags of train.py: both spellings, switches, and that no flag text is executed."""
 
 import pytest
 
@@ -39,14 +39,14 @@ EXECUTABLE = (
 
 
 @pytest.mark.parametrize("text", EXECUTABLE)
-def test_model_arguments_are_literals_and_nothing_of_them_is_run(refused, tmp_path, text):
+def test_model_arguments_are_literals_and_never_executed(refused, tmp_path, text):
     text = text.format(path=tmp_path / "made")
     for main, more in ((train_main, ()), (sample_main, ("model.pkl",))):
         assert "is not a list of literals" in refused(main, *more, "--model-args", text)
     assert not (tmp_path / "made").exists()
 
 
-def test_a_switch_is_what_its_text_says():
+def test_switch_follows_its_text():
     """`--plot_before_training False` is false; the flag alone is true."""
     parse = train_parser().parse_args
     assert parse(["--plot_before_training", "False"]).plot_before_training is False

@@ -1,4 +1,4 @@
-"""Whose a run's folder is, which of its checkpoints is the newest, what a full disk leaves."""
+"""Run folders: the lock, the newest checkpoint, and earlier checkpoints."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ with lock_folder(sys.argv[1]):
 
 @pytest.fixture
 def holder(tmp_path):
-    """Another process that has the lock of tmp_path."""
+    """Start another process that holds the lock of tmp_path."""
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -36,13 +36,13 @@ def holder(tmp_path):
         process.kill()
 
 
-def test_a_folder_in_use_names_the_process(tmp_path, holder):
+def test_folder_in_use_names_the_process(tmp_path, holder):
     words = rf"{tmp_path}: is in use by process {holder.pid} on .* since 20.*; wait"
     with pytest.raises(InputError, match=words), run_folder.lock_folder(tmp_path):
         pass
 
 
-def test_the_lock_of_a_killed_process_is_free_and_told(tmp_path, holder):
+def test_lock_of_a_killed_process_is_taken_over_with_a_message(tmp_path, holder):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     with run_folder.lock_folder(tmp_path) as left:
@@ -52,7 +52,7 @@ def test_the_lock_of_a_killed_process_is_free_and_told(tmp_path, holder):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_is_under_way_is_not_resumed_twice(train, tmp_path, capsys):
+def test_running_run_is_not_resumed_twice(train, tmp_path, capsys):
     folder = train()
     with run_folder.lock_folder(folder):
         assert train_main(["--resume-file", str(folder / "checkpoint.h5"), "--epochs", "3"]) == 2
@@ -69,7 +69,7 @@ def write(path, step=1, when=None):
     return path
 
 
-def test_auto_is_the_newest_checkpoint_that_can_be_loaded(tmp_path):
+def test_auto_picks_the_newest_loadable_checkpoint(tmp_path):
     write(tmp_path / "a" / "checkpoint.h5", 1, when=100)
     earlier = write(tmp_path / "b" / "checkpoint_step00000003.h5", 3, when=200)
     broken = write(tmp_path / "b" / "checkpoint.h5", 4, when=300)
@@ -93,7 +93,7 @@ def test_auto_never_starts_a_new_run(tmp_path):
         run_folder.find_newest_run(tmp_path)
 
 
-def test_auto_goes_on_and_says_from_where(train, tmp_path, capsys):
+def test_auto_resumes_and_names_the_checkpoint(train, tmp_path, capsys):
     straight, folder = train("--epochs", 3), train("--epochs", 1)
     capsys.readouterr()
     arguments = ["--resume-file", "auto", "--output-dir", str(folder.parent), "--epochs", "3", "--quiet", "false"]
@@ -104,13 +104,13 @@ def test_auto_goes_on_and_says_from_where(train, tmp_path, capsys):
     assert "--resume-file auto" in capsys.readouterr().err
 
 
-def test_a_run_goes_on_from_an_earlier_checkpoint(train, capsys):
+def test_run_resumes_from_an_earlier_checkpoint(train, capsys):
     straight, folder = train("--epochs", 3), train("--epochs", 3, "--keep", 3)
     assert train_main(["--resume-file", str(folder / "checkpoint_step00000003.h5")]) == 0
     assert runs.same(straight, folder)
 
 
-def test_earlier_checkpoints_are_kept_by_step_and_the_oldest_go(tmp_path):
+def test_earlier_checkpoints_are_named_by_step_and_the_oldest_are_deleted(tmp_path):
     for step in (3, 6, 9, 12):
         write(tmp_path / "checkpoint.h5", step)
         run_folder.keep_earlier(tmp_path, step, 2)

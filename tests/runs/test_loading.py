@@ -10,7 +10,7 @@ from dpm.runs.loading import open_run
 from tests.helpers import runs
 
 
-def test_a_run_has_its_model_parameters_settings_and_log(trained):
+def test_run_has_its_model_parameters_settings_and_log(trained):
     run = open_run(trained)
     meta, arrays = checkpoint.load_run(trained)
     assert run.model.arguments == meta["model"]
@@ -23,7 +23,7 @@ def test_a_run_has_its_model_parameters_settings_and_log(trained):
     assert open_run(trained.parent).path == trained
 
 
-def test_the_data_are_read_once_and_are_those_of_the_run(trained, data, tmp_path):
+def test_data_of_the_run_are_read_once(trained, data, tmp_path):
     run = open_run(trained)
     assert run.load_data() is run.load_data()
     unit = runs.pixels(runs.TEST, seed=1).astype(np.float32) / 255
@@ -37,14 +37,14 @@ def test_the_data_are_read_once_and_are_those_of_the_run(trained, data, tmp_path
         open_run(trained).data("test", str(tmp_path))
 
 
-def test_a_model_of_the_users_own_gets_the_parameters(trained):
+def test_custom_model_gets_the_parameters(trained):
     model = DiffusionModel(**checkpoint.load_run(trained)[0]["model"])
     run = open_run(trained, model=model)
     assert run.model is model
     np.testing.assert_array_equal(run.theta, open_run(trained).theta)
 
 
-def test_a_model_pkl_has_parameters_and_no_data(golden):
+def test_model_pkl_has_parameters_and_no_data(golden):
     run = open_run(golden / "checkpoint/model.pkl", scale=3.0, shift=-0.5)
     assert (run.scaling.scale, run.scaling.shift, run.settings) == (3.0, -0.5, None)
     with pytest.raises(InputError, match=r"a model\.pkl does not name its data; give --input FILE"):
@@ -59,6 +59,6 @@ def test_a_model_pkl_has_parameters_and_no_data(golden):
         ({"size": 16}, "--size 16: the model draws 8 x 8 only"),
     ],
 )
-def test_what_does_not_go_with_a_checkpoint_is_named(trained, more, words):
+def test_arguments_that_contradict_a_checkpoint_are_named(trained, more, words):
     with pytest.raises(InputError, match=words):
         open_run(trained, **more)

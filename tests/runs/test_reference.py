@@ -1,4 +1,4 @@
-"""Every array that the unmodified 2015 code computed, computed again (tests/golden)."""
+"""Recompute every array that the unmodified 2015 code computed (tests/golden)."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from dpm.runs.reference import compare, load, load_npz, relative_difference
 
 FILES = ("a_mnist28_dense_conv.npz", "b_conv16_scales3.npz", "c_color8_scales2_dense.npz", "d_beta_T1000.npz")
 CHECKPOINT = "checkpoint/model.pkl"
-# How many arrays each file holds that are results; a smaller number would mean that something was passed over.
+# Number of results in each file; a smaller one would mean that some were not compared.
 COUNTS = {FILES[0]: 55, FILES[1]: 59, FILES[2]: 80, FILES[3]: 5, CHECKPOINT: 2}
 
 
@@ -53,7 +53,7 @@ def test_schedule_cost_and_gradients_agree_on_the_other_engines(golden, engine):
 
 
 def test_relative_difference_measures_small_elements_by_the_whole_array():
-    """|ours - theirs| over the larger of |theirs| and the root mean square; by hand."""
+    """|ours - theirs| / max(|theirs|, root mean square), checked by hand."""
     assert relative_difference([1.0, 2.0], [1.0, 2.0]) == 0
     assert relative_difference([0.1, 2.0], [0.0, 2.0]) == pytest.approx(0.1 / np.sqrt(2))
     assert relative_difference([0.0, 2.2], [0.0, 2.0]) == pytest.approx(0.1)

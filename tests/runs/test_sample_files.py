@@ -1,4 +1,4 @@
-"""Samples that take long: files with a checksum of model, seed and engine, from which drawing resumes."""
+"""Sample files: a checksum of model, seed and engine, from which sampling resumes."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ def test_only_samples_of_the_same_model_seed_and_engine_are_read(tmp_path):
     assert SampleFiles(tmp_path, b"model 1", (3,)).read().shape == (0, 3)
 
 
-def test_the_partial_file_is_written_once_a_minute(tmp_path, monkeypatch):
+def test_partial_file_is_written_once_a_minute(tmp_path, monkeypatch):
     files = SampleFiles(tmp_path, b"model", (1,))
     files.write_periodically([np.ones((1, 1), np.float32)])
     assert not files.partial.exists()

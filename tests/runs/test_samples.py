@@ -1,4 +1,4 @@
-"""Samples of a run from Python: the same as the command's, with progress only where asked."""
+"""Samples of a run from Python equal those of the command; progress is shown on request only."""
 
 import numpy as np
 
@@ -24,6 +24,6 @@ def test_states_are_kept_at_every_nth_time(trained):
     assert draw_samples(run, 3, 0).states.shape == (0, 3, 1, 8, 8)
 
 
-def test_images_are_taken_in_turn():
+def test_images_are_used_cyclically():
     images = np.arange(3.0)
     np.testing.assert_array_equal(repeat_images(images, 2, 5), [2, 0, 1, 2, 0])

@@ -1,4 +1,4 @@
-"""Settings: how flags go together, and what a checkpoint keeps of them."""
+"""Settings: consistency checks of flags, and their storage in a checkpoint."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from dpm.runs.settings import Settings
 
 
 @pytest.mark.parametrize("spelling", ["cifar10", "CIFAR-10", "cifar_10"])
-def test_naming_the_data_of_an_experiment_is_no_contradiction(spelling):
+def test_naming_the_data_of_an_experiment_is_accepted(spelling):
     given = {"experiment": "cifar10", "dataset": spelling, "model_args": {"n_hidden_conv": 7}}
     settings = Settings.from_arguments(**given)
     assert settings.model_args == EXPERIMENTS["cifar10"].model_args | {"n_hidden_conv": 7}
@@ -35,7 +35,7 @@ def test_naming_the_data_of_an_experiment_is_no_contradiction(spelling):
         ({"hours": float("nan")}, "--hours: nan is not accepted"),
     ],
 )
-def test_flags_of_a_made_checkpoint_are_looked_at_as_those_of_the_command_line_are(saved, words):
+def test_flags_of_a_handmade_checkpoint_are_checked_like_the_command_line(saved, words):
     with pytest.raises(InputError, match=re.escape("checkpoint x.h5: " + words)):
         Settings.from_checkpoint({"flags": saved, "variant": "corrected"}, "x.h5")
 
@@ -52,13 +52,13 @@ def test_flags_of_a_made_checkpoint_are_looked_at_as_those_of_the_command_line_a
     ],
 )
 def test_settings_of_every_run_survive_its_checkpoint(given):
-    """Through the JSON of a checkpoint and back they are the same, but for the file that the run resumes from."""
+    """A round trip through the JSON of a checkpoint changes only the file that the run resumes from."""
     settings = Settings.from_arguments(**given)
     config = json.loads(json.dumps({"flags": settings.flags(), "variant": settings.variant.name}))
     assert Settings.from_checkpoint(config, "x.h5") == settings.replace(resume_file="x.h5")
 
 
-def test_a_resumed_run_may_change_its_length_but_not_its_data():
+def test_resumed_run_may_change_its_length_but_not_its_data():
     config = {"flags": Settings.from_arguments(seed=3).flags(), "variant": "corrected"}
     settings = Settings.from_checkpoint(config, "x.h5", epochs=7, seed=3, threads=1)
     assert (settings.epochs, settings.seed, settings.threads) == (7, 3, 1)
@@ -67,7 +67,7 @@ def test_a_resumed_run_may_change_its_length_but_not_its_data():
 
 
 @pytest.mark.parametrize(("name", "faithful"), [("exact", False), ("released", True)])
-def test_the_variant_of_an_earlier_version_has_another_key_and_name(name, faithful):
+def test_variant_of_an_earlier_version_has_another_key_and_name(name, faithful):
     config = {"flags": Settings.from_arguments(faithful=faithful).flags(), "face": name}
     assert Settings.from_checkpoint(config, "x.h5").variant is (RELEASED if faithful else CORRECTED)
 
@@ -75,13 +75,13 @@ def test_the_variant_of_an_earlier_version_has_another_key_and_name(name, faithf
 @pytest.mark.parametrize(
     "config", [{"variant": "modern"}, {"variant": 3}, {}, {"variant": "released"}, {"face": ["exact"]}]
 )
-def test_a_variant_that_train_py_does_not_write_is_refused(config):
-    """Also "released" where --faithful was not given."""
+def test_unknown_variant_in_a_checkpoint_is_refused(config):
+    """Also "released" if --faithful was not given."""
     with pytest.raises(InputError, match=r"checkpoint x\.h5: variant .* (is unknown; expected corrected|contradicts)"):
         Settings.from_checkpoint(config | {"flags": {}}, "x.h5")
 
 
-def test_an_unknown_setting_is_named_with_those_that_are_known():
+def test_unknown_setting_is_named_with_those_that_are_known():
     with pytest.raises(InputError, match="setting 'epoch' is unknown; accepted: batch_size, lr, resume_file"):
         Settings.from_arguments(epoch=3)
 

@@ -1,4 +1,4 @@
-"""Pictures and masks from files: exact values in the units of the data, or a refusal that names file and shape."""
+"""Images and masks from files: exact values in data units, or an error that names file and shape."""
 
 import io
 
@@ -17,7 +17,7 @@ UNIT = PIXELS / 255
 
 
 def save_png(path, array, mode=None):
-    """array: (h, w) or (h, w, c) uint8 or uint16; mode: what to convert it to."""
+    """Save an array (h, w) or (h, w, c), uint8 or uint16, converted to a mode of Pillow; return the path."""
     image = Image.fromarray(array)
     (image.convert(mode) if mode else image).save(path)
     return path
@@ -33,7 +33,7 @@ def save_npz(path, **arrays):
 
 @pytest.mark.parametrize(("mode", "expected"), [("L", "gray"), ("LA", "gray"), ("1", "two levels"), ("I;16", "deep")])
 def test_gray_png(tmp_path, mode, expected):
-    """Gray with and without transparency, of two levels, and of 16 bits, which keep their fraction of white."""
+    """Gray with and without transparency, with two levels, and with 16 bits, which keep their fraction of white."""
     gray = PIXELS[0, 0]
     deep = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000
     if mode == "I;16":
@@ -48,7 +48,7 @@ def test_gray_png(tmp_path, mode, expected):
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_color_png(tmp_path, mode):
-    """Colors stay in their channels; transparency is dropped."""
+    """Colors stay in their channels; the alpha channel is dropped."""
     colors = runs.pixels(1, colors=3)[0]
     image = Image.fromarray(colors.transpose(1, 2, 0))
     if mode == "RGBA":
@@ -58,12 +58,12 @@ def test_color_png(tmp_path, mode):
 
 
 @pytest.mark.parametrize("level", [0, 1, 255])
-def test_a_blank_png_is_a_picture_too(tmp_path, level):
+def test_blank_png_is_accepted(tmp_path, level):
     path = save_png(tmp_path / "x.png", np.full((8, 8), level, np.uint8))
     np.testing.assert_array_equal(read_images(path, GRAY), np.full((1, *GRAY), level / 255))
 
 
-def test_a_png_of_another_shape_is_refused_with_both_shapes(tmp_path):
+def test_png_of_another_shape_is_refused_with_both_shapes(tmp_path):
     color = save_png(tmp_path / "x.png", runs.pixels(1, colors=3)[0].transpose(1, 2, 0))
     with pytest.raises(InputError, match=r"shape \(1, 3, 8, 8\); accepted: \(n, 1, 8, 8\)"):
         read_images(color, GRAY)
@@ -100,8 +100,8 @@ def test_npz_of_two_arrays_or_none_is_refused(tmp_path):
     ("array", "shape"),
     [(UNIT[0], GRAY), (UNIT[:, 0], GRAY), (UNIT[:3, 0], COLOUR), (UNIT.reshape(4, 1, 8, 8), GRAY)],
 )
-def test_axes_that_can_be_missing(tmp_path, array, shape):
-    """One picture without the first axis, gray pictures without the color axis."""
+def test_optional_axes(tmp_path, array, shape):
+    """One image without the first axis, gray images without the color axis."""
     X = read_images(save_npz(tmp_path / "x.npz", X=array), shape)
     np.testing.assert_array_equal(X, array.reshape(-1, *shape))
 
@@ -115,7 +115,7 @@ def test_npz_of_another_shape_is_refused_with_its_shape(tmp_path, shape):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_value_that_is_not_finite_is_named_with_its_index(tmp_path, value):
+def test_non_finite_value_is_named_with_its_index(tmp_path, value):
     array = UNIT.copy()
     array[2, 0, 3, 4] = value
     with pytest.raises(InputError, match=r"not finite at \(2, 0, 3, 4\)"):
@@ -123,14 +123,14 @@ def test_a_value_that_is_not_finite_is_named_with_its_index(tmp_path, value):
 
 
 @pytest.mark.parametrize("array", [np.array(["a"]), np.zeros(4, complex), np.array([{}])])
-def test_npz_of_other_things_than_numbers_is_refused(tmp_path, array):
+def test_npz_of_other_types_than_numbers_is_refused(tmp_path, array):
     with pytest.raises(InputError, match=r"x\.npz"):
         read_images(save_npz(tmp_path / "x.npz", X=array), GRAY)
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".png"])
 def test_damaged_files_are_one_line(tmp_path, suffix):
-    """Flipped bits, cut-off files and other kinds under the name: a refusal, or pictures, but no other error."""
+    """Flipped bits, truncated files and other formats: an InputError or images, but no other exception."""
     stream = io.BytesIO()
     if suffix == ".npz":
         np.savez_compressed(stream, X=UNIT)
@@ -154,13 +154,13 @@ def test_damaged_files_are_one_line(tmp_path, suffix):
     assert refused > 50
 
 
-def test_an_npy_file_that_is_called_npz_is_read_for_what_it_is(tmp_path):
+def test_npy_file_named_npz_is_read(tmp_path):
     np.save(tmp_path / "x.npy", UNIT)
     (tmp_path / "x.npy").rename(tmp_path / "x.npz")
     np.testing.assert_array_equal(read_images(tmp_path / "x.npz", UNIT.shape[1:]), UNIT)
 
 
-def test_other_names_are_refused(tmp_path):
+def test_other_suffixes_are_refused(tmp_path):
     for name in ("x.jpg", "x", "x.hdf5test", "x.hdf5.npy", tmp_path):
         with pytest.raises(InputError, match="accepted are"):
             read_images(name, GRAY)
@@ -173,8 +173,8 @@ def test_other_names_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "float32", "float64"])
-def test_whole_numbers_to_255_are_pixels_of_a_model_of_pixels(tmp_path, dtype):
-    """The same pictures as 8-bit, other integers or floats 0..255 are the same values in [0, 1]."""
+def test_integers_up_to_255_are_pixels_for_a_model_of_pixels(tmp_path, dtype):
+    """The same images as 8-bit, other integers or floats 0..255 give the same values in [0, 1]."""
     X = read_images(save_npz(tmp_path / "x.npz", X=PIXELS.astype(dtype)), GRAY)
     np.testing.assert_array_equal(X, UNIT)
 
@@ -184,13 +184,13 @@ def test_floats_are_data_units_of_a_model_of_other_data(tmp_path):
     np.testing.assert_array_equal(read_images(path, GRAY, quantized=False), PIXELS)
 
 
-def test_floats_beyond_the_range_of_pixels_are_kept(tmp_path):
-    """Samples leave [0, 1]."""
+def test_floats_outside_the_range_of_pixels_are_not_clipped(tmp_path):
+    """Samples may be outside [0, 1]."""
     array = 2.5 * UNIT - 0.7
     np.testing.assert_array_equal(read_images(save_npz(tmp_path / "x.npz", X=array), GRAY), array)
 
 
-def test_integers_that_are_no_pixels_are_refused_with_their_range(tmp_path):
+def test_integers_outside_0_to_255_are_refused_with_their_range(tmp_path):
     with pytest.raises(InputError, match=r"integers -5\.\.300"):
         read_images(save_npz(tmp_path / "x.npz", X=np.linspace(-5, 300, 64).astype(int).reshape(GRAY)), GRAY)
 
@@ -223,15 +223,15 @@ def test_part_of_a_data_set(hdf5, part, expected):
 @pytest.mark.parametrize(
     "part", [":test:4-2", ":test:2-2", ":test:0-5", ":test:3", ":test:-3", ":test:a-b", ":test:²-3", ":test:0-1:x"]
 )
-def test_part_that_is_none_is_refused_with_the_accepted_ones(hdf5, part):
+def test_invalid_part_is_refused_with_the_accepted_ones(hdf5, part):
     with pytest.raises(InputError, match=r"accepted is A-B with 0 <= A < B <= 4"):
         read_images(f"{hdf5}{part}", GRAY)
 
 
-def test_set_or_source_that_is_not_there_is_named(hdf5, tmp_path):
+def test_missing_set_or_source_is_named(hdf5, tmp_path):
     with pytest.raises(InputError, match="no set 'valid'"):
         read_images(f"{hdf5}:valid", GRAY)
-    write_hdf5(tmp_path / "other.hdf5", {"test": {"pictures": PIXELS}})
+    write_hdf5(tmp_path / "other.hdf5", {"test": {"images": PIXELS}})
     with pytest.raises(InputError, match="sources \\('features',\\) are not available"):
         read_images(tmp_path / "other.hdf5", GRAY)
     (tmp_path / "damaged.hdf5").write_bytes(hdf5.read_bytes()[:300])
@@ -239,15 +239,15 @@ def test_set_or_source_that_is_not_there_is_named(hdf5, tmp_path):
         read_images(tmp_path / "damaged.hdf5", GRAY)
 
 
-def test_a_folder_may_be_called_like_a_file(hdf5, tmp_path):
+def test_folder_name_may_contain_a_file_suffix(hdf5, tmp_path):
     folder = tmp_path / "my.hdf5.d"
     folder.mkdir()
     np.testing.assert_array_equal(read_images(save_npz(folder / "x.npz", X=UNIT), GRAY), UNIT)
 
 
 @pytest.mark.parametrize("kind", ["pixels", "floats to 255", "floats to 1", "continuous", "color axis last"])
-def test_a_part_has_the_units_that_training_gives_the_set(tmp_path, kind):
-    """Whatever the file holds, and although a part of it looks otherwise, such as a picture of black and white."""
+def test_part_has_the_same_units_as_in_training(tmp_path, kind):
+    """For any value range of the file, even if the selected part has another range, as a black-and-white image has."""
     pixels = runs.pixels(6, colors=3)
     pixels[4] = pixels[4] > 127
     values = {"floats to 255": pixels * 1.0, "floats to 1": pixels / 255, "continuous": pixels * 0.7 - 80.0}
@@ -278,7 +278,7 @@ def test_a_part_has_the_units_that_training_gives_the_set(tmp_path, kind):
     ],
 )
 def test_named_masks(name, even, odd):
-    """Half of an even width; of an odd width the middle stays known, as in the released mask."""
+    """Half of an even width; for an odd width the middle column stays known, as in the released mask."""
     for width, region in ((8, even), (7, odd)):
         expected = np.zeros((3, width, width), bool)
         expected[region] = True
@@ -288,7 +288,7 @@ def test_named_masks(name, even, odd):
 
 @pytest.mark.parametrize("mode", ["L", "1", "RGB", "RGBA", "I;16"])
 def test_mask_of_png(tmp_path, mode):
-    """0 is known and any other level drawn, in gray or in color, whatever the transparency; for all colors."""
+    """0 is known and any other level is drawn, in gray or color, ignoring transparency, for all channels."""
     drawn = np.zeros((8, 8), bool)
     drawn[1:3, 2:7] = True
     if mode == "I;16":
@@ -317,7 +317,7 @@ def test_masks_that_do_not_fit_are_refused_with_their_shape(tmp_path, shape):
     assert f"m.npz: shape {shape}; accepted: (8, 8)" in str(refusal.value)
 
 
-def test_masks_that_are_not_there_are_refused(tmp_path):
+def test_missing_masks_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"left, right, top, bottom, center, center:SIDE, or a \.png or \.npz file"):
         read_mask("middle", GRAY)
     with pytest.raises(InputError, match=r"--mask .*none\.png: no such file"):

@@ -1,4 +1,4 @@
-"""Model and loop from settings: what contradicts the data, and what a checkpoint must fit."""
+"""Model and loop built from settings, contradictions to the data, and restoring from a checkpoint."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def settings(data):
     )
 
 
-def test_the_models_size_is_that_of_the_data(settings):
+def test_model_size_follows_the_data(settings):
     data = load_data(settings)
     model = build_model(settings, data)
     assert model.example_shape == (1, runs.WIDTH, runs.WIDTH)
@@ -26,7 +26,7 @@ def test_the_models_size_is_that_of_the_data(settings):
         build_model(settings.replace(model_args={"spatial_width": 9}), data)
 
 
-def test_the_loop_has_the_settings(settings):
+def test_loop_gets_the_settings(settings):
     loop, data = prepare_loop(settings.replace(epochs=7, hours=2.0, max_skipped=3))
     assert (loop.epochs, loop.hours, loop.max_skipped, loop.batch_size) == (7, 2.0, 3, len(data.train))
 
@@ -35,7 +35,7 @@ class Meta(dict):
     path = "x.h5"
 
 
-def test_a_state_that_train_py_does_not_write_is_refused(settings):
+def test_state_of_a_wrong_type_is_refused(settings):
     loop, _ = prepare_loop(settings)
     arrays = {f"/parameters{path}": value for path, value in loop.compiled.layout.split(loop.theta).items()}
     with pytest.raises(InputError, match=r"checkpoint x\.h5: its state 'step' is '3', which train\.py does not write"):

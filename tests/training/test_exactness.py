@@ -1,4 +1,4 @@
-"""A run is the same, bit for bit: after a stop at any batch, in another process, with or without pictures."""
+"""Runs are reproducible bit for bit: after a stop at any batch, in another process, with and without plots."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.extensions import standard_extensions
 from dpm.runs import checkpoint
-from dpm.runs.flags import FROZEN, OPTIMIZERS
+from dpm.runs.settings import FROZEN, OPTIMIZERS
 from dpm.training import building
 from dpm.training import run as training
 from tests.helpers import runs
@@ -26,7 +26,7 @@ from tests.training.test_frozen_loop import StopWithin
 from tests.training.test_resume import Stop, log
 
 ROOT = Path(__file__).parents[2]
-EPOCHS, STEPS = 4, 4  # batches, or subfunctions, of 15 pictures
+EPOCHS, STEPS = 4, 4  # batches, or subfunctions, of 15 images
 STOPS = 10
 WITH_SAMPLES = """
 import sys
@@ -35,18 +35,19 @@ from dpm.commands.train import main as train_main
 from dpm.extensions import PlotEntropies, PlotSamples
 from tests.helpers import runs
 
-runs.without_pictures(pytest.MonkeyPatch(), keep=(PlotEntropies, PlotSamples))
+runs.without_plots(pytest.MonkeyPatch(), keep=(PlotEntropies, PlotSamples))
 sys.exit(train_main())
 """
 
 
 def fingerprint(folder):
-    """{file: SHA-256 of what it holds} of a run, but for seconds, and but for its config, which names folders."""
+    """Return {file name: SHA-256 of its content} of a run, ignoring times and config.json, which names folders."""
     paths = [path for path in folder.rglob("*") if path.is_file() and path.name != "config.json"]
     return {path.name: hashlib.sha256(content(path)).hexdigest() for path in paths}
 
 
 def content(path):
+    """Return the bytes of a file that must be reproducible: logs and checkpoints without their times."""
     if path.name == "log.csv":
         return json.dumps(log(path.parent)).encode()
     if path.suffix != ".h5":
@@ -61,54 +62,54 @@ def content(path):
 
 
 def check_stops(tmp_path, data, monkeypatch, optimizer, engine):
-    """Stop a run at each of STOPS batches, go on, and compare all files with those of the straight run."""
+    """Stop a run at each of STOPS batches, resume it, and compare all files with those of an uninterrupted run."""
     runs.share_compiled(monkeypatch)
     cut = ["--n-subfunctions", STEPS] if optimizer in FROZEN else ["--batch-size", runs.TRAIN // STEPS]
     arguments = ["--data-path", data, "--model-args", runs.MODEL, "--quiet", "--epochs", EPOCHS, *cut]
     arguments += ["--optimizer", optimizer, "--backend", engine]
 
     def train(name, *extensions):
-        runs.without_pictures(monkeypatch, *extensions)
+        runs.without_plots(monkeypatch, *extensions)
         (tmp_path / name).mkdir()
         assert train_main([str(a) for a in (*arguments, "--output-dir", tmp_path / name)]) == 0
         (folder,) = (tmp_path / name).iterdir()
         return folder
 
-    expected = fingerprint(train("straight"))
+    expected = fingerprint(train("uninterrupted"))
     assert set(expected) == {"checkpoint.h5", "checkpoint_best.h5", "log.csv"}
     rng = np.random.default_rng(OPTIMIZERS.index(optimizer))
     steps = rng.choice(np.arange(1, EPOCHS * STEPS), STOPS, replace=False)
     for step in steps:
         folder = train(f"stopped{step}", (StopWithin if optimizer in FROZEN else Stop)(step))
         path = folder / "checkpoint.h5"
-        # L-BFGS does a pass that was not whole again; from within its first one there is nothing but the start.
+        # L-BFGS repeats an incomplete pass; a stop within the first pass returns to the initial state.
         reached = step // STEPS * STEPS if optimizer == "lbfgs" else step
         assert checkpoint.load_run(path)[0]["state"]["step"] == reached
-        runs.without_pictures(monkeypatch)
+        runs.without_plots(monkeypatch)
         assert train_main(["--resume-file", str(path)]) == 0
         assert fingerprint(folder) == expected, f"stopped at step {step}"
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_run_resumed_from_any_batch_leaves_the_files_of_the_straight_run(tmp_path, data, monkeypatch, optimizer):
+def test_run_resumed_from_any_batch_writes_the_files_of_an_uninterrupted_run(tmp_path, data, monkeypatch, optimizer):
     check_stops(tmp_path, data, monkeypatch, optimizer, "auto")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_run_resumed_on_each_engine_leaves_the_files_of_the_straight_run(
+def test_run_resumed_on_each_engine_writes_the_files_of_an_uninterrupted_run(
     tmp_path, data, monkeypatch, optimizer, engine_name
 ):
     check_stops(tmp_path, data, monkeypatch, optimizer, engine_name)
 
 
-def test_the_pictures_of_a_resumed_runs_last_epoch_are_those_of_the_straight_run(base, tmp_path, data, monkeypatch):
-    """Stopped in the second of two epochs, from which on it makes all pictures."""
+def test_resumed_run_makes_the_same_plots_in_its_last_epoch(base, tmp_path, data, monkeypatch):
+    """The run is stopped in the second of two epochs and makes all plots after it resumes."""
     runs.share_compiled(monkeypatch)
-    runs.without_pictures(monkeypatch, Stop(4))
+    runs.without_plots(monkeypatch, Stop(4))
     folder = runs.train(tmp_path / "out", data, "--ext-every-n", 1)
     monkeypatch.setattr(training, "standard_extensions", standard_extensions)
-    # PlotInternalState knows its names only where it is the first to compile.
+    # PlotInternalState knows its names only if it compiles the graph itself.
     monkeypatch.setattr(building, "CompiledModel", CompiledModel)
     assert train_main(["--resume-file", str(folder / "checkpoint.h5")]) == 0
     expected = fingerprint(runs.complete(base)[0])
@@ -118,8 +119,8 @@ def test_the_pictures_of_a_resumed_runs_last_epoch_are_those_of_the_straight_run
     assert sum(name.endswith(".npz") for name in found) > 15
 
 
-def test_two_processes_leave_the_same_files_whatever_the_order_of_their_sets(data, tmp_path):
-    """PYTHONHASHSEED=0 and =1; with the samples and entropies of the last epoch."""
+def test_two_processes_with_different_hash_seeds_write_the_same_files(data, tmp_path):
+    """PYTHONHASHSEED=0 and =1, including the samples and entropies of the last epoch."""
     processes = []
     for seed in "01":
         (tmp_path / seed).mkdir()
@@ -132,17 +133,19 @@ def test_two_processes_leave_the_same_files_whatever_the_order_of_their_sets(dat
 
 
 def random_states():
-    """What the global generators of numpy and Python are about to draw."""
+    """Return the states of the global generators of NumPy and Python."""
     name, keys, *rest = np.random.get_state()  # noqa: NPY002
     return name, keys.tobytes(), rest, random.getstate()
 
 
 @pytest.fixture(scope="module")
 def plotted(base):
-    """(folder, random states before, after training) of a run with pictures before it and after each epoch."""
+    """Return (folder, random states before, after training) of a run with plots before it and after each epoch."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(viz, "plot_parameter", lambda *a: None)  # its values are computed; drawing takes most of the time
-        Engine()  # a library that is imported here for the first time may draw
+        patch.setattr(
+            viz, "plot_parameter", lambda *a: None
+        )  # its values are computed, but plotting would take most of the time
+        Engine()  # importing a library for the first time may draw random numbers
         before = random_states()
         folder = runs.train(
             base / "exactness-plotted", runs.data(base), "--plot-before-training", "true", "--ext-every-n", 1
@@ -150,7 +153,7 @@ def plotted(base):
         return folder, before, random_states()
 
 
-def test_training_and_sampling_leave_the_global_generators_alone(plotted, tmp_path, monkeypatch):
+def test_training_and_sampling_do_not_touch_the_global_generators(plotted, tmp_path, monkeypatch):
     folder, before, after = plotted
     assert before == after
     runs.share_compiled(monkeypatch)
@@ -160,8 +163,8 @@ def test_training_and_sampling_leave_the_global_generators_alone(plotted, tmp_pa
     assert random_states() != after
 
 
-def test_pictures_change_nothing(base, plotted):
-    """Pictures before training and after each epoch, against none at all: log, parameters, optimizer."""
-    with_pictures, without = fingerprint(plotted[0]), fingerprint(runs.trained(base))
-    assert {name: with_pictures[name] for name in without} == without
-    assert {"samples_t0000_batch000000.png", "samples_t0000_batch000003.png"} <= set(with_pictures)
+def test_plots_do_not_change_the_numbers(base, plotted):
+    """Plots before training and after each epoch leave log, parameters and optimizer state as without plots."""
+    with_plots, without = fingerprint(plotted[0]), fingerprint(runs.trained(base))
+    assert {name: with_plots[name] for name in without} == without
+    assert {"samples_t0000_batch000000.png", "samples_t0000_batch000003.png"} <= set(with_plots)

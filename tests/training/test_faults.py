@@ -1,6 +1,6 @@
-"""Faults of the machine: a run that is killed, a disk that is full or read-only, caches that are cold or of no use.
+"""Machine faults: killed runs, full or read-only disks, cold or unusable caches.
 
-What lies there stays whole, training goes on where it can, and nobody sees more than a line.
+Existing files stay intact, training resumes, and the user sees at most one line per fault.
 """
 
 import itertools
@@ -29,13 +29,13 @@ EPOCHS = 4
 
 
 def resume(out, *flags):
-    """Go on with the run in a folder for output; returns the exit status."""
+    """Resume the run in an output folder; return the exit status."""
     return train_main(["--resume-file", "auto", "--output-dir", str(out), *map(str, flags)])
 
 
 @pytest.fixture
-def straight(base, train):
-    """The files of a run of EPOCHS that nothing happens to."""
+def uninterrupted(base, train):
+    """Return the fingerprint of an uninterrupted run of EPOCHS."""
     return fingerprint(train("--epochs", EPOCHS))
 
 
@@ -43,7 +43,7 @@ def straight(base, train):
 
 
 class StandIn(CompiledModel):
-    """In place of the compiled functions some of numpy, of data and noise: a process trains as soon as it runs."""
+    """NumPy functions in place of the compiled ones, so that a process trains without compiling."""
 
     def objective(self, batch_size):
         def cost_and_gradient(theta, X, t, N, U, weights):
@@ -67,8 +67,8 @@ sys.exit(train_main())
 """
 
 
-def killed(program, seconds, arguments):
-    """Run a program and kill it so many seconds after its second epoch, when the checkpoint of the first is there."""
+def run_and_kill(program, seconds, arguments):
+    """Run a program and kill it `seconds` after its second epoch; the checkpoint of the first exists by then."""
     command = [sys.executable, *program, *map(str, arguments), "--quiet", "false"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -80,14 +80,14 @@ def killed(program, seconds, arguments):
 
 
 def check_kills(program, number, train, data, tmp_path):
-    """Kill a run again and again, each time within 0.2 s, some ten epochs, most of whose time goes into files."""
+    """Kill a run repeatedly, each time within 0.2 s (about ten epochs, mostly spent writing files)."""
     epochs = 50 + 20 * number
     expected = fingerprint(train("--epochs", epochs))
     (out := tmp_path / "killed").mkdir()
     arguments = runs.arguments(out, data, "--epochs", epochs, "--ext-every-n", 10**6)
     steps = [0]
     for seconds in np.random.default_rng(number).uniform(0, 0.2, number):
-        killed(program, seconds, arguments)
+        run_and_kill(program, seconds, arguments)
         (folder,) = out.iterdir()
         steps.append(checkpoint.load_run(folder / "checkpoint.h5")[0]["state"]["step"])
         arguments = ["--resume-file", "auto", "--output-dir", out]
@@ -97,18 +97,18 @@ def check_kills(program, number, train, data, tmp_path):
     assert fingerprint(folder) == expected
 
 
-def test_a_run_killed_five_times_ends_as_one_that_never_was(data, train, tmp_path, monkeypatch):
+def test_run_killed_five_times_ends_like_an_uninterrupted_run(data, train, tmp_path, monkeypatch):
     monkeypatch.setattr(building, "CompiledModel", StandIn)
     check_kills(["-c", WITH_STAND_IN], 5, train, data, tmp_path)
 
 
 @pytest.mark.slow
-def test_a_run_of_the_model_killed_thirty_times_ends_as_one_that_never_was(data, train, tmp_path):
+def test_run_of_the_model_killed_thirty_times_ends_like_an_uninterrupted_run(data, train, tmp_path):
     check_kills(["train.py"], 30, train, data, tmp_path)
 
 
-def test_a_run_killed_before_it_marks_its_best_checkpoint_marks_it_after_all(base, data, tmp_path, train, monkeypatch):
-    """The second and last epoch of the shared run is its best: no later one would mend the mark."""
+def test_run_killed_before_marking_its_best_checkpoint_marks_it_on_resume(base, data, tmp_path, train, monkeypatch):
+    """The last epoch of the shared run is its best, so no later epoch can correct the mark."""
     mark, count = monitoring.mark_best, iter(range(10))
 
     def kill(folder):
@@ -121,7 +121,7 @@ def test_a_run_killed_before_it_marks_its_best_checkpoint_marks_it_after_all(bas
     assert checkpoint.load(folder / "checkpoint_best.h5")[0]["state"]["step"] == 3
     monkeypatch.undo()
     runs.share_compiled(monkeypatch)
-    runs.without_pictures(monkeypatch)
+    runs.without_plots(monkeypatch)
     assert resume(folder.parent) == 0
     assert fingerprint(folder) == fingerprint(runs.trained(base))
 
@@ -131,7 +131,7 @@ def test_a_run_killed_before_it_marks_its_best_checkpoint_marks_it_after_all(bas
 
 @pytest.fixture
 def mount(tmp_path):
-    """A function that mounts as the command does, or skips the test; all is undone at its end."""
+    """Return a function that calls mount(8), or skips the test; everything is unmounted at the end."""
     mounted = []
 
     def run(*arguments):
@@ -149,7 +149,7 @@ def mount(tmp_path):
 
 
 class AtStep:
-    """An extension that does something after the minibatch that makes the loop's step `step`."""
+    """Extension that calls an action after step number `step`."""
 
     def __init__(self, step, action):
         self.step, self.action = step, action
@@ -160,40 +160,40 @@ class AtStep:
 
 
 def fill(path):
-    """Write zeros until not a page more fits."""
+    """Write zeros until the disk is full."""
     with suppress(OSError), open(path, "wb", buffering=0) as file:
         while True:
             file.write(bytes(4096))
 
 
-def check_after_the_fault(folder, shown, reason):
-    """Of EPOCHS, 3 and a last try of the checkpoint failed: a warning each; the first epoch's checkpoint is whole."""
+def check_after_the_fault(folder, stderr, reason):
+    """Check for one warning per failed write (3 epochs and the last attempt) and an intact first checkpoint."""
     log, newest = "warning: log.csv", "warning: checkpoint.h5"
-    *warnings, last = shown.splitlines()
+    *warnings, last = stderr.splitlines()
     assert [line.partition(" was not saved: ")[0] for line in warnings] == [log, newest] * (EPOCHS - 1) + [newest]
     assert all(reason in line for line in warnings)
     assert last == "not saved: checkpoint.h5, log.csv; the warnings above say why"
     assert checkpoint.load_run(folder / "checkpoint.h5")[0]["state"]["step"] == runs.STEPS
 
 
-def test_a_disk_that_fills_costs_the_new_checkpoint_not_the_old(mount, tmp_path, data, straight, monkeypatch, capsys):
-    """1 MB, full from the second epoch on; with room again the run goes on as if nothing had been."""
+def test_full_disk_loses_the_new_checkpoint_not_the_old(mount, tmp_path, data, uninterrupted, monkeypatch, capsys):
+    """A disk of 1 MB is full from the second epoch on; after making room, the run resumes to the same files."""
     (disk := tmp_path / "disk").mkdir()
     mount("-t", "tmpfs", "-o", "size=1m", "none", disk)
-    runs.without_pictures(monkeypatch, AtStep(runs.STEPS + 1, lambda: fill(disk / "filler")))
+    runs.without_plots(monkeypatch, AtStep(runs.STEPS + 1, lambda: fill(disk / "filler")))
     capsys.readouterr()
     assert train_main(runs.arguments(disk, data, "--epochs", EPOCHS)) == 1
     (folder,) = disk.glob("DiffusionModel_*")
     check_after_the_fault(folder, capsys.readouterr().err, "No space left on device")
-    assert {path.name for path in folder.iterdir()} == {*straight, "config.json"}
+    assert {path.name for path in folder.iterdir()} == {*uninterrupted, "config.json"}
     (disk / "filler").unlink()
-    runs.without_pictures(monkeypatch)
+    runs.without_plots(monkeypatch)
     assert resume(disk) == 0
-    assert fingerprint(folder) == straight
+    assert fingerprint(folder) == uninterrupted
 
 
-def test_a_folder_that_becomes_read_only_costs_the_new_checkpoint_not_the_old(
-    mount, tmp_path, data, straight, monkeypatch, capsys
+def test_read_only_folder_loses_the_new_checkpoint_not_the_old(
+    mount, tmp_path, data, uninterrupted, monkeypatch, capsys
 ):
     (out := tmp_path / "out").mkdir()
 
@@ -201,15 +201,15 @@ def test_a_folder_that_becomes_read_only_costs_the_new_checkpoint_not_the_old(
         mount("--bind", out, out)
         mount("-o", "remount,bind,ro", out)
 
-    runs.without_pictures(monkeypatch, AtStep(runs.STEPS + 1, make_read_only))
+    runs.without_plots(monkeypatch, AtStep(runs.STEPS + 1, make_read_only))
     capsys.readouterr()
     assert train_main(runs.arguments(out, data, "--epochs", EPOCHS)) == 1
     (folder,) = out.iterdir()
     check_after_the_fault(folder, capsys.readouterr().err, "Read-only file system")
     subprocess.run(["umount", out], check=True)
-    runs.without_pictures(monkeypatch)
+    runs.without_plots(monkeypatch)
     assert resume(out) == 0
-    assert fingerprint(folder) == straight
+    assert fingerprint(folder) == uninterrupted
 
 
 FAILING = """
@@ -243,8 +243,8 @@ print(checkpoint.load(path)[0]["n"], size)
 """
 
 
-def test_a_write_that_fails_at_any_byte_leaves_the_old_checkpoint_and_nothing_else(tmp_path):
-    """At 50 sizes up to the last byte, by the system's limit; the next save does, and the process ends in peace."""
+def test_write_that_fails_at_any_byte_keeps_the_old_checkpoint_and_no_temporary_file(tmp_path):
+    """RLIMIT_FSIZE fails the write at 50 sizes up to the last byte; the next save succeeds without errors."""
     command = [sys.executable, "-c", FAILING, str(tmp_path / "checkpoint.h5")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
@@ -255,7 +255,7 @@ def test_a_write_that_fails_at_any_byte_leaves_the_old_checkpoint_and_nothing_el
 
 
 def start(folder, data, environment, *flags):
-    """A process of train.py whose caches lie in `folder`, where the environment does not say otherwise."""
+    """Start train.py with its caches in `folder`, unless `environment` overrides them."""
     out = folder / "out"
     out.mkdir(parents=True)
     place = {name: str(folder / "home") for name in ("HOME", "XDG_CACHE_HOME")}
@@ -264,10 +264,10 @@ def start(folder, data, environment, *flags):
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def check_as_ever(base, folder, process):
-    """Status 0, at most a line on stderr, and the numbers of the shared run; returns the run's files."""
-    _, shown = process.communicate(timeout=600)
-    assert (process.returncode, len(shown.splitlines()) < 2) == (0, True), shown
+def check_process(base, folder, process):
+    """Check for status 0, at most one line on stderr and the numbers of the shared run; return the fingerprint."""
+    _, stderr = process.communicate(timeout=600)
+    assert (process.returncode, len(stderr.splitlines()) < 2) == (0, True), stderr
     (run,) = (folder / "out").iterdir()
     found = fingerprint(run)
     assert found.items() >= fingerprint(runs.trained(base)).items()
@@ -275,34 +275,34 @@ def check_as_ever(base, folder, process):
 
 
 @pytest.mark.slow
-def test_four_trainings_at_once_on_a_cold_cache(base, data, tmp_path):
+def test_four_concurrent_runs_on_a_cold_cache(base, data, tmp_path):
     shared = {"HOME": tmp_path / "home", "XDG_CACHE_HOME": tmp_path / "home/.cache"}
     shared["PYTENSOR_FLAGS"] = f"base_compiledir={tmp_path / 'compiled'}"
     (tmp_path / "home").mkdir()
     environment = {name: str(value) for name, value in shared.items()}
     processes = {tmp_path / name: start(tmp_path / name, data, environment) for name in "abcd"}
-    first, *others = [check_as_ever(base, folder, process) for folder, process in processes.items()]
+    first, *others = [check_process(base, folder, process) for folder, process in processes.items()]
     assert others == [first] * 3
 
 
 @pytest.mark.slow
-def test_a_path_without_compilers(base, data, tmp_path):
+def test_path_without_compilers(base, data, tmp_path):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python").symlink_to(sys.executable)
-    check_as_ever(base, tmp_path / "a", start(tmp_path / "a", data, {"PATH": str(tmp_path / "bin")}))
+    check_process(base, tmp_path / "a", start(tmp_path / "a", data, {"PATH": str(tmp_path / "bin")}))
 
 
 @pytest.mark.slow
-def test_a_home_that_cannot_be_written(base, data, tmp_path):
-    """Not even made: it would lie in a file. JAX alone goes on without; Matplotlib is given a place of its own."""
+def test_home_that_is_not_writable(base, data, tmp_path):
+    """HOME cannot even be created. Only JAX works without a cache folder; Matplotlib gets MPLCONFIGDIR."""
     pytest.importorskip("jax")
     nowhere = {"HOME": "/dev/null/home", "XDG_CACHE_HOME": "/dev/null/cache", "PYTENSOR_FLAGS": ""}
     nowhere["MPLCONFIGDIR"] = str(tmp_path)
-    check_as_ever(base, tmp_path / "a", start(tmp_path / "a", data, nowhere))
+    check_process(base, tmp_path / "a", start(tmp_path / "a", data, nowhere))
 
 
 @pytest.mark.parametrize("engine", ["numba", "c"])
-def test_an_engine_that_cannot_keep_what_it_compiles_says_what_to_set(engine):
+def test_engine_without_a_writable_cache_names_the_variable_to_set(engine):
     if engine == "c" and not config.cxx:
         pytest.skip("no compiler")
     command = [sys.executable, "-c", f"from dpm.engines.engine import Engine; Engine({engine!r})"]
@@ -314,8 +314,8 @@ def test_an_engine_that_cannot_keep_what_it_compiles_says_what_to_set(engine):
 
 
 @pytest.mark.slow
-def test_a_lock_left_in_the_compile_folder(base, data, tmp_path):
-    """That of a process that was killed while it compiled; the engine is C where there is a compiler."""
+def test_stale_lock_in_the_compile_folder(base, data, tmp_path):
+    """The lock of a process killed while compiling, for the C engine (needs a compiler)."""
     if not shutil.which("g++"):
         pytest.skip("no compiler")
     flags = {"PYTENSOR_FLAGS": f"base_compiledir={tmp_path / 'compiled'}"}
@@ -323,5 +323,5 @@ def test_a_lock_left_in_the_compile_folder(base, data, tmp_path):
     done = subprocess.run(command, env=os.environ | flags, capture_output=True, text=True, check=True)
     (Path(done.stdout.strip()) / ".lock").write_text("1\n")
     process = start(tmp_path / "a", data, flags, "--backend", "c")
-    _, shown = process.communicate(timeout=600)
-    assert (process.returncode, shown) == (0, "")
+    _, stderr = process.communicate(timeout=600)
+    assert (process.returncode, stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""Training on a sum of functions with frozen noise: what a subfunction is, and runs of sfo and lbfgs."""
+"""Training on a sum of subfunctions with frozen noise, and runs of SFO and L-BFGS."""
 
 import itertools
 import signal
@@ -13,26 +13,26 @@ from dpm.experiments.variants import CORRECTED
 from dpm.model import DiffusionModel
 from dpm.optimizers import SFO
 from dpm.runs import checkpoint
-from dpm.runs.flags import FROZEN
+from dpm.runs.settings import FROZEN
 from dpm.training import run as training
 from dpm.training.frozen_loop import SubfunctionLoop, default_number
 from tests.helpers import runs
 from tests.training.test_resume import Stop, assert_same
 
-N = 4  # subfunctions of 15 pictures
+N = 4  # subfunctions of 15 images
 
 
 @pytest.mark.parametrize(
     ("n", "expected"), [(400_000, 63), (50_000, 22), (40_000, 20), (4_000, 20), (1_500, 15), (100, 1), (60, 1), (1, 1)]
 )
 def test_default_number_of_subfunctions(n, expected):
-    """sqrt(n) / 10, at least 20 where that leaves 100 examples each."""
+    """sqrt(n) / 10, but at least 20 if each then has 100 examples."""
     assert default_number(n) == expected
 
 
 @pytest.fixture(scope="module")
 def loop():
-    """A loop over 61 pictures in 7 parts, float64, at its start."""
+    """Return a new float64 loop over 61 images in 7 subfunctions."""
     model = DiffusionModel(
         spatial_width=4,
         n_colors=1,
@@ -56,7 +56,7 @@ def test_no_example_is_left_out(loop):
     assert {len(part) for part in loop.parts} == {8, 9}
 
 
-def test_the_same_parameters_give_the_same_bits(loop):
+def test_subfunctions_are_deterministic(loop):
     theta = loop.theta + 0.1
     first = [loop.subfunction(theta, i) for i in range(7)]
     for i in reversed(range(7)):
@@ -65,7 +65,7 @@ def test_the_same_parameters_give_the_same_bits(loop):
         np.testing.assert_array_equal(gradient, first[i][1])
 
 
-def test_each_subfunction_and_refresh_has_noise_of_its_own(loop, monkeypatch):
+def test_each_subfunction_and_refresh_has_different_noise(loop, monkeypatch):
     drawn = []
     objective = loop.compiled.objective(18)
 
@@ -78,13 +78,13 @@ def test_each_subfunction_and_refresh_has_noise_of_its_own(loop, monkeypatch):
         monkeypatch.setattr(loop.state, "refresh", refresh)
         for i in range(7):
             loop.subfunction(loop.theta, i)
-    for place in (1, 2, 3):  # times and both noises
+    for place in (1, 2, 3):  # times, Gaussian noise and uniform noise
         for a, b in itertools.combinations([inputs[place][:8] for inputs in drawn], 2):
             assert not np.array_equal(a, b)
 
 
-def test_the_sum_is_the_mean_cost_of_all_examples(loop):
-    """sum of f_i / N = the mean over examples, each n_t_per_minibatch times, with their noise."""
+def test_sum_of_subfunctions_is_the_mean_cost_of_all_examples(loop):
+    """sum of f_i / N is the mean cost over examples, each with n_t_per_minibatch times and their noise."""
     values = [loop.subfunction(loop.theta, i)[0] for i in range(7)]
     costs = []
     for i, part in enumerate(loop.parts):
@@ -98,13 +98,13 @@ def draw(rng, shape):
     return training.noise.minibatch_noise(rng, shape, 5, "normal")
 
 
-def test_gradients_against_central_differences(loop):
+def test_gradients_match_central_differences(loop):
     optimizer = SFO(loop.subfunction, loop.theta, range(7), rng=np.random.default_rng(0))
-    assert abs(optimizer.check_grad(small_diff=1e-7)).max() < 1e-6  # short: leaky ReLU has a kink
+    assert abs(optimizer.check_grad(small_diff=1e-7)).max() < 1e-6  # a short step, because the leaky ReLU has a kink
 
 
 class Idle:
-    """An optimizer that finds nothing lower."""
+    """Optimizer that finds no lower value."""
 
     skipped_steps = 0
 
@@ -119,15 +119,15 @@ class Idle:
         pass
 
 
-def test_an_optimizer_that_ends_by_itself_ends_training(loop):
+def test_converged_optimizer_ends_training(loop):
     idle = SubfunctionLoop(loop.compiled, loop.theta, Idle, loop.features, CORRECTED, 7, 2, seed=3)
     assert idle.run()
     assert idle.ended_by_itself == "Idle finds no lower point"
     assert idle.state.step == 0
 
 
-def test_a_refresh_begins_anew_from_the_parameters_reached(loop):
-    """After each pass: noise is other noise, the optimizer has no history, the parameters are the accepted ones."""
+def test_refresh_restarts_from_the_accepted_parameters(loop):
+    """After each pass the noise is redrawn, the optimizer loses its history, and the accepted parameters stay."""
     seen = []
 
     class Look:
@@ -144,7 +144,7 @@ def test_a_refresh_begins_anew_from_the_parameters_reached(loop):
 
 
 class StopWithin(Stop):
-    """Sends its signal right after an evaluation, before the optimizer has seen it."""
+    """Extension that sends its signal right after an evaluation, before the optimizer receives the result."""
 
     def after_evaluation(self, loop):
         super().after_batch(loop)
@@ -155,12 +155,12 @@ class StopWithin(Stop):
 
 @pytest.fixture
 def train(data, tmp_path, monkeypatch):
-    """A function that trains three epochs in a new folder and returns it."""
+    """Return a function that trains three epochs in a new folder and returns the folder."""
     runs.share_compiled(monkeypatch)
     numbers = itertools.count()
 
     def run(*flags, stop=None):
-        runs.without_pictures(monkeypatch, *([stop] if stop else []))
+        runs.without_plots(monkeypatch, *([stop] if stop else []))
         out = tmp_path / f"out{next(numbers)}"
         out.mkdir()
         base = ["--data-path", data, "--output-dir", out, "--model-args", runs.MODEL, "--epochs", 3, "--quiet"]
@@ -172,8 +172,8 @@ def train(data, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("optimizer", ["sfo", "lbfgs", "adam", "rmsprop"])
-def test_training_with_each(train, tmp_path, optimizer):
-    """Pictures of one gray each: the bound of the test data rises, whose noise is the same at each epoch."""
+def test_training_improves_the_bound_with_each_optimizer(train, tmp_path, optimizer):
+    """Constant images: the bound of the test data rises; its noise is the same at each epoch."""
     train_data, test_data = (
         np.broadcast_to(runs.pixels(n, seed, 1), (n, 1, runs.WIDTH, runs.WIDTH)) for n, seed in ((60, 0), (20, 1))
     )
@@ -192,8 +192,8 @@ def test_training_with_each(train, tmp_path, optimizer):
 
 
 @pytest.mark.parametrize("optimizer", FROZEN)
-def test_the_checkpoint_holds_the_accepted_parameters(train, optimizer):
-    """Those that the optimizer's own state leads to, not those of the last evaluation."""
+def test_checkpoint_holds_the_accepted_parameters(train, optimizer):
+    """The parameters of the optimizer's state, not those of the last evaluation."""
     folder = train("--optimizer", optimizer, "--n-subfunctions", N)
     parameters, state = checkpoint.split(checkpoint.load(folder / "checkpoint.h5")[1])
     theta = np.concatenate([parameters[name].ravel() for name in sorted(parameters)])
@@ -208,20 +208,20 @@ def test_the_checkpoint_holds_the_accepted_parameters(train, optimizer):
 
 @pytest.mark.parametrize("optimizer", FROZEN)
 @pytest.mark.parametrize(("step", "refresh"), [(1, 0), (4, 0), (7, 0), (9, 1), (8, 2), (8, 1)])
-def test_a_stopped_run_goes_on_as_if_never_stopped(train, monkeypatch, optimizer, step, refresh):
-    """Stopped in the first pass, at the end of one, within one, after and at a refresh; L-BFGS does its pass again."""
+def test_stopped_run_resumes_like_an_uninterrupted_run(train, monkeypatch, optimizer, step, refresh):
+    """Stops in the first pass, at its end, within a later pass, after and at a refresh; L-BFGS repeats its pass."""
     flags = ["--optimizer", optimizer, "--n-subfunctions", N, "--refresh-noise", refresh]
     expected = train(*flags)
     stop = StopWithin(step)
     folder = train(*flags, stop=stop)
     reached = checkpoint.load_run(folder / "checkpoint.h5")[0]["state"]["step"]
     assert reached == (step if optimizer == "sfo" or step % N == 0 else step // N * N)
-    runs.without_pictures(monkeypatch)
+    runs.without_plots(monkeypatch)
     assert train_main(["--resume-file", str(folder / "checkpoint.h5")]) == 0
     assert_same(folder, expected)
 
 
-def test_the_same_seed_gives_the_same_run(train):
+def test_same_seed_gives_the_same_run(train):
     first, second = (train("--optimizer", "sfo", "--n-subfunctions", N, "--seed", 5) for _ in range(2))
     assert_same(first, second)
 
@@ -241,7 +241,7 @@ def test_the_same_seed_gives_the_same_run(train):
         (["--optimizer", "sfo", "--refresh-noise", "-1"], ["--refresh-noise", "-1", "0, for never"]),
     ],
 )
-def test_flags_without_meaning_are_refused(data, tmp_path, capsys, flags, words):
+def test_flags_that_do_not_apply_are_refused(data, tmp_path, capsys, flags, words):
     out = tmp_path / "out"
     out.mkdir()
     base = ["--data-path", data, "--output-dir", out, "--model-args", runs.MODEL, "--quiet"]
@@ -251,7 +251,9 @@ def test_flags_without_meaning_are_refused(data, tmp_path, capsys, flags, words)
 
 
 @pytest.mark.parametrize(("optimizer", "advice"), [("sfo", "--n-subfunctions up to"), ("lbfgs", "--refresh-noise or")])
-def test_more_memory_than_a_checkpoint_holds_is_refused_at_once(data, tmp_path, capsys, monkeypatch, optimizer, advice):
+def test_optimizer_state_too_large_for_a_checkpoint_is_refused_at_start(
+    data, tmp_path, capsys, monkeypatch, optimizer, advice
+):
     monkeypatch.setattr(checkpoint, "LARGEST_ARRAY", 100_000)
     base = ["--data-path", data, "--output-dir", tmp_path, "--model-args", runs.MODEL, "--n-subfunctions", 60]
     line = runs.refused(capsys, train_main, *base, "--optimizer", optimizer, "--quiet", "--epochs", 100)
@@ -259,7 +261,7 @@ def test_more_memory_than_a_checkpoint_holds_is_refused_at_once(data, tmp_path, 
 
 
 @pytest.mark.parametrize("optimizer", FROZEN)
-def test_a_start_that_is_not_finite_is_one_line(train, monkeypatch, capsys, optimizer):
+def test_non_finite_initial_cost_is_one_line(train, monkeypatch, capsys, optimizer):
     real = SubfunctionLoop.subfunction
 
     def broken(loop, theta, i):
@@ -274,7 +276,7 @@ def test_a_start_that_is_not_finite_is_one_line(train, monkeypatch, capsys, opti
     assert "not finite" in line
 
 
-def test_a_second_signal_ends_lbfgs_at_once(train, monkeypatch, capsys):
+def test_second_signal_ends_lbfgs_at_once(train, monkeypatch, capsys):
     stop = StopWithin(2, signal.SIGINT, times=2)
     with pytest.raises(AssertionError):
         train("--optimizer", "lbfgs", "--n-subfunctions", N, stop=stop)

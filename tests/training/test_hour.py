@@ -1,4 +1,4 @@
-"""An hour of training on the embedded digits (slow). Seconds can be set by DPM_TRAINING_SECONDS for a shorter look."""
+"""One hour of training on the embedded digits (slow). DPM_TRAINING_SECONDS sets a shorter time."""
 
 import csv
 import os
@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-def test_an_hour_of_the_default_model(tmp_path):
-    """K - L_null of the test digits passes 3.3 bits/pixel, with little spread; the samples are left to look at."""
+def test_one_hour_of_training_of_the_default_model(tmp_path):
+    """K - L_null of the test digits exceeds 3.3 bits/pixel with a small spread; the samples stay for inspection."""
     command = [sys.executable, str(ROOT / "train.py"), "--batch-size", "128", "--epochs", "100000"]
     command += ["--ext-every-n", "100000", "--output-dir", str(tmp_path)]
     process = subprocess.Popen(command, cwd=ROOT)

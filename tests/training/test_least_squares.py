@@ -1,4 +1,4 @@
-"""Readouts in closed form, on problems whose optimum is known."""
+"""Closed-form readouts on problems with a known optimum."""
 
 from itertools import pairwise
 
@@ -21,7 +21,9 @@ COVARIANCE = np.array([[1.0, 0.8], [0.8, 1.0]])
 
 
 def best_K(beta, full):
-    """The largest K - L_null on normal data of COVARIANCE, bits: the best p has the covariance of q(x_{t-1} | x_t).
+    """Return the largest K - L_null on normal data of COVARIANCE, in bits.
+
+    The optimal p has the covariance of q(x_{t-1} | x_t):
 
     E KL_t = log det(1 + (SNR_{t-1} - SNR_t) Cov(x_0 | x_t)) / 2, or of the covariance's diagonal.
     """
@@ -37,8 +39,8 @@ def best_K(beta, full):
 
 @pytest.mark.parametrize("network", [networks.MeanVariance, networks.PosteriorVariance])
 @pytest.mark.parametrize("full", [False, True])
-def test_normal_data_reach_the_best_bound_in_closed_form(network, full):
-    """The best mean of normal data is linear in x_t and the best variance constant: the solved readouts are these."""
+def test_normal_data_reach_the_optimal_bound_in_closed_form(network, full):
+    """For normal data the optimal mean is linear in x_t and the optimal variance is constant."""
     engine, beta = Engine("auto", "float64"), schedules.linear(T, 0.05, 0.5)
     with engine:
         hidden = networks.WithInputs(2, networks.NormalizedRBF(2, 2))
@@ -61,15 +63,15 @@ def test_normal_data_reach_the_best_bound_in_closed_form(network, full):
     np.testing.assert_array_equal(solved, again)
 
 
-def test_least_squares_is_that_of_numpy():
+def test_least_squares_matches_numpy():
     rng = np.random.default_rng(0)
     A, y, weights = rng.standard_normal((50, 4)), rng.standard_normal(50), rng.uniform(0.1, 2, 50)
     expected = np.linalg.lstsq(A * np.sqrt(weights)[:, None], y * np.sqrt(weights), rcond=None)[0]
     np.testing.assert_allclose(refit.least_squares(A, weights, y), expected, rtol=1e-6)
 
 
-def test_scoring_reaches_the_most_likely_variances():
-    """sum of log Sigma + squares / Sigma for log-linear Sigma, against scipy's BFGS."""
+def test_scoring_reaches_the_maximum_likelihood_variances():
+    """Minimize sum of log Sigma + squares / Sigma for log-linear Sigma; compare with SciPy's BFGS."""
     rng = np.random.default_rng(0)
     A = np.column_stack([rng.standard_normal((2000, 2)), np.ones(2000)])
     squares = np.exp(A @ [0.7, -0.4, 0.2])[:, None] * rng.chisquare(1, (2000, 1))

@@ -1,4 +1,4 @@
-"""What an epoch is, what each step sees, and what a step that is not finite does."""
+"""Epochs, the inputs of each step, and non-finite steps."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ from tests.helpers import runs
 
 
 class Recorder:
-    """Keeps what the loop does: batches, parameters before and after each step, the state of the loop."""
+    """Record batches, parameters before and after each step, and the state of the loop."""
 
     def __init__(self, monkeypatch):
         self.batches, self.thetas, self.loop = [], [], None
@@ -31,13 +31,13 @@ class Recorder:
         monkeypatch.setattr(MainLoop, "train_batch", train_batch)
 
 
-def pictures(batches):
-    """The pictures of all batches, in an order of their own."""
+def sorted_images(batches):
+    """Return the images of all batches in sorted order."""
     return np.array(sorted(map(tuple, np.concatenate(batches).reshape(-1, runs.WIDTH**2))))
 
 
-def test_an_epoch_sees_each_training_picture_once(base, train, monkeypatch):
-    """60 pictures in batches of 25 are 25, 25 and 10, in another order at each epoch; no test picture is among them."""
+def test_epoch_uses_each_training_image_once(base, train, monkeypatch):
+    """60 images in batches of 25, 25 and 10, in a new order at each epoch; none is a test image."""
     recorder = Recorder(monkeypatch)
     folder = train()
     assert [len(X) for X in recorder.batches] == [25, 25, 10] * 2
@@ -45,14 +45,14 @@ def test_an_epoch_sees_each_training_picture_once(base, train, monkeypatch):
     data = json.loads((folder / "config.json").read_text())["data"]
     expected = runs.pixels(runs.TRAIN).astype(np.float32) / 255 * data["scale"] + data["shift"]
     for batches in (first, second):
-        np.testing.assert_allclose(pictures(batches), pictures([expected]), atol=1e-5)
+        np.testing.assert_allclose(sorted_images(batches), sorted_images([expected]), atol=1e-5)
     assert not np.array_equal(np.concatenate(first), np.concatenate(second))
 
 
-def test_an_epoch_of_pieces_has_as_many_as_the_pictures(tmp_path, monkeypatch):
-    """Pictures of 17 x 25 hold six pieces of 8 x 8 side by side: an epoch draws a piece of each picture six times."""
+def test_epoch_of_crops_draws_as_many_crops_as_the_images_hold(tmp_path, monkeypatch):
+    """Images of 17 x 25 hold six disjoint crops of 8 x 8, so an epoch draws a crop of each image six times."""
     recorder = Recorder(monkeypatch)
-    runs.without_pictures(monkeypatch)
+    runs.without_plots(monkeypatch)
     plain = np.repeat(np.arange(0, 250, 50, dtype=np.uint8), 17 * 25).reshape(5, 1, 17, 25)
     data = runs.write_data(tmp_path, plain, plain[:2])
     folder = runs.train(tmp_path / "out", data, "--crop", 8, "--batch-size", 3, "--epochs", 1)
@@ -62,8 +62,8 @@ def test_an_epoch_of_pieces_has_as_many_as_the_pictures(tmp_path, monkeypatch):
     assert [row["step"] for row in runs.rows(folder)] == [12]
 
 
-def test_a_partial_batch_counts_its_own_pictures_alone(train, monkeypatch):
-    """The cost of the last 10 pictures is the mean over these, whatever fills the batch up."""
+def test_cost_of_a_partial_batch_ignores_the_padding(train, monkeypatch):
+    """The cost of the last 10 images is their mean, whatever pads the batch."""
     recorder = Recorder(monkeypatch)
     train()
     loop, X = recorder.loop, recorder.batches[2]
@@ -75,15 +75,15 @@ def test_a_partial_batch_counts_its_own_pictures_alone(train, monkeypatch):
     assert cost == pytest.approx(costs.mean(), rel=1e-5)
 
 
-def test_a_batch_larger_than_the_data_is_all_of_them(train, monkeypatch):
+def test_batch_size_is_capped_at_the_number_of_images(train, monkeypatch):
     recorder = Recorder(monkeypatch)
     folder = train("--batch-size", 1000)
     assert [len(X) for X in recorder.batches] == [60, 60]
     assert [row["step"] for row in runs.rows(folder)] == [1, 2]
 
 
-def test_several_times_a_picture(train, monkeypatch):
-    """n_t_per_minibatch=2: each picture comes twice, with times and noise of its own; the epoch stays as long."""
+def test_several_times_per_image(train, monkeypatch):
+    """n_t_per_minibatch=2: each image occurs twice with different times and noise; the epoch has the same length."""
     recorder = Recorder(monkeypatch)
     folder = train("--model-args", f"{runs.MODEL},n_t_per_minibatch=2")
     assert [row["step"] for row in runs.rows(folder)] == [3, 6]
@@ -96,8 +96,8 @@ def test_several_times_a_picture(train, monkeypatch):
         assert not np.array_equal(noise[:25], noise[25:])
 
 
-def test_each_step_has_the_noise_of_its_number(train, monkeypatch):
-    """Drawn a step ahead, the inputs of step k are those that seed and k give, in the next epoch and after a resume."""
+def test_noise_of_a_step_depends_on_its_number(train, monkeypatch):
+    """Prefetched inputs of step k depend on the seed and k only, in the next epoch and after a resume."""
     step, seen = MainLoop.train_batch, []
 
     def train_batch(loop, inputs):
@@ -124,8 +124,8 @@ def test_noise_and_times_advance_with_the_steps(train, monkeypatch):
         np.testing.assert_array_equal(first, second)
 
 
-def test_a_step_that_is_not_finite_is_skipped_and_counted(train, monkeypatch):
-    """One NaN: the parameters stay for this step, the log counts it, and training goes on to a finite end."""
+def test_non_finite_step_is_skipped_and_counted(train, monkeypatch):
+    """After one NaN the parameters stay for this step, the log counts it, and training ends finite."""
     recorder = Recorder(monkeypatch)
     objective = MainLoop.objective
 
@@ -145,7 +145,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(train, monkeypatch):
 
 
 def not_finite(monkeypatch, when):
-    """From now on the gradient of step k is NaN where when(k)."""
+    """Make the gradient of step k NaN if when(k) is true."""
     objective = MainLoop.objective
 
     def broken(loop, X):
@@ -156,8 +156,8 @@ def not_finite(monkeypatch, when):
     monkeypatch.setattr(MainLoop, "objective", broken)
 
 
-def test_steps_skipped_in_a_row_end_training_with_the_advice_that_fits(train, monkeypatch, capsys):
-    """After a finite start the rate was too large; the checkpoint holds the parameters before the skipped steps."""
+def test_consecutive_skipped_steps_end_training_with_advice(train, monkeypatch, capsys):
+    """After finite steps the advice is a smaller rate; the checkpoint holds the parameters before the skipped steps."""
     not_finite(monkeypatch, lambda step: step >= 4)
     folder = train("--epochs", 9, "--max-skipped", 7, status=2)
     (line,) = capsys.readouterr().err.splitlines()
@@ -169,19 +169,19 @@ def test_steps_skipped_in_a_row_end_training_with_the_advice_that_fits(train, mo
     assert all(np.isfinite(a).all() for a in arrays.values())
 
 
-def test_data_that_never_gave_a_finite_step_are_named(train, monkeypatch, capsys):
+def test_data_without_any_finite_step_are_named(train, monkeypatch, capsys):
     not_finite(monkeypatch, lambda step: True)
     train("--max-skipped", 2, status=2)
     assert "no step was ever finite: look at the data's range" in capsys.readouterr().err
 
 
-def test_steps_that_are_skipped_now_and_then_end_nothing(train, monkeypatch):
+def test_isolated_skipped_steps_do_not_end_training(train, monkeypatch):
     not_finite(monkeypatch, lambda step: step % 3 != 2)
     folder = train("--epochs", 4, "--max-skipped", 3)
     assert [row["skipped_steps"] for row in runs.rows(folder)] == [2, 4, 6, 8]
 
 
-def test_skipped_steps_are_counted_over_an_interruption(train, monkeypatch, capsys):
+def test_count_of_skipped_steps_survives_an_interruption(train, monkeypatch, capsys):
     not_finite(monkeypatch, lambda step: step >= 3)
     folder = train("--epochs", 2, "--max-skipped", 5)
     assert train_main(["--resume-file", str(folder / "checkpoint.h5"), "--epochs", "9"]) == 2
@@ -190,7 +190,7 @@ def test_skipped_steps_are_counted_over_an_interruption(train, monkeypatch, caps
 
 
 class Clock:
-    """A clock that stands still but for `seconds` a step and for what others add to `now`."""
+    """Clock that advances by `seconds` per step, and by what others add to `now`."""
 
     def __init__(self, monkeypatch, seconds):
         self.now, step = 0.0, MainLoop.train_batch
@@ -203,15 +203,15 @@ class Clock:
         monkeypatch.setattr(main_loop, "time", SimpleNamespace(perf_counter=lambda: self.now))
 
 
-def test_hours_end_training_when_they_are_used_up_and_more_go_on_with_it(train, monkeypatch, capsys):
-    """Steps of one second: 3.9 s are four steps. The whole run is that of its six steps."""
+def test_hours_limit_ends_training_and_a_larger_one_resumes_it(train, monkeypatch, capsys):
+    """With steps of one second, 3.9 s are four steps. The resumed run equals an uninterrupted one of six steps."""
     straight = runs.rows(train())
     Clock(monkeypatch, 1)
     folder = train("--hours", 3.9 / 3600, "--quiet", "false")
-    shown = capsys.readouterr()
-    assert "finished, as --hours 0.00108333 are used up:" in shown.out
-    assert "(epoch 1, step 4)" in shown.out
-    assert "epoch 1, 0 min left,  step 3" in shown.out
+    printed = capsys.readouterr()
+    assert "finished, as --hours 0.00108333 are used up:" in printed.out
+    assert "(epoch 1, step 4)" in printed.out
+    assert "epoch 1, 0 min left,  step 3" in printed.out
     resume = ["--resume-file", str(folder / "checkpoint.h5"), "--quiet", "--hours"]
     assert train_main([*resume, str(4.9 / 3600)]) == 0
     assert checkpoint.load_run(folder / "checkpoint.h5")[0]["state"]["step"] == 5
@@ -220,8 +220,8 @@ def test_hours_end_training_when_they_are_used_up_and_more_go_on_with_it(train, 
     assert "used up" not in capsys.readouterr().out.splitlines()[-1]
 
 
-def test_the_seconds_of_training_include_what_is_evaluated_in_between(train, monkeypatch):
-    """Epochs of few steps may spend most of their time there: --hours is about the user's hours."""
+def test_training_seconds_include_evaluation(train, monkeypatch):
+    """Short epochs can spend most of their time in evaluation; --hours counts wall time."""
     clock, after_epoch = Clock(monkeypatch, 1), Monitoring.after_epoch
 
     def slow(monitoring, loop):

@@ -19,7 +19,7 @@ def loop_at(epoch, stopped=False):
     return SimpleNamespace(epoch=epoch, stopped=stopped, unsaved=set(), state=SimpleNamespace(step=10 * epoch))
 
 
-def test_a_plot_is_made_every_n_epochs_and_at_the_end_once():
+def test_plot_is_made_every_n_epochs_and_once_at_the_end():
     plot = Plot()
     every = EveryN(plot, 2)
     every.before_training(loop_at(0))
@@ -31,7 +31,7 @@ def test_a_plot_is_made_every_n_epochs_and_at_the_end_once():
     assert plot.steps == [20, 40, 50]
 
 
-def test_before_training_only_where_asked_and_not_after_a_stop():
+def test_plot_before_training_only_on_request_and_not_after_a_stop():
     plot = Plot()
     EveryN(plot, 2, before_training=True).before_training(loop_at(0))
     assert plot.steps == [0]
@@ -40,6 +40,6 @@ def test_before_training_only_where_asked_and_not_after_a_stop():
 
 
 @pytest.mark.parametrize(("hours", "text"), [(None, "/7"), (1.0, ", 45 min left,")])
-def test_the_line_says_how_long_training_will_take(hours, text):
+def test_progress_line_estimates_the_remaining_time(hours, text):
     loop = SimpleNamespace(hours=hours, epochs=7, state=SimpleNamespace(seconds=900))
     assert Printing(quiet=True)._left(loop) == text

@@ -1,4 +1,4 @@
-"""Stopping and going on: the run is, bit for bit, the one that was never stopped."""
+"""Stopped and resumed runs equal uninterrupted ones bit for bit."""
 
 import csv
 import itertools
@@ -17,7 +17,7 @@ EPOCHS = 3
 
 
 class Stop:
-    """An extension that sends a signal to the process after the minibatch that makes the loop's step `step`."""
+    """Extension that sends a signal to the process after step number `step`."""
 
     def __init__(self, step, number=signal.SIGINT, times=1):
         self.step, self.number, self.times = step, number, times
@@ -30,7 +30,7 @@ class Stop:
 
 @pytest.fixture(autouse=True)
 def attended():
-    """As in a terminal: SIGHUP is not ignored, whatever started the tests."""
+    """Reset SIGHUP to its default, as in a terminal, however the tests were started."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -38,12 +38,12 @@ def attended():
 
 @pytest.fixture
 def train(data, tmp_path, monkeypatch):
-    """A function that trains for EPOCHS in a new folder and returns it; stop: an extension."""
+    """Return a function that trains for EPOCHS in a new folder and returns the folder; stop: an extension."""
     runs.share_compiled(monkeypatch)
     numbers = itertools.count()
 
     def run(*flags, stop=None, data_path=data):
-        runs.without_pictures(monkeypatch, *([stop] if stop else []))
+        runs.without_plots(monkeypatch, *([stop] if stop else []))
         return runs.train(tmp_path / f"out{next(numbers)}", data_path, "--epochs", EPOCHS, *flags)
 
     return run
@@ -51,10 +51,10 @@ def train(data, tmp_path, monkeypatch):
 
 @pytest.fixture
 def resume(monkeypatch):
-    """A function that goes on with the run in a folder; returns the exit status."""
+    """Return a function that resumes the run in a folder and returns the exit status."""
 
     def run(folder, *flags, stop=None):
-        runs.without_pictures(monkeypatch, *([stop] if stop else []))
+        runs.without_plots(monkeypatch, *([stop] if stop else []))
         return train_main(["--resume-file", str(folder / "checkpoint.h5"), *map(str, flags)])
 
     return run
@@ -66,7 +66,7 @@ def log(folder):
 
 
 def assert_same(folder, expected):
-    """Log, parameters and the optimizer's buffers are equal; the state is, but for the seconds."""
+    """Check that log, parameters, optimizer buffers and, except for times, the state are equal."""
     meta, arrays = checkpoint.load(folder / "checkpoint.h5")
     meta_expected, arrays_expected = checkpoint.load(expected / "checkpoint.h5")
     assert list(arrays) == list(arrays_expected)
@@ -80,8 +80,8 @@ def assert_same(folder, expected):
 
 @pytest.mark.parametrize("step", [1, 3, 4, 8])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_stopped_run_goes_on_as_if_never_stopped(train, resume, capsys, step, number):
-    """After the first batch, at the end of an epoch (3), and in the midst of the second and third."""
+def test_stopped_run_resumes_like_an_uninterrupted_run(train, resume, capsys, step, number):
+    """Stops after the first batch, at the end of an epoch (3), and within the second and third epochs."""
     expected = train()
     capsys.readouterr()
     folder = train(stop=Stop(step, number))
@@ -96,13 +96,13 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(train, resume, capsys, step, 
     assert_same(folder, expected)
 
 
-def test_what_nohup_started_goes_on_when_the_terminal_closes(train):
+def test_run_under_nohup_survives_the_closing_of_the_terminal(train):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     folder = train(stop=Stop(2, signal.SIGHUP))
     assert checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] == EPOCHS * runs.STEPS
 
 
-def test_a_run_may_be_stopped_again_and_again(train, resume):
+def test_run_can_be_stopped_repeatedly(train, resume):
     expected, folder = train(), train(stop=Stop(2))
     for step in (4, 5):
         assert resume(folder, stop=Stop(step)) == 0
@@ -110,18 +110,18 @@ def test_a_run_may_be_stopped_again_and_again(train, resume):
     assert_same(folder, expected)
 
 
-def test_going_on_keeps_the_noise_of_dropout(train, resume):
+def test_resuming_keeps_the_dropout_noise(train, resume):
     expected = train("--dropout-rate", 0.5)
     folder = train("--dropout-rate", 0.5, stop=Stop(4))
     assert resume(folder) == 0
     assert_same(folder, expected)
 
 
-def test_a_second_interrupt_ends_the_program_at_once(train, monkeypatch, data, tmp_path, capsys):
-    """Status 130; the checkpoint is that of the last epoch, whole."""
+def test_second_interrupt_exits_at_once(train, monkeypatch, data, tmp_path, capsys):
+    """Status 130; the checkpoint of the last epoch is intact."""
     before = signal.getsignal(signal.SIGINT)
     train()
-    runs.without_pictures(monkeypatch, Stop(4, times=2))
+    runs.without_plots(monkeypatch, Stop(4, times=2))
     (tmp_path / "twice").mkdir()
     assert train_main(runs.arguments(tmp_path / "twice", data, "--epochs", EPOCHS)) == 130
     assert capsys.readouterr().err == "dpm train: stopped\n"
@@ -130,7 +130,7 @@ def test_a_second_interrupt_ends_the_program_at_once(train, monkeypatch, data, t
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_finished_run_goes_on_to_more_epochs(train, resume):
+def test_finished_run_resumes_for_more_epochs(train, resume):
     expected = train("--epochs", 4)
     folder = train("--epochs", 2)
     assert resume(folder, "--epochs", 4) == 0
@@ -138,7 +138,7 @@ def test_a_finished_run_goes_on_to_more_epochs(train, resume):
     assert json.loads((folder / "config.json").read_text())["flags"]["epochs"] == 4
 
 
-def test_going_on_with_a_finished_run_does_no_step(train, resume):
+def test_resuming_a_finished_run_makes_no_step(train, resume):
     folder = train()
     shutil.copytree(folder, before := folder.parent / "copy")
     assert resume(folder) == 0
@@ -146,8 +146,8 @@ def test_going_on_with_a_finished_run_does_no_step(train, resume):
     assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in before.iterdir())
 
 
-def test_going_on_makes_no_new_folder(train, resume):
-    """A run that was moved goes on where it is now."""
+def test_resuming_makes_no_new_folder(train, resume):
+    """A moved run resumes in its new folder."""
     folder = train(stop=Stop(4))
     moved = folder.parent.parent / "moved"
     folder.rename(moved)
@@ -156,7 +156,7 @@ def test_going_on_makes_no_new_folder(train, resume):
     assert len(log(moved)) == EPOCHS
 
 
-def test_data_that_were_moved_are_named_anew(train, resume, data, tmp_path, capsys):
+def test_moved_data_need_a_new_data_path(train, resume, data, tmp_path, capsys):
     expected = train()
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
@@ -172,8 +172,8 @@ def test_data_that_were_moved_are_named_anew(train, resume, data, tmp_path, caps
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_other_data_are_refused_and_the_run_left_alone(train, resume, data, tmp_path, capsys, part):
-    """One pixel of either part is enough; both places are named."""
+def test_other_data_are_refused_and_the_run_stays_unchanged(train, resume, data, tmp_path, capsys, part):
+    """One changed pixel in either part is enough; the message names both files."""
     folder = train(stop=Stop(4))
     sets = {"train": runs.pixels(runs.TRAIN), "test": runs.pixels(runs.TEST, seed=1)}
     sets[part][7, 0, 3, 3] ^= 1
@@ -186,8 +186,8 @@ def test_other_data_are_refused_and_the_run_left_alone(train, resume, data, tmp_
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_the_state_of_a_stopped_epoch_is_kept(train, resume):
-    """The mean of the epoch's training costs counts the batches before the stop."""
+def test_state_of_a_stopped_epoch_is_saved(train, resume):
+    """The mean training cost of the epoch includes the batches before the stop."""
     folder = train(stop=Stop(5))
     state = checkpoint.load(folder / "checkpoint.h5")[0]["state"]
     assert state["weight_sum"] == 50
@@ -208,8 +208,8 @@ def test_the_state_of_a_stopped_epoch_is_kept(train, resume):
         ("state", "step", 1.5, "its state 'step' is 1.5"),
     ],
 )
-def test_a_run_whose_checkpoint_was_made_by_hand_is_refused(train, resume, capsys, part, key, value, words):
-    """Its checksums agree, but train.py writes no such thing."""
+def test_run_with_a_handmade_checkpoint_is_refused(train, resume, capsys, part, key, value, words):
+    """Its checksums agree, but train.py never writes such values."""
     folder = train(stop=Stop(2))
     meta, arrays = checkpoint.load(folder / "checkpoint.h5")
     meta = json.loads(json.dumps(meta))

@@ -1,4 +1,4 @@
-"""Training: what a run leaves behind, what an epoch is, and that nothing but the flags changes the numbers."""
+"""Training runs: the files they write, and that only the flags change the numbers."""
 
 import json
 import random
@@ -13,7 +13,7 @@ from dpm.runs import checkpoint
 from tests.helpers import runs
 
 
-def test_the_folder_says_all_that_a_run_needs_again(base):
+def test_folder_records_everything_needed_to_repeat_the_run(base):
     folder = runs.trained(base)
     config = json.loads((folder / "config.json").read_text())
     assert sorted(config) == ["command", "data", "flags", "model", "variant", "versions"]
@@ -32,7 +32,7 @@ def test_the_folder_says_all_that_a_run_needs_again(base):
     DiffusionModel(**config["model"])
 
 
-def test_the_checkpoint_holds_the_run_and_no_data(base):
+def test_checkpoint_holds_the_run_and_no_data(base):
     folder = runs.trained(base)
     meta, arrays = checkpoint.load(folder / "checkpoint.h5")
     assert meta["config"] == json.loads((folder / "config.json").read_text())
@@ -47,12 +47,12 @@ def test_the_checkpoint_holds_the_run_and_no_data(base):
         assert set(file) == {"meta", "optimizer", "parameters"}
 
 
-def test_pictures_do_not_change_training(base):
-    """With pictures after each epoch and with none, log and parameters are the same, bit for bit."""
+def test_plots_do_not_change_training(base):
+    """Log and parameters are the same bit for bit with plots after each epoch and without plots."""
     assert runs.same(runs.complete(base)[0], runs.trained(base))
 
 
-def test_the_seed_decides_all_numbers(base, train):
+def test_seed_determines_all_numbers(base, train):
     assert runs.same(train("--seed", 0), runs.trained(base))
     other = train("--seed", 1)
     before, after = runs.parameters(runs.trained(base)), runs.parameters(other)
@@ -60,7 +60,7 @@ def test_the_seed_decides_all_numbers(base, train):
     assert runs.rows(other)[0]["test_K"] != runs.rows(runs.trained(base))[0]["test_K"]
 
 
-def test_global_random_states_are_left_alone(train):
+def test_global_random_states_do_not_change(train):
     before = np.random.get_state()[1].copy(), np.random.get_state()[2:], random.getstate()  # noqa: NPY002
     train()
     after = np.random.get_state()[1], np.random.get_state()[2:], random.getstate()  # noqa: NPY002

@@ -1,4 +1,4 @@
-"""--tensorboard: the curves that TensorBoard reads are those of log.csv."""
+"""--tensorboard: TensorBoard's curves equal the columns of log.csv."""
 
 import importlib.util
 import struct
@@ -11,7 +11,7 @@ from tests.helpers import runs
 
 
 def scalars(folder):
-    """{(name, step): value} of all event files: records of length, checksum, message, checksum (TFRecord)."""
+    """Return {(name, step): value} of all event files, which are TFRecords: length, checksum, message, checksum."""
     event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
     found = {}
     for path in sorted(folder.glob("events.out.tfevents.*")):
@@ -27,10 +27,10 @@ def scalars(folder):
 @pytest.fixture
 def compiled(monkeypatch):
     runs.share_compiled(monkeypatch)
-    runs.without_pictures(monkeypatch)
+    runs.without_plots(monkeypatch)
 
 
-def test_the_curves_are_the_columns_of_the_log(base, tmp_path, compiled):
+def test_curves_equal_the_columns_of_the_log(base, tmp_path, compiled):
     folder = runs.train(tmp_path / "out", runs.data(base), "--tensorboard")
     found = scalars(folder)
     rows = runs.rows(folder)
@@ -41,7 +41,7 @@ def test_the_curves_are_the_columns_of_the_log(base, tmp_path, compiled):
                 assert found[name, row["step"]] == pytest.approx(value, rel=1e-6)
 
 
-def test_the_run_is_that_without_it(base, tmp_path, compiled):
+def test_tensorboard_does_not_change_the_run(base, tmp_path, compiled):
     plain, watched = (
         runs.train(tmp_path / name, runs.data(base), *flags) for name, flags in (("a", ()), ("b", ["--tensorboard"]))
     )
@@ -49,7 +49,7 @@ def test_the_run_is_that_without_it(base, tmp_path, compiled):
     assert not list(plain.glob("events*"))
 
 
-def test_a_disk_that_is_full_is_a_warning_and_status_1(base, tmp_path, compiled, monkeypatch, capsys):
+def test_full_disk_is_a_warning_and_status_1(base, tmp_path, compiled, monkeypatch, capsys):
     tensorboardX = pytest.importorskip("tensorboardX")
 
     def full(*arguments):
@@ -60,7 +60,7 @@ def test_a_disk_that_is_full_is_a_warning_and_status_1(base, tmp_path, compiled,
     assert "warning: the log for TensorBoard was not saved: no space left on device" in capsys.readouterr().err
 
 
-def test_a_file_that_cannot_be_made_is_told_once(base, tmp_path, compiled, monkeypatch, capsys):
+def test_file_that_cannot_be_created_is_reported_once(base, tmp_path, compiled, monkeypatch, capsys):
     tensorboardX = pytest.importorskip("tensorboardX")
 
     def no_writer(*arguments, **more):
@@ -71,7 +71,7 @@ def test_a_file_that_cannot_be_made_is_told_once(base, tmp_path, compiled, monke
     assert capsys.readouterr().err.count("the log for TensorBoard was not saved") == 1
 
 
-def test_without_the_package_it_is_refused(monkeypatch):
+def test_missing_package_is_an_error(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
         InputError, match=r"--tensorboard: tensorboardX is not installed; pip install '.\[tensorboard\]'.*false"

@@ -1,4 +1,4 @@
-"""Toy runs whole: what they leave behind, truth and ceiling beside the bound, and going on after a stop."""
+"""Complete toy runs: their files, the bound with truth and ceiling, and resuming after a stop."""
 
 import json
 
@@ -19,7 +19,7 @@ SWISSROLL = "trajectory_length=6,hidden=8,noise=0.1,schedule='even_log_snr'"
 
 @pytest.fixture
 def train(tmp_path, monkeypatch):
-    """A function that trains a small toy and returns its folder; stop: an extension."""
+    """Return a function that trains a small toy and returns its folder; stop: an extension."""
     monkeypatch.setattr(toy_extensions, "EVALUATIONS", 20_000)
     monkeypatch.setattr(refit, "EXAMPLES", 2000)
     standard = toy_extensions.toy_extensions
@@ -41,7 +41,7 @@ def train(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "arguments"), [("heartbeat", HEARTBEAT), ("swissroll", SWISSROLL)])
-def test_a_run_leaves_a_log_a_result_and_its_figure(train, name, arguments):
+def test_run_writes_log_result_and_figure(train, name, arguments):
     folder = train(name, arguments)
     result = json.loads((folder / "result.json").read_text())
     assert result["unit"] == "bits/example"
@@ -74,8 +74,8 @@ def test_a_run_leaves_a_log_a_result_and_its_figure(train, name, arguments):
 @pytest.mark.parametrize(
     ("name", "arguments"), [("heartbeat", HEARTBEAT), ("swissroll", f"{SWISSROLL},learn_beta=True")]
 )
-def test_a_stopped_run_goes_on_as_if_never_stopped(train, monkeypatch, name, arguments):
-    """Parameters, optimizer and log, bit for bit; the closed-form start is not made again."""
+def test_stopped_run_resumes_like_an_uninterrupted_run(train, monkeypatch, name, arguments):
+    """Parameters, optimizer state and log agree bit for bit; the closed-form start is not repeated."""
     expected = train(name, arguments)
     folder = train(name, arguments, stop=Stop(3))
     assert checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] == 3
@@ -93,14 +93,14 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(train, monkeypatch, name, arg
     assert meta["state"] == meta_expected["state"]
 
 
-def test_a_learned_schedule_has_the_ceiling_of_its_own_rates(train):
+def test_learned_schedule_has_the_ceiling_of_its_rates(train):
     folder = train("swissroll", f"{SWISSROLL},learn_beta=True", "--lr", 0.05)
     ceilings = [row["ceiling"] for row in runs.rows(folder)]
     assert ceilings[0] != ceilings[1]
 
 
-def test_a_signal_during_the_closed_form_start_ends_the_program_at_once(train, monkeypatch, tmp_path, capsys):
-    """There is nothing to go on with yet: status 130, one line."""
+def test_signal_during_the_closed_form_start_exits_at_once(train, monkeypatch, tmp_path, capsys):
+    """There is no checkpoint to resume from yet: status 130, one line."""
     fit = refit.fit_step
 
     def interrupted(*arguments):

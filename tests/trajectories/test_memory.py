@@ -29,7 +29,7 @@ class Watch:
         if loop.state.step % 500 == 0:
             seen[loop.state.step] = resident(), len(os.listdir("/proc/self/fd"))
 
-runs.without_pictures(pytest.MonkeyPatch(), Watch())
+runs.without_plots(pytest.MonkeyPatch(), Watch())
 assert train.main() == 0
 print(json.dumps(seen))
 """

@@ -1,4 +1,4 @@
-"""How fast training is, measured without what hangs on it."""
+"""Training speed, measured without extensions."""
 
 import json
 
@@ -7,8 +7,8 @@ from tests.helpers import runs
 from tests.training.test_loop import Clock
 
 
-def test_seconds_a_picture_are_those_of_steps_alone(tmp_path, monkeypatch, capsys):
-    """Steps of 25 pictures that take 2 s."""
+def test_seconds_per_image_count_only_the_steps(tmp_path, monkeypatch, capsys):
+    """Steps of 25 images take 2 s each."""
     runs.share_compiled(monkeypatch)
     Clock(monkeypatch, 2)
     given = ["--data-path", str(runs.data(tmp_path)), "--model-args", runs.MODEL, "--batch-size", "25"]
