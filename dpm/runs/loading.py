@@ -14,6 +14,7 @@ from dpm.datasets import Scaling
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.experiments.variants import RELEASED
+from dpm.graph.bricks.rebuilding import rebuild
 from dpm.graph.diffusion import Diffusion
 from dpm.model import DiffusionModel, argument_names
 from dpm.runs import checkpoint
@@ -169,7 +170,7 @@ def open_run(
 def compile_run(build: Any, parameters: Mapping[str, np.ndarray], engine: Engine) -> tuple[CompiledModel, np.ndarray]:
     """Return the compiled model and its flat parameters. build: a model, or a function that builds it."""
     with engine:
-        model = build if isinstance(build, Diffusion) else build()
+        model = rebuild(build) if isinstance(build, Diffusion) else build()
     compiled = CompiledModel(model, engine)
     return compiled, compiled.layout.flatten(parameters, engine.dtype)
 

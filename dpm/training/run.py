@@ -18,6 +18,7 @@ from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.experiments.variants import RELEASED
 from dpm.extensions import standard_extensions
+from dpm.graph.bricks.rebuilding import rebuild
 from dpm.graph.diffusion import Diffusion
 from dpm.runs import checkpoint
 from dpm.runs.data import RunData
@@ -79,14 +80,11 @@ def train(
         raise InputError(
             f"data: examples of shape {data.example_shape}; expected {model.example_shape}, that of the model"
         )
-    if dequantize and data.quantized and not model.uniform_noise:
-        model = copy.copy(model)
-        model.uniform_noise = gray_level_noise(chosen.variant, data)
-        if model.arguments is not None:
-            model.arguments = model.arguments | {"uniform_noise": model.uniform_noise}
     if not isinstance(engine, Engine):
         engine = Engine(engine, chosen.dtype, chosen.threads)
     chosen = chosen.replace(dtype=engine.dtype, backend=engine.name)
+    noise = model.uniform_noise or (gray_level_noise(chosen.variant, data) if dequantize else 0.0)
+    model = copy_model(model, engine, noise)
     loop = build_loop(chosen, data, CompiledModel(model, engine))
     with ExitStack() as stack:
         path = config = None
@@ -104,6 +102,19 @@ def train(
     if loop.diverged:
         raise InputError(divergence(loop))
     return Run(loop.compiled, loop.theta, data.scaling, data.quantized, chosen, config, path, data, loop.state.rows)
+
+
+def copy_model(model: Diffusion, engine: Engine, uniform_noise: float) -> Diffusion:
+    """Return a copy of a model in the float type of an engine, with uniform noise of that width."""
+    if model.dtype == engine.dtype:
+        model = copy.copy(model)
+    else:
+        with engine:
+            model = rebuild(model)
+    model.uniform_noise = uniform_noise
+    if model.arguments is not None and "uniform_noise" in model.arguments:
+        model.arguments = model.arguments | {"uniform_noise": uniform_noise}
+    return model
 
 
 # ------------------------------------------------------------------ from the command line

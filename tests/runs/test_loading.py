@@ -40,7 +40,8 @@ def test_data_of_the_run_are_read_once(trained, data, tmp_path):
 def test_custom_model_gets_the_parameters(trained):
     model = DiffusionModel(**checkpoint.load_run(trained)[0]["model"])
     run = open_run(trained, model=model)
-    assert run.model is model
+    assert run.model.arguments == model.arguments
+    assert run.model is not model
     np.testing.assert_array_equal(run.theta, open_run(trained).theta)
 
 
