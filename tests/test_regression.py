@@ -1,4 +1,4 @@
-"""The released network: resampling, layers and what happens when one path is missing."""
+"""The released network: resampling, layers, and networks of one path."""
 
 import numpy as np
 import pytensor.tensor as pt
@@ -9,7 +9,7 @@ from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.model import DiffusionModel
 from dpm.regression import LeakyRelu, MultiScaleConvolution, downsample, upsample
-from tests.helpers.graphs import TINY, constant, value
+from tests.helpers.graphs import TINY, constant, set_values, value
 
 
 def test_resampling_is_block_mean_and_repetition():
@@ -34,13 +34,13 @@ def test_multi_scale_convolution_by_scipy():
     """Two scales: convolve, add the bias, leaky ReLU, upsample the coarse one, sum, divide by 2 (golden fact 6)."""
     layer = MultiScaleConvolution(0, num_channels=1, num_filters=1, spatial_width=4, num_scales=2)
     rng = np.random.default_rng(0)
-    values = {p.variable: rng.standard_normal(p.shape) for p in layer.parameters().values()}
+    set_values(layer, {path: rng.standard_normal(p.shape) for path, p in layer.parameters().items()})
     x = rng.standard_normal((4, 4))
-    out = layer.apply(constant(x[None, :, :, None])).eval(values, mode="FAST_COMPILE")
+    out = layer.apply(constant(x[None, :, :, None])).eval(mode="FAST_COMPILE")
 
-    def part(picture, scale):
+    def part(image, scale):
         brick = layer.layers[scale].convolution
-        full = convolve2d(picture, values[brick.W][0, 0], mode="full") + values[brick.b][0]
+        full = convolve2d(image, brick.W.get_value()[0, 0], mode="full") + brick.b.get_value()[0]
         return np.where(full > 0, full, 0.05 * full)[1:-1, 1:-1]
 
     coarse = part(x.reshape(2, 2, 2, 2).mean(axis=(1, 3)), 1).repeat(2, axis=0).repeat(2, axis=1)
@@ -51,7 +51,7 @@ def test_multi_scale_convolution_by_scipy():
     "change",
     [{"n_hidden_conv": 0}, {"n_layers_conv": 0}, {"n_hidden_dense_lower": 0}, {"n_layers_dense_lower": 0}],
 )
-def test_each_path_works_alone(change):
+def test_either_path_can_be_omitted(change):
     """Only convolutions, or only the dense path: finite cost and gradient at T = 2."""
     engine = Engine("auto", "float32")
     with engine:

@@ -167,7 +167,7 @@ class CompiledModel:
 
     def _givens(self, theta: TensorVariable) -> Givens:
         constants = [
-            (p.variable, pt.constant(self.engine.asarray(p.initialization.generate(None, p.shape))))
+            (p.variable, pt.constant(self.engine.asarray(p.initialization.generate(np.random.default_rng(0), p.shape))))
             for path, p in self.model.parameters().items()
             if path not in self.layout.parameters
         ]

@@ -36,6 +36,6 @@ def register() -> None:
 
     Neither JAX nor Numba is imported until a graph is compiled for it.
     """
-    for engine in ("jax", "numba"):
-        rewrite = ImportConvolution(f"dpm.engines.{engine}.convolution")
-        optdb.register(f"dpm_convolution_{engine}", rewrite, engine, position=FIRST)
+    for engine, module in (("jax", "convolution"), ("jax", "symbolic_batch"), ("numba", "convolution")):
+        rewrite = ImportConvolution(f"dpm.engines.{engine}.{module}")
+        optdb.register(f"dpm_{module}_{engine}", rewrite, engine, position=FIRST)

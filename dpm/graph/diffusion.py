@@ -1,123 +1,240 @@
-"""Diffusion: a schedule, a kernel and a reverse kernel become the bound K (Eq. 14)."""
+"""Diffusion: a schedule, a kernel and a reverse kernel become the bound K (Eq. 14), a symbolic graph."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
+from numpy.typing import ArrayLike
+from pytensor import config
+from pytensor.tensor.sharedvar import TensorSharedVariable
 
-from dpm.graph import schedules
+from dpm.base import noise
+from dpm.base.errors import InputError
+from dpm.graph import Tensor, schedules
 from dpm.graph.bricks import Brick
+from dpm.graph.kernels import Kernel
 
 
 class Diffusion(Brick):
-    """A chain of T steps into noise and the learned chain back, for examples of any shape and either kernel.
+    """A chain of T steps into noise and the learned chain back, for examples of any shape and any kernel.
 
-    A subclass names its reverse kernel p(x_{t-1} | x_t) in `reverse`. Examples are (n, *example_shape), times the
-    paper's t = 1..T, one for each example, (n,).
+    A subclass defines its reverse kernel p(x_{t-1} | x_t) in `reverse` and calls `set_schedule`. Examples are
+    (n, *example_shape); times are the paper's, t = 1..T, one per example, (n,). All methods take and return symbolic
+    variables. Noise is an argument; nothing is drawn.
 
-    kernel: one of dpm.graph.kernels; beta_arr: symbolic beta_1..beta_T, (T,); example_shape: shape of one example;
-    n_channels: how many elements the bound is stated for: the colors of a pixel, or a whole vector.
-    uniform_noise: width of the noise that makes quantized data continuous; n_terms: how many terms of Eq. 14 a drawn
-    time stands for; log_2: nats in a bit. arguments: all that determines a model with these parameters, as JSON can
-    hold it, or None.
+    Args:
+        name: name in the paths of the parameters.
+        children: bricks with parameters, in the order of the parameters.
+        kernel: kernel of the forward and reverse chain, see dpm.graph.kernels.Kernel.
+        example_shape: shape of one example.
+        n_channels: number of elements of a pixel: the colors of an image, or the size of a vector. The bound is per
+            pixel.
+
+    Attributes:
+        unit: unit of the bound, "bits/pixel" or "bits/example".
+        uniform_noise: width of the uniform noise that makes quantized data continuous, in the units of the data.
+        n_terms: number of terms of Eq. 14 that a drawn time represents, T - 1 by default.
+        log_2: nats per bit.
+        n_t_per_minibatch: number of times drawn for each example of a minibatch in training.
+        arguments: arguments that determine the model, as JSON can hold them; None where that is not known.
+        trajectory_length: T.
+        beta_arr: beta_1..beta_T, (T,).
+        beta_bar_arr: beta_bar_0..beta_bar_T, (T + 1,), the shares of noise 1 - prod_{s <= t} (1 - beta_s).
     """
 
     unit = "bits/example"
     n_t_per_minibatch: int = 1
-    arguments: dict | None = None
+    arguments: dict[str, Any] | None = None
     uniform_noise: float = 0.0
     log_2: float = float(np.log(2))
+    trajectory_length: int
+    n_terms: int
+    beta_arr: Tensor
+    beta_bar_arr: Tensor
 
-    def __init__(self, name, children, kernel, example_shape, n_channels):
+    def __init__(
+        self, name: str, children: Sequence[Brick], kernel: Kernel[Any], example_shape: Sequence[int], n_channels: int
+    ) -> None:
         super().__init__(name, children)
         self.kernel = kernel
         self.example_shape = tuple(example_shape)
         self.n_channels = n_channels
 
-    def set_schedule(self, beta_arr, trajectory_length, n_terms=None):
-        """Take beta_1..beta_T; n_terms is T - 1, the terms of the sum over t = 2..T, unless given."""
+    def set_schedule(self, beta_arr: Tensor, trajectory_length: int, n_terms: int | None = None) -> None:
+        """Set the rates of the chain.
+
+        Args:
+            beta_arr: beta_1..beta_T, (T,).
+            trajectory_length: T.
+            n_terms: number of terms of Eq. 14 that a drawn time represents; T - 1, those of the sum over t = 2..T, by
+                default.
+        """
         self.trajectory_length = trajectory_length
         self.n_terms = trajectory_length - 1 if n_terms is None else n_terms
         self.beta_arr = beta_arr
         self.beta_bar_arr = schedules.cumulative_beta(beta_arr)
 
     @property
-    def n_pixels(self):
-        """How many pixels an example has; 1 for vectors."""
+    def n_pixels(self) -> int:
+        """Number of pixels of an example; 1 for vectors."""
         return int(np.prod(self.example_shape)) // self.n_channels
 
-    def reverse(self, X_noisy, t):
-        """p(x_{t-1} | x_t) as a distribution of the kernel, the learned part (a factor of Eq. 5)."""
+    def reverse(self, X_noisy: Tensor, t: Tensor) -> Any:
+        """Return p(x_{t-1} | x_t), the learned part (a factor of Eq. 5), as a distribution of the kernel.
+
+        Args:
+            X_noisy: x_t, (n, *example_shape).
+            t: its time, (n,).
+        """
         raise NotImplementedError
+
+    # ------------------------------------------------------------------ symbolic inputs and parameters
+
+    def inputs(self, n: int | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return symbolic inputs of `cost_single_t`, of type pytensor.config.floatX: (x0, t, noise, u).
+
+        x0: examples x_0, and noise: the kernel's noise, and u: uniform [0, 1) noise, each (n, *example_shape);
+        t: times, (n,).
+
+        Args:
+            n: number of examples; None for any number. A fixed number makes faster functions.
+
+        Raises:
+            InputError: the model was built with another floatX.
+
+        Example:
+            >>> import dpm, pytensor
+            >>> model = dpm.DiffusionModel(spatial_width=8, n_colors=1, trajectory_length=10)
+            >>> x0, t, noise, u = model.inputs()
+            >>> gain = -model.cost_single_t(x0, t, noise, u)
+            >>> theta = model.shared(seed=0)
+            >>> gradients = pytensor.grad(gain.mean(), list(theta.values()))
+            >>> len(gradients) == len(theta)
+            True
+        """
+        dtype = self.beta_arr.dtype
+        if dtype != config.floatX:
+            raise InputError(
+                f"floatX: got {config.floatX}; expected {dtype}, with which the model was built; set "
+                f'pytensor.config.floatX = "{dtype}"'
+            )
+        x0, kernel_noise, u = (
+            pt.tensor(name, dtype=dtype, shape=(n, *self.example_shape)) for name in ("x0", "noise", "u")
+        )
+        return x0, pt.tensor("t", dtype=dtype, shape=(n,)), kernel_noise, u
+
+    def shared(self, seed: int = 0, values: Mapping[str, ArrayLike] | None = None) -> dict[str, TensorSharedVariable]:
+        """Set the values of all parameters and return the trained ones, shared variables by Blocks path.
+
+        They are the variables in every graph of the model, also in one built before this call. The frozen coefficients
+        of the released schedule (role SCHEDULE) are not among them.
+
+        Args:
+            seed: seed of the initial values; those of a training run of that seed.
+            values: values by path to take instead, such as the parameters of a checkpoint.
+
+        Raises:
+            InputError: a parameter is missing in `values`, is unknown, or has another shape than the model's.
+        """
+        parameters = self.parameters()
+        trained = {path: parameter.variable for path, parameter in parameters.items() if parameter.is_trained}
+        if values is None:
+            values = self.initialize(noise.generator(seed, noise.START, 1))
+        for path in [*values, *trained]:
+            if path not in parameters or path not in values:
+                problem = "is missing" if path in parameters else "is not a parameter of this model"
+                raise InputError(f"values: {path} {problem}; expected {', '.join(trained)}")
+        for path, value in values.items():
+            variable, shape = parameters[path].variable, parameters[path].shape
+            if np.shape(value) != shape:
+                raise InputError(f"values: got shape {np.shape(value)} for {path}; expected {shape}")
+            variable.set_value(np.array(value, dtype=variable.dtype), borrow=True)
+        return trained
 
     # ------------------------------------------------------------------ the forward trajectory
 
-    def get_t_weights(self, t):
-        """Weights that pick time t out of arrays over 1..T: (n, T)."""
+    def get_t_weights(self, t: Tensor) -> Tensor:
+        """Return weights that select time t from arrays over 1..T, (n, T)."""
         return schedules.get_t_weights(t, self.trajectory_length)
 
-    def get_rates(self, t):
-        """beta_t, beta_bar_t and beta_bar_{t-1} of each example, to broadcast over its elements."""
+    def get_rates(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return beta_t, beta_bar_t and beta_bar_{t-1} of each example, each (n, 1, ..., 1)."""
         t_weights = self.get_t_weights(t)
         arrays = (self.beta_arr, self.beta_bar_arr[1:], self.beta_bar_arr[:-1])
-        return tuple(self.by_example(pt.dot(t_weights, array)) for array in arrays)
+        beta, beta_bar, beta_bar_previous = (self.by_example(pt.dot(t_weights, array)) for array in arrays)
+        return beta, beta_bar, beta_bar_previous
 
-    def get_beta_forward(self, t):
-        """beta_t of each example, to broadcast over its elements."""
+    def get_beta_forward(self, t: Tensor) -> Tensor:
+        """Return beta_t of each example, (n, 1, ..., 1)."""
         return self.by_example(pt.dot(self.get_t_weights(t), self.beta_arr))
 
-    def get_beta_full_trajectory(self):
-        """beta_bar_T, the share of noise at the end of the trajectory; a scalar."""
+    def get_beta_full_trajectory(self) -> Tensor:
+        """Return beta_bar_T, the share of noise at the end of the trajectory, a scalar."""
         return self.beta_bar_arr[self.trajectory_length]
 
-    def generate_forward_diffusion_sample(self, X_noiseless, t, N, U):
-        """x_t and the posterior q(x_{t-1} | x_t, x_0) from frozen noise.
+    def generate_forward_diffusion_sample(
+        self, X_noiseless: Tensor, t: Tensor, N: Tensor, U: Tensor
+    ) -> tuple[Tensor, Any]:
+        """Return x_t and the posterior q(x_{t-1} | x_t, x_0), a distribution of the kernel, from frozen noise.
 
-        X_noiseless: examples x_0; N: noise of the kernel's kind and U: uniform [0, 1) noise of the same shape. U makes
-        quantized gray levels continuous: x_0 + (U - 1/2) uniform_noise is what is diffused.
-        Returns (x_t, a distribution of the kernel).
+        Args:
+            X_noiseless: examples x_0, (n, *example_shape).
+            t: times, (n,).
+            N: noise of the kernel's kind, like x_0.
+            U: uniform [0, 1) noise, like x_0. It makes quantized gray levels continuous: the diffused value is
+                x_0 + (U - 1/2) uniform_noise.
         """
-        X_uniformnoise = X_noiseless + (U - 0.5) * self.uniform_noise if self.uniform_noise else X_noiseless
+        X_uniformnoise = X_noiseless + (U - 0.5) * self.uniform_noise
         beta, beta_bar, beta_bar_previous = self.get_rates(t)
         X_noisy = self.kernel.sample(self.kernel.forward_marginal(X_uniformnoise, beta_bar), N)
         return X_noisy, self.kernel.posterior(X_uniformnoise, X_noisy, beta, beta_bar, beta_bar_previous)
 
     # ------------------------------------------------------------------ the bound
 
-    def get_negL_bound(self, p, q, X_noiseless):
-        """-(K - L_null) (Eq. 14 and 50) of each example estimated from one time each, bits a pixel: (n,).
+    def get_negL_bound(self, p: Any, q: Any, X_noiseless: Tensor) -> Tensor:
+        """Return -(K - L_null) (Eq. 14 and 50) of each example, estimated at one time each, in bits per pixel, (n,).
 
-        p: the model's p(x_{t-1} | x_t), q: the posterior q(x_{t-1} | x_t, x_0) (Eq. 14), X_noiseless: x_0. The KL
-        divergence is weighted by the number of terms in the sum over t = 2..T, so its expectation over t is the sum.
-        L_null is the log likelihood of pi(x), -H_p(X_T), and cancels the prior's entropy in K.
+        The KL divergence is weighted by the number of terms in the sum over t = 2..T, so its expectation over t is the
+        sum. L_null is the log likelihood of pi(x), -H_p(X_T), and cancels the prior's entropy in K.
+
+        Args:
+            p: the model's p(x_{t-1} | x_t).
+            q: the posterior q(x_{t-1} | x_t, x_0) (Eq. 14).
+            X_noiseless: x_0.
         """
         nats = self._mean(self.kernel.kl(q, p), X_noiseless) * self.n_terms - self.entropy_gain(X_noiseless)
         return nats / self.log_2 * self.n_channels
 
-    def entropy_gain(self, X_noiseless):
-        """H_q(X_T | X_0) - H_q(X_1 | X_0) of each example (Eq. 14, 48 and 49), nats for each element: (n,)."""
+    def entropy_gain(self, X_noiseless: Tensor) -> Tensor:
+        """Return H_q(X_T | X_0) - H_q(X_1 | X_0) of each example (Eq. 14, 48 and 49), in nats per element, (n,)."""
         last, first = self._marginal_entropies(X_noiseless)
         return self._mean(last - first, X_noiseless)
 
-    def _marginal_entropies(self, X_noiseless):
-        """H_q(X_T | X_0) and H_q(X_1 | X_0), nats for each element."""
+    def _marginal_entropies(self, X_noiseless: Tensor) -> tuple[Tensor, Tensor]:
+        """Return H_q(X_T | X_0) and H_q(X_1 | X_0), in nats per element."""
         # Not [-1]: PyTensor 3.0 to 3.3 compile that index of a joined constant to a wrong value.
-        times = (self.trajectory_length, 1)
-        return [self.kernel.entropy_marginal(self.beta_bar_arr[t], X_noiseless) for t in times]
+        last, first = (self.beta_bar_arr[t] for t in (self.trajectory_length, 1))
+        return self.kernel.entropy_marginal(last, X_noiseless), self.kernel.entropy_marginal(first, X_noiseless)
 
-    def kl_single_t(self, X_noiseless, t, N, U):
-        """The term of Eq. 14 for each example and its time, from one draw of x_t: nats an example, (n,)."""
+    def kl_single_t(self, X_noiseless: Tensor, t: Tensor, N: Tensor, U: Tensor) -> Tensor:
+        """Return the term of Eq. 14 of each example at its time, from one draw of x_t, in nats per example, (n,).
+
+        The arguments are those of `generate_forward_diffusion_sample`.
+        """
         X_noisy, q = self.generate_forward_diffusion_sample(X_noiseless, t, N, U)
         return self._sum(self.kernel.kl(q, self.reverse(X_noisy, t)), X_noiseless)
 
-    def entropies(self, X_noiseless):
-        """H_q(X_T | X_0), H_q(X_1 | X_0) and H_p(X_T) of Eq. 14, nats an example: three of (n,)."""
+    def entropies(self, X_noiseless: Tensor) -> list[Tensor]:
+        """Return H_q(X_T | X_0), H_q(X_1 | X_0) and H_p(X_T) of Eq. 14, each in nats per example, (n,)."""
         nats = (*self._marginal_entropies(X_noiseless), self.kernel.prior_entropy())
         return [self._sum(n, X_noiseless) for n in nats]
 
-    def edge_correction(self, X_noiseless):
-        """What K of Eq. 12 has above that of Eq. 14 for each example, nats an example: (n,).
+    def edge_correction(self, X_noiseless: Tensor) -> Tensor:
+        """Return K of Eq. 12 minus K of Eq. 14 for each example, in nats per example, (n,).
 
-        Eq. 14 puts -H_p(X_T) in the place of the means of log pi at t = 0, 1 and T (Eq. 42, 43). For data with the
-        prior's mean and variance the mean of this is 0; uniform noise is left out, as it adds less than 1e-6.
+        Eq. 14 replaces the means of log pi at t = 0, 1 and T by -H_p(X_T) (Eq. 42, 43). For data with the prior's mean
+        and variance the mean of this is 0. Uniform noise is neglected: it adds less than 1e-6.
         """
         T, pi = self.trajectory_length, self.kernel.mean_log_prior
         # Not [-1], as in _marginal_entropies.
@@ -125,70 +242,93 @@ class Diffusion(Brick):
         last, start, first = (pi(rate, X_noiseless) for rate in rates)
         return self._sum(last + start - first + self.kernel.prior_entropy(), X_noiseless)
 
-    def log_ratio(self, X_previous, t, N):
-        """x_t ~ q(x_t | x_{t-1}) and log p(x_{t-1} | x_t) - log q(x_t | x_{t-1}), a factor of Eq. 9: (n, ...), (n,).
+    def log_ratio(self, X_previous: Tensor, t: Tensor, N: Tensor) -> list[Tensor]:
+        """Return x_t ~ q(x_t | x_{t-1}) and log p(x_{t-1} | x_t) - log q(x_t | x_{t-1}), a factor of Eq. 9.
 
         At t = 1 p is the forward kernel (Eq. 43), whose factor is pi(x_0) / pi(x_1).
+
+        Args:
+            X_previous: x_{t-1}, (n, *example_shape).
+            t: times, (n,).
+            N: noise of the kernel's kind, like x_{t-1}.
+
+        Returns:
+            x_t, (n, *example_shape), and the log ratio in nats, (n,).
         """
         q = self.kernel.forward_step(X_previous, self.get_beta_forward(t))
         X = self.kernel.sample(q, N)
         learned = self.kernel.log_prob(self.reverse(X, t), X_previous) - self.kernel.log_prob(q, X)
         pi = self.kernel.prior(X)
-        edge = self.kernel.log_prob(pi, X_previous) - self.kernel.log_prob(pi, X)
-        return [X, pt.switch(pt.gt(t, 1), *(self._sum(nats, X) for nats in (learned, edge)))]
+        first = self.kernel.log_prob(pi, X_previous) - self.kernel.log_prob(pi, X)
+        return [X, pt.switch(pt.gt(t, 1), *(self._sum(nats, X) for nats in (learned, first)))]
 
-    def cost_single_t(self, X_noiseless, t, N, U):
-        """-(K - L_null) of each example at its time, bits a pixel: (n,). Shapes as in the methods called."""
+    def cost_single_t(self, X_noiseless: Tensor, t: Tensor, N: Tensor, U: Tensor) -> Tensor:
+        """Return -(K - L_null) of each example, estimated at one time each, in bits per pixel, (n,).
+
+        K is the lower bound of the log likelihood (Eq. 14) and L_null the log likelihood of the prior pi(x). So the
+        negative of this, K - L_null, is what the model gains over the prior; its mean over examples, times t = 2..T
+        and noise is the bound's. The unit is `self.unit`. The arguments are those of `inputs`, and of
+        `generate_forward_diffusion_sample`.
+        """
         X_noisy, q = self.generate_forward_diffusion_sample(X_noiseless, t, N, U)
         return self.get_negL_bound(self.reverse(X_noisy, t), q, X_noiseless)
 
-    def cost(self, X_noiseless, t, N, U, weights):
-        """The weighted sum over examples of cost_single_t: what training makes small (Eq. 15), bits a pixel, a scalar.
+    def cost(self, X_noiseless: Tensor, t: Tensor, N: Tensor, U: Tensor, weights: Tensor) -> Tensor:
+        """Return the weighted sum over examples of cost_single_t, which training minimizes (Eq. 15), a scalar.
 
-        weights: (n,); those of a minibatch sum to 1, so that a part of it has its part of the mean. An example of
-        weight 0 does not count, which fills up the last, partial batch.
+        Args:
+            X_noiseless: examples x_0; t, N and U as in `cost_single_t`.
+            t: times, (n,).
+            N: noise of the kernel's kind, like x_0.
+            U: uniform [0, 1) noise, like x_0.
+            weights: weight of each example, (n,). The weights of a minibatch sum to 1, so that a microbatch has its
+                share of the mean. Examples of weight 0 pad the last, partial batch.
         """
         return (weights * self.cost_single_t(X_noiseless, t, N, U)).sum()
 
     # ------------------------------------------------------------------ the entropy of the reverse steps
 
-    def entropy_bounds(self, X_noiseless, t, N):
-        """Both bounds of H_q(X_{t-1} | X_t) (Eq. 23, 29, 34, 35), nats a pixel, from each example: lower, upper, (n,).
+    def entropy_bounds(self, X_noiseless: Tensor, t: Tensor, N: Tensor) -> list[Tensor]:
+        """Return the lower and upper bound of H_q(X_{t-1} | X_t) (Eq. 23, 29, 34, 35), in nats per pixel, each (n,).
 
-        They hold for the mean over data that have the prior's mean and variance. N: noise that makes x_{t-1}, on
-        which H_q(X_t | X_{t-1}) depends for some kernels.
+        They hold for the mean over data that have the prior's mean and variance.
+
+        Args:
+            X_noiseless: examples x_0, (n, *example_shape).
+            t: times, (n,).
+            N: noise that makes x_{t-1}, on which H_q(X_t | X_{t-1}) depends for some kernels, like x_0.
         """
         beta, _, beta_bar_previous = self.get_rates(t)
         X_previous = self.kernel.sample(self.kernel.forward_marginal(X_noiseless, beta_bar_previous), N)
         upper = self._mean(self.kernel.entropy_step(beta, X_previous), X_noiseless) * self.n_channels
         return [upper - self.bounds_apart(X_noiseless, t) / self.n_pixels, upper]
 
-    def bounds_apart(self, X_noiseless, t):
-        """How far the bounds of Eq. 23 are apart, H_q(X_t | X_0) - H_q(X_{t-1} | X_0), nats an example: (n,).
+    def bounds_apart(self, X_noiseless: Tensor, t: Tensor) -> Tensor:
+        """Return the gap of the bounds of Eq. 23, H_q(X_t | X_0) - H_q(X_{t-1} | X_0), in nats per example, (n,).
 
-        It is KL_t of the best reverse kernel where x_{t-1} has the upper bound as its entropy given x_t, as data of
-        the prior itself.
+        It is KL_t of the best reverse kernel where x_{t-1} has the upper bound as its entropy given x_t, as data
+        distributed as the prior have.
         """
         _, *rates = self.get_rates(t)
         now, before = (self.kernel.entropy_marginal(rate, X_noiseless) for rate in rates)
         return self._sum(now - before, X_noiseless)
 
-    def reverse_entropy(self, X_noisy, t):
-        """Entropy of p(x_{t-1} | x_t) at each x_t, nats a pixel: (n,). Its mean over x_t ~ q is H_p(X_{t-1} | X_t).
+    def reverse_entropy(self, X_noisy: Tensor, t: Tensor) -> Tensor:
+        """Return the entropy of p(x_{t-1} | x_t) at each x_t, in nats per pixel, (n,).
 
-        For the best p of either kernel, a Gaussian or independent bits, that mean lies within Eq. 23 too, where the
-        bounds hold. X_noisy: x_t.
+        Its mean over x_t ~ q is H_p(X_{t-1} | X_t). For the best p of either kernel, a Gaussian or independent bits,
+        that mean is within Eq. 23 too, where the bounds hold.
         """
         return self._mean(self.kernel.entropy(self.reverse(X_noisy, t)), X_noisy) * self.n_channels
 
-    def _mean(self, values, like):
-        """The mean over the elements of each example, (n,), of values that broadcast to `like`."""
+    def _mean(self, values: Any, like: Tensor) -> Tensor:
+        """Return the mean over the elements of each example, (n,), of values that broadcast to `like`."""
         return (values + pt.zeros_like(like)).mean(axis=tuple(range(1, like.ndim)))
 
-    def _sum(self, values, like):
-        """The sum over the elements of each example, (n,), of values that broadcast to `like`."""
+    def _sum(self, values: Any, like: Tensor) -> Tensor:
+        """Return the sum over the elements of each example, (n,), of values that broadcast to `like`."""
         return (values + pt.zeros_like(like)).sum(axis=tuple(range(1, like.ndim)))
 
-    def by_example(self, values):
-        """(n,) to broadcast over the elements of examples."""
+    def by_example(self, values: Tensor) -> Tensor:
+        """Return values, (n,), as (n, 1, ..., 1), to broadcast over the elements of examples."""
         return values.reshape((-1, *(1 for _ in self.example_shape)))

@@ -7,16 +7,16 @@ import pytest
 from dpm.base.errors import InputError
 from dpm.engines.engine import Engine
 from dpm.graph import schedules
-from tests.helpers.graphs import constant, value
+from tests.helpers.graphs import constant, set_values, value
 
 
 def beta_of(brick, values, dtype="float64"):
     """Return the rates of the schedule and the derivative of their sum at the parameters `values`."""
-    (parameter,) = brick.parameters().values()
-    variable = parameter.variable
+    ((path, parameter),) = brick.parameters().items()
+    set_values(brick, {path: np.asarray(values, dtype)})
     beta = brick.beta_arr()
-    function = pytensor.function([variable], [beta, pytensor.grad(beta.sum(), variable)], mode="FAST_COMPILE")
-    return function(np.asarray(values, dtype))
+    slope = pytensor.grad(beta.sum(), parameter.variable)
+    return pytensor.function([], [beta, slope], mode="FAST_COMPILE")()
 
 
 @pytest.mark.parametrize("T", [2, 3, 10, 1000])

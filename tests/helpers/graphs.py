@@ -1,4 +1,4 @@
-"""Small helpers to build and evaluate graphs in tests."""
+"""Build, compile and evaluate small graphs."""
 
 import numpy as np
 import pytensor.tensor as pt
@@ -25,16 +25,24 @@ TINY = {
 
 
 def value(expression):
-    """Evaluate a graph without inputs, quickly."""
+    """Return the value of a graph without inputs, compiled quickly."""
     return expression.eval(mode="FAST_COMPILE")
 
 
 def constant(number):
+    """Return a number or array as a float64 constant of a graph."""
     return pt.constant(np.asarray(number, dtype="float64"))
 
 
+def set_values(brick, values=None):
+    """Set the parameters of a brick to arrays by path, or all to 0."""
+    for path, parameter in brick.parameters().items():
+        value = np.zeros(parameter.shape) if values is None else values[path]
+        parameter.variable.set_value(np.asarray(value, dtype=parameter.variable.dtype))
+
+
 def compiled_bits(T, size=3, base_rate=0.3, network=networks.Rates):
-    """A binomial model in double precision; with `Rates` and parameters of 0 its bits are independent."""
+    """Return a binomial model in double precision; with `Rates` and parameters of 0 its bits are independent."""
     engine = Engine("auto", "float64")
     with engine:
         hidden = networks.HiddenLayers(size, 4, 1, networks.Sigmoid)
@@ -44,9 +52,11 @@ def compiled_bits(T, size=3, base_rate=0.3, network=networks.Rates):
 
 
 def compiled_vectors(T, schedule=None):
-    """A Gaussian model of two numbers in double precision, the schedule's parameters in the vector too.
+    """Return a Gaussian model of two numbers in double precision; with parameters of 0 it is the unit Gaussian.
 
-    schedule: a function that builds it. With parameters of 0 the model is the unit Gaussian.
+    Args:
+        T: number of steps.
+        schedule: function that builds the schedule, the parameters of which are in the flat vector too.
     """
     engine = Engine("auto", "float64")
     with engine:

@@ -103,7 +103,9 @@ def learned(kind):
         start = schedules.released(T)
         brick = schedules.FreeSchedule(start) if kind == "free" else schedules.BasisSchedule(T, 3, 0.01)
         (parameter,) = brick.parameters().values()
-        return parameter.shape[0], pytensor.function([parameter.variable], brick.beta_arr(), mode="FAST_COMPILE")
+        theta = parameter.variable.type("theta")
+        beta = pytensor.function([theta], brick.beta_arr(), givens=[(parameter.variable, theta)], mode="FAST_COMPILE")
+        return parameter.shape[0], beta
 
 
 @st.composite

@@ -1,14 +1,14 @@
 """A small Blocks: bricks own named parameters and apply themselves to symbolic variables.
 
-Bricks only build. A parameter is a symbolic variable without a value; its value is computed by `initialize` from
-a Generator and handed to compiled functions as an argument.
+Bricks only build graphs. A parameter is a shared variable; its value is set by `Diffusion.shared` where a user compiles
+a graph with PyTensor. The engines keep all parameters in one flat vector instead and pass it to compiled functions.
 """
 
 from dpm.graph.bricks.base import BIAS, RATES, SCHEDULE, WEIGHT, Brick, Parameter
 from dpm.graph.bricks.convolutional import Convolutional, ConvolutionalActivation
-from dpm.graph.bricks.dense import MLP, Identity, Linear
+from dpm.graph.bricks.dense import MLP, Activation, Identity, Linear
 from dpm.graph.bricks.dropout import draw_masks, dropout_masks
-from dpm.graph.bricks.initialization import Constant, IsotropicGaussian, Orthogonal
+from dpm.graph.bricks.initialization import Constant, Initialization, IsotropicGaussian, Orthogonal
 
 __all__ = [
     "BIAS",
@@ -16,11 +16,13 @@ __all__ = [
     "RATES",
     "SCHEDULE",
     "WEIGHT",
+    "Activation",
     "Brick",
     "Constant",
     "Convolutional",
     "ConvolutionalActivation",
     "Identity",
+    "Initialization",
     "IsotropicGaussian",
     "Linear",
     "Orthogonal",

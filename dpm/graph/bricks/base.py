@@ -1,9 +1,16 @@
-"""Brick: a named part of a network, a node of a tree of such parts."""
+"""Brick: a named part of a model, a node of a tree of such parts, with its parameters."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pytensor.tensor as pt
+import numpy as np
+import pytensor
+from numpy.typing import NDArray
 from pytensor import config
+from pytensor.tensor.sharedvar import TensorSharedVariable
+
+from dpm.graph.bricks.initialization import Initialization
 
 WEIGHT = "weight"
 BIAS = "bias"
@@ -13,44 +20,79 @@ RATES = "rates"  # of a learned schedule
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter: its symbolic variable, what it is for, and how it starts."""
+    """A parameter of a brick.
 
-    variable: pt.TensorVariable
+    Attributes:
+        variable: its shared variable in every graph. Its value is NaN until it is set (`Diffusion.shared`), except for
+            the role SCHEDULE, whose value is its start. The engines replace it by a part of one flat vector.
+        role: WEIGHT, BIAS, RATES or SCHEDULE; a parameter of role SCHEDULE is not trained.
+        initialization: distribution of its initial value.
+    """
+
+    variable: TensorSharedVariable
     role: str
-    initialization: object
+    initialization: Initialization
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
+        """Static shape of the parameter."""
         return self.variable.type.shape
+
+    @property
+    def is_trained(self) -> bool:
+        """True for all parameters except the frozen coefficients of the released schedule."""
+        return self.role != SCHEDULE
 
 
 class Brick:
-    """A named part of a network.
+    """A named part of a model.
 
-    children: the bricks inside, in the order of their parameters.
-    A parameter's path is that of Blocks: the names from the root joined by "/", then "." and its own name,
+    A parameter's path is that of Blocks: the names from the root joined by "/", then "." and the parameter's name,
     for instance "/diffusionmodel/mlp_conv_dense/MLP dense upper/linear_0.W".
+
+    Args:
+        name: name in the paths of the parameters.
+        children: the bricks inside, in the order of their parameters.
     """
 
-    def __init__(self, name, children=()):
+    def __init__(self, name: str, children: Sequence["Brick"] = ()) -> None:
         self.name = name
         self.children = list(children)
-        self._own = {}
+        self._own: dict[str, Parameter] = {}
 
-    def add_parameter(self, name, shape, role, initialization):
-        """A new symbolic variable of this brick, in the float type that is now set."""
-        variable = pt.tensor(f"{self.name}.{name}", dtype=config.floatX, shape=tuple(shape))
+    def add_parameter(
+        self, name: str, shape: Sequence[int], role: str, initialization: Initialization
+    ) -> TensorSharedVariable:
+        """Return a new shared variable of this brick, of the float type pytensor.config.floatX.
+
+        Args:
+            name: name within this brick.
+            shape: shape of the parameter.
+            role: WEIGHT, BIAS, RATES or SCHEDULE.
+            initialization: distribution of its initial value.
+
+        Raises:
+            MemoryError: no array can have that shape.
+        """
+        shape = tuple(shape)
+        if math.prod(shape) > np.iinfo(np.intp).max:
+            raise MemoryError(f"parameter {self.name}.{name} of shape {shape}")
+        # One stored number, whatever the shape: training keeps its parameters elsewhere, and NaN shows a missing start.
+        value = np.broadcast_to(np.asarray(np.nan, dtype=config.floatX), shape)
+        if role == SCHEDULE:
+            value = initialization.generate(np.random.default_rng(0), shape).astype(config.floatX)
+        variable = pytensor.shared(value, name=f"{self.name}.{name}", borrow=True, shape=shape)
         self._own[name] = Parameter(variable, role, initialization)
         return variable
 
-    def parameters(self, prefix=""):
-        """All parameters of this brick and those inside: dict of path to Parameter, in a fixed order."""
+    def parameters(self, prefix: str = "") -> dict[str, Parameter]:
+        """Return the parameters of this brick and of those inside, by path, in a fixed order."""
         path = f"{prefix}/{self.name}"
-        found = {f"{path}.{name}": parameter for name, parameter in self._own.items()}
+        parameters = {f"{path}.{name}": parameter for name, parameter in self._own.items()}
         for child in self.children:
-            found.update(child.parameters(path))
-        return found
+            parameters.update(child.parameters(path))
+        return parameters
 
-    def initialize(self, rng):
-        """Starting values: dict of path to float64 array; rng is a numpy Generator."""
+    def initialize(self, rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
+        """Draw initial values of all parameters, float64 by path."""
         return {path: p.initialization.generate(rng, p.shape) for path, p in self.parameters().items()}

@@ -1,28 +1,39 @@
-"""How parameters start. Each has `generate(rng, shape)`, which returns a float64 array."""
+"""Initial values of parameters: constant, normal, and orthogonal matrices."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+
+
+class Initialization(Protocol):
+    """Distribution of the initial value of a parameter."""
+
+    def generate(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Draw a float64 array of that shape."""
 
 
 @dataclass(frozen=True)
 class Constant:
-    """All elements equal."""
+    """All elements equal to `constant`."""
 
     constant: float
 
-    def generate(self, rng, shape):
+    def generate(self, rng: np.random.Generator | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Return the constant array; rng is not used and may be None."""
         return np.full(shape, self.constant, dtype=np.float64)
 
 
 @dataclass(frozen=True)
 class IsotropicGaussian:
-    """Independent normal elements of deviation std and the given mean."""
+    """Independent normal elements of deviation `std` and mean `mean`."""
 
     std: float = 1.0
     mean: float = 0.0
 
-    def generate(self, rng, shape):
+    def generate(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Draw a float64 array of that shape."""
         return rng.normal(self.mean, self.std, size=shape)
 
 
@@ -33,7 +44,8 @@ class Orthogonal:
     The Q factor of a normal matrix is uniform once the signs of R's diagonal are divided out (Mezzadri 2007).
     """
 
-    def generate(self, rng, shape):
+    def generate(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Draw a float64 matrix of shape (rows, columns)."""
         rows, columns = shape
         q, r = np.linalg.qr(rng.normal(size=(max(shape), min(shape))))
         q *= np.sign(np.diag(r))

@@ -1,7 +1,7 @@
-"""The two networks of pictures by name: the release's, and the one that Appendix D.2 describes.
+"""The two networks for images by name: the network of the release, and the one that Appendix D.2 describes.
 
-Each is a small set of choices, which dpm/model.py and dpm/regression.py turn into the graph; both have the same
-parameters. Where they differ, row by row: docs/paper-and-release.md.
+Each is a small set of choices from which dpm/model.py and dpm/regression.py build the graph; both have the same
+parameters. Their differences, row by row: docs/paper-and-release.md.
 """
 
 from collections.abc import Callable
@@ -9,53 +9,57 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytensor.tensor as pt
+from numpy.typing import NDArray
 
-from dpm.graph.bricks import Brick, Identity
+from dpm.graph import Tensor
+from dpm.graph.bricks import Activation, Identity
 from dpm.graph.networks.vectors import Tanh
 from dpm.graph.schedules import generate_temporal_basis
 from dpm.regression import RELEASED_LAYERS, Layers
 from dpm.util import logit
 
 
-class SoftPlus(Brick):
+class SoftPlus(Activation):
     """log(1 + exp(x)), the "soft relu" of D.2.1, step 4."""
 
-    def __init__(self, name="softplus"):
-        super().__init__(name)
-
-    def apply(self, x):
+    def apply(self, x: Tensor) -> Tensor:
+        """Return log(1 + exp(x))."""
         return pt.softplus(x)
 
 
 @dataclass(frozen=True)
 class ImageNetwork:
-    """What makes the mean and variance of p(x_{t-1} | x_t) of the time and the network's coefficients.
+    """Choices that make the mean and variance of p(x_{t-1} | x_t) from the time and the network's coefficients.
 
-    layers: what differs inside the network. bumps(T, J): g_j(t) of Eq. 64, (J, T), for t = 1..T.
-    variance(z, beta, T): Sigma (Eq. 65), mean(x, z, beta, Sigma): mu (Eq. 66), of the readouts z of Eq. 63, the
-    noisy pictures x and beta_t, all of which broadcast to the pictures' shape.
+    The tensors x_t, z and beta_t broadcast to the images' shape.
+
+    Attributes:
+        layers: choices inside the network.
+        bumps: (T, J) -> g_j(t) of Eq. 64 for t = 1..T, (J, T).
+        variance: (z, beta_t, T) -> Sigma (Eq. 65), of the readout z of Eq. 63.
+        mean: (x_t, z, beta_t, Sigma) -> mu (Eq. 66), of the other readout z of Eq. 63.
     """
 
     layers: Layers
-    bumps: Callable
-    variance: Callable
-    mean: Callable
+    bumps: Callable[[int, int], NDArray[np.float64]]
+    variance: Callable[[Tensor, Tensor, int], Tensor]
+    mean: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
-def released_variance(z, beta, trajectory_length):
-    """sigmoid(z / sqrt(T) + logit(beta_t)); Eq. 65 has no division."""
+def released_variance(z: Tensor, beta: Tensor, trajectory_length: int) -> Tensor:
+    """Return sigmoid(z / sqrt(T) + logit(beta_t)); Eq. 65 has no division."""
     return pt.sigmoid(z / trajectory_length**0.5 + logit(beta))
 
 
-def released_mean(x, z, beta, variance):
-    """The forward kernel's mean plus z sqrt(beta_t); Sigma has no part in it."""
+def released_mean(x: Tensor, z: Tensor, beta: Tensor, variance: Tensor) -> Tensor:
+    """Return the forward kernel's mean plus z sqrt(beta_t); it does not depend on Sigma."""
     return x * pt.sqrt(1 - beta) + z * pt.sqrt(beta)
 
 
-def paper_bumps(trajectory_length, n_basis):
-    """g_j(t) of Eq. 64: (n_basis, T); their width w is the spacing of their centers, as its text says.
+def paper_bumps(trajectory_length: int, n_basis: int) -> NDArray[np.float64]:
+    """Return g_j(t) of Eq. 64, (n_basis, T), with a width w equal to the spacing of their centers, as in its text.
 
-    The centers tau_j = T (j - 1/2) / J are evenly spaced and lie inside (0, T), which is all that the text says.
+    The centers tau_j = T (j - 1/2) / J are evenly spaced inside (0, T); the text specifies no more.
     """
     spacing = trajectory_length / n_basis
     centers = spacing * (np.arange(n_basis) + 0.5)
@@ -65,15 +69,15 @@ def paper_bumps(trajectory_length, n_basis):
     return bumps / bumps.sum(axis=0)
 
 
-def paper_variance(z, beta, trajectory_length):
-    """Eq. 65: Sigma = sigmoid(z + logit(beta_t)), whatever T is."""
+def paper_variance(z: Tensor, beta: Tensor, trajectory_length: int) -> Tensor:
+    """Return Sigma = sigmoid(z + logit(beta_t)) of Eq. 65, for any T."""
     return pt.sigmoid(z + logit(beta))
 
 
-def paper_mean(x, z, beta, variance):
-    """Eq. 66 as printed: mu = (x - z)(1 - Sigma) + z, whose fixed point is z.
+def paper_mean(x: Tensor, z: Tensor, beta: Tensor, variance: Tensor) -> Tensor:
+    """Return mu = (x - z)(1 - Sigma) + z, Eq. 66 as printed, whose fixed point is z.
 
-    z = 0 gives x (1 - Sigma) and not the forward kernel's x sqrt(1 - beta_t).
+    z = 0 gives x (1 - Sigma), where the forward kernel has x sqrt(1 - beta_t).
     """
     return (x - z) * (1 - variance) + z
 

@@ -1,17 +1,13 @@
-"""How parameters start."""
+"""Distributions of initial values."""
 
 import numpy as np
 import pytest
 
-from dpm.graph.bricks import (
-    Constant,
-    IsotropicGaussian,
-    Orthogonal,
-)
+from dpm.graph.bricks import Constant, IsotropicGaussian, Orthogonal
 
 
 @pytest.mark.parametrize("shape", [(5, 5), (3, 8), (8, 3), (1, 4)])
-def test_orthogonal_matrices_are(shape):
+def test_an_orthogonal_matrix_has_orthonormal_rows_or_columns(shape):
     q = Orthogonal().generate(np.random.default_rng(0), shape)
     assert q.shape == shape
     product = q @ q.T if shape[0] <= shape[1] else q.T @ q
@@ -24,7 +20,7 @@ def test_orthogonal_matrices_have_no_preferred_sign():
     assert abs(np.mean(traces)) < 4 * np.std(traces) / 2000**0.5
 
 
-def test_other_starts():
+def test_constant_and_normal_initial_values():
     np.testing.assert_array_equal(Constant(2.5).generate(None, (2, 2)), 2.5)
     draw = IsotropicGaussian(0.3, 1.0).generate(np.random.default_rng(0), (200, 200))
     assert draw.mean() == pytest.approx(1.0, abs=4 * 0.3 / 200)

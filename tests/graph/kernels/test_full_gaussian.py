@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
-from dpm.graph.kernels.full_gaussian import FullGaussian, FullGaussianKernel, full
+from dpm.graph.kernels.full_gaussian import FullGaussian, FullGaussianKernel, as_full
 from dpm.graph.kernels.gaussian import Gaussian, GaussianKernel
 from tests.helpers.graphs import value
 
@@ -145,4 +145,4 @@ def test_choose_takes_whole_vectors():
 
 
 def test_a_single_element_has_no_mix():
-    assert value(full(Gaussian(pt.zeros((2, 1)), pt.ones((2, 1)))).mix) == pytest.approx(0)
+    assert value(as_full(Gaussian(pt.zeros((2, 1)), pt.ones((2, 1)))).mix) == pytest.approx(0)

@@ -22,7 +22,7 @@ from dpm.regression import MultiScaleConvolution
 from dpm.runs import checkpoint
 from dpm.training import run as training
 from tests.helpers import runs
-from tests.helpers.graphs import TINY, constant, value
+from tests.helpers.graphs import TINY, constant, set_values, value
 
 ROOT = Path(__file__).parents[3]
 T, J, WIDTH, COLORS, FILTERS = 6, 3, 4, 2, 2
@@ -124,10 +124,12 @@ def test_a_layer_is_linear_up_to_one_softplus():
     additive; for the release's layer, whose non-linearity acts at each scale, no pointwise inverse is."""
     layer = MultiScaleConvolution(0, 1, 1, spatial_width=4, num_scales=3, form=NETWORKS["paper-2015"].layers)
     rng = np.random.default_rng(0)
-    values = {p.variable: rng.standard_normal(p.shape) * (p.role == "weight") for p in layer.parameters().values()}
-
+    set_values(
+        layer,
+        {path: rng.standard_normal(p.shape) * (p.role == "weight") for path, p in layer.parameters().items()},
+    )
     x, y = rng.standard_normal((2, 4, 4))
-    out = layer.apply(constant(np.stack([x, y, x + y])[..., None])).eval(values, mode="FAST_COMPILE")
+    out = layer.apply(constant(np.stack([x, y, x + y])[..., None])).eval(mode="FAST_COMPILE")
     before = np.log(np.expm1(out))
     np.testing.assert_allclose(before[2], before[0] + before[1], rtol=1e-9, atol=1e-12)
 

@@ -10,7 +10,7 @@ from dpm.graph.kernels.binomial import BinomialKernel
 from dpm.graph.kernels.full_gaussian import FullGaussian
 from dpm.graph.kernels.gaussian import Gaussian, GaussianKernel
 from dpm.graph.networks import vectors as networks
-from tests.helpers.graphs import constant
+from tests.helpers.graphs import constant, set_values
 
 T, N, SIZE = 4, 6, 3
 RNG = np.random.default_rng(0)
@@ -40,9 +40,9 @@ def drawn(brick, seed=1):
 
 
 def evaluate(brick, outputs, values=None):
-    values = values or {path: np.zeros(p.shape) for path, p in brick.parameters().items()}
-    given = {p.variable: values[path] for path, p in brick.parameters().items()}
-    return pytensor.function(list(given), outputs, mode="FAST_COMPILE", on_unused_input="ignore")(*given.values())
+    """Return the values of the outputs; the parameters are 0 unless values are given."""
+    set_values(brick, values)
+    return pytensor.function([], outputs, mode="FAST_COMPILE")()
 
 
 def reverse(network, kernel, x, values=None):
