@@ -76,6 +76,11 @@ class Diffusion(Brick):
         self.beta_bar_arr = schedules.cumulative_beta(beta_arr)
 
     @property
+    def dtype(self) -> str:
+        """The float type of the graphs: pytensor.config.floatX at the construction of the model."""
+        return str(self.beta_arr.dtype)
+
+    @property
     def n_pixels(self) -> int:
         """Number of pixels of an example; 1 for vectors."""
         return int(np.prod(self.example_shape)) // self.n_channels

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import pytensor
@@ -54,6 +55,14 @@ class Brick:
         name: name in the paths of the parameters.
         children: the bricks inside, in the order of their parameters.
     """
+
+    construction: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
+        """Keep the arguments of the constructor, so that a model can be built again in another float type."""
+        brick = super().__new__(cls)
+        brick.construction = arguments, keywords
+        return brick
 
     def __init__(self, name: str, children: Sequence["Brick"] = ()) -> None:
         self.name = name
