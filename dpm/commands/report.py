@@ -12,17 +12,17 @@ OUTPUT, PORT = "report.html", 8765
 
 
 def parser():
-    """All options; what is not given is None or False."""
+    """Return the parser of the command; options without a value are None or False."""
     top = Parser(prog=PROG, description="Show runs of train.py as one HTML page that needs nothing else.")
     add = top.add_argument
-    add("runs", metavar="RUN", nargs="+", help="run folder that train.py left, or still writes; at most 8")
+    add("runs", metavar="RUN", nargs="+", help="run folder of train.py, also one still running; at most 8")
     add("--output", metavar="FILE.html", help=f"the page (default: {OUTPUT}, here)")
-    add("--no-model", action="store_true", help="show only what lies in the folders: nothing is compiled, no KL_t")
+    add("--no-model", action="store_true", help="show only the files of the folders: compile nothing, no KL_t")
     add("--backend", choices=ENGINES, help="engine that evaluates the models (default: auto)")
     add("--data-path", metavar="PATH", help="folder(s) or file to look for the test data in (default: as in training)")
-    add("--watch", action="store_true", help="serve the page on this machine, its curves kept up to date, until "
+    add("--watch", action="store_true", help="serve the page on this machine with live curves until "
         "Ctrl-C; models are not evaluated")  # fmt: skip
-    add("--port", type=int, help=f"watch: port on 127.0.0.1, 0 for any that is free (default: {PORT})")
+    add("--port", type=int, help=f"watch: port on 127.0.0.1; 0 for any free port (default: {PORT})")
     add("--quiet", action="store_true", help="print nothing but errors")
     return top
 

@@ -87,7 +87,7 @@ def test_stopped_run_resumes_like_an_uninterrupted_run(train, resume, capsys, st
     folder = train(stop=Stop(step, number))
     path = folder / "checkpoint.h5"
     assert capsys.readouterr().out == (
-        f"stopped; --resume-file goes on with it: {path} (epoch {step // runs.STEPS}, step {step})\n"
+        f"stopped; resume it with --resume-file: {path} (epoch {step // runs.STEPS}, step {step})\n"
     )
     assert checkpoint.load(path)[0]["state"]["step"] == step
     assert len(log(folder)) == step // runs.STEPS
