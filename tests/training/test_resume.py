@@ -201,8 +201,8 @@ def test_state_of_a_stopped_epoch_is_saved(train, resume):
 @pytest.mark.parametrize(
     ("part", "key", "value", "words"),
     [
-        ("config", "face", "sideways", "variant 'sideways' is unknown; expected corrected or released"),
-        ("config", "face", ["exact"], "variant ['exact'] is unknown; expected corrected or released"),
+        ("config", "variant", "sideways", "variant 'sideways' is unknown; expected corrected or released"),
+        ("config", "variant", ["exact"], "variant ['exact'] is unknown; expected corrected or released"),
         ("flags", "lr", "fast", "its flag 'lr' is 'fast'"),
         ("state", "epoch_cost", 1.0, "its state 'epoch_cost' is 1.0"),
         ("state", "step", 1.5, "its state 'step' is 1.5"),
