@@ -1,7 +1,8 @@
-"""python -m dpm report: the options."""
+"""`dpm report`: show runs as one HTML page, written once or served with live curves."""
 
+import argparse
 import importlib.util
-import sys
+from collections.abc import Sequence
 
 from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
@@ -11,24 +12,24 @@ PROG = "dpm report"
 OUTPUT, PORT = "report.html", 8765
 
 
-def parser():
-    """All options; what is not given is None or False."""
-    top = Parser(prog=PROG, description="Show runs of train.py as one HTML page that needs nothing else.")
+def build_parser(prog: str = PROG) -> Parser:
+    """Return the parser of the command; options without a value are None or False."""
+    top = Parser(prog=prog, description="Show runs of train.py as one HTML page that needs nothing else.")
     add = top.add_argument
-    add("runs", metavar="RUN", nargs="+", help="run folder that train.py left, or still writes; at most 8")
+    add("runs", metavar="RUN", nargs="+", help="run folder of train.py, also one still running; at most 8")
     add("--output", metavar="FILE.html", help=f"the page (default: {OUTPUT}, here)")
-    add("--no-model", action="store_true", help="show only what lies in the folders: nothing is compiled, no KL_t")
+    add("--no-model", action="store_true", help="show only the files of the folders: compile nothing, no KL_t")
     add("--backend", choices=ENGINES, help="engine that evaluates the models (default: auto)")
     add("--data-path", metavar="PATH", help="folder(s) or file to look for the test data in (default: as in training)")
-    add("--watch", action="store_true", help="serve the page on this machine, its curves kept up to date, until "
+    add("--watch", action="store_true", help="serve the page on this machine with live curves until "
         "Ctrl-C; models are not evaluated")  # fmt: skip
-    add("--port", type=int, help=f"watch: port on 127.0.0.1, 0 for any that is free (default: {PORT})")
+    add("--port", type=int, help=f"watch: port on 127.0.0.1; 0 for any free port (default: {PORT})")
     add("--quiet", action="store_true", help="print nothing but errors")
     return top
 
 
-def check(options):
-    """Raise InputError for options that contradict each other or would be ignored, and for packages that are absent."""
+def check_options(options: argparse.Namespace) -> None:
+    """Raise InputError for contradictory or unused options and for missing packages."""
     if options.watch:
         for name in ("output", "backend", "data_path"):
             if getattr(options, name) is not None:
@@ -45,12 +46,12 @@ def check(options):
             raise InputError(f"the package {package} is not installed; pip install '.[report]'")
 
 
-def main(arguments=None):
-    """Write or serve the page; returns the exit status."""
-    options = parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write or serve the page; return the exit status."""
+    options = build_parser().parse_args(arguments)
 
-    def action():
-        check(options)
+    def action() -> int | None:
+        check_options(options)
         if options.watch:
             from dpm.reports.html.live import watch
 
@@ -67,7 +68,3 @@ def main(arguments=None):
         )
 
     return run_command(PROG, action)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

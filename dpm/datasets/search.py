@@ -63,7 +63,7 @@ MEMORY_SHARE = 0.25
 
 
 class Options(NamedTuple):
-    """How to read images: see the arguments of `load`."""
+    """Options for reading images; see the arguments of `load`."""
 
     in_memory: bool | None = None
     large: bool = False

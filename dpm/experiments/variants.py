@@ -7,7 +7,7 @@ from dpm.base.errors import InputError
 
 @dataclass(frozen=True)
 class Variant:
-    """Where a variant follows the released code and where it follows the paper.
+    """Choices between the released code and the paper.
 
     The numbers refer to the list of differences in docs/from-2015.md.
 

@@ -25,7 +25,7 @@ LOCK = "run.lock"
 
 
 class RunPaths:
-    """Where the files of a run go.
+    """Paths of the files of a run.
 
     `plots/KIND/` holds plots by kind and `arrays/` their numbers; checkpoints, config.json and log.csv are at the top.
     A faithful run keeps the flat folder of 2015.

@@ -63,7 +63,7 @@ class Reference:
         self.compiled = CompiledModel(self.model, engine, layout)
         n_basis = self.model.n_temporal_basis
         parameters = {BETA_PERTURB: np.zeros(n_basis)} | parameters
-        if parameters.keys() == {BETA_PERTURB}:  # a file about the schedule alone
+        if parameters.keys() == {BETA_PERTURB}:  # a file with schedule arrays only
             parameters |= {p: np.zeros(v.shape) for p, v in layout.parameters.items() if p != BETA_PERTURB}
         self.theta = layout.flatten(parameters, engine.dtype)
 

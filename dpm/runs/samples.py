@@ -63,7 +63,7 @@ def inpaint(
         run: a trained model of images.
         images: images in data units, (m, c, h, w).
         known: True where a pixel is kept, broadcast to the images.
-        n: number of samples, which take the images in turn; by default one for each image.
+        n: number of samples, which use the images cyclically; by default one for each image.
         seed: seed of the noise.
         quiet: show no progress bar.
 
@@ -95,7 +95,7 @@ def denoise(
         run: a trained model of images.
         images: noisy images in data units, (m, c, h, w).
         sigma: standard deviation of their noise, in standard deviations of the training data.
-        n: number of samples, which take the images in turn; by default one for each image.
+        n: number of samples, which use the images cyclically; by default one for each image.
         seed: seed of the noise.
         quiet: show no progress bar.
 
@@ -165,7 +165,7 @@ def draw_samples(
 
 
 def default_n(run: Run) -> int:
-    """Return how many samples are drawn unless the user says otherwise."""
+    """Return the default number of samples."""
     return DEFAULT_N if run.has_images else DEFAULT_VECTORS
 
 
@@ -178,7 +178,7 @@ def check_images(run: Run, images: np.ndarray) -> np.ndarray:
 
 
 def known_pixels(run: Run, images: np.ndarray, known: np.ndarray) -> MakeConstraint:
-    """Return the constraint that holds the known pixels of images, in data units, which are taken in turn."""
+    """Return the constraint that fixes the known pixels of images, in data units, which are used cyclically."""
     scaled = run.scaling.forward(images)
 
     def constraint(first: int, count: int) -> Constraint:
@@ -189,7 +189,7 @@ def known_pixels(run: Run, images: np.ndarray, known: np.ndarray) -> MakeConstra
 
 
 def noisy_images(run: Run, images: np.ndarray, sigma: float, noise_seed: int | None = None) -> MakeConstraint:
-    """Return the Gaussian constraint around images, in data units, which are taken in turn.
+    """Return the Gaussian constraint around images, in data units, which are used cyclically.
 
     noise_seed: seed of noise of deviation sigma that is first added to the images, or None for none.
     """

@@ -21,15 +21,15 @@ class SubfunctionLoop(Loop):
     """Train on subfunctions f_i: n_i N / n times the mean cost of the i-th part of the data, which has n_i examples.
 
     No example is left out. Each subfunction has noise and times that depend on (seed, subfunction, refresh) only: the
-    same parameters give the same f and gradient, bit by bit. An epoch is N evaluations, a pass.
+    same parameters give the same f and gradient, bit for bit. An epoch is N evaluations, a pass.
 
     Args:
         theta: the initial flat parameters.
         optimizer: SFO or LBFGS of dpm.optimizers.
         number: N, the number of subfunctions.
         refresh_noise: 0, or the number of passes after which all noise is drawn again. The optimizer then restarts from
-            the present parameters, since its history is that of other functions. If the optimizer ends by itself, the
-            noise is refreshed at once, or training ends.
+            the current parameters without its history, which belongs to other functions. If the optimizer converges,
+            the noise is refreshed immediately, or training ends.
         compiled, X, variant, epochs, seed, extensions: see Loop.
     """
 

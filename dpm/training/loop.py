@@ -124,7 +124,7 @@ class Loop:
 
     @property
     def diverged(self) -> bool:
-        """True after so many skipped steps in a row that more make no sense."""
+        """True if the number of consecutive skipped steps has reached max_skipped."""
         return self.state.skipped_in_a_row >= self.max_skipped
 
     @property
@@ -271,9 +271,9 @@ class MainLoop(Loop):
 
     @cached_property
     def pieces(self) -> int:
-        """Number of pieces of the model's size that fit side by side into an image; a step draws one of each.
+        """Number of disjoint crops of the model's size in an image; a step draws one crop of each image.
 
-        Raises InputError for smaller images.
+        Raises InputError if the images are smaller than the model's.
         """
         side, sides = self.compiled.model.example_shape[-1], self.features[:1].shape[2:]
         if min(sides, default=side) < side:

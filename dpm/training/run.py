@@ -53,8 +53,8 @@ def train(
         data: training and test examples, from `dpm.load`.
         engine: "auto", "jax", "numba" or "c", or an Engine.
         output_dir: existing folder in which a run folder with checkpoint, log and plots is made; None: write nothing.
-        dequantize: train 8-bit data with uniform noise of one level added, as train.py does, if the model has no
-            `uniform_noise` of its own. K of quantized data without it is unbounded.
+        dequantize: if `model.uniform_noise` is 0, add uniform noise of one gray level to 8-bit data, as train.py does.
+            Without noise, K of quantized data is unbounded.
         quiet: print nothing but warnings.
         extensions: further objects with methods such as `after_epoch(loop)`; see dpm.extensions.
         **settings: any setting of train.py by its name, such as epochs=6, hours=0.5, batch_size=64, lr=5e-4, seed=0,

@@ -92,7 +92,8 @@ def test_truncated_data_are_refused(refused, data, tmp_path, size):
 def test_missing_checkpoint_starts_no_new_run(refused, tmp_path, main):
     for path in (tmp_path / "none.h5", tmp_path):
         given = (path,) if main is sample_main else ("--resume-file", path)
-        assert f"checkpoint {path}: no such file" in refused(main, *given)
+        missing = path / "checkpoint.h5" if main is sample_main and path.is_dir() else path
+        assert f"checkpoint {missing}: no such file" in refused(main, *given)
 
 
 @BOTH
@@ -127,7 +128,7 @@ def test_parameters_of_another_model_are_named(unusable, checkpoint, main, fault
         arrays |= {f"/parameters{name}": value, "/parameters/other.W": value}
     files.save(checkpoint, meta, arrays)
     expected = {
-        "shape": f"parameter {name} has shape (5,); the model's is (4,)",
+        "shape": f"parameter {name}: got shape (5,); expected (4,)",
         "missing": f"parameter {name} is missing",
         "foreign": "parameter /other.W is not a parameter of this model",
     }

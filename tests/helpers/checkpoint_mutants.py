@@ -46,14 +46,14 @@ def originals(place):
     return found | {"version 1": (GOLDEN / "version1.h5").read_bytes()}
 
 
-def resealed(content):
+def reseal(content):
     """Return the content with a correct file checksum, adding a user block if it had none."""
     body = content[BLOCK:] if content[:14] == checkpoint.SEAL[:14].encode() else content
     line = f"{checkpoint.SEAL}{hashlib.sha256(body).hexdigest()}\n"
     return line.encode().ljust(BLOCK, b"\0") + body
 
 
-def unsealed(content):
+def remove_checksum(content):
     return bytes(BLOCK) + content[BLOCK:]
 
 
@@ -68,15 +68,15 @@ def replace(file, name, *args, **options):
 def with_meta(change):
     """Return a mutation that changes the text of meta and corrects its checksum."""
 
-    def changing(file, name, rng):
+    def apply(file, name, rng):
         text = change(file["meta"][()])
         replace(file, "meta", data=text, dtype=h5py.string_dtype())
         file.attrs["sha256"] = hashlib.sha256(text).hexdigest()
 
-    return changing
+    return apply
 
 
-def edited(**values):
+def edit_meta(**values):
     """Return a mutation that replaces values of meta; None removes one."""
 
     def change(text):
@@ -105,12 +105,12 @@ def retype(file, name, rng):
     replace(file, name, data=file[name][()].astype(">f8" if rng.integers(2) else np.float16))
 
 
-def another_shape(file, name, rng):
+def reshape(file, name, rng):
     value = file[name][()]
     replace(file, name, data=value.reshape(-1) if value.ndim != 1 else value.reshape(-1, 1))
 
 
-def other_values(file, name, rng):
+def change_values(file, name, rng):
     value = file[name][()]
     replace(file, name, data=value + 1 if value.size else np.zeros(1))
 
@@ -122,7 +122,7 @@ def virtual(file, name, rng):
     file.create_virtual_dataset(name, layout)
 
 
-def blown_up(**options):
+def replace_by_empty(**options):
     return lambda file, name, rng: replace(file, name, dtype="f4", **options)
 
 
@@ -182,12 +182,12 @@ CHANGES = {
     "added": lambda f, n, r: f.create_dataset("/parameters/added", data=np.zeros(3)),
     "two names": lambda f, n, r: f.__setitem__("/parameters/second", f[n]),
     "another type": retype,
-    "another shape": another_shape,
-    "other values": other_values,
-    "huge, chunked": blown_up(shape=(2**40,), chunks=(1024,), compression="gzip"),
-    "huge, empty": blown_up(shape=(2**40,)),
-    "many rows": blown_up(shape=(2**62, 4), chunks=(1, 4)),
-    "1.6 GB, empty": blown_up(shape=(400 << 20,)),
+    "another shape": reshape,
+    "other values": change_values,
+    "huge, chunked": replace_by_empty(shape=(2**40,), chunks=(1024,), compression="gzip"),
+    "huge, empty": replace_by_empty(shape=(2**40,)),
+    "many rows": replace_by_empty(shape=(2**62, 4), chunks=(1, 4)),
+    "1.6 GB, empty": replace_by_empty(shape=(400 << 20,)),
     "chunk bomb": chunk_bomb,
     "soft link": link("soft"),
     "external link": link("external"),
@@ -223,14 +223,14 @@ CHANGES = {
     "meta long number": with_meta(lambda text: text[:-1] + b', "x": ' + b"9" * 10_000 + b"}"),
     "meta a list": with_meta(lambda text: b"[" + text + b"]"),
     "meta many values": with_meta(lambda text: text[:-1] + b', "x": [' + b"{}," * 2_000_000 + b"0]}"),
-    "meta lists nothing": edited(arrays=None),
-    "meta lists a list": edited(arrays=[FIRST]),
-    "meta lists an empty dict": edited(arrays={}),
-    "meta lists numbers": edited(arrays=dict.fromkeys(arrays(), 3)),
+    "meta lists nothing": edit_meta(arrays=None),
+    "meta lists a list": edit_meta(arrays=[FIRST]),
+    "meta lists an empty dict": edit_meta(arrays={}),
+    "meta lists numbers": edit_meta(arrays=dict.fromkeys(arrays(), 3)),
 }
 #: Mutations that take too long to make often.
 LARGE_CHANGES = {"many": many, "zeros bomb": zeros_bomb}
-SEALS = {"old seal": lambda content: content, "right seal": resealed, "no seal": unsealed}
+SEALS = {"old seal": lambda content: content, "right seal": reseal, "no seal": remove_checksum}
 
 
 def mutant(seed, path, contents):
@@ -277,9 +277,9 @@ class Reader:
     def __init__(self, scratch):
         originals(scratch)
         self.good = Path(scratch) / "saved.h5"
-        self.known = [self.loaded(path) for path in (self.good, GOLDEN / "version1.h5")]
+        self.known = [self.load_values(path) for path in (self.good, GOLDEN / "version1.h5")]
 
-    def loaded(self, path):
+    def load_values(self, path):
         """Return everything that load returns, as values that compare bit for bit."""
         meta, found = checkpoint.load(path)
         return meta, {name: (a.dtype.str, a.shape, a.tobytes()) for name, a in found.items()}
@@ -287,8 +287,8 @@ class Reader:
     def read(self, path):
         """Return the answer for one file."""
         checkpoint.load(self.good)  # start the subprocess first, so that its start does not count as work for a file
-        answer, found = readers.measured(probe._child.pid, lambda: self.loaded(path))
-        if answer["outcome"] == "read" and found not in self.known:
+        answer, result = readers.measure(probe._child.pid, lambda: self.load_values(path))
+        if answer["outcome"] == "read" and result not in self.known:
             answer["outcome"] = "wrong"
         return answer
 

@@ -302,7 +302,7 @@ class Reader:
         """Read one file and return the answer."""
         path, child = Path(path), self.child() if kind.startswith("hdf5") else 0
         read = routes(kind)[route % len(routes(kind))]
-        answer, found = readers.measured(child, lambda: read(path))
+        answer, found = readers.measure(child, lambda: read(path))
         if answer["outcome"] == "read" and (wrong := self.find_error(kind, path, found, exact)):
             answer |= {"outcome": "wrong", "message": wrong}
         return answer

@@ -77,7 +77,7 @@ def serve(answer):
         print(json.dumps(answer(**json.loads(line))), flush=True)
 
 
-def measured(child, read):
+def measure(child, read):
     """Return (answer, result of read()).
 
     The answer has the outcome "read", "refused" or "traceback", a message, seconds and megabytes.

@@ -89,7 +89,7 @@ def test_each_change_inside_is_refused_with_and_without_a_file_checksum(scratch,
 
 
 @pytest.mark.parametrize("kind", ["saved", "packed"])
-@pytest.mark.parametrize("seal", [mutants.resealed, lambda content: content])
+@pytest.mark.parametrize("seal", [mutants.reseal, lambda content: content])
 def test_unchanged_originals_load(scratch, kind, seal):
     """Unchanged originals load: with gzip, with a file checksum and without one."""
     path = scratch.place / "checkpoint.h5"

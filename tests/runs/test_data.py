@@ -21,7 +21,7 @@ KINDS = {
 }
 
 
-def prepared(folder, *flags, train=LEVELS[0], test=LEVELS[1]):
+def prepare(folder, *flags, train=LEVELS[0], test=LEVELS[1]):
     path = runs.write_data(folder, train, test, "x.hdf5")
     given = parse_flags(["--dataset", str(path), "--quiet", *map(str, flags)])
     return load_data(Settings.from_arguments(**given))
@@ -30,8 +30,8 @@ def prepared(folder, *flags, train=LEVELS[0], test=LEVELS[1]):
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_same_images_in_any_value_range_give_the_same_numbers(tmp_path, kind):
     """Levels 0..255, floats 0..255 and floats in [0, 1] of the same images give the same model units bit for bit."""
-    expected = prepared(tmp_path)
-    data = prepared(tmp_path, train=kind(LEVELS[0]), test=kind(LEVELS[1]))
+    expected = prepare(tmp_path)
+    data = prepare(tmp_path, train=kind(LEVELS[0]), test=kind(LEVELS[1]))
     np.testing.assert_array_equal(data.test, expected.test)
     np.testing.assert_allclose(data.train, expected.train, rtol=1e-6)
     assert data.quantized
@@ -40,7 +40,7 @@ def test_same_images_in_any_value_range_give_the_same_numbers(tmp_path, kind):
 @pytest.mark.parametrize("kind", [*KINDS.values(), lambda x: x * 0.37 - 11.0], ids=[*KINDS, "continuous"])
 def test_data_read_from_disk_equal_data_in_memory(tmp_path, kind):
     sets = {"train": kind(LEVELS[0]), "test": kind(LEVELS[1])}
-    here, disk = (prepared(tmp_path, "--in-memory", choice, **sets) for choice in ("yes", "no"))
+    here, disk = (prepare(tmp_path, "--in-memory", choice, **sets) for choice in ("yes", "no"))
     assert isinstance(disk.train, PreparedImages)
     assert isinstance(disk.train.images, StoredImages)
     assert (here.in_memory, disk.in_memory) == (True, False)
@@ -52,16 +52,16 @@ def test_data_read_from_disk_equal_data_in_memory(tmp_path, kind):
 
 
 def test_scale_and_shift_use_all_training_pixels(tmp_path):
-    data = prepared(tmp_path)
+    data = prepare(tmp_path)
     unit = LEVELS[0] / 255
     assert data.scaling.scale == pytest.approx(1 / unit.std(), rel=1e-6)
     assert data.scaling.shift == pytest.approx(-unit.mean() / unit.std(), rel=1e-6)
 
 
 def test_auto_storage_depends_on_the_memory_of_the_machine(tmp_path, monkeypatch):
-    assert prepared(tmp_path).in_memory
+    assert prepare(tmp_path).in_memory
     monkeypatch.setattr("dpm.datasets.search.memory_bytes", lambda: 4 * 4 * 50 * runs.WIDTH**2 - 1)
-    data = prepared(tmp_path)
+    data = prepare(tmp_path)
     assert not data.in_memory
     assert "read from the disk in batches" in data.units
 
@@ -76,7 +76,7 @@ def test_only_hdf5_files_are_read_in_batches(tmp_path, golden):
 
 def test_crop_cuts_test_images_into_all_their_crops(tmp_path):
     wide = np.random.default_rng(0).integers(0, 256, (3, 1, 9, 14), np.uint8)
-    data = prepared(tmp_path, "--crop", 4, train=wide, test=wide[:2])
+    data = prepare(tmp_path, "--crop", 4, train=wide, test=wide[:2])
     assert data.train.shape == (3, 1, 9, 14)
     assert data.test.shape == (2 * 2 * 3, 1, 4, 4)
     units = data.train
@@ -87,18 +87,18 @@ def test_crop_cuts_test_images_into_all_their_crops(tmp_path):
 
 def test_crop_larger_than_the_images_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"--crop: 9 is larger than the images, 8 x 8"):
-        prepared(tmp_path, "--crop", 9)
+        prepare(tmp_path, "--crop", 9)
 
 
 def test_images_that_are_not_square_are_refused_without_crop(tmp_path):
     wide = np.random.default_rng(0).integers(0, 256, (3, 1, 9, 14), np.uint8)
     with pytest.raises(InputError, match=r"images of shape \(3, 1, 9, 14\); accepted are square"):
-        prepared(tmp_path, train=wide, test=wide)
+        prepare(tmp_path, train=wide, test=wide)
 
 
 def test_constant_images_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"\(train\): every value is 7"):
-        prepared(tmp_path, train=np.full((5, 1, 8, 8), 7, np.uint8))
+        prepare(tmp_path, train=np.full((5, 1, 8, 8), 7, np.uint8))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import signal
 import numpy as np
 import pytest
 
+from dpm.base import noise
 from dpm.commands.train import main as train_main
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
@@ -14,7 +15,6 @@ from dpm.model import DiffusionModel
 from dpm.optimizers import SFO
 from dpm.runs import checkpoint
 from dpm.runs.settings import FROZEN
-from dpm.training import run as training
 from dpm.training.frozen_loop import SubfunctionLoop, default_number
 from tests.helpers import runs
 from tests.training.test_resume import Stop, assert_same
@@ -88,14 +88,14 @@ def test_sum_of_subfunctions_is_the_mean_cost_of_all_examples(loop):
     values = [loop.subfunction(loop.theta, i)[0] for i in range(7)]
     costs = []
     for i, part in enumerate(loop.parts):
-        rng = training.noise.generator(3, training.noise.SUBFUNCTION, 0, i)
+        rng = noise.generator(3, noise.SUBFUNCTION, 0, i)
         t, N, U = (np.concatenate(a) for a in zip(*(draw(rng, (len(part), 1, 4, 4)) for _ in range(2)), strict=True))
         costs.append(loop.compiled.costs(18)(loop.theta, np.concatenate([loop.features[part]] * 2), t, N, U))
     assert np.sum(values) / 7 == pytest.approx(np.concatenate(costs).mean(), rel=1e-10)
 
 
 def draw(rng, shape):
-    return training.noise.minibatch_noise(rng, shape, 5, "normal")
+    return noise.minibatch_noise(rng, shape, 5, "normal")
 
 
 def test_gradients_match_central_differences(loop):

@@ -172,7 +172,7 @@ def test_consecutive_skipped_steps_end_training_with_advice(train, monkeypatch, 
 def test_data_without_any_finite_step_are_named(train, monkeypatch, capsys):
     not_finite(monkeypatch, lambda step: True)
     train("--max-skipped", 2, status=2)
-    assert "no step was ever finite: look at the data's range" in capsys.readouterr().err
+    assert "no step was ever finite: check the data's range" in capsys.readouterr().err
 
 
 def test_isolated_skipped_steps_do_not_end_training(train, monkeypatch):

@@ -87,7 +87,7 @@ def test_stopped_run_resumes_like_an_uninterrupted_run(train, resume, capsys, st
     folder = train(stop=Stop(step, number))
     path = folder / "checkpoint.h5"
     assert capsys.readouterr().out == (
-        f"stopped; --resume-file goes on with it: {path} (epoch {step // runs.STEPS}, step {step})\n"
+        f"stopped; resume it with --resume-file: {path} (epoch {step // runs.STEPS}, step {step})\n"
     )
     assert checkpoint.load(path)[0]["state"]["step"] == step
     assert len(log(folder)) == step // runs.STEPS
@@ -201,8 +201,8 @@ def test_state_of_a_stopped_epoch_is_saved(train, resume):
 @pytest.mark.parametrize(
     ("part", "key", "value", "words"),
     [
-        ("config", "face", "sideways", "variant 'sideways' is unknown; expected corrected or released"),
-        ("config", "face", ["exact"], "variant ['exact'] is unknown; expected corrected or released"),
+        ("config", "variant", "sideways", "variant 'sideways' is unknown; expected corrected or released"),
+        ("config", "variant", ["exact"], "variant ['exact'] is unknown; expected corrected or released"),
         ("flags", "lr", "fast", "its flag 'lr' is 'fast'"),
         ("state", "epoch_cost", 1.0, "its state 'epoch_cost' is 1.0"),
         ("state", "step", 1.5, "its state 'step' is 1.5"),

@@ -18,7 +18,7 @@ WINDOW_NODES = 64
 # ... if its deviation is below this value: the neighboring turns of the curve are about 1 away.
 ONE_TURN = 0.05
 FULL_NODES = 512  # nodes over the whole curve
-# `best_schedule` chooses its times among so many, evenly spaced in log signal-to-noise ratio down to the lowest.
+# `best_schedule` chooses its times from a grid of this size, evenly spaced in log signal-to-noise ratio.
 GRID = 160
 LOWEST_LOG_SNR = -9.0
 

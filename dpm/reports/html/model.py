@@ -1,4 +1,4 @@
-"""What only the model can show: KL_t by t, and trajectories at many t, from a run's newest checkpoint."""
+"""Plots that need the model of a run's newest checkpoint: KL_t by t, and trajectories at many t."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -201,7 +201,7 @@ def _read_images(path: Path) -> np.ndarray:
 
 
 def _check_array(X: np.ndarray | None, path: Path, axes: int) -> np.ndarray:
-    """Return an array of numbers with so many axes as float64."""
+    """Return an array of numbers as float64; raise InputError unless it has this number of axes."""
     if X is None or X.dtype.kind not in "fiub" or X.ndim != axes or not X.size:
         raise InputError(f"{path}: expected an array of numbers with {axes} axes, as dpm train writes")
     return X.astype(np.float64)

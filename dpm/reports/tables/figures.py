@@ -11,7 +11,7 @@ from dpm.reports.tables import running
 from dpm.reports.tables.rows import Row
 from dpm.reports.tables.running import Plan
 
-Plot = tuple[Path, list[str]]  # a picture, and how it was made
+Plot = tuple[Path, list[str]]  # an image file, and the commands that made it
 
 
 def trajectories(row: Row, folder: Path, checkpoint: Path, plan: Plan) -> Plot:
@@ -35,8 +35,8 @@ def in_painting(row: Row, folder: Path, checkpoint: Path, plan: Plan) -> Plot:
     if not texture.is_file():
         running.run("datasets", *make, texture)
     flags = ("--size", side, "--mode", "inpaint", "--mask", f"center:{middle}", "--input")
-    picture, _ = _draw_samples(folder, checkpoint, (*flags, f"{texture}:test:0-1"))
-    return picture, [
+    image, _ = _draw_samples(folder, checkpoint, (*flags, f"{texture}:test:0-1"))
+    return image, [
         running.format_command("datasets", (*make, texture.name)),
         running.format_command("sample", ("CHECKPOINT", *flags, f"{texture.name}:test:0-1")),
     ]
@@ -71,9 +71,9 @@ FIGURES = (
 
 
 def make_figure(figure: Figure, row: Row, record: dict[str, Any], plan: Plan) -> tuple[str, str, str | None, Any]:
-    """Return (title, caption, name of the picture in the results, commands), or None and why there is no picture.
+    """Return (title, caption, name of the image in the results, commands), or None and the reason in the last two.
 
-    The picture of a row that was not asked for stays as it is.
+    The image of a row that was not requested stays as it is.
     """
     if "missing" in record:
         return figure.title, figure.caption, None, record["missing"]
@@ -82,10 +82,10 @@ def make_figure(figure: Figure, row: Row, record: dict[str, Any], plan: Plan) ->
     if "figure" in record and place.is_file() and row.name not in (plan.rows or [row.name]):
         return figure.title, figure.caption, name, record["figure"]
     try:
-        picture, commands = figure.make(row, folder, folder / record["checkpoint"], plan)
+        image, commands = figure.make(row, folder, folder / record["checkpoint"], plan)
     except InputError as error:
         return figure.title, figure.caption, None, f"failed: {error}"
     with atomic_write(place) as temporary:
-        shutil.copyfile(picture, temporary)
+        shutil.copyfile(image, temporary)
     running.keep_record(folder, record | {"figure": commands})
     return figure.title, figure.caption, name, commands

@@ -146,7 +146,7 @@ def format_row(*cells: object) -> str:
 
 
 def format_number(value: float | None, digits: int = 3) -> str:
-    """Return a number with so many decimals, or an empty cell for None."""
+    """Return a number with the given decimals, or an empty cell for None."""
     return EMPTY if value is None else f"{value:.{digits}f}"
 
 

@@ -31,7 +31,7 @@ SPEED_MODULE = "dpm.reports.tables.speed"
 
 @dataclass(frozen=True)
 class Plan:
-    """What to reproduce.
+    """Options of a reproduction.
 
     Attributes:
         what: "table1", "table2" or "figures".
