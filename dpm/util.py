@@ -1,28 +1,29 @@
-"""Helpers shared by several modules, under their names in the 2015 repository."""
+"""Small functions that several modules use; names as in the 2015 repository."""
 
+import itertools
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytensor.tensor as pt
 
+from dpm.graph import Tensor
 
-def logit(p: Any) -> pt.TensorVariable:
-    """Return the symbolic log(p / (1 - p)), the inverse of the sigmoid."""
+
+def logit(p: Tensor) -> Tensor:
+    """Return log(p / (1 - p)), the inverse of the sigmoid, symbolic."""
     return pt.log(p) - pt.log1p(-p)
 
 
 def create_log_dir(output_dir: str | Path, name: str) -> Path:
     """Create a new folder `name-yymmddTHHMMSS` in output_dir and return its path.
 
-    If the folder exists, `-2`, `-3` ... is appended.
+    Where that folder exists, a number is appended: a second run in the same second gets a folder too.
     """
     stem = f"{name}-{datetime.now():%y%m%dT%H%M%S}"
-    folder, number = Path(output_dir) / stem, 1
-    while True:
-        try:
+    for number in itertools.count(1):
+        folder = Path(output_dir) / (stem if number == 1 else f"{stem}-{number}")
+        with suppress(FileExistsError):
             folder.mkdir()
-            return folder
-        except FileExistsError:
-            number += 1
-            folder = folder.with_name(f"{stem}-{number}")
+            break
+    return folder

@@ -104,7 +104,8 @@ class Reference:
             p = self.model.get_mu_sigma(X, t)
             state = self.model.internal_state(X, t)
             beta = self.model.get_beta_forward(t)[:, 0, 0, 0]
-            inside = [state["mu_coeff"], state["beta_coeff"], state["Z"].transpose(0, 2, 3, 1)]
+            channels_last: Any = state["Z"]
+            inside = [state["mu_coeff"], state["beta_coeff"], channels_last.transpose(0, 2, 3, 1)]
             return [*p, beta, *inside, *([state["conv"]] if "conv" in state else [])]
 
         function = self.compiled.function(build, self.compiled.reverse_inputs(len(X)))
