@@ -1,8 +1,11 @@
 """The Python API: the two examples of the README, models and data of the user's own, and what is refused."""
 
+import contextlib
 import copy
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytensor
@@ -12,6 +15,7 @@ import pytest
 import dpm
 from tests.helpers import runs
 
+ROOT = Path(__file__).parents[1]
 TINY = {
     "trajectory_length": 10,
     "n_hidden_conv": 2,
@@ -65,13 +69,12 @@ def test_the_readmes_example(tmp_path, monkeypatch):
         np.testing.assert_array_equal(file["X"], images)
 
 
-@pytest.mark.parametrize("mode", ["JAX", "NUMBA"])
+@pytest.mark.parametrize("mode", ["JAX", "NUMBA", "CVM"])
 def test_the_lecture_example_trains_as_the_flat_optimizer_does(data, mode):
     """`pytensor.function(inputs, cost, updates=...)` in float64 gives the numbers of dpm's optimizers to 1e-12."""
-    if mode == "JAX":
-        pytest.importorskip("jax")
     n, steps = 10, 5
-    with pytensor.config.change_flags(floatX="float64"):
+    double = pytest.importorskip("jax").enable_x64(True) if mode == "JAX" else contextlib.nullcontext()
+    with double, pytensor.config.change_flags(floatX="float64"):
         model = dpm.DiffusionModel(spatial_width=runs.WIDTH, n_colors=1, **TINY)
         x0, t, noise, u = model.inputs(n)
         gain = -model.cost_single_t(x0, t, noise, u)
@@ -91,7 +94,8 @@ def test_the_lecture_example_trains_as_the_flat_optimizer_does(data, mode):
         ]
         for _ in range(steps)
     ]
-    ours = [float(step(*arrays)) for arrays in inputs]
+    with pytest.importorskip("jax").enable_x64(True) if mode == "JAX" else contextlib.nullcontext():
+        ours = [float(step(*arrays)) for arrays in inputs]
 
     engine = dpm.Engine("auto", "float64")
     from dpm.engines.compiled import CompiledModel
@@ -107,6 +111,23 @@ def test_the_lecture_example_trains_as_the_flat_optimizer_does(data, mode):
     np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
     for path, value in compiled.layout.split(flat).items():
         np.testing.assert_allclose(theta[path].get_value(), value, rtol=1e-11, atol=1e-12, err_msg=path)
+
+
+@pytest.mark.thorough
+def test_the_readmes_examples_run_as_they_are_typed(tmp_path):
+    """Both code blocks in one fresh process; only the number of epochs is smaller."""
+    pytest.importorskip("jax")
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    code = "\n".join(blocks).replace("epochs=6", "epochs=1, batch_size=500, quiet=True")
+    code += "\nimport numpy as np\nrng, n = np.random.default_rng(0), 4\n"
+    code += "arrays = [data.train[:n], 2.0 + rng.integers(0, 999, n), rng.normal(size=(n, 1, 28, 28)), rng.random((n, 1, 28, 28))]\n"
+    code += "before = float(step(*(a.astype(x0.dtype) for a in arrays)))\n"
+    code += "after = float(step(*(a.astype(x0.dtype) for a in arrays)))\nassert after > before, (before, after)\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("K = ")
+    assert (tmp_path / "samples.png").stat().st_size > 1000
 
 
 def test_training_from_python_is_train_py_bit_by_bit(base):

@@ -87,10 +87,15 @@ def bound(
         K and K - L_null with standard errors, in bits per pixel (all channels of a pixel together) or, for vectors,
         bits per example.
 
+    Raises:
+        InputError: the examples are not accepted by the kernel, or the data of the run are not found.
+
     Example:
         >>> print(dpm.bound(run, data.test[:10], t_per_example=5))  # doctest: +ELLIPSIS
         K = ... +- ... bits/pixel, K - L_null = ... (10 examples, scaled units)
     """
+    if t_per_example is not None:
+        t_per_example = min(t_per_example, run.model.trajectory_length - 1)
     result = evaluate(run, X, t_per_example=t_per_example, seed=seed, quiet=quiet)
     bits = result.units.factors()["bits/pixel"]
     error, draws = (value * bits for value in result.errors.values())

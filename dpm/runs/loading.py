@@ -136,6 +136,9 @@ def open_run(
         scale: model.pkl only: the model's units are scale * x + shift (default 1).
         shift: model.pkl only (default 0).
 
+    Returns:
+        A Run with the trained parameters; its data are loaded when they are asked for.
+
     Raises:
         InputError: the file is missing, damaged, or not a checkpoint; or an argument does not go with it.
 
