@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 from pytensor.compile.mode import Mode
-from pytensor.tensor import TensorVariable
+
+from dpm.graph import Tensor
 
 
 class Backend:
@@ -22,7 +23,7 @@ class Backend:
         """Kind of device that computes, "cpu" or an accelerator's name."""
         return "cpu"
 
-    def finish(self, function: Any, inputs: Sequence[TensorVariable], hot: bool, n_threads: int) -> Callable[..., Any]:
+    def finish(self, function: Any, inputs: Sequence[Tensor], hot: bool, n_threads: int) -> Callable[..., Any]:
         """Return what computes inside a function of PyTensor, compiled, without PyTensor's work for each call.
 
         Args:
@@ -34,13 +35,11 @@ class Backend:
         run: Callable[..., Any] = function
         return run
 
-    def serialize(self, function: Any, inputs: Sequence[TensorVariable]) -> bytes:
+    def serialize(self, function: Any, inputs: Sequence[Tensor]) -> bytes:
         """Return the graph of a function of PyTensor as bytes, for inputs of these types."""
         raise NotImplementedError
 
-    def deserialize(
-        self, graph: bytes, inputs: Sequence[TensorVariable], hot: bool, n_threads: int
-    ) -> Callable[..., Any]:
+    def deserialize(self, graph: bytes, inputs: Sequence[Tensor], hot: bool, n_threads: int) -> Callable[..., Any]:
         """Return what `finish` returns, from what `serialize` returned."""
         raise NotImplementedError
 

@@ -11,13 +11,14 @@ from functools import partial
 
 from pytensor.tensor import TensorVariable
 
+from dpm.graph import Tensor
 from dpm.graph.diffusion import Diffusion
 
 #: (*symbolic inputs) -> one symbolic output, or a sequence of them
-Builder = Callable[..., TensorVariable | Sequence[TensorVariable]]
+Builder = Callable[..., Tensor | Sequence[Tensor]]
 
 
-def build_outputs(build: Builder, inputs: Sequence[TensorVariable]) -> list[TensorVariable]:
+def build_outputs(build: Builder, inputs: Sequence[Tensor]) -> list[Tensor]:
     """Return the outputs of a graph as a list, also where the builder returns a single one."""
     outputs = build(*inputs)
     return [outputs] if isinstance(outputs, TensorVariable) else list(outputs)

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from pytensor.tensor import TensorVariable
 
 from dpm.engines import builders, graph_cache
 from dpm.engines.builders import Builder
 from dpm.engines.engine import Engine, Givens
 from dpm.engines.microbatches import Function, Objective, accumulate_microbatches, map_microbatches
 from dpm.engines.parameters import Layout, trained_layout
+from dpm.graph import Tensor
 from dpm.graph.bricks import dropout_masks
 from dpm.graph.diffusion import Diffusion
 
@@ -151,7 +151,7 @@ class CompiledModel:
         with self.engine:
             theta, variables = self._symbols(inputs)
 
-            def graph() -> tuple[list[TensorVariable], Givens]:
+            def graph() -> tuple[list[Tensor], Givens]:
                 return builders.build_outputs(build, variables), self._givens(theta)
 
             builder, model = builders.facts(build, self.model), graph_cache.model_facts(self.model)
@@ -160,12 +160,12 @@ class CompiledModel:
                 return self.engine.cached_function(facts, [theta, *variables], graph, hot)
             return self.engine.function([theta, *variables], *graph(), hot)
 
-    def _symbols(self, inputs: Sequence[Input]) -> tuple[TensorVariable, list[TensorVariable]]:
+    def _symbols(self, inputs: Sequence[Input]) -> tuple[Tensor, list[Tensor]]:
         dtype = self.engine.dtype
         theta = pt.tensor("theta", dtype=dtype, shape=(self.layout.size,))
         return theta, [pt.tensor(name, dtype=dtype, shape=shape) for name, shape in inputs]
 
-    def _givens(self, theta: TensorVariable) -> Givens:
+    def _givens(self, theta: Tensor) -> Givens:
         constants = [
             (p.variable, pt.constant(self.engine.asarray(p.initialization.generate(None, p.shape))))
             for path, p in self.model.parameters().items()
@@ -177,9 +177,7 @@ class CompiledModel:
         return [*self.forward_inputs(n), self.numbers("weights", n)]
 
 
-def _cost_and_gradient(
-    model: Diffusion, paths: Sequence[str], *inputs: TensorVariable
-) -> tuple[TensorVariable, TensorVariable]:
+def _cost_and_gradient(model: Diffusion, paths: Sequence[str], *inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Return Diffusion.cost and its gradient by the parameters at these paths, one flat vector."""
     cost = model.cost(*inputs)
     parameters = model.parameters()
@@ -188,6 +186,6 @@ def _cost_and_gradient(
     return cost, pt.concatenate([gradient.ravel() for gradient in gradients])
 
 
-def _beta(model: Diffusion) -> TensorVariable:
-    beta: TensorVariable = model.beta_arr
+def _beta(model: Diffusion) -> Tensor:
+    beta: Tensor = model.beta_arr
     return beta

@@ -25,6 +25,7 @@ from dpm.base.prefetch import prefetch
 from dpm.engines import dispatch, graph_cache
 from dpm.engines.backend import Backend
 from dpm.engines.names import DTYPES, ENGINES
+from dpm.graph import Tensor
 
 PIXELS_PER_MICROBATCH = 32 * 28 * 28  # at most, unless the model has many parameters
 PARAMETERS_PER_PIXEL = 72  # at most: a microbatch reads all parameters, and in training writes a gradient as long
@@ -32,8 +33,8 @@ PIXELS_PER_THREAD = 8 * 28 * 28  # at least: fewer are not worth a thread
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Givens = Iterable[tuple[TensorVariable, TensorVariable]]
-Outputs = TensorVariable | Sequence[TensorVariable]
+Givens = Iterable[tuple[Tensor, Tensor]]
+Outputs = Tensor | Sequence[Tensor]
 
 
 class Engine:
@@ -87,7 +88,7 @@ class Engine:
     # ------------------------------------------------------------------ compiling
 
     def function(
-        self, inputs: Sequence[TensorVariable], outputs: Outputs, givens: Givens | None = None, hot: bool = False
+        self, inputs: Sequence[Tensor], outputs: Outputs, givens: Givens | None = None, hot: bool = False
     ) -> Callable[..., Any]:
         """Compile a graph as a function of numpy arrays that returns numpy arrays.
 
@@ -109,8 +110,8 @@ class Engine:
     def cached_function(
         self,
         facts: Sequence[object],
-        inputs: Sequence[TensorVariable],
-        build: Callable[[], tuple[Sequence[TensorVariable], Givens]],
+        inputs: Sequence[Tensor],
+        build: Callable[[], tuple[Sequence[Tensor], Givens]],
         hot: bool = False,
     ) -> Callable[..., list[np.ndarray]]:
         """Compile a graph as `function` does; with JAX a later process need not build it.
@@ -146,19 +147,17 @@ class Engine:
         with self._backend.float_type(self.dtype):
             return self._backend.to_device(array)
 
-    def _compile_graph(self, inputs: Sequence[TensorVariable], outputs: Outputs, givens: Givens | None) -> Any:
+    def _compile_graph(self, inputs: Sequence[Tensor], outputs: Outputs, givens: Givens | None) -> Any:
         """Return PyTensor's own compiled function."""
         return pytensor.function(inputs, outputs, givens=givens, mode=self._backend.mode, on_unused_input="ignore")
 
-    def _finish(self, compiled: Any, inputs: Sequence[TensorVariable], hot: bool) -> Callable[..., Any]:
+    def _finish(self, compiled: Any, inputs: Sequence[Tensor], hot: bool) -> Callable[..., Any]:
         return self._backend.finish(compiled, inputs, hot, self.threads)
 
-    def _restore(self, graph: bytes, inputs: Sequence[TensorVariable], hot: bool) -> Callable[..., Any]:
+    def _restore(self, graph: bytes, inputs: Sequence[Tensor], hot: bool) -> Callable[..., Any]:
         return self._backend.deserialize(graph, inputs, hot, self.threads)
 
-    def _checked(
-        self, run: Callable[..., Any], inputs: Sequence[TensorVariable], returns_list: bool
-    ) -> Callable[..., Any]:
+    def _checked(self, run: Callable[..., Any], inputs: Sequence[Tensor], returns_list: bool) -> Callable[..., Any]:
         """Return `run` with its arguments checked and its results as numpy arrays."""
         types = [variable.type for variable in inputs]
 

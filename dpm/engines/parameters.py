@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 import numpy as np
-from pytensor.tensor import TensorVariable
 
 from dpm.base.errors import InputError
+from dpm.graph import Tensor
 from dpm.graph.bricks import SCHEDULE, Brick, Parameter
 
 
@@ -52,7 +52,7 @@ class Layout:
         """Return views of the vector `theta` by path, each in the shape of its parameter."""
         return {path: theta[place].reshape(self.parameters[path].shape) for path, place in self.slices.items()}
 
-    def givens(self, theta: TensorVariable) -> list[tuple[TensorVariable, TensorVariable]]:
+    def givens(self, theta: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return pairs that replace each parameter of a graph by its part of the symbolic vector `theta`."""
         return [(p.variable, theta[self.slices[path]].reshape(p.shape)) for path, p in self.parameters.items()]
 

@@ -14,11 +14,11 @@ import numpy as np
 from jax import export
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.rewriting.basic import out2in
-from pytensor.tensor import TensorVariable
 from pytensor.tensor.rewriting.shape import local_shape_ground
 
 from dpm.engines.backend import Backend
 from dpm.engines.compile_times import cache_folder
+from dpm.graph import Tensor
 
 # How far XLA optimizes for a CPU. At 3, its own choice, it takes more than twice as long as at 2 to compile; of all
 # functions only the gradient is faster for it, by 3 %.
@@ -55,7 +55,7 @@ class JaxBackend(Backend):
         """Kind of device: "cpu", "gpu" or "tpu"."""
         return jax.default_backend()
 
-    def finish(self, function: Any, inputs: Sequence[TensorVariable], hot: bool, n_threads: int) -> Callable[..., Any]:
+    def finish(self, function: Any, inputs: Sequence[Tensor], hot: bool, n_threads: int) -> Callable[..., Any]:
         """Compile the jitted function inside a function of PyTensor at once, for the shapes of its inputs.
 
         PyTensor's own call moves every input and output through Python; `vm.jit_fn` is what it calls, on PyTensor
@@ -63,17 +63,15 @@ class JaxBackend(Backend):
         """
         return self._compile(function.vm.jit_fn, inputs, hot, n_threads)
 
-    def serialize(self, function: Any, inputs: Sequence[TensorVariable]) -> bytes:
+    def serialize(self, function: Any, inputs: Sequence[Tensor]) -> bytes:
         """Return the graph as StableHLO, in the format of jax.export."""
         return bytes(export.export(function.vm.jit_fn)(*_shapes(inputs)).serialize())
 
-    def deserialize(
-        self, graph: bytes, inputs: Sequence[TensorVariable], hot: bool, n_threads: int
-    ) -> Callable[..., Any]:
+    def deserialize(self, graph: bytes, inputs: Sequence[Tensor], hot: bool, n_threads: int) -> Callable[..., Any]:
         """Compile StableHLO."""
         return self._compile(jax.jit(export.deserialize(bytearray(graph)).call), inputs, hot, n_threads)
 
-    def _compile(self, jitted: Any, inputs: Sequence[TensorVariable], hot: bool, n_threads: int) -> Callable[..., Any]:
+    def _compile(self, jitted: Any, inputs: Sequence[Tensor], hot: bool, n_threads: int) -> Callable[..., Any]:
         options: dict[str, int | bool] = {}
         if self.device == "cpu":
             # XLA's debug options have no documentation, and JAX refuses a name that XLA does not have (jax 0.10.2).
@@ -100,5 +98,5 @@ class JaxBackend(Backend):
         return jax.device_put(array)
 
 
-def _shapes(inputs: Sequence[TensorVariable]) -> list[jax.ShapeDtypeStruct]:
+def _shapes(inputs: Sequence[Tensor]) -> list[jax.ShapeDtypeStruct]:
     return [jax.ShapeDtypeStruct(v.type.shape, v.type.dtype) for v in inputs]

@@ -9,9 +9,9 @@ from types import FunctionType
 from typing import Any
 
 from numba import config as numba_config
-from pytensor.tensor import TensorVariable
 
 from dpm.engines.backend import Backend
+from dpm.graph import Tensor
 
 # Numba's own level is 3, which takes it a fifth longer to compile a model for steps that are no faster.
 NUMBA_LEVEL = 2
@@ -31,7 +31,7 @@ class NumbaBackend(Backend):
         # warnings, where it compiles, that would be undone.
         import pytensor.link.numba.dispatch  # noqa: F401
 
-    def finish(self, function: Any, inputs: Sequence[TensorVariable], hot: bool, n_threads: int) -> Callable[..., Any]:
+    def finish(self, function: Any, inputs: Sequence[Tensor], hot: bool, n_threads: int) -> Callable[..., Any]:
         """Compile the Python function inside a function of PyTensor without Python's lock, so that threads share it.
 
         PyTensor 3.0.7 and 3.3.8 have no option for `nogil`, so the Python function is decorated again. Numba's cache on
