@@ -41,6 +41,19 @@ class Diffusion(Brick):
         trajectory_length: T.
         beta_arr: beta_1..beta_T, (T,).
         beta_bar_arr: beta_bar_0..beta_bar_T, (T + 1,), the shares of noise 1 - prod_{s <= t} (1 - beta_s).
+
+    Example:
+        A model whose reverse steps are the forward ones, which is exact for white noise:
+
+        >>> class Null(dpm.Diffusion):
+        ...     def __init__(self, beta):
+        ...         schedule = dpm.schedules.FixedSchedule(beta)
+        ...         super().__init__("null", [schedule], dpm.GaussianKernel(), (3,), 3)
+        ...         self.set_schedule(schedule.beta_arr(), len(beta))
+        ...     def reverse(self, X_noisy, t):
+        ...         return self.kernel.forward_step(X_noisy, self.get_beta_forward(t))
+        >>> Null(dpm.schedules.linear(10, 0.1, 0.5)).trajectory_length
+        10
     """
 
     unit = "bits/example"

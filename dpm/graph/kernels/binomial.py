@@ -35,6 +35,10 @@ class BinomialKernel:
 
     Raises:
         InputError: a base_rate outside (0, 1).
+
+    Example:
+        >>> round(dpm.BinomialKernel(0.2).prior_entropy(), 4)  # nats per bit
+        0.5004
     """
 
     noise = "uniform"

@@ -37,6 +37,14 @@ class FullGaussianKernel(GaussianKernel):
     """Kernel with the forward steps and posterior of Table C.1 and p(x_{t-1} | x_t) a FullGaussian of vectors (n, d).
 
     Its methods accept a Gaussian, of independent elements, in place of a FullGaussian.
+
+    Attributes:
+        noise: kind of the noise that `sample` takes, a key of dpm.base.noise.DRAWS.
+        binary: True if the data are bits.
+
+    Example:
+        >>> round(dpm.FullGaussianKernel().prior_entropy(), 4)  # log(2 pi e) / 2 nats per element
+        1.4189
     """
 
     def kl(self, q: Gaussian, p: AnyGaussian) -> Tensor:

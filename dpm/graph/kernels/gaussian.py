@@ -28,7 +28,18 @@ class Gaussian(NamedTuple):
 
 
 class GaussianKernel:
-    """Diffusion into the unit Gaussian (Table C.1, column Gaussian)."""
+    """Diffusion into the unit Gaussian (Table C.1, column Gaussian).
+
+    Attributes:
+        noise: kind of the noise that `sample` takes, a key of dpm.base.noise.DRAWS.
+        binary: True if the data are bits.
+
+    Example:
+        >>> import pytensor.tensor as pt
+        >>> q = dpm.GaussianKernel().forward_marginal(pt.constant(2.0), pt.constant(0.75))  # q(x_t | x_0 = 2)
+        >>> float(q.mu.eval()), round(float(q.sigma.eval()), 4)
+        (1.0, 0.866)
+    """
 
     noise = "normal"
     binary = False
