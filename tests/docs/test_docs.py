@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dpm.commands import compare
 from dpm.model import DiffusionModel
 from dpm.runs import reference
 from dpm.runs.flags import parse_flags
