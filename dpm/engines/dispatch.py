@@ -6,8 +6,10 @@ applies rewrites tagged "jax" or "numba" to every graph that it compiles for tha
 """
 
 import importlib
+import sys
 from functools import cache
 
+from pytensor import config
 from pytensor.compile.mode import optdb
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.rewriting.basic import GraphRewriter
@@ -28,6 +30,10 @@ class ImportConvolution(GraphRewriter):
     def apply(self, fgraph: FunctionGraph) -> None:
         """Import the module; the graph stays as it is."""
         importlib.import_module(self.module)
+        if config.floatX == "float64" and "jax" in sys.modules:
+            # PyTensor 3.0.7 sets this switch once, from floatX at the time when its JAX part is imported; a float32
+            # engine before would leave JAX to round to single precision.
+            sys.modules["jax"].config.update("jax_enable_x64", True)
 
 
 @cache

@@ -40,3 +40,29 @@ def test_a_function_of_pytensor_computes_the_convolution(mode, engine):
     program = PROGRAM.replace("MODE)", f"{mode!r})").replace("ENGINE", engine)
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+AFTER_FLOAT32 = """
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+
+from dpm.engines import dispatch
+from dpm.engines.engine import Engine
+
+dispatch.register()
+x = pt.tensor("x", dtype="float32", shape=(2,))
+Engine("jax", "float32").function([x], [2 * x])(np.ones(2, "float32"))
+x = pt.tensor("x", dtype="float64", shape=(2,))
+(y,) = pytensor.function([x], [x / 3], mode="JAX")(np.ones(2))
+assert y.dtype == np.float64, y.dtype
+np.testing.assert_array_equal(y, np.full(2, 1 / 3))
+"""
+
+
+def test_double_precision_after_an_engine_of_single_precision():
+    """JAX has one switch for both; a function of PyTensor in float64 must not compute in float32."""
+    if not importlib.util.find_spec("jax"):
+        pytest.skip("no jax here")
+    done = subprocess.run([sys.executable, "-W", "error", "-c", AFTER_FLOAT32], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

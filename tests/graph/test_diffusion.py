@@ -1,14 +1,23 @@
-"""The bound K of both kernels against sums over all trajectories, closed forms and central differences."""
+"""The bound K against sums over all trajectories, closed forms and central differences; inputs and parameters."""
 
 import itertools
+from contextlib import ExitStack
 
 import numpy as np
+import pytensor
 import pytest
 from scipy.special import expit, xlogy
 
+from dpm.base.errors import InputError
+from dpm.base.noise import START, generator
+from dpm.engines.compiled import CompiledModel
+from dpm.engines.dispatch import register
+from dpm.engines.engine import Engine
 from dpm.graph import schedules
 from dpm.graph.networks import vectors as networks
-from tests.helpers.graphs import compiled_bits, compiled_vectors
+from dpm.model import DiffusionModel
+from tests.conftest import installed_engines
+from tests.helpers.graphs import TINY, compiled_bits, compiled_vectors
 
 
 def K_by_all_trajectories(compiled, theta, x_0, rate):
@@ -152,3 +161,133 @@ def test_entropy_bounds_of_bits_hold_by_enumeration():
         exact = -xlogy(joint, joint / joint.sum(axis=0)).sum()
         assert lower - 1e-12 <= exact <= upper + 1e-12
         assert exact == pytest.approx(upper, abs=1e-12)  # stationary: H_q(X_t) = H_q(X_{t-1})
+
+
+def tiny_model(**changes):
+    """Return a DiffusionModel of both paths and two scales."""
+    arguments = {"trajectory_length": 6, "n_layers_dense_lower": 1, "n_scales": 2} | changes
+    return DiffusionModel(**(TINY | arguments))
+
+
+def modes():
+    """PyTensor's modes for the installed engines, and batch sizes: Numba with a size is in tests/test_api.py."""
+    cases = {"jax": [("JAX", 3), ("JAX", None)], "numba": [("NUMBA", None)], "c": [("CVM", None)]}
+    return [case for engine in installed_engines() for case in cases[engine]]
+
+
+@pytest.fixture
+def _double():
+    """Double precision, in JAX too, whose switch depends on what was compiled before."""
+    with ExitStack() as stack:
+        stack.enter_context(pytensor.config.change_flags(floatX="float64"))
+        if "jax" in installed_engines():
+            import jax
+
+            stack.enter_context(jax.enable_x64(True))
+        register()
+        yield
+
+
+@pytest.mark.parametrize(("mode", "n"), modes())
+@pytest.mark.filterwarnings("ignore:PyTensor could not link to a BLAS")
+@pytest.mark.usefixtures("_double")
+def test_a_graph_compiled_by_pytensor_trains_as_the_engines_do(mode, n):
+    """`pytensor.function` of inputs and shared parameters, with updates: the cost and gradient of CompiledModel."""
+    changes = {"uniform_noise": 0.1, "n_scales": 2 if mode == "JAX" else 1, "n_layers_dense_upper": 1}
+    model = tiny_model(**changes)
+    x0, t, noise, u = model.inputs(n)
+    gain = -model.cost_single_t(x0, t, noise, u)
+    theta = model.shared(seed=0)
+    gradients = pytensor.grad(gain.mean(), list(theta.values()))
+    updates = [(variable, variable + 0.1 * g) for variable, g in zip(theta.values(), gradients, strict=True)]
+    step = pytensor.function([x0, t, noise, u], gain.mean(), updates=updates, mode=mode)
+
+    compiled = CompiledModel(tiny_model(**changes), Engine("auto", "float64"))
+    flat = compiled.start(generator(0, START, 1))
+    objective, rng = compiled.objective(3), np.random.default_rng(0)
+    for _ in range(2):
+        X, N = rng.standard_normal((2, 3, *model.example_shape))
+        arrays = X, np.array([2.0, 4.0, 6.0]), N, rng.random(X.shape)
+        cost, gradient = objective(flat, *arrays, np.ones(3))
+        assert float(step(*arrays)) == pytest.approx(-float(cost), rel=1e-12, abs=1e-12)
+        flat = flat - 0.1 * gradient
+    for path, value in compiled.layout.split(flat).items():
+        np.testing.assert_allclose(theta[path].get_value(), value, rtol=1e-11, atol=1e-12, err_msg=path)
+
+
+@pytest.mark.usefixtures("_double")
+def test_inputs_are_named_and_have_static_shapes():
+    model = tiny_model()
+    variables = model.inputs(7)
+    assert [v.name for v in variables] == ["x0", "t", "noise", "u"]
+    assert [v.type.shape for v in variables] == [(7, 2, 4, 4), (7,), (7, 2, 4, 4), (7, 2, 4, 4)]
+    assert {v.dtype for v in variables} == {"float64"}
+    assert [v.type.shape for v in model.inputs()] == [(None, 2, 4, 4), (None,), (None, 2, 4, 4), (None, 2, 4, 4)]
+    gain = -model.cost_single_t(*variables)
+    text = pytensor.dprint(gain, file="str")
+    assert all(name in text for name in ("x0", "noise", "u [id", "linear_0.W", "beta_perturb_coefficients"))
+
+
+def test_inputs_need_the_float_type_of_the_model():
+    with pytensor.config.change_flags(floatX="float32"):
+        model = compiled_vectors(3).model
+        with pytest.raises(InputError, match="floatX: got float32; expected float64, with which the model was built"):
+            model.inputs()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_shared_parameters_start_as_in_training(dtype):
+    """The initial values of a training run of the same seed, without the frozen coefficients of the schedule."""
+    engine = Engine("auto", dtype)
+    with engine:
+        model = tiny_model()
+        theta = model.shared(seed=3)
+    start = CompiledModel(model, engine)
+    values = start.layout.split(start.start(generator(3, START, 1)))
+    assert list(theta) == list(values)
+    for path, variable in theta.items():
+        assert variable.get_value().dtype == dtype
+        np.testing.assert_array_equal(variable.get_value(), values[path])
+        assert variable is model.parameters()[path].variable
+    assert not any("beta_perturb_coefficients" in path for path in theta)
+    np.testing.assert_array_equal(model.beta_perturb_coefficients.get_value(), np.zeros(3))
+
+
+def test_shared_parameters_take_the_values_of_a_checkpoint():
+    """Also the frozen coefficients, where the checkpoint has them; the values are copied."""
+    model = tiny_model()
+    values = {path: np.full(p.shape, 0.5) for path, p in model.parameters().items()}
+    theta = model.shared(values=values)
+    for path, variable in theta.items():
+        np.testing.assert_array_equal(variable.get_value(), values[path])
+        assert not np.shares_memory(variable.get_value(borrow=True), values[path])
+    np.testing.assert_array_equal(model.beta_perturb_coefficients.get_value(), np.full(3, 0.5))
+    model.shared(values={path: values[path] for path in theta})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"/schedule.logits": np.zeros(2)}, "values: /schedule.logits is not a parameter of this model"),
+        ({"/vectordiffusion/schedule.logits": np.zeros(3)}, r"values: got shape \(3,\) for .*; expected \(2,\)"),
+        ({"/vectordiffusion/schedule.logits": None}, "values: /vectordiffusion/schedule.logits is missing"),
+    ],
+)
+def test_other_values_than_the_models_are_refused(change, words):
+    model = compiled_vectors(3, lambda: schedules.FreeSchedule([0.1, 0.2, 0.3])).model
+    values = {path: np.zeros(p.shape) for path, p in model.parameters().items()} | change
+    with pytest.raises(InputError, match=words):
+        model.shared(values={path: value for path, value in values.items() if value is not None})
+
+
+def test_uniform_noise_of_width_0_changes_no_number():
+    """u is in the graph, so that a function of all four inputs compiles; PyTensor removes it."""
+    engine = Engine("auto", "float64")
+    with engine:
+        compiled = CompiledModel(tiny_model(), engine)
+    rng = np.random.default_rng(0)
+    theta = compiled.start(rng)
+    X, N = rng.standard_normal((2, 2, *compiled.model.example_shape))
+    costs = compiled.costs(2)
+    one, other = (costs(theta, X, np.array([2.0, 6.0]), N, U) for U in (rng.random(X.shape), np.full_like(X, np.nan)))
+    np.testing.assert_array_equal(one, other)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytensor.tensor as pt
+import pytest
 
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
@@ -64,3 +65,26 @@ def compiled_vectors(T, schedule=None):
         schedule = schedule() if schedule else schedules.FixedSchedule(schedules.released(T))
         model = VectorDiffusion(2, GaussianKernel(), schedule, network)
     return CompiledModel(model, engine, Layout(model.parameters()))
+
+
+def check_gradient(compiled, n=2, scale=0.3):
+    """Assert that the cost at random parameters is finite and its gradient equals central differences.
+
+    The differences are along a random direction of each parameter, and of all.
+    """
+    model, rng = compiled.model, np.random.default_rng(0)
+    theta = scale * rng.standard_normal(compiled.layout.size)
+    draw = {"normal": rng.standard_normal, "uniform": rng.random}[model.kernel.noise]
+    shape = (n, *model.example_shape)
+    X = rng.integers(0, 2, shape).astype(float) if model.kernel.binary else rng.standard_normal(shape)
+    t = 2.0 + rng.integers(0, model.trajectory_length - 1, n)
+    frozen = (X, t, draw(shape), rng.random(shape), np.full(n, 1 / n))
+    function, step = compiled.objective(n), 1e-6
+    cost, gradient = function(theta, *frozen)
+    assert np.isfinite(cost)
+    for block in [*compiled.layout.slices.values(), slice(None)]:
+        direction = np.zeros_like(theta)
+        direction[block] = rng.standard_normal(theta[block].shape)
+        above, below = (function(theta + sign * step * direction, *frozen)[0] for sign in (1, -1))
+        assert gradient @ direction == pytest.approx((above - below) / (2 * step), rel=1e-6, abs=1e-7)
+        assert np.abs(gradient[block]).max() > 0

@@ -13,8 +13,7 @@ from scipy.special import logsumexp
 
 from dpm.base.noise import DRAWS
 from dpm.engines.engine import Engine
-from dpm.graph.kernels.binomial import Bernoulli, BinomialKernel
-from dpm.graph.kernels.gaussian import Gaussian, GaussianKernel
+from dpm.graph.kernels import Bernoulli, BinomialKernel, FullGaussianKernel, Gaussian, GaussianKernel, Kernel
 from tests.helpers.graphs import constant, value
 
 rates = st.floats(0.05, 0.95)
@@ -65,13 +64,30 @@ def arrays(p):
     return [value(f) for f in p]
 
 
+def arguments(method):
+    """Return the name, kind and default of each argument of a method, except self."""
+    parameters = inspect.signature(method).parameters.values()
+    return [(p.name, p.kind, p.default) for p in parameters if p.name != "self"]
+
+
 def test_the_kernels_have_the_same_methods_with_the_same_arguments():
     def methods(kernel):
-        return {name: inspect.signature(m) for name, m in inspect.getmembers(kernel, callable) if name[0] != "_"}
+        return {name: arguments(m) for name, m in inspect.getmembers(kernel, callable) if name[0] != "_"}
 
     bits = methods(BinomialKernel())
     del bits["mixture"]  # for the reverse kernels of bits alone
     assert bits == methods(GaussianKernel())
+
+
+@pytest.mark.parametrize("kernel", [GaussianKernel(), FullGaussianKernel(), BinomialKernel()])
+def test_the_kernels_have_the_documented_interface(kernel):
+    """Each attribute and method of `Kernel`, with its arguments; each method of `Kernel` has a docstring."""
+    assert all(hasattr(kernel, name) for name in Kernel.__annotations__)
+    methods = {name: m for name, m in vars(Kernel).items() if name[0] != "_" and inspect.isfunction(m)}
+    assert {"check", "posterior", "kl", "sample", "prior", "multiply"} <= methods.keys()
+    for name, method in methods.items():
+        assert method.__doc__.startswith(("Return ", "Raise "))
+        assert arguments(getattr(kernel, name)) == arguments(method), name
 
 
 @each

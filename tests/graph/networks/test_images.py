@@ -9,8 +9,6 @@ from scipy.signal import convolve2d
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from dpm.commands import sampling
-from dpm.commands.sample import build_parser as sample_parser
 from dpm.commands.sample import main as sample_main
 from dpm.commands.train import build_parser as train_parser
 from dpm.commands.train import main as train_main
@@ -20,7 +18,8 @@ from dpm.graph.networks.images import NETWORKS, paper_bumps
 from dpm.model import DiffusionModel
 from dpm.regression import MultiScaleConvolution
 from dpm.runs import checkpoint
-from dpm.training import run as training
+from dpm.runs.loading import open_run
+from dpm.runs.settings import Settings
 from tests.helpers import runs
 from tests.helpers.graphs import TINY, constant, set_values, value
 
@@ -255,8 +254,7 @@ def test_a_run_trains_draws_and_goes_on(train, folder, tmp_path):
     """log.csv is finite; sample.py rebuilds the network by its name; one epoch and another are two, bit for bit."""
     assert all(np.isfinite(list(row.values())).all() for row in runs.rows(folder))
     assert np.isfinite(draw(folder, tmp_path / "drawn")).all()
-    loaded = sampling.load_model(sample_parser().parse_args([str(folder / "checkpoint.h5")]))
-    assert loaded.build().network == "paper-2015"
+    assert open_run(folder / "checkpoint.h5").model.network == "paper-2015"
     first = train("--model", "paper-2015", "--model-args", f"{runs.MODEL},n_scales=2", "--epochs", 1)
     assert train_main(["--resume-file", str(first / "checkpoint.h5"), "--epochs", "2"]) == 0
     assert runs.same(first, folder)
@@ -304,8 +302,8 @@ def test_contradictions_are_refused(refused, given, words):
 
 def test_the_release_has_its_own_network(golden, refused):
     """--faithful with the name of its own network is no contradiction; a model.pkl has no other."""
-    _, variant = training.new_flags({"faithful": True, "model": "reference-2015"})
-    assert variant.model_arguments["network"] == "reference-2015"
+    settings = Settings.from_arguments(faithful=True, model="reference-2015")
+    assert settings.variant.model_arguments["network"] == "reference-2015"
     line = refused(sample_main, golden / "checkpoint/model.pkl", "--model-args", "network='paper-2015'")
     assert "a model.pkl has 'reference-2015'" in line
 
@@ -318,8 +316,8 @@ def test_mnist_has_the_dense_path_alone_in_the_paper():
         ("mnist", "reference-2015", {}, None),
         ("cifar10", "paper-2015", {}, 100),
     ):
-        flags, _ = training.new_flags({"experiment": name, "model": network, "model_args": given})
-        assert flags["model_args"].get("n_hidden_conv") == conv
+        settings = Settings.from_arguments(experiment=name, model=network, model_args=given)
+        assert settings.model_args.get("n_hidden_conv") == conv
 
 
 def test_the_page_is_linked_and_its_commands_are_accepted():

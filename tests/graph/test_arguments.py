@@ -1,0 +1,102 @@
+"""ModelArguments: one dataclass is signature, checks and JSON of DiffusionModel."""
+
+import inspect
+import json
+from dataclasses import FrozenInstanceError, asdict, fields
+
+import pytest
+
+from dpm.base.errors import InputError
+from dpm.graph.arguments import AtLeast, Below, ModelArguments, OneOf, takes
+
+DEFAULTS_2015 = {
+    "trajectory_length": 1000,
+    "n_temporal_basis": 10,
+    "n_hidden_dense_lower": 500,
+    "n_hidden_dense_lower_output": 2,
+    "n_hidden_dense_upper": 20,
+    "n_hidden_conv": 20,
+    "n_layers_conv": 4,
+    "n_layers_dense_lower": 4,
+    "n_layers_dense_upper": 2,
+    "n_t_per_minibatch": 1,
+    "n_scales": 1,
+    "step1_beta": 0.001,
+    "uniform_noise": 0.0,
+}
+NEW = {
+    "kl_terms": "T-1",
+    "dense_lower_depth": "n_layers_dense_lower",
+    "constants": "float64",
+    "network": "reference-2015",
+    "conv_biases": "untied",
+}
+
+
+def test_names_and_defaults_are_those_of_2015_and_five_more():
+    arguments = asdict(ModelArguments(28, 1))
+    assert arguments == {"spatial_width": 28, "n_colors": 1} | DEFAULTS_2015 | NEW
+    assert list(arguments) == ["spatial_width", "n_colors", *DEFAULTS_2015, *NEW]
+
+
+def test_arguments_survive_json():
+    arguments = ModelArguments(spatial_width=32.0, n_colors=3, step1_beta=0, network="paper-2015")
+    text = json.dumps(asdict(arguments))
+    assert ModelArguments(**json.loads(text)) == arguments
+    assert '"spatial_width": 32, ' in text
+    assert '"step1_beta": 0.0, ' in text
+
+
+def test_every_argument_is_documented():
+    for field in fields(ModelArguments):
+        assert f"\n        {field.name}: " in ModelArguments.__doc__
+
+
+def test_arguments_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        ModelArguments(28, 1).n_colors = 3
+
+
+@pytest.mark.parametrize(
+    ("check", "value", "expected"),
+    [
+        (AtLeast(2), 3.0, 3),
+        (Below(0.5), 0, 0.0),
+        (OneOf("T-1", "T"), "T", "T"),
+    ],
+)
+def test_accepted_values_get_their_type(check, value, expected):
+    checked = check("name", value)
+    assert checked == expected
+    assert type(checked) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("check", "value", "words"),
+    [
+        (AtLeast(2), 1, "name: 1 is too small"),
+        (AtLeast(2), True, "name: True is not a whole number"),
+        (Below(0.5), 0.5, "name: 0.5 is not accepted; expected a number from 0 to below 0.5"),
+        (Below(0.5), float("nan"), "name: nan is not accepted"),
+        (Below(0.5), "0.1", "name: '0.1' is not accepted"),
+        (OneOf("T-1", "T"), "2T", "name: '2T' is not accepted; expected T-1 or T"),
+        (OneOf("T-1", "T"), ["T"], r"name: \['T'\] is not accepted"),
+    ],
+)
+def test_other_values_are_refused_with_the_name(check, value, words):
+    with pytest.raises(InputError, match=words):
+        check("name", value)
+
+
+def test_a_method_takes_the_fields_of_a_dataclass():
+    class Model:
+        @takes(ModelArguments)
+        def __init__(self, arguments):
+            """Keep the arguments."""
+            self.arguments = arguments
+
+    assert Model(8, n_colors=3, n_scales=2).arguments == ModelArguments(8, 3, n_scales=2)
+    assert inspect.signature(Model) == inspect.signature(ModelArguments).replace(return_annotation=inspect._empty)
+    assert Model.__init__.__doc__ == "Keep the arguments."
+    with pytest.raises(TypeError, match="n_hiden_conv"):
+        Model(8, 3, n_hiden_conv=2)
