@@ -60,7 +60,8 @@ def build_parser(prog: str = "dpm sample") -> Parser:
     add(
         "--n",
         type=int,
-        help="number of samples (default: 49 images or 1,000 vectors; with --input one per image; with --particles that number)",
+        help="number of samples (default: 49 images or 1,000 vectors; with --input one per image; with --particles "
+        "that number)",
     )
     add(
         "--seed",
@@ -88,8 +89,8 @@ def _add_mode_options(parser: Parser) -> None:
     add("--input", metavar="FILE", help="images to in-paint or denoise: .npz, .png, or FILE.hdf5[:SPLIT[:A-B]]")
     add(
         "--mask",
-        help="inpaint: the part to draw: left, right, top, bottom, center, center:SIDE, or an image FILE whose nonzero pixels mark it "
-        "(default: left, as in 2015)",
+        help="inpaint: the part to draw: left, right, top, bottom, center, center:SIDE, or an image FILE whose nonzero "
+        "pixels mark it (default: left, as in 2015)",
     )
     add(
         "--size",

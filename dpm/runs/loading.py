@@ -188,8 +188,8 @@ def _builder(settings: Settings, arguments: Mapping[str, Any], size: int | None)
         return partial(toy.model, settings.model_args)
     if not arguments:
         raise InputError(
-            f"{settings.resume_file}: was trained with a model of your own class; give open_run(..., model=...) a model "
-            "like it"
+            f"{settings.resume_file}: was trained with a model of your own class; give open_run(..., model=...) a "
+            "model like it"
         )
     return partial(DiffusionModel, **_resize(dict(arguments), size))
 
