@@ -1,11 +1,11 @@
-"""Speed and memory of reading shuffled minibatches of 512 from a large file, table and JSON on stdout.
+"""Measure speed and memory of reading shuffled minibatches of 512 from a large file; print a table and JSON.
 
 python benchmarks/reading.py [--gigabytes 2] [--compression none|gzip] [--folder FOLDER] [--train]
 
-Makes a file of 64 x 64 color images (dead leaves, shifted and permuted so that no two are equal), drops it from the
-system's cache where that is allowed, and reads one epoch of it as training does: blocks in random order, shuffled
-within a window, read ahead by a thread, made float32 in the model's units. MB/s are those of the pixels in the file.
---train: the seconds of a training step of the default model for such images, to compare with those of a batch.
+The file has 64 x 64 color images (dead leaves, shifted and permuted so that no two are equal). It is dropped from the
+system's cache where that is allowed, and one epoch is read as in training: blocks in random order, shuffled within a
+window, prefetched by a thread, converted to float32 in the model's units. MB/s count the pixels in the file.
+--train: also time a training step of the default model for such images, to compare with the time of a batch.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -25,8 +26,8 @@ SHAPE = (3, 64, 64)
 BATCH = 512
 
 
-def make_file(path, gigabytes, compression):
-    """A data set in Fuel's layout of about so many bytes of pixels."""
+def make_file(path: Path, gigabytes: float, compression: str | None) -> int:
+    """Write a data set in Fuel's layout with about so many bytes of pixels; return the number of images."""
     from dpm.datasets.fuel import writing
     from dpm.datasets.made.dead_leaves import dead_leaves
 
@@ -47,15 +48,15 @@ def make_file(path, gigabytes, compression):
     return n
 
 
-def forget(path):
+def drop_from_cache(path: Path) -> None:
     """Ask the system to drop the file from its cache."""
     with open(path, "rb") as stream, contextlib.suppress(OSError, AttributeError):
         os.fsync(stream.fileno())
         os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def measure(path):
-    """One epoch: dict of seconds, MB/s and MiB."""
+def measure(path: Path) -> dict[str, float]:
+    """Read one epoch; return seconds, MB/s and MiB."""
     from dpm.datasets import H5PYDataset, Scaling
     from dpm.datasets.stored import PreparedImages, StoredImages
     from dpm.datasets.streams import minibatches
@@ -76,15 +77,15 @@ def measure(path):
         "images": images,
         "seconds": round(seconds, 2),
         "MB/s": round(images * np.prod(SHAPE) / seconds / 1e6),
-        "ms a batch": round(1e3 * seconds / len(waits), 1),
+        "ms per batch": round(1e3 * seconds / len(waits), 1),
         "longest wait ms": round(1e3 * max(waits)),
         "peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "of it before": before // 1024,
+        "MiB before": before // 1024,
     }
 
 
-def step_seconds():
-    """A training step of the default model at this size and batch."""
+def step_seconds() -> float:
+    """Return the median seconds of a training step of the default model at this image size and batch."""
     from dpm.base import noise
     from dpm.engines.compiled import CompiledModel
     from dpm.engines.engine import Engine
@@ -105,8 +106,8 @@ def step_seconds():
     return round(float(np.median(seconds[1:])), 3)
 
 
-def main(arguments=None):
-    """Make the file, read it, print."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make the file, read it, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--gigabytes", type=float, default=2.0)
     parser.add_argument("--compression", choices=("none", "gzip"), default="none")
@@ -116,13 +117,13 @@ def main(arguments=None):
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         path = Path(folder) / "large.hdf5"
         compression = None if options.compression == "none" else options.compression
-        if not (pid := os.fork()):  # the memory of making the file is not that of reading it
+        if not (pid := os.fork()):  # in a child, so that its memory does not count
             make_file(path, options.gigabytes, compression)
             os._exit(0)
         if os.waitpid(pid, 0)[1]:
-            sys.exit("the file could not be made")
+            sys.exit("the file could not be written")
         size = path.stat().st_size
-        forget(path)
+        drop_from_cache(path)
         result = {"file GB": round(size / 1e9, 2), "compression": options.compression} | measure(path)
     if options.train:
         result["step s"] = step_seconds()

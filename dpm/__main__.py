@@ -8,7 +8,7 @@ from dpm.base.command_line import error_line
 
 COMMANDS = {
     "train": "train a model, or resume a run",
-    "sample": "draw samples, fill in or denoise images",
+    "sample": "draw samples; in-paint, denoise, or multiply by any r(x)",
     "evaluate": "compute the bound K of a trained model, or log p(x) of single examples",
     "parzen": "compute the Parzen-window log likelihood of samples (Table 2)",
     "baselines": "fit simple density models to the same data",
@@ -28,7 +28,7 @@ def usage() -> str:
         [
             "usage: dpm COMMAND [OPTIONS]",
             "",
-            "Deep unsupervised learning using nonequilibrium thermodynamics (Sohl-Dickstein et al., ICML 2015).",
+            "Train, sample and evaluate diffusion probabilistic models (Sohl-Dickstein et al., ICML 2015).",
             "",
             *lines,
             "",

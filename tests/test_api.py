@@ -119,7 +119,7 @@ def test_the_readmes_examples_run_as_they_are_typed(tmp_path):
     pytest.importorskip("jax")
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(blocks) == 2
-    code = "\n".join(blocks).replace("epochs=6", "epochs=1, batch_size=500, quiet=True")
+    code = "\n".join(blocks).replace("epochs=6, batch_size=64, lr=5e-4", "epochs=1, batch_size=500, quiet=True")
     code += "\nimport numpy as np\nrng, n = np.random.default_rng(0), 4\n"
     code += "arrays = [data.train[:n], 2.0 + rng.integers(0, 999, n)]\n"
     code += "arrays += [rng.normal(size=(n, 1, 28, 28)), rng.random((n, 1, 28, 28))]\n"
@@ -129,6 +129,15 @@ def test_the_readmes_examples_run_as_they_are_typed(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("K = ")
     assert (tmp_path / "samples.png").stat().st_size > 1000
+
+
+def test_the_example_of_the_python_page_trains_its_own_network():
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
+    names = {}
+    exec(block, names)
+    assert names["run"].epoch == 2
+    listed = set(re.findall(r"`(\w+)`", (ROOT / "docs" / "python.md").read_text().partition("## A model")[0]))
+    assert {"load", "train", "open_run", "bound", "sample", "Engine", "Settings"} <= listed & set(dpm.__all__)
 
 
 def test_training_from_python_is_train_py_bit_by_bit(base):
@@ -267,3 +276,20 @@ def test_settings_and_shapes_that_do_not_fit_are_named(data):
         dpm.train(model, data, epoch=3)
     with pytest.raises(dpm.InputError, match="--backend: 'theano' is not an engine"):
         dpm.train(model, data, engine="theano")
+
+
+class Slower(dpm.DiffusionModel):
+    """A released model whose schedule is the user's."""
+
+    def generate_beta_arr(self):
+        return pt.constant(np.linspace(0.01, 0.3, self.trajectory_length).astype(pytensor.config.floatX))
+
+
+def test_a_run_of_the_users_own_class_opens_with_a_model_of_it_only(data, tmp_path):
+    model = Slower(spatial_width=runs.WIDTH, n_colors=1, **TINY)
+    run = dpm.train(model, data, epochs=1, batch_size=25, output_dir=tmp_path, quiet=True, ext_every_n=10)
+    with pytest.raises(dpm.InputError, match=r"a model of your own class; give open_run\(..., model=...\)"):
+        dpm.open_run(run.path)
+    opened = dpm.open_run(run.path, model=Slower(spatial_width=runs.WIDTH, n_colors=1, **TINY))
+    assert float(opened.compiled.beta(opened.theta)[0]) == pytest.approx(0.01)
+    np.testing.assert_array_equal(opened.theta, run.theta)

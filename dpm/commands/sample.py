@@ -60,7 +60,7 @@ def build_parser(prog: str = "dpm sample") -> Parser:
     add(
         "--n",
         type=int,
-        help="number of samples (default: 49 images or 1,000 vectors; one for each image of --input; --particles)",
+        help="number of samples (default: 49 images or 1,000 vectors; with --input one per image; with --particles that number)",
     )
     add(
         "--seed",
@@ -88,7 +88,7 @@ def _add_mode_options(parser: Parser) -> None:
     add("--input", metavar="FILE", help="images to in-paint or denoise: .npz, .png, or FILE.hdf5[:SPLIT[:A-B]]")
     add(
         "--mask",
-        help="inpaint: the part to draw: left, right, top, bottom, center, center:SIDE, or a FILE that is not 0 there "
+        help="inpaint: the part to draw: left, right, top, bottom, center, center:SIDE, or an image FILE whose nonzero pixels mark it "
         "(default: left, as in 2015)",
     )
     add(
@@ -96,8 +96,8 @@ def _add_mode_options(parser: Parser) -> None:
         type=int,
         help="height and width of the samples, if the model can draw other sizes than it was trained on (docs/data.md)",
     )
-    add("--sigma", type=float, help="denoise: standard deviation of the noise in --input, in those of the training "
-        "data (default: 1)")  # fmt: skip
+    add("--sigma", type=float, help="denoise: deviation of the noise in --input, in standard "
+        "deviations of the training data (default: 1)")  # fmt: skip
     add("--add-noise", action="store_true", help="denoise: first add noise of --sigma to the input, as in 2015")
     add(
         "--log-r",

@@ -20,7 +20,10 @@ def build_train_parser(prog: str = "dpm train") -> Parser:
         argument_default=argparse.SUPPRESS,
     )
     for flag in TRAIN_FLAGS:
-        options: dict[str, Any] = {"dest": flag.key, "help": f"{flag.help} (default: {flag.default})"}
+        options: dict[str, Any] = {
+            "dest": flag.key,
+            "help": flag.help + (f" (default: {flag.default})" if flag.default not in (None, "", {}) else ""),
+        }
         if flag.parse is parse_switch:
             options |= {"nargs": "?", "const": True, "metavar": "true|false"}
         elif flag.name in CHOICES:

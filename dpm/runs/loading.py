@@ -186,6 +186,11 @@ def _builder(settings: Settings, arguments: Mapping[str, Any], size: int | None)
             raise InputError("--size is for images; this model draws vectors: leave it out")
         # As training builds it: a toy's complete arguments may hold one that has no meaning next to the others.
         return partial(toy.model, settings.model_args)
+    if not arguments:
+        raise InputError(
+            f"{settings.resume_file}: was trained with a model of your own class; give open_run(..., model=...) a model "
+            "like it"
+        )
     return partial(DiffusionModel, **_resize(dict(arguments), size))
 
 

@@ -107,7 +107,10 @@ class Settings:
         on_resume=True,
     )
     hours: float | None = flag(
-        float, None, "stop after this many hours of training, not counting compilation", on_resume=True
+        float,
+        None,
+        "stop after this many hours, or after --epochs if that is earlier; compilation is not counted",
+        on_resume=True,
     )
     keep: int = flag(
         int, 1, "number of recent checkpoints to keep, besides the one with the best test K", on_resume=True

@@ -172,7 +172,7 @@ class Checkpoint:
         arrays = {f"/optimizer/{name}": value for name, value in loop.optimizer_state().items()}
         theta = loop.theta
         arrays |= {f"/parameters{path}": value for path, value in loop.compiled.layout.split(theta).items()}
-        meta = {"config": self.config, "model": loop.compiled.model.arguments or {}, "state": state}
+        meta = {"config": self.config, "model": self.config["model"], "state": state}
         with report_failure(NEWEST, loop, replaceable=True):
             if not np.isfinite(theta).all():
                 raise ValueError("parameters are not finite; the file stays as it was")

@@ -20,6 +20,8 @@ from dpm.experiments.variants import RELEASED
 from dpm.extensions import standard_extensions
 from dpm.graph.bricks.rebuilding import rebuild
 from dpm.graph.diffusion import Diffusion
+from dpm.graph.vector_model import VectorDiffusion
+from dpm.model import DiffusionModel
 from dpm.runs import checkpoint
 from dpm.runs.data import RunData
 from dpm.runs.folder import NEWEST, find_newest_run, lock_folder
@@ -242,10 +244,16 @@ def run_config(settings: Settings, data: RunData, model: Diffusion, command: Seq
         "flags": settings.flags(),
         "variant": settings.variant.name,
         "data": data.describe(),
-        "model": model.arguments or {},
+        "model": describe_model(model),
         "versions": {"dpm": dpm.__version__, "python": platform.python_version()}
         | {name: version(name) for name in packages},
     }
+
+
+def describe_model(model: Diffusion) -> dict[str, Any]:
+    """Return the arguments from which a checkpoint builds the model again; {} for a class of the user's own."""
+    ours = type(model) in (DiffusionModel, VectorDiffusion)
+    return model.arguments or {} if ours else {}
 
 
 def summarize(loop: Loop, data: RunData, seconds: float, folder: Path, optimizer: str | None) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from dpm.commands import compare
 from dpm.model import DiffusionModel
+from dpm.runs import reference
 from dpm.runs.flags import parse_flags
 from dpm.runs.settings import TRAIN_FLAGS
 from tests import test_layout
@@ -198,7 +199,7 @@ def test_anchors_that_a_page_links_to_exist(name):
 
 
 def test_every_input_of_an_exported_file_is_listed():
-    assert {key for key in compare.INPUTS if f"`{key}`" not in page("compare.md")} == set()
+    assert {key for key in reference.INPUTS if f"`{key}`" not in page("compare.md")} == set()
     for dtype, tolerance in compare.TOLERANCE.items():
         assert re.search(rf"\| {dtype}.* \| {tolerance:.0e} \|".replace("e-0", "e-"), page("compare.md"))
 
