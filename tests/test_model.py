@@ -96,8 +96,8 @@ def test_gradient_of_the_cost_by_central_differences():
         assert gradient @ direction == pytest.approx((above - below) / (2 * step), rel=1e-6, abs=1e-7)
 
 
-def test_weights_of_zero_remove_pictures_exactly():
-    """A batch filled up with pictures of weight 0 has the cost and gradient of the partial batch alone."""
+def test_images_of_weight_0_do_not_count():
+    """A batch padded with images of weight 0 has the cost and gradient of the partial batch."""
     engine = Engine("auto", "float64")
     with engine:
         compiled = CompiledModel(DiffusionModel(**TINY, trajectory_length=6), engine)
@@ -129,7 +129,7 @@ def test_weights_of_zero_remove_pictures_exactly():
         ({"n_layers_dense_upper": 0}, "n_layers_dense_upper"),
     ],
 )
-def test_arguments_that_are_not_accepted(change, named):
+def test_values_that_are_not_accepted_are_refused(change, named):
     with pytest.raises(InputError, match=named) as error:
         DiffusionModel(**(TINY | {"trajectory_length": 10} | change))
     assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""Small functions of util.py."""
+"""The functions of util.py."""
 
 import re
 
@@ -15,7 +15,7 @@ def test_logit_is_scipys():
 
 
 def test_a_run_folder_is_new_and_named_by_the_time(tmp_path):
-    """Two runs in one second get two folders, named as in 2015 with yymmddTHHMMSS behind."""
+    """Two runs in one second get two folders, named as in 2015, with the suffix yymmddTHHMMSS."""
     one, two = (dpm.util.create_log_dir(tmp_path, "DiffusionModel_MNIST_x") for _ in range(2))
     assert one != two
     assert re.fullmatch(r"DiffusionModel_MNIST_x-\d{6}T\d{6}", one.name)

@@ -284,7 +284,7 @@ class Diffusion(Brick):
         """Return -(K - L_null) of each example, estimated at one time each, in bits per pixel, (n,).
 
         K is the lower bound of the log likelihood (Eq. 14) and L_null the log likelihood of the prior pi(x). So the
-        negative of this, K - L_null, is what the model gains over the prior; its mean over examples, times t = 2..T
+        negative of this, K - L_null, is the gain of the model over the prior; its mean over examples, times t = 2..T
         and noise is the bound's. The unit is `self.unit`. The arguments are those of `inputs`, and of
         `generate_forward_diffusion_sample`.
         """

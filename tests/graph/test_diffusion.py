@@ -21,7 +21,7 @@ from tests.helpers.graphs import TINY, compiled_bits, compiled_vectors
 
 
 def K_by_all_trajectories(compiled, theta, x_0, rate):
-    """Eq. 37, with p(x_0 | x_1) of Eq. 43: the sum over all x_1..x_T of one x_0, in nats."""
+    """Return Eq. 37, with p(x_0 | x_1) of Eq. 43: the sum over all x_1..x_T of one x_0, in nats."""
     model = compiled.model
     T, size, pi = model.trajectory_length, len(x_0), model.kernel.base_rate
     beta = schedules.erase_equally(T)
@@ -170,14 +170,14 @@ def tiny_model(**changes):
 
 
 def modes():
-    """PyTensor's modes for the installed engines, and batch sizes: Numba with a size is in tests/test_api.py."""
+    """Return PyTensor's modes for the installed engines, with batch sizes (NUMBA with one: tests/test_api.py)."""
     cases = {"jax": [("JAX", 3), ("JAX", None)], "numba": [("NUMBA", None)], "c": [("CVM", None)]}
     return [case for engine in installed_engines() for case in cases[engine]]
 
 
 @pytest.fixture
 def _double():
-    """Double precision, in JAX too, whose switch depends on what was compiled before."""
+    """Compute in double precision, in JAX too, which has a switch for it."""
     with ExitStack() as stack:
         stack.enter_context(pytensor.config.change_flags(floatX="float64"))
         if "jax" in installed_engines():

@@ -1,7 +1,7 @@
-"""Normal data of known covariance and a linear network: the largest K (Eq. 14 and 15) in closed form, and reached.
+"""Normal data of known covariance and a linear network: the largest K (Eq. 14 and 15) in closed form, and attained.
 
 The divergence of a step is quadratic in x_0 and in the noise that makes x_t, so the mean over 2 k points at +-sqrt(k)
-along the k axes of both is exactly its expectation: what is compared here has no sampling error unless it is said.
+along the k axes of both is exactly its expectation: these comparisons have no sampling error, except where stated.
 """
 
 import functools
@@ -68,7 +68,7 @@ def linear_model(size, full):
 
 
 def exact_expectation(covariance, steps=T):
-    """(X, t, N, U, weights) whose mean cost is -(K - L_null), each t = 2..T with the points that are exact."""
+    """Return (X, t, N, U, weights) whose mean cost is exactly -(K - L_null): the points at each t = 2..T."""
     d = len(covariance)
     points = np.sqrt(2 * d) * np.concatenate([np.eye(2 * d), -np.eye(2 * d)])
     X, N = points[:, :d] @ np.linalg.cholesky(covariance).T, points[:, d:]
@@ -78,7 +78,7 @@ def exact_expectation(covariance, steps=T):
 
 
 def moments(covariance, t):
-    """Cov(x_{t-1}), Cov(x_t) and Cov(x_{t-1}, x_t) of the forward trajectory."""
+    """Return Cov(x_{t-1}), Cov(x_t) and Cov(x_{t-1}, x_t) of the forward trajectory."""
     alpha_bar = signal_shares(BETA)
     before, now = (alpha_bar[s] * covariance + (1 - alpha_bar[s]) * np.eye(len(covariance)) for s in (t - 1, t))
     return before, now, np.sqrt(1 - BETA[t - 1]) * before
@@ -89,8 +89,10 @@ def log_det(covariance):
 
 
 def best_K(covariance, full):
-    """The largest K - L_null, bits. E KL(q(x_{t-1} | x_t, x_0) || p) is smallest for p of the mean of x_{t-1} given x_t
-    and of its covariance, or the diagonal of that; it is then what the entropy of p has more than that of q.
+    """Return the largest K - L_null, in bits.
+
+    E KL(q(x_{t-1} | x_t, x_0) || p) is smallest for p of the mean of x_{t-1} given x_t and of its covariance, or its
+    diagonal; it is then the entropy of p minus that of q.
     """
     beta_bar, nats = 1 - signal_shares(BETA), 0.0
     for t in range(2, T + 1):
@@ -103,7 +105,7 @@ def best_K(covariance, full):
 
 
 def best_theta(covariance, full):
-    """The parameters of that p, as the flat vector."""
+    """Return the parameters of that p, as the flat vector."""
     compiled = linear_model(len(covariance), full)
     theta = np.zeros(compiled.layout.size)
     part = {path.rsplit(".")[-1]: view for path, view in compiled.layout.split(theta).items()}
@@ -199,7 +201,7 @@ def test_a_zeroed_network_on_unit_normal_data_has_K_of_L_null(steps):
 
 
 def test_a_zeroed_prediction_of_x_0_is_exact_on_unit_normal_data():
-    """As above for the network that predicts x_0 and adds what is not known of it to the variance."""
+    """The same for the network that predicts x_0 and adds the variance of this prediction."""
     with Engine("auto", "float64") as engine:
         network = networks.PosteriorVariance(2, networks.NormalizedRBF(2, 5), T)
         model = VectorDiffusion(2, GaussianKernel(), schedules.FixedSchedule(schedules.erase_equally(T)), network)

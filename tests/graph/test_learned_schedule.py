@@ -23,7 +23,7 @@ TEST = swiss_roll(np.random.default_rng(1), 20_000, NOISE)
 
 
 def trained(schedule, lr, epochs, seed=0):
-    """(compiled, theta, beta) after training from the start of the seed, 100 steps an epoch."""
+    """Return (compiled, theta, beta) after training from the initial values of the seed, 100 steps per epoch."""
     compiled = compiled_vectors(T, schedule)
     theta = compiled.start(noise.generator(seed, noise.START, 1))
     rule = Adam(theta.size, "float64")
@@ -34,7 +34,7 @@ def trained(schedule, lr, epochs, seed=0):
 
 
 def toy_start(name, arguments, seed):
-    """(compiled, theta) of a toy problem's model at its start, float32."""
+    """Return (compiled, theta) of the model of a toy problem with its initial values, in float32."""
     with Engine("auto", "float32") as engine:
         model = TOYS[name].model(arguments)
     compiled = CompiledModel(model, engine)
@@ -59,7 +59,7 @@ def test_rates_stay_between_0_and_1_at_a_learning_rate_far_too_high(schedule):
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_a_learned_schedule_is_better_than_the_released_one_it_started_from(seed):
-    """K on data of their own, well beyond the standard errors; beta_1 is not learned."""
+    """K on held-out data differs by more than four standard errors; beta_1 is not learned."""
     bounds, betas = [], []
     for learn in (False, True):
         arguments = {

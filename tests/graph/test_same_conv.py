@@ -10,8 +10,8 @@ from dpm.graph.same_conv import WeightGrad, same_conv
 from tests.conftest import installed_engines
 from tests.helpers.convolutions import SHAPES, compiled_with_gradients, operands, scipy_same
 
-# Numba compiles each function for seconds: color, an uneven number of pictures, and kernels of 5 and of more than the
-# picture are enough there.
+# Numba compiles each function for seconds: color, an uneven number of images, and kernels of 5 and larger than the
+# image are enough there.
 CASES = [(e, s) for e in installed_engines() for s in (SHAPES[2:5] if e == "numba" else SHAPES)]
 
 

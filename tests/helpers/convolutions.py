@@ -1,4 +1,4 @@
-"""Operands of the convolution, and scipy's result for them."""
+"""Operands of the convolution, scipy's result for them, and the compiled function."""
 
 import numpy as np
 import pytensor
@@ -18,6 +18,7 @@ SHAPES = [  # n, height, width, channels, filters, kernel
 
 
 def operands(shape, dtype="float64", seed=0):
+    """Draw images, weights and an output's gradient for a shape (n, height, width, channels, filters, kernel)."""
     n, height, width, channels, filters, k = shape
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, height, width, channels)).astype(dtype)
@@ -27,16 +28,17 @@ def operands(shape, dtype="float64", seed=0):
 
 
 def scipy_same(x, weights):
-    """The sum over channels of scipy's true convolution, one picture and filter at a time."""
+    """Return the sum over channels of scipy's true convolution, one image and filter at a time."""
     out = np.zeros((*x.shape[:3], weights.shape[0]))
-    for picture, filter_, channel in np.ndindex(x.shape[0], *weights.shape[:2]):
-        full = convolve2d(x[picture, :, :, channel], weights[filter_, channel], mode="full")
+    for image, filter_, channel in np.ndindex(x.shape[0], *weights.shape[:2]):
+        full = convolve2d(x[image, :, :, channel], weights[filter_, channel], mode="full")
         p = (weights.shape[-1] - 1) // 2
-        out[picture, :, :, filter_] += full[p : p + x.shape[1], p : p + x.shape[2]]
+        out[image, :, :, filter_] += full[p : p + x.shape[1], p : p + x.shape[2]]
     return out
 
 
 def compiled_with_gradients(engine, shape):
+    """Return the compiled function (x, weights, g) -> the convolution and its gradients by x and weights."""
     n, height, width, channels, filters, k = shape
     with engine:
         x = pt.tensor("x", dtype=engine.dtype, shape=(n, height, width, channels))

@@ -1,4 +1,4 @@
-"""Models without parameters whose reverse kernel is the exact one of known data, for tests of what is drawn from them.
+"""Models without parameters whose reverse kernel is exact for known data, for tests of sampling.
 
 Each is a CompiledModel in double precision; theta is np.zeros(0).
 """
@@ -23,7 +23,10 @@ NONE = np.zeros(0)
 class MixtureNetwork(Brick):
     """p(x_{t-1} | x_t) with the exact mean and variance for one number of a mixture of Gaussians.
 
-    mixture: (weight, mean, deviation) of each part. Of a single Gaussian it is the exact reverse kernel.
+    For a single Gaussian it is the exact reverse kernel.
+
+    Args:
+        mixture: (weight, mean, deviation) of each part.
     """
 
     def __init__(self, mixture):
@@ -31,7 +34,7 @@ class MixtureNetwork(Brick):
         self.weight, self.mean, self.deviation = np.array(mixture).T
 
     def moments(self, x_t, beta_bar):
-        """E[x_0 | x_t] and Var[x_0 | x_t]; x_t: (n, 1)."""
+        """Return E[x_0 | x_t] and Var[x_0 | x_t], each (n, 1); x_t: (n, 1)."""
         kept = 1 - beta_bar
         variance = kept * self.deviation**2 + beta_bar
         away = x_t - pt.sqrt(kept) * self.mean
@@ -56,7 +59,7 @@ class PhaseNetwork(Brick):
 
     def reverse(self, kernel, x_t, t, rates):
         one, zero = (kernel.forward_marginal(np.full((1, 1), bit), rates[1]).logit for bit in (1.0, 0.0))
-        # What a bit tells of having come from a 1 rather than from a 0.
+        # Log likelihood ratio of a bit for having been a 1 against a 0.
         evidence = x_t * (pt.softplus(-zero) - pt.softplus(-one)) + (1 - x_t) * (pt.softplus(zero) - pt.softplus(one))
         phase = pt.special.log_softmax(pt.dot(evidence, PATTERNS.T), axis=1)
         shares = pt.dot(pt.exp(phase), PATTERNS)
@@ -64,16 +67,17 @@ class PhaseNetwork(Brick):
 
 
 def _compiled(size, kernel, beta, network):
+    """Return the compiled model of these parts, in double precision."""
     engine = Engine("auto", "float64")
     with engine:
         return CompiledModel(VectorDiffusion(size, kernel, schedules.FixedSchedule(beta), network), engine)
 
 
 def mixture(T, parts=MIXTURE, beta=None):
-    """The mixture with T steps of the released schedule, or of beta."""
+    """Return the mixture with T steps of the released schedule, or of beta."""
     return _compiled(1, GaussianKernel(), schedules.released(T) if beta is None else beta, MixtureNetwork(parts))
 
 
 def heartbeat(T):
-    """The heartbeat of the paper with T steps that erase equally."""
+    """Return the heartbeat of the paper with T steps that erase equally."""
     return _compiled(LENGTH, BinomialKernel(1 / PERIOD), schedules.erase_equally(T), PhaseNetwork())

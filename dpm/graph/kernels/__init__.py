@@ -24,7 +24,7 @@ P = TypeVar("P")  # a distribution of the kernel: a NamedTuple of tensors
 
 
 class Kernel(Protocol[P]):
-    """Interface of a diffusion kernel: what a model asks of the chain of noise that it reverses.
+    """Interface of a diffusion kernel: the distributions of the forward chain, and operations on them.
 
     A kernel with a prior pi(x) that its steps leave unchanged can be diffused, trained, sampled and multiplied with
     r(x) like those of Table C.1. It needs no base class. A distribution P is a NamedTuple of tensors, such as

@@ -24,12 +24,12 @@ lightly = settings(deadline=None, max_examples=25)
 
 
 def step(x, beta, base_rate):
-    """q(x_t = 1 | x_{t-1} = x) as Table C.1 has it."""
+    """Return q(x_t = 1 | x_{t-1} = x) of Table C.1."""
     return x * (1 - beta) + base_rate * beta
 
 
 def bayes(x_0, x_t, beta, before, base_rate):
-    """q(x_{t-1} = 1 | x_t, x_0) by enumeration."""
+    """Return q(x_{t-1} = 1 | x_t, x_0) by enumeration."""
     joint = [
         (step(x, beta, base_rate) if x_t else 1 - step(x, beta, base_rate))
         * (step(x_0, before, base_rate) if x else 1 - step(x_0, before, base_rate))
@@ -40,7 +40,7 @@ def bayes(x_0, x_t, beta, before, base_rate):
 
 @lightly
 @given(x=bits, beta=rates, base_rate=rates)
-def test_a_step_keeps_the_bit_or_draws_it_anew(x, beta, base_rate):
+def test_a_step_keeps_the_bit_or_redraws_it(x, beta, base_rate):
     """q(x_t|x_{t-1}) of Table C.1 with the base rate for 0.5, and q(x_t|x_0)."""
     kernel = BinomialKernel(base_rate)
     for q in (kernel.forward_step, kernel.forward_marginal):
@@ -95,8 +95,8 @@ def test_entropies_ask_for_the_bit_before(method):
 
 @pytest.mark.parametrize("base_rate", [0.5, 0.2])
 @pytest.mark.parametrize("x_0", [0.0, 1.0])
-def test_steps_in_turn_are_the_marginal(x_0, base_rate):
-    """The paper's schedule beta_t = 1 / (T - t + 1) (2.4.1): 2 x 2 matrices in turn (Eq. 3), pi at T (Eq. 4)."""
+def test_composed_steps_are_the_marginal(x_0, base_rate):
+    """The paper's schedule beta_t = 1 / (T - t + 1) (2.4.1): products of 2 x 2 matrices (Eq. 3), pi at T (Eq. 4)."""
     kernel, betas = BinomialKernel(base_rate), erase_equally(10)
     rate = x_0
     for t, beta in enumerate(betas, 1):
@@ -218,7 +218,7 @@ def test_every_method_and_its_gradient_is_finite_at_the_largest_logits():
 
 
 def test_mixture_and_perturbation_at_the_largest_logits_agree_on_each_engine(engine_name):
-    """Each engine rewrites exponentials in its own way: float32, t = 1, predictions of x_0 sure and wrong."""
+    """Each engine rewrites exponentials differently: float32, t = 1, certain and wrong predictions of x_0."""
     kernel = BinomialKernel(0.2)
     with Engine(engine_name, "float32") as engine:
         b, x = (pt.tensor(dtype="float32", shape=(2, 3)) for _ in range(2))
@@ -245,7 +245,7 @@ def entropy(p):
 
 
 def reverse_entropies(data, base_rate, T=6):
-    """For t = 2..T the lower bound, H_q(X_{t-1}|X_t) and the upper bound of Eq. 23, (T - 1, 3), nats an example.
+    """Return the lower bound, H_q(X_{t-1}|X_t) and the upper bound of Eq. 23 at t = 2..T, nats per example, (T - 1, 3).
 
     data: the probability of each vector of bits. The bounds are the kernel's, the entropy by enumeration of all pairs.
     """
@@ -288,7 +288,7 @@ def test_the_entropy_of_a_reverse_step_is_within_its_bounds(data, base_rate):
 
 def test_the_upper_bound_needs_data_of_the_base_rate():
     """Appendix A's "without qualification" is for the base rate 0.5: bits of rate 1/2 that diffuse to 0.1 lose entropy
-    on the way, and a reverse step has more than the upper bound of Eq. 23. The lower bound holds all the same."""
+    at each step, and a reverse step has more than the upper bound of Eq. 23. The lower bound still holds."""
     lower, exact, upper = reverse_entropies(np.full(8, 1 / 8), 0.1).T
     assert np.all(lower <= exact + 1e-12)
     assert np.all(exact > upper + 0.01)

@@ -55,7 +55,7 @@ def test_entropies_are_scipys(beta):
 
 
 def test_composed_forward_steps_are_the_marginal():
-    """T forward steps in turn have the mean and variance of the marginal's closed form (Eq. 2 and 3)."""
+    """T forward steps have the mean and variance of the marginal's closed form (Eq. 2 and 3)."""
     betas = np.array([0.01, 0.2, 0.5, 0.03])
     mean, variance = 1.7, 0.0
     for beta in betas:
@@ -113,7 +113,7 @@ def test_log_density_is_scipys(mu, sigma, x):
     assert float(log_p) == pytest.approx(stats.norm.logpdf(x, mu, sigma), rel=1e-10, abs=1e-12)
 
 
-def test_perturbed_mean_is_wrong_by_the_square_of_the_variance_alone():
+def test_the_error_of_the_perturbed_mean_is_of_the_order_of_the_squared_variance():
     """p(x) r(x) on a grid against mu + Sigma d log r / dx: a tenth of Sigma, a hundredth of the error. With the factor
     that Table C.1 prints, (Sigma / 2)^(1/2), the error falls no faster than that factor itself."""
     mu, ours, printed = 0.3, [], []
@@ -130,8 +130,8 @@ def test_perturbed_mean_is_wrong_by_the_square_of_the_variance_alone():
     assert np.all(np.divide(printed[:-1], printed[1:]) < 4)
 
 
-def test_pictures_are_perturbed_with_an_exponent_each():
-    """p(x) r(x)^c for examples of any shape: log r of an example reduces over all its axes (Table C.1)."""
+def test_images_are_perturbed_with_one_exponent_each():
+    """p(x) r(x)^c for examples of any shape: log r sums over all axes of an example (Table C.1)."""
     mu = np.arange(24.0).reshape(2, 3, 2, 2) / 10
     p = Gaussian(constant(mu), constant(np.full((2, 3, 2, 2), 0.1)))
     q = KERNEL.perturb(p, lambda x: -(x**2).sum(axis=(1, 2, 3)), constant([1.0, 0.5]))

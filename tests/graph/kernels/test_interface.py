@@ -1,4 +1,4 @@
-"""Both kernels through one battery: every method against sums over all values of x, a grid standing for the numbers."""
+"""The same tests for both kernels: every method against sums over all values of x, or over a grid of numbers."""
 
 import inspect
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ units = st.floats(0, 1)
 
 @dataclass
 class Case:
-    """A kernel, all values x may have, the weight of each in a sum, and what numbers in [0, 1] stand for."""
+    """A kernel, all values of x, the weight of each in a sum, and maps from [0, 1] to values and distributions."""
 
     kernel: object
     points: np.ndarray = field(repr=False)
@@ -75,7 +75,7 @@ def test_the_kernels_have_the_same_methods_with_the_same_arguments():
         return {name: arguments(m) for name, m in inspect.getmembers(kernel, callable) if name[0] != "_"}
 
     bits = methods(BinomialKernel())
-    del bits["mixture"]  # for the reverse kernels of bits alone
+    del bits["mixture"]  # only for reverse kernels of bits
     assert bits == methods(GaussianKernel())
 
 
@@ -138,15 +138,15 @@ def test_the_prior_is_kept_by_every_step(case):
     assert case.kernel.prior_entropy() == pytest.approx(-case.sum(np.exp(log_pi) * log_pi), abs=1e-12)
     for beta in (0.1, 0.5, 1.0):
         step = case.log_table(case.kernel.forward_step(constant(case.points), constant(beta)))
-        inner = np.abs(case.points) < 4  # what the grid's ends cut off is missing near them
+        inner = np.abs(case.points) < 4  # the grid is truncated, which changes values near its ends
         after = case.weight * np.exp(log_pi) @ np.exp(step)
         np.testing.assert_allclose(after[inner], np.exp(log_pi)[inner], rtol=1e-9)
 
 
 @each
 @pytest.mark.parametrize("unit", [0.1, 0.9])
-def test_steps_in_turn_are_the_marginal(case, unit):
-    """q(x_t|x_0) is the sum over all trajectories between of the steps' product (Eq. 3)."""
+def test_composed_steps_are_the_marginal(case, unit):
+    """q(x_t|x_0) is the sum over the states between of the product of the steps (Eq. 3)."""
     betas, x_0 = [0.05, 0.3, 0.1, 0.6], constant(case.x(unit))
     law = np.exp(case.log_table(case.kernel.forward_step(x_0, constant(betas[0]))))
     for beta in betas[1:]:

@@ -37,7 +37,7 @@ def compiled_model(**arguments):
     return CompiledModel(model, engine)
 
 
-# ---------------------------------------------------------------------- D.2.1 step by step, one picture at a time
+# ---------------------------------------------------------------------- D.2.1 step by step, one image at a time
 
 
 def multi_scale_layer(p, layer, x):
@@ -65,7 +65,7 @@ def multi_scale_layer(p, layer, x):
 
 
 def coefficients(p, x):
-    """y of D.2.1: (w, w, COLORS, 2, J); both paths, then the layers a pixel; x: (COLORS, w, w)."""
+    """Return y of D.2.1, (w, w, COLORS, 2, J): both paths, then the layers per pixel; x: (COLORS, w, w)."""
     features = x
     for layer in range(2):
         features = multi_scale_layer(p, layer, features)
@@ -92,7 +92,7 @@ def bump(j, t, T, J):
 
 
 def reverse(p, x, t):
-    """mu and Sigma of Eq. 63 to 66 of one picture, each (COLORS, w, w)."""
+    """Return mu and Sigma of Eq. 63 to 66 of one image, each (COLORS, w, w)."""
     y = coefficients(p, x)
     rate = 1e-6 + (0.001 if t == 1 else 0)  # the release's schedule, which both networks share
     beta = rate + (1 - rate - 1e-5) / np.linspace(T, 2, T)[t - 1]
@@ -105,7 +105,7 @@ def reverse(p, x, t):
 
 
 def test_mean_and_variance_by_a_loop_over_pixels():
-    """D.2.1 from picture to mu and Sigma: multi-scale convolution, tanh layers, Eq. 63 to 66, at three times."""
+    """D.2.1 from image to mu and Sigma: multi-scale convolution, tanh layers, Eq. 63 to 66, at three times."""
     compiled = compiled_model()
     rng = np.random.default_rng(0)
     theta = 0.5 * rng.standard_normal(compiled.layout.size)
@@ -119,7 +119,7 @@ def test_mean_and_variance_by_a_loop_over_pixels():
 
 
 def test_a_layer_is_linear_up_to_one_softplus():
-    """D.2.1: steps 1 to 3 are linear, so with biases of 0 the layer's output behind the inverse of log(1 + exp) is
+    """D.2.1: steps 1 to 3 are linear, so with biases of 0 the inverse of log(1 + exp) of the layer's output is
     additive; for the release's layer, whose non-linearity acts at each scale, no pointwise inverse is."""
     layer = MultiScaleConvolution(0, 1, 1, spatial_width=4, num_scales=3, form=NETWORKS["paper-2015"].layers)
     rng = np.random.default_rng(0)
@@ -136,7 +136,7 @@ def test_a_layer_is_linear_up_to_one_softplus():
 @pytest.mark.parametrize(("T", "J"), [(7, 3), (1000, 10)])
 def test_bumps_are_as_wide_as_they_are_apart(T, J):
     """Eq. 64: log g_{j+1}(t) - log g_j(t) is a line in t of slope 1/w where w is the spacing of the centers, and 0
-    midway between them: T/J, 2T/J, ..., so that all centers lie inside (0, T)."""
+    midway between them: T/J, 2T/J, ..., so that all centers are inside (0, T)."""
     bumps = paper_bumps(T, J)
     np.testing.assert_allclose(bumps.sum(axis=0), 1, rtol=1e-14)
     w, time = T / J, np.arange(1, T + 1)
@@ -204,7 +204,7 @@ def test_gradient_by_central_differences():
 
 
 def test_cost_and_gradient_are_finite_from_the_usual_start():
-    """In float32 at T = 1000 with the dense path alone, as for MNIST (Figure D.1); no parameter is without effect."""
+    """In float32 at T = 1000 with only the dense path, as for MNIST (Figure D.1); every parameter has an effect."""
     engine = Engine("auto", "float32")
     with engine:
         model = DiffusionModel(**(SIZES | {"n_hidden_conv": 0}), trajectory_length=1000, network="paper-2015")
@@ -237,12 +237,12 @@ def test_reference_2015_is_the_default_and_has_the_same_parameters():
 
 @pytest.fixture
 def folder(train):
-    """A run of two epochs with the paper's network; to be read only."""
+    """A run of two epochs with the paper's network; tests only read it."""
     return train("--model", "paper-2015", "--model-args", f"{runs.MODEL},n_scales=2")
 
 
 def draw(folder, out):
-    """Three samples of a run, as sample.py draws them into the folder `out`."""
+    """Return three samples of a run, which sample.py writes into the folder `out`."""
     out.mkdir()
     given = [str(folder / "checkpoint.h5"), "--n", "3", "--quiet", "--output-dir", str(out)]
     assert sample_main(given) == 0
@@ -250,8 +250,8 @@ def draw(folder, out):
         return file["X"]
 
 
-def test_a_run_trains_draws_and_goes_on(train, folder, tmp_path):
-    """log.csv is finite; sample.py rebuilds the network by its name; one epoch and another are two, bit for bit."""
+def test_a_run_trains_samples_and_resumes(train, folder, tmp_path):
+    """sample.py rebuilds the network by its name; a resumed run equals an uninterrupted one, bit for bit."""
     assert all(np.isfinite(list(row.values())).all() for row in runs.rows(folder))
     assert np.isfinite(draw(folder, tmp_path / "drawn")).all()
     assert open_run(folder / "checkpoint.h5").model.network == "paper-2015"
@@ -260,8 +260,8 @@ def test_a_run_trains_draws_and_goes_on(train, folder, tmp_path):
     assert runs.same(first, folder)
 
 
-def test_a_run_from_before_the_switch_is_reference_2015(train, tmp_path):
-    """A checkpoint that names no network goes on and is drawn from as the default is."""
+def test_a_checkpoint_without_a_network_name_is_reference_2015(train, tmp_path):
+    """A checkpoint of an earlier version, which names no network, resumes and samples as the default does."""
     folder = train("--epochs", 1)
     expected, samples = train(), draw(folder, tmp_path / "first")
     meta, arrays = checkpoint.load_run(folder / "checkpoint.h5")
@@ -300,15 +300,15 @@ def test_contradictions_are_refused(refused, given, words):
     assert words in refused(train_main, *given)
 
 
-def test_the_release_has_its_own_network(golden, refused):
-    """--faithful with the name of its own network is no contradiction; a model.pkl has no other."""
+def test_the_release_has_the_reference_network(golden, refused):
+    """--faithful accepts the name of its network; a model.pkl accepts no other."""
     settings = Settings.from_arguments(faithful=True, model="reference-2015")
     assert settings.variant.model_arguments["network"] == "reference-2015"
     line = refused(sample_main, golden / "checkpoint/model.pkl", "--model-args", "network='paper-2015'")
     assert "a model.pkl has 'reference-2015'" in line
 
 
-def test_mnist_has_the_dense_path_alone_in_the_paper():
+def test_mnist_has_only_the_dense_path_in_the_paper():
     """Figure D.1; the release's MNIST run has both paths, and so does CIFAR-10 in both. A given value counts more."""
     for name, network, given, conv in (
         ("mnist", "paper-2015", {}, 0),

@@ -1,4 +1,4 @@
-"""The networks of vectors: features in numpy, and what they are with readouts of 0 (D.1, Table C.1)."""
+"""The networks of vectors against numpy, and their distributions with readouts of 0 (D.1, Table C.1)."""
 
 import numpy as np
 import pytensor
@@ -33,8 +33,8 @@ def graphs():
     return [constant(r) for r in RATES]
 
 
-def drawn(brick, seed=1):
-    """Values of all parameters: as they start, those that start at one value moved from it."""
+def noisy_values(brick, seed=1):
+    """Return initial values plus noise, so that no parameter is constant."""
     rng = np.random.default_rng(seed)
     return {path: value + 0.1 * rng.standard_normal(value.shape) for path, value in brick.initialize(rng).items()}
 
@@ -46,14 +46,14 @@ def evaluate(brick, outputs, values=None):
 
 
 def reverse(network, kernel, x, values=None):
-    """p(x_{t-1} | x_t) as arrays; parameters of 0 unless given."""
+    """Return p(x_{t-1} | x_t) as arrays; parameters are 0 unless values are given."""
     return evaluate(network, list(network.reverse(kernel, constant(x), constant(TIMES), graphs())), values)
 
 
 def test_radial_features_are_a_softmax_of_squared_distances():
     """phi_k = exp(-|x - c_k|^2 / 2 w_k^2) over their sum (D.1.1): they sum to 1."""
     brick = networks.NormalizedRBF(SIZE, 5)
-    values = drawn(brick)
+    values = noisy_values(brick)
     (features,) = evaluate(brick, [brick.apply(constant(X), None)], values)
     squares = ((X[:, None] - values["/rbf.centers"]) ** 2).sum(axis=2)
     expected = softmax(-squares / (2 * np.exp(values["/rbf.log_width"]) ** 2), axis=1)
@@ -65,7 +65,7 @@ def test_radial_features_are_a_softmax_of_squared_distances():
 def test_hidden_layers_are_those_of_numpy(activation, function):
     """Three layers of sigmoids over the centered input (D.1.2)."""
     brick = networks.HiddenLayers(SIZE, 4, 3, activation, center=0.2)
-    values = drawn(brick)
+    values = noisy_values(brick)
     (features,) = evaluate(brick, [brick.apply(constant(X), None)], values)
     expected = X - 0.2
     matrices = [v for path, v in values.items() if path.endswith(".W")]
@@ -76,14 +76,14 @@ def test_hidden_layers_are_those_of_numpy(activation, function):
     np.testing.assert_allclose(features, expected, rtol=1e-12)
 
 
-def test_a_wide_start_has_the_deviation_asked_for():
+def test_wide_initial_values_have_the_given_deviation():
     brick = networks.HiddenLayers(2, 2000, 1, networks.Tanh, spread=3.0)
     start = brick.initialize(np.random.default_rng(0))
     for value in start.values():
         assert value.std() == pytest.approx(3, rel=0.1)
 
 
-def test_features_of_time_stay_of_unit_size_from_no_noise_to_nothing_else():
+def test_features_of_time_are_of_unit_size_from_no_noise_to_only_noise():
     beta_bar = np.array([[0.0], [1e-9], [0.5], [1 - 1e-9], [1.0]])
     features = networks.time_features([None, constant(beta_bar), None]).eval(mode="FAST_COMPILE")
     assert features.shape == (5, 3)
@@ -91,7 +91,7 @@ def test_features_of_time_stay_of_unit_size_from_no_noise_to_nothing_else():
     assert np.ptp(features, axis=0).min() > 0.9
 
 
-def test_inputs_stand_beside_the_features():
+def test_inputs_follow_the_features():
     hidden = networks.NormalizedRBF(SIZE, 5)
     brick = networks.WithInputs(SIZE, hidden)
     (features,) = evaluate(brick, [brick.apply(constant(X), None)])
@@ -99,12 +99,12 @@ def test_inputs_stand_beside_the_features():
     np.testing.assert_array_equal(features[:, 5:], X)
 
 
-def test_a_readout_a_step_takes_the_one_of_its_step():
+def test_a_readout_per_step_is_that_of_the_step():
     """ "The top, readout, layer for each function was learned independently for each time step"."""
     features = RNG.standard_normal((N, 5))
     for steps in (T, None):
         brick = networks.Readout("mu", 5, 2, steps)
-        values = drawn(brick)
+        values = noisy_values(brick)
         (out,) = evaluate(brick, [brick.apply(constant(features), constant(TIMES))], values)
         W, b = values["/mu.W"], values["/mu.b"]
         for i, t in enumerate(STEP):
@@ -136,7 +136,7 @@ def test_readouts_move_mean_and_variance_as_their_parts_say(network):
     z = brick.read(x, constant(TIMES), graphs())
     start, slope = brick.mean(kernel, x, graphs())
     parts = [z["mu"], z["sigma"], start, slope, brick.variance(kernel, z["sigma"], graphs())]
-    values = drawn(brick)
+    values = noisy_values(brick)
     z_mu, z_sigma, start, slope, variance = evaluate(brick, parts, values)
     mu, sigma = reverse(brick, kernel, X, values)
     np.testing.assert_allclose(mu, start + slope * z_mu, rtol=1e-12)
@@ -190,7 +190,7 @@ def test_plain_rates_are_the_readout_through_a_sigmoid():
     network = bits_network(networks.PlainRates)
     (logit,) = reverse(network, BinomialKernel(PI), BITS)
     np.testing.assert_array_equal(logit, np.zeros_like(BITS))
-    values = drawn(network)
+    values = noisy_values(network)
     z = network.read(constant(BITS), constant(TIMES), graphs())["rates"]
     np.testing.assert_allclose(reverse(network, BinomialKernel(PI), BITS, values)[0], evaluate(network, [z], values)[0])
 
@@ -198,7 +198,7 @@ def test_plain_rates_are_the_readout_through_a_sigmoid():
 def test_predicted_bits_of_x_0_are_mixed_by_bayes():
     """p(x_{t-1} = 1 | x_t) = q(. | x_t, 1) b + q(. | x_t, 0) (1 - b); b is the base rate with a readout of 0."""
     network = bits_network(networks.BitsOfX0)
-    values = drawn(network)
+    values = noisy_values(network)
     z = network.read(constant(BITS), constant(TIMES), graphs())["bits"]
     b = expit(evaluate(network, [z], values)[0] + np.log(PI / (1 - PI)))
     (logit,) = reverse(network, BinomialKernel(PI), BITS, values)
@@ -215,7 +215,7 @@ def test_gradients_reach_every_parameter():
     cost = sum((part**2).sum() for part in p)
     gradients = pytensor.grad(cost, wrt)
     assert isinstance(gradients, list)
-    for gradient in evaluate(brick, gradients, drawn(brick)):
+    for gradient in evaluate(brick, gradients, noisy_values(brick)):
         assert np.isfinite(gradient).all()
         assert np.abs(gradient).max() > 0
     assert pt.as_tensor(cost).ndim == 0

@@ -1,4 +1,4 @@
-"""What stands above the kernels takes either of them, any number of steps, and only data that it can diffuse."""
+"""The code above the kernels works with each of them, for any number of steps, and only with data in their support."""
 
 import re
 import tokenize
@@ -39,20 +39,20 @@ KERNELS = r"\b(?:\w+Kernel|Gaussian|FullGaussian|Bernoulli|isinstance|binary)\b|
 
 
 def code(module):
-    """The code of a module without its texts and comments, tokens joined."""
+    """Return the code of a module without strings and comments, tokens joined."""
     with (FOLDER / f"{module}.py").open("rb") as file:
         tokens = [t.string for t in tokenize.tokenize(file.readline) if t.type in (tokenize.NAME, tokenize.OP)]
     return " ".join(tokens)
 
 
 @pytest.mark.parametrize("module", USERS)
-def test_no_module_asks_which_kernel_it_holds(module):
-    """One interface: none of them names a kernel or a distribution, or asks for the type of what it holds."""
+def test_no_module_depends_on_which_kernel_it_has(module):
+    """One interface: none of them names a kernel or a distribution, or checks types."""
     assert re.findall(KERNELS, code(module)) == []
 
 
-def test_the_picture_model_names_its_kernel_once():
-    """The release is Gaussian; all else in model.py goes through the kernel's interface."""
+def test_the_image_model_names_its_kernel_once():
+    """The release is Gaussian; the rest of model.py uses the interface of the kernel."""
     assert code("model").count("GaussianKernel (") == 1
     assert "hasattr" not in code("model")
 
@@ -92,7 +92,7 @@ def test_a_single_step_is_refused(make):
         ("gaussian", -np.inf, "-inf among the values; expected finite numbers"),
     ],
 )
-def test_data_that_are_not_the_kernels_are_refused_with_the_value(kernel, wrong, message):
+def test_data_outside_the_support_are_refused_with_the_value(kernel, wrong, message):
     compiled = COMPILED[kernel](3)
     X = np.ones((5, compiled.model.example_shape[0]))
     X[3, 1] = wrong
