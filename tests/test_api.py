@@ -5,6 +5,7 @@ import copy
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,9 @@ def test_the_lecture_example_trains_as_the_flat_optimizer_does(data, mode):
     """`pytensor.function(inputs, cost, updates=...)` in float64 gives the numbers of dpm's optimizers to 1e-12."""
     n, steps = 10, 5
     double = pytest.importorskip("jax").enable_x64(True) if mode == "JAX" else contextlib.nullcontext()
-    with double, pytensor.config.change_flags(floatX="float64"):
+    # PyTensor's C mode warns where it finds no BLAS to link to.
+    with double, pytensor.config.change_flags(floatX="float64"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
         model = dpm.DiffusionModel(spatial_width=runs.WIDTH, n_colors=1, **TINY)
         x0, t, noise, u = model.inputs(n)
         gain = -model.cost_single_t(x0, t, noise, u)
