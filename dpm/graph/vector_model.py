@@ -40,7 +40,7 @@ class VectorDiffusion(Diffusion):
     def __init__(
         self, example_shape: int | Sequence[int], kernel: Kernel[Any], schedule: Schedule, network: ReverseNetwork
     ) -> None:
-        shape = (example_shape,) if isinstance(example_shape, int | np.integer) else tuple(example_shape)
+        shape = tuple(int(size) for size in np.atleast_1d(example_shape))
         super().__init__("vectordiffusion", [schedule, network], kernel, shape, shape[0])
         self.unit = "bits/example" if len(shape) == 1 else "bits/pixel"
         self.schedule, self.network = schedule, network
