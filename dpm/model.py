@@ -22,8 +22,9 @@ class DiffusionModel(Diffusion):
     Images are (n, n_colors, spatial_width, spatial_width), scaled to mean 0 and variance 1. Times are the paper's,
     t = 1..T with T = trajectory_length, one per image, (n,). The bound is in bits per pixel.
 
-    Args: the fields of `dpm.graph.arguments.ModelArguments`, with the names and defaults of 2015; `spatial_width` and
-        `n_colors` are required. Where the release differs from the paper, four of them choose.
+    Args:
+        arguments: keywords with the names and defaults of 2015, and four that choose where the release differs from
+            the paper: the fields of `dpm.graph.arguments.ModelArguments`. `spatial_width` and `n_colors` are required.
 
     Raises:
         InputError: a value is not accepted.
@@ -45,13 +46,13 @@ class DiffusionModel(Diffusion):
     spatial_width: int
     n_colors: int
     n_temporal_basis: int
+    step1_beta: float
 
     @takes(ModelArguments)
     def __init__(self, arguments: ModelArguments) -> None:
-        self.arguments = asdict(arguments)
+        a, self.arguments = arguments, asdict(arguments)
         for name, value in self.arguments.items():
             setattr(self, name, value)
-        a = arguments
         self.log_2 = float(np.dtype(a.constants).type(np.log(2)))
         self.form = NETWORKS[a.network]
         self.temporal_basis = self.generate_temporal_basis()
@@ -77,7 +78,6 @@ class DiffusionModel(Diffusion):
             "beta_perturb_coefficients", (a.n_temporal_basis,), SCHEDULE, Constant(0.0)
         )
         n_terms = a.trajectory_length - (a.kl_terms == "T-1")
-        self.step1_beta = a.step1_beta
         self.set_schedule(self.generate_beta_arr(), a.trajectory_length, n_terms)
 
     # ------------------------------------------------------------------ the forward trajectory
