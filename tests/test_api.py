@@ -70,6 +70,7 @@ def test_the_readmes_example(tmp_path, monkeypatch):
         np.testing.assert_array_equal(file["X"], images)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", ["JAX", "NUMBA", "CVM"])
 def test_the_lecture_example_trains_as_the_flat_optimizer_does(data, mode):
     """`pytensor.function(inputs, cost, updates=...)` in float64 gives the numbers of dpm's optimizers to 1e-12."""
@@ -157,6 +158,7 @@ def test_training_from_python_is_train_py_bit_by_bit(base):
     assert run.model.uniform_noise == pytest.approx(data.scaling.scale / 255)
 
 
+@pytest.mark.thorough
 def test_a_run_written_from_python_opens_again(data, tmp_path):
     model = dpm.DiffusionModel(spatial_width=runs.WIDTH, n_colors=1, **TINY)
     run = dpm.train(model, data, epochs=1, batch_size=25, output_dir=tmp_path, quiet=True, ext_every_n=10)

@@ -28,6 +28,7 @@ def test_log_has_one_row_per_epoch(base):
             assert row[f"{part}_K"] - row[f"{part}_K_minus_L_null"] == pytest.approx(-2.0471, abs=1e-4)
 
 
+@pytest.mark.thorough
 def test_plots_are_made_every_n_epochs(base):
     folder, _, _ = runs.complete(base)
     files = runs.files(folder)

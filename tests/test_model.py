@@ -74,6 +74,7 @@ def test_default_mnist_model_has_the_released_number_of_parameters():
     assert sum(int(np.prod(p.shape)) for p in Layout(model.parameters()).parameters.values()) == 1_762_928 + 10
 
 
+@pytest.mark.thorough
 def test_gradient_of_the_cost_by_central_differences():
     """All parameters and the schedule's coefficients, through forward diffusion, network and bound, along random
     directions (Eq. 14 and section 2.4.1)."""

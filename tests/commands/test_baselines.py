@@ -87,6 +87,7 @@ def test_variance_floor_is_chosen_among_the_given_ones(run, tmp_path):
     assert "floor 0.02 " in line or "floor 0.5 " in line
 
 
+@pytest.mark.thorough
 def test_five_components_model_heartbeats_exactly(run):
     """Independent bits give 20 H(1/5) = 14.439 bits = L_null; a mixture gives the true value log2(5) = 2.322."""
     status, lines, _ = run("--experiment", "heartbeat", "--small")

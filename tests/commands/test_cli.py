@@ -39,6 +39,7 @@ def test_numbers_out_of_range_are_named(refused, flag, value):
     assert value in line
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("given", "words"),
     [

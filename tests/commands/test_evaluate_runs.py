@@ -164,6 +164,7 @@ def test_one_example_has_no_error_and_prints_no_nan(run, tmp_path):
     assert "none" in printed
 
 
+@pytest.mark.thorough
 def test_user_images_and_the_training_data(run, tmp_path, data):
     X = runs.pixels(5, seed=3) / 255
     np.savez(tmp_path / "levels.npz", X=X)

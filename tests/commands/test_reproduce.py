@@ -53,6 +53,7 @@ def miniature(place, what):
     return (place / f"{what}.md").read_text()
 
 
+@pytest.mark.thorough
 def test_table_1_has_a_miniature_of_every_row(place):
     text = miniature(place, "table1")
     for name in ("heartbeat", "swissroll", "mnist", "deadleaves", "bark", "cifar10"):
@@ -86,6 +87,7 @@ def test_table_2_uses_the_same_model(place):
     assert re.search(r"\| mnist \| -?\d+\.\d \| \d+\.\d \| 20 samples", miniature(place, "table2"))
 
 
+@pytest.mark.thorough
 def test_figures_use_the_same_models(place):
     text = miniature(place, "figures")
     for number in (1, 2, 4, 5):

@@ -52,6 +52,7 @@ def mask(tmp_path, values):
 # ------------------------------------------------------------------ plain samples
 
 
+@pytest.mark.thorough
 def test_number_of_samples_and_independence_of_each_from_the_others(draw, monkeypatch):
     """--n 5 gives the first five of --n 7 for any split into batches, up to the last bits."""
     five = draw("--n", 5)["X"]

@@ -68,6 +68,7 @@ def draw(tmp_path):
 # ------------------------------------------------------------------ vectors
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "size"), [("heartbeat", 20), ("swissroll", 2)])
 def test_samples_of_toy_checkpoints(toys, draw, tmp_path, name, size):
     """Samples (n, size) in data units, the same for any number of them, and a plot that can be opened."""
@@ -97,6 +98,7 @@ def test_modes_for_images_are_refused_for_vectors(toys, tmp_path, capsys, given)
 # ------------------------------------------------------------------ the product
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("guidance", GUIDANCE)
 def test_r_of_1_gives_the_plain_samples_of_the_seed(toys, draw, guidance):
     """r = 1 does not change a step (Eq. 21), and the noise is the same."""
@@ -118,6 +120,7 @@ def test_samples_are_near_an_observed_number_and_free_in_the_other(toys, draw):
         assert X[:, 1].std() > 0.4
 
 
+@pytest.mark.thorough
 def test_output_of_particles(toys, draw, capsys):
     log_r = f"bits(known={[1] + [0] * 19}, value=1, error=0.01)"
     arrays = draw(toys["heartbeat"], "--mode", "posterior", "--log-r", log_r, "--particles", 64, quiet=False)
@@ -131,6 +134,7 @@ def test_output_of_particles(toys, draw, capsys):
     np.testing.assert_array_equal(arrays["X"], again["X"])
 
 
+@pytest.mark.thorough
 def test_images_are_multiplied_in_data_units(trained, draw):
     """A narrow Gaussian r around a value in [0, 1] gives that value; linear moves the mean in its direction."""
     gaussian = ("--mode", "posterior", "--log-r", "gaussian(mean=0.25, sigma=0.001)")

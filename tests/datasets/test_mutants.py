@@ -143,6 +143,7 @@ def read_handmade(scratch, kind, chosen):
     return problems
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", KINDS)
 def test_hostile_files_are_read_or_give_a_one_line_error(scratch, kind):
     problems = read_handmade(scratch, kind, lambda place, n: [place % n])

@@ -80,6 +80,7 @@ def graph(functions, **arguments):
     return functions[-1].maker.fgraph
 
 
+@pytest.mark.thorough
 def test_nodes_grow_with_layers_and_scales_but_not_with_kernel_taps(functions, without_compiling):
     """A layer at one scale has three convolutions with its gradient: one node each, where kernel taps would be 27."""
     nodes = {

@@ -54,6 +54,7 @@ def test_weights_that_are_all_zero_are_an_error(model):
         compiled.objective(2)(np.zeros(compiled.layout.size, "float32"), X, X[:, 0, 0, 0] + 2, X, X, X[:, 0, 0, 0])
 
 
+@pytest.mark.thorough
 def test_microbatches_in_threads_give_the_same_bits_every_time(engine_name):
     """Gradients are added in the order of the microbatches, whichever thread ends first."""
     rng = np.random.default_rng(0)

@@ -27,6 +27,7 @@ SMALL = (
 SHAPES = {"mnist": (1, 28, 28), "fashion": (1, 28, 28), "cifar10": (3, 32, 32), "deadleaves": (1, 32, 32)}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "shape"), SHAPES.items(), ids=SHAPES)
 def test_experiment_trains_and_samples(tmp_path, name, shape):
     rng = np.random.default_rng(0)

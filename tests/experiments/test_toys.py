@@ -80,6 +80,7 @@ def test_given_arguments_override_the_form():
     assert list(TOYS["heartbeat"].complete({})) == ["form", *TOYS["heartbeat"].arguments]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("schedule", ["best", "even_log_snr", "released"])
 def test_first_rate_is_a_share_of_the_noise_variance(schedule):
     """beta_1 must be well below the noise variance of the data, or K cannot resolve the curve."""

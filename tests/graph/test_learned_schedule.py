@@ -49,6 +49,7 @@ def basis():
     return schedules.BasisSchedule(T, 4, 0.0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("schedule", [free, basis])
 def test_rates_stay_between_0_and_1_at_a_learning_rate_far_too_high(schedule):
     """10,000 steps at 0.03, ten times the rate at which the toy problems are trained."""

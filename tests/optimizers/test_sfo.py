@@ -28,6 +28,7 @@ def median_passes(problem, tolerances, most, seeds=5, **more):
     )
 
 
+@pytest.mark.thorough
 def test_golden_quadratics_need_no_more_passes_than_in_2014():
     """The 2014 code needs 1-2, 7-7.5 and 9.6-10.6 passes."""
     assert (median_passes(golden_quadratics(), (1e-2, 1e-4, 1e-6), 12) <= [2, 8, 11]).all()
@@ -202,6 +203,7 @@ def test_the_radius_follows_the_distance_at_which_quadratics_hold():
     assert doubled > 5
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("units", "layers", "scale"), [(20, 2, 1), (20, 3, 1), (40, 3, 1), (20, 3, 3), (20, 2, 3)])
 def test_deep_networks_are_fitted_better_than_with_the_best_rate_of_adam(units, layers, scale):
     """The quadratics mislead most here: without the radius the sum ends above its start."""

@@ -98,6 +98,7 @@ def test_files_have_the_usual_permissions(tmp_path):
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
+@pytest.mark.thorough
 def test_a_hundred_plots_do_not_use_more_memory(tmp_path):
     def some(number):
         for index in range(number):

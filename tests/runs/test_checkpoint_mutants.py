@@ -64,6 +64,7 @@ def scratch(tmp_path_factory):
     scratch.print_table()
 
 
+@pytest.mark.thorough
 def test_mutants_are_refused_in_one_line_or_read_as_saved(scratch):
     assert scratch.mutants(range(SHARE)) == {}
     outcomes = [answer["outcome"] for answers in scratch.table.values() for answer in answers]

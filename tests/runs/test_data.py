@@ -109,6 +109,7 @@ def train(tmp_path, monkeypatch):
     return lambda name, *flags: runs.train(tmp_path / name, tmp_path, "--in-memory", "no", *flags)
 
 
+@pytest.mark.thorough
 def test_run_from_disk_resumes_bit_for_bit(train):
     straight = train("straight", "--epochs", 3)
     stopped = train("stopped", "--epochs", 1)

@@ -103,6 +103,7 @@ def test_run_resumed_on_each_engine_writes_the_files_of_an_uninterrupted_run(
     check_stops(tmp_path, data, monkeypatch, optimizer, engine_name)
 
 
+@pytest.mark.thorough
 def test_resumed_run_makes_the_same_plots_in_its_last_epoch(base, tmp_path, data, monkeypatch):
     """The run is stopped in the second of two epochs and makes all plots after it resumes."""
     runs.share_compiled(monkeypatch)
@@ -119,6 +120,7 @@ def test_resumed_run_makes_the_same_plots_in_its_last_epoch(base, tmp_path, data
     assert sum(name.endswith(".npz") for name in found) > 15
 
 
+@pytest.mark.thorough
 def test_two_processes_with_different_hash_seeds_write_the_same_files(data, tmp_path):
     """PYTHONHASHSEED=0 and =1, including the samples and entropies of the last epoch."""
     processes = []

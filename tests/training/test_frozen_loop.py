@@ -98,6 +98,7 @@ def draw(rng, shape):
     return noise.minibatch_noise(rng, shape, 5, "normal")
 
 
+@pytest.mark.thorough
 def test_gradients_match_central_differences(loop):
     optimizer = SFO(loop.subfunction, loop.theta, range(7), rng=np.random.default_rng(0))
     assert abs(optimizer.check_grad(small_diff=1e-7)).max() < 1e-6  # a short step, because the leaky ReLU has a kink
@@ -171,6 +172,7 @@ def train(data, tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("optimizer", ["sfo", "lbfgs", "adam", "rmsprop"])
 def test_training_improves_the_bound_with_each_optimizer(train, tmp_path, optimizer):
     """Constant images: the bound of the test data rises; its noise is the same at each epoch."""

@@ -40,6 +40,7 @@ def train(tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "arguments"), [("heartbeat", HEARTBEAT), ("swissroll", SWISSROLL)])
 def test_run_writes_log_result_and_figure(train, name, arguments):
     folder = train(name, arguments)
@@ -71,6 +72,7 @@ def test_run_writes_log_result_and_figure(train, name, arguments):
             assert set(np.unique(file["x_0"])) <= {0, 1}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "arguments"), [("heartbeat", HEARTBEAT), ("swissroll", f"{SWISSROLL},learn_beta=True")]
 )

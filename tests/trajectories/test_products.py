@@ -255,6 +255,7 @@ def check_mean(Z, truth):
 each_kernel = pytest.mark.parametrize("check", [check_numbers, check_bits])
 
 
+@pytest.mark.thorough
 @each_kernel
 @pytest.mark.parametrize("guidance", ["linear", "predicted"])
 def test_Z_is_unbiased_for_both_kernels(check, guidance):
@@ -285,6 +286,7 @@ def check_total_variation(T, numbers):
     assert distances[-1] < 0.06, distances
 
 
+@pytest.mark.thorough
 def test_total_variation_falls_with_the_number_of_particles():
     check_total_variation(40, (64, 1024, 16384))
 
@@ -294,6 +296,7 @@ def test_total_variation_falls_with_the_number_of_particles_and_many_steps():
     check_total_variation(400, (64, 1024, 16384))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("guidance", ["end", "predicted"])
 def test_gaussian_data_with_a_gaussian_r_agree_with_the_closed_form(guidance):
     """Data N(0.5, 0.3^2), exact reverse kernel: x_1 is N(m, v), and its product with r has Z, mean and variance known.

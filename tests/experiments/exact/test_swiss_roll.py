@@ -39,6 +39,7 @@ def test_density_integrates_to_1():
     assert total == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("noise", [0.0024, 0.05, 0.7])
 def test_density_matches_adaptive_quadrature_over_the_curve(noise):
     u = np.array([0.1, 0.45, 0.8])
@@ -82,6 +83,7 @@ def test_log_likelihood_is_the_mean_log_density(noise):
     assert mean == pytest.approx(bits.mean(), abs=4 * np.hypot(error, bits.std() / np.sqrt(10_000)))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("noise", "expected", "diagonal", "full", "even"), SWISS_ROLL)
 @pytest.mark.parametrize("covariance", ["diagonal", "full"])
 def test_ceiling_of_the_best_schedule_matches_independent_numbers(noise, expected, diagonal, full, even, covariance):
@@ -98,6 +100,7 @@ def test_ceiling_of_even_log_snr_matches_independent_numbers(noise, expected, di
     assert swiss_roll.ceiling(noise, beta, rng(), n_points=1500)[0] == pytest.approx(even, abs=0.05)
 
 
+@pytest.mark.thorough
 def test_ceiling_falls_with_a_larger_first_step():
     """Compare with independent estimates at noise 0.0024, accurate to 0.05, for another schedule.
 
@@ -181,6 +184,7 @@ def test_even_log_snr_schedule_is_even_with_the_given_ends():
     np.testing.assert_allclose(log_snr, np.linspace(np.log(1e8 - 1), np.log(1e-3), 40), rtol=1e-9)
 
 
+@pytest.mark.thorough
 def test_best_schedule_beats_every_path_on_a_small_grid(monkeypatch):
     monkeypatch.setattr(swiss_roll, "GRID", 7)
     found = swiss_roll.best_schedule(0.1, 3, rng(), n_points=1000)
@@ -192,6 +196,7 @@ def test_best_schedule_beats_every_path_on_a_small_grid(monkeypatch):
     assert best > sorted(others)[-3] + 0.05
 
 
+@pytest.mark.thorough
 def test_best_schedule_beats_even_spacing():
     best = swiss_roll.best_schedule(0.01, 20, rng(), n_points=200)
     even = swiss_roll.even_log_snr_schedule(20, best[0], 0.1)

@@ -117,6 +117,7 @@ def test_float32_keeps_small_rates(base_rate):
     assert abs(float(value(q.logit))) == pytest.approx(-np.log(rare), rel=1e-6)
 
 
+@pytest.mark.thorough
 @lightly
 @given(b=logits, x_t=bits, beta=rates, before=rates, base_rate=rates)
 def test_mixture_is_the_posteriors_mean_over_x_0(b, x_t, beta, before, base_rate):
@@ -183,6 +184,7 @@ def test_samples_have_the_rate_of_the_logit():
         assert sample.dtype == dtype
 
 
+@pytest.mark.thorough
 def test_every_method_and_its_gradient_is_finite_at_the_largest_logits():
     """Logits of +-1e4, beta = 1 and beta_bar_{t-1} = 0 in float32: no NaN and no infinity."""
     kernel = BinomialKernel(0.2)

@@ -90,6 +90,7 @@ def test_the_kernels_have_the_documented_interface(kernel):
         assert arguments(getattr(kernel, name)) == arguments(method), name
 
 
+@pytest.mark.thorough
 @each
 @lightly
 @given(x_0=units, x_t=units, beta=rates, before=rates)
@@ -117,6 +118,7 @@ def test_kl_is_the_mean_log_ratio(case, q, p):
     assert float(value(case.kernel.kl(q, q))) == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.thorough
 @each
 @lightly
 @given(x=units, beta=rates)
@@ -174,6 +176,7 @@ def test_draws_step_by_step_have_the_marginals_mean_and_variance(case):
     assert abs(squares.mean() - powers[0]) < 4 * ((powers[1] - powers[0] ** 2) / n) ** 0.5
 
 
+@pytest.mark.thorough
 @each
 @lightly
 @given(p=st.tuples(units, units), observed=st.floats(-2, 2), precision=st.floats(0, 30))
