@@ -28,7 +28,7 @@ def installed_engines():
 
 
 PARTS = ("all", "fast", "rest")
-CASES_IN_FAST_PART = 2  # of each parametrized test
+CASES_IN_FAST_PART = 1  # of each parametrized test
 
 
 def pytest_addoption(parser):
@@ -38,7 +38,7 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(config, items):
     """Keep the part of the tests that --part names.
 
-    The fast part has every test that is not marked thorough, and of a parametrized one the first cases.
+    The fast part has every test that is not marked thorough, and of a parametrized one the first case.
     """
     part = config.getoption("part")
     if part == "all":

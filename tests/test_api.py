@@ -290,6 +290,7 @@ class Slower(dpm.DiffusionModel):
         return pt.constant(np.linspace(0.01, 0.3, self.trajectory_length).astype(pytensor.config.floatX))
 
 
+@pytest.mark.thorough
 def test_a_run_of_the_users_own_class_opens_with_a_model_of_it_only(data, tmp_path):
     model = Slower(spatial_width=runs.WIDTH, n_colors=1, **TINY)
     run = dpm.train(model, data, epochs=1, batch_size=25, output_dir=tmp_path, quiet=True, ext_every_n=10)

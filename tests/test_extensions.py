@@ -48,6 +48,7 @@ def test_plots_are_made_every_n_epochs(base):
                 assert image.size > (40, 40)
 
 
+@pytest.mark.thorough
 def test_entropies_of_reverse_steps_are_plotted_with_their_bounds(base):
     """Eq. 23 at every t = 2..T in bits per pixel: the upper bound is log2(2 pi e beta_t) / 2 (T = 10)."""
     folder, _, _ = runs.complete(base)

@@ -83,6 +83,7 @@ def test_failed_row_is_reported_on_the_page_and_the_others_are_made(tmp_path, mo
     assert text.count("nothing is trained here") >= 4
 
 
+@pytest.mark.thorough
 def test_table_2_uses_the_same_model(place):
     assert re.search(r"\| mnist \| -?\d+\.\d \| \d+\.\d \| 20 samples", miniature(place, "table2"))
 
@@ -95,6 +96,7 @@ def test_figures_use_the_same_models(place):
         assert (place / f"figure_{number}.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.thorough
 def test_rows_not_requested_keep_their_place_on_the_page(place, monkeypatch):
     """Existing figures stay as they are, even if their data are no longer available."""
     given = ["--small", "--runs", str(place / "runs"), "--results", str(place)]
@@ -111,6 +113,7 @@ def test_rows_not_requested_keep_their_place_on_the_page(place, monkeypatch):
     assert (place / "figure_4.png").exists()
 
 
+@pytest.mark.thorough
 def test_failed_figure_is_reported_and_the_others_are_drawn(place, monkeypatch, capsys):
     """The status is 1, and the page is written."""
 

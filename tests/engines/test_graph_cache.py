@@ -54,6 +54,7 @@ def test_a_cached_graph_computes_what_a_new_one_does(monkeypatch):
     np.testing.assert_allclose(results("float64"), cached, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.thorough
 def test_another_model_has_another_graph(folder):
     results()
     before = {path.name for path in folder.iterdir()}

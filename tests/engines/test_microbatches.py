@@ -24,6 +24,7 @@ def test_the_last_microbatch_is_filled_up_with_copies_of_the_last_example():
     np.testing.assert_array_equal([y for _, (_, y) in parts], [[0, 10], [20, 30], [40, 40]])
 
 
+@pytest.mark.thorough
 def test_microbatches_add_up_to_the_minibatch(model):
     """Eq. 14 is a mean over examples: microbatches of 2, the last one partial, give the cost and gradient of 7 at once,
     with weights and with dropout masks."""

@@ -62,6 +62,7 @@ def bark(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.thorough
 def test_bark_trains_on_crops_of_its_substitute_and_samples_any_size(bark, tmp_path, capsys):
     config = json.loads((bark / "config.json").read_text())
     assert config["data"]["name"] == "BARK_LIKE"

@@ -58,6 +58,7 @@ def test_rates_stay_between_0_and_1_at_a_learning_rate_far_too_high(schedule):
     assert np.all((beta > 0) & (beta < 1))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_a_learned_schedule_is_better_than_the_released_one_it_started_from(seed):
     """K on held-out data differs by more than four standard errors; beta_1 is not learned."""

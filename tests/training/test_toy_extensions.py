@@ -95,6 +95,7 @@ def test_stopped_run_resumes_like_an_uninterrupted_run(train, monkeypatch, name,
     assert meta["state"] == meta_expected["state"]
 
 
+@pytest.mark.thorough
 def test_learned_schedule_has_the_ceiling_of_its_rates(train):
     folder = train("swissroll", f"{SWISSROLL},learn_beta=True", "--lr", 0.05)
     ceilings = [row["ceiling"] for row in runs.rows(folder)]

@@ -70,6 +70,7 @@ def run_script(script, *arguments):
     return {int(key): value for key, value in json.loads(done.stdout.splitlines()[-1]).items()}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("steps", [2000, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_memory_of_training_does_not_grow_after_500_steps(tmp_path, steps):
     """At most 20 MB more, while a minibatch with its noise takes 20 kB, and not one more open file."""
@@ -82,6 +83,7 @@ def test_memory_of_training_does_not_grow_after_500_steps(tmp_path, steps):
     assert len(set(files)) == 1
 
 
+@pytest.mark.thorough
 def test_memory_of_sampling_does_not_grow_after_10_steps():
     """T = 1000; keeping all states would take 100 MB."""
     seen = run_script(SAMPLE)

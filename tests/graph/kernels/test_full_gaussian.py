@@ -69,6 +69,7 @@ def test_a_draw_is_the_mean_and_a_root_of_the_covariance_times_noise(seed, size)
     np.testing.assert_allclose(root @ root.T, covariance[0], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.thorough
 @few
 @given(**CASES, precision=st.floats(0.01, 100))
 def test_product_with_a_gaussian_adds_precisions(seed, size, precision):
@@ -91,6 +92,7 @@ def test_product_with_a_gaussian_adds_precisions(seed, size, precision):
     np.testing.assert_allclose(nats, log_Z, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.thorough
 @few
 @given(**CASES)
 def test_known_elements_condition_the_others(seed, size):

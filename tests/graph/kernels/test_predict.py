@@ -31,6 +31,7 @@ def test_the_mean_of_the_posterior_determines_x_0(kernel, x_0, x_t, beta, before
     np.testing.assert_allclose(predicted, [x_0], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.thorough
 @settings(deadline=None, max_examples=20)
 @given(b=st.floats(0.001, 0.999), beta=rates, before=st.one_of(st.just(0.0), rates))
 @pytest.mark.parametrize("pi", [0.5, 0.2])

@@ -45,6 +45,7 @@ def test_curves_follow_the_log(served):
     assert answer["states"] == ["epoch 5, test K - L_null 0.5000 bits/pixel"]
 
 
+@pytest.mark.thorough
 def test_new_epochs_appear_without_reloading(served):
     folder, address = served
     with browser() as chromium:
@@ -59,6 +60,7 @@ def test_new_epochs_appear_without_reloading(served):
         assert all(url.startswith((address, "data:")) for url in visit.requests)
 
 
+@pytest.mark.thorough
 def test_new_samples_appear_without_reloading(served):
     """Samples of a later step replace the earlier ones, and the slider works on them."""
     folder, address = served
