@@ -10,11 +10,8 @@ import dpm
 from dpm import sampler
 from dpm.base.errors import InputError
 from dpm.base.noise import ExampleNoise
-from dpm.engines.compiled import CompiledModel
-from dpm.engines.engine import Engine
-from dpm.model import DiffusionModel
 from dpm.sampler import Constraint, capture_times, generate_inpaint_mask, generate_samples
-from tests.helpers.graphs import TINY, compiled_bits
+from tests.helpers.graphs import compiled_bits, compiled_tiny
 
 T, N = 8, 3
 SHAPE = (N, 2, 4, 4)
@@ -22,9 +19,7 @@ SHAPE = (N, 2, 4, 4)
 
 @pytest.fixture(scope="module")
 def compiled():
-    engine = Engine("auto", "float64")
-    with engine:
-        return CompiledModel(DiffusionModel(**TINY, trajectory_length=T), engine)
+    return compiled_tiny(T)
 
 
 @pytest.fixture(scope="module")

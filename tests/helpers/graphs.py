@@ -12,6 +12,7 @@ from dpm.graph.kernels.binomial import BinomialKernel
 from dpm.graph.kernels.gaussian import GaussianKernel
 from dpm.graph.networks import vectors as networks
 from dpm.graph.vector_model import VectorDiffusion
+from dpm.model import DiffusionModel
 
 TINY = {
     "spatial_width": 4,
@@ -40,6 +41,17 @@ def set_values(brick, values=None):
     for path, parameter in brick.parameters().items():
         value = np.zeros(parameter.shape) if values is None else values[path]
         parameter.variable.set_value(np.asarray(value, dtype=parameter.variable.dtype))
+
+
+def compiled_tiny(T):
+    """Return the released model of the sizes TINY in double precision.
+
+    Args:
+        T: number of steps.
+    """
+    engine = Engine("auto", "float64")
+    with engine:
+        return CompiledModel(DiffusionModel(**TINY, trajectory_length=T), engine)
 
 
 def compiled_bits(T, size=3, base_rate=0.3, network=networks.Rates):

@@ -4,23 +4,18 @@ import numpy as np
 import pytest
 
 from dpm.base.noise import ExampleNoise
-from dpm.engines.compiled import CompiledModel
-from dpm.engines.engine import Engine
-from dpm.model import DiffusionModel
 from dpm.sampler import Constraint, generate_samples
 from dpm.trajectories.draws import default_batch, draw_batches, state_times
 from dpm.trajectories.potentials import gaussian
 from dpm.trajectories.products import sample_chain
-from tests.helpers.graphs import TINY
+from tests.helpers.graphs import compiled_tiny
 
 T, SHAPE = 8, (2, 4, 4)
 
 
 @pytest.fixture(scope="module")
 def compiled():
-    engine = Engine("auto", "float64")
-    with engine:
-        return CompiledModel(DiffusionModel(**TINY, trajectory_length=T), engine)
+    return compiled_tiny(T)
 
 
 @pytest.fixture(scope="module")
