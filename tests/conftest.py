@@ -38,7 +38,8 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(config, items):
     """Keep the part of the tests that --part names.
 
-    The fast part has every test that is not marked thorough, and of a parametrized one the first case.
+    The fast part has every test that is not marked thorough, and of a parametrized one the first case, or all cases if
+    it is marked representative.
     """
     part = config.getoption("part")
     if part == "all":
@@ -48,7 +49,8 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         function = item.nodeid.partition("[")[0]
         seen[function] += 1
-        fast = seen[function] <= CASES_IN_FAST_PART and "thorough" not in item.keywords
+        few = seen[function] <= CASES_IN_FAST_PART or "representative" in item.keywords
+        fast = few and "thorough" not in item.keywords
         (kept if fast == (part == "fast") else dropped).append(item)
     config.hook.pytest_deselected(items=dropped)
     items[:] = kept

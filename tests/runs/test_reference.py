@@ -21,6 +21,7 @@ def assert_all_agree(engine, path, name):
     assert not failures
 
 
+@pytest.mark.representative
 @pytest.mark.parametrize(
     ("dtype", "name"), [*(("float64", name) for name in [*FILES, CHECKPOINT]), ("float32", FILES[0])]
 )
@@ -35,6 +36,7 @@ def test_all_arrays_agree_on_every_engine(golden, engine_name, name, dtype):
     assert_all_agree(Engine(engine_name, dtype), golden / name, name)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("engine", ["numba", "c"])
 def test_schedule_cost_and_gradients_agree_on_the_other_engines(golden, engine):
     """The arrays of one objective function (color, two scales, dense path): cost, all gradients, RMSProp."""
