@@ -132,14 +132,16 @@ def measure(columns: Sequence[Column], measures: Measures, rounds: int, bar: Any
     return numbers
 
 
-def time_command(command: Sequence[str], until: str | None = None) -> float:
+def time_command(command: Sequence[str], until: str | None = None, root: Path = ROOT) -> float:
     """Return the seconds from starting a command to its end, or to a line that begins with `until`, and kill it then.
+
+    It runs in the checkout `root`.
 
     Raises:
         RuntimeError: the command fails, or ends without that line.
     """
     begin = time.perf_counter()
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if until and line.startswith(until):

@@ -25,14 +25,17 @@ class Worker:
         name: column of its figures.
         command: starts it, from the repository's folder.
         environment: variables to set in addition to the caller's.
+        root: checkout in which it runs.
     """
 
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None, root: Path = ROOT
+    ) -> None:
         self.name = name
         self.process = subprocess.Popen(
             command,
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)} | dict(environment or {}),
+            cwd=root,
+            env=os.environ | {"PYTHONPATH": str(root)} | dict(environment or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

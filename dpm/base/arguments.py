@@ -1,6 +1,5 @@
 """Parse and check arguments that a user typed: literals, switches, names and numbers."""
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
@@ -49,6 +48,8 @@ def check_names(arguments: dict[str, Any], accepted: Iterable[str]) -> dict[str,
     accepted = list(accepted)
     for name in arguments:
         if name not in accepted:
+            import difflib
+
             near = difflib.get_close_matches(str(name), accepted, n=1)
             hint = f"did you mean {near[0]}?" if near else f"accepted: {', '.join(accepted)}"
             raise InputError(f"model argument {name!r} is unknown; {hint}")

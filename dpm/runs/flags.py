@@ -1,15 +1,107 @@
-"""The flags of train.py as an argument parser, made from the fields of Settings."""
+"""The flags of train.py: what the command line and the documentation say of each field of Settings, and the parser."""
 
 import argparse
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from dpm.base.arguments import parse_switch
+from dpm.base.arguments import parse_literals, parse_switch
 from dpm.base.command_line import Parser, argument_type, spellings
 from dpm.engines.names import DTYPES, ENGINES
-from dpm.runs.settings import OPTIMIZERS, TRAIN_FLAGS
+from dpm.runs.settings import CHANGEABLE, DEFAULTS, OPTIMIZERS, field_types
 
 CHOICES = {"backend": ENGINES, "dtype": DTYPES, "optimizer": OPTIMIZERS, "in-memory": ("auto", "yes", "no")}
+
+PARSERS: dict[type, Callable[[str], Any]] = {bool: parse_switch, dict: parse_literals}
+HELP = {
+    "batch_size": "minibatch size (capped at the number of training examples)",
+    "lr": "initial learning rate; multiplied by 10^(-1/1000) every 500 minibatches, not below 1e-4",
+    "resume_file": "checkpoint.h5 of a run to resume in its own folder; auto: the newest run in the output folder",
+    "suffix": "suffix of the run folder's name",
+    "output_dir": "existing folder in which the run folder is made",
+    "ext_every_n": "epochs between plots and reported likelihoods",
+    "model_args": 'arguments of DiffusionModel, as "n_hidden_conv=100,n_scales=3"',
+    "dropout_rate": "fraction of the inputs of every layer set to 0 in training",
+    "dataset": "MNIST, FASHION_MNIST, CIFAR10, IMAGENET, BARK, BARK_LIKE, DEAD_LEAVES, or a file FILE.hdf5",
+    "plot_before_training": "true: make all plots once before training",
+    "seed": "seed of all random numbers: initialization, order, noise, plots",
+    "epochs": (
+        "passes over the data (with --crop over all pieces; default 100); with --faithful, 500 minibatches "
+        "each (default 100,001)"
+    ),
+    "hours": "stop after this many hours, or after --epochs if that is earlier; compilation is not counted",
+    "keep": "number of recent checkpoints to keep, besides the one with the best test K",
+    "max_skipped": "stop after this many skipped steps in a row",
+    "data_path": "folder(s) or file to search for the data",
+    "backend": "engine: jax, numba, c, or auto (jax if installed)",
+    "threads": "microbatches computed in parallel; default: the number of processors",
+    "dtype": "float type: float32 or float64",
+    "experiment": (
+        "named experiment, which sets data, model and batch size: mnist, fashion, cifar10, deadleaves, bark, "
+        "heartbeat or swissroll"
+    ),
+    "small": "a small variant of the experiment, which takes minutes on two cores",
+    "crop": "train on random squares of this side, cropped from larger images",
+    "in_memory": "yes: read all training images at once; no: read batches from the .hdf5 file; auto: decide by size",
+    "model": "network for images: reference-2015 as released, or paper-2015 as in Appendix D.2",
+    "optimizer": "sfo, lbfgs, rmsprop or adam; default: the experiment's, or rmsprop",
+    "n_subfunctions": (
+        "sfo and lbfgs: number of subfunctions, parts of the data with frozen noise; default sqrt(examples) /"
+        " 10, or 20 where each then has 100 examples"
+    ),
+    "refresh_noise": "sfo and lbfgs: passes after which the frozen noise is drawn again; 0: never",
+    "faithful": "train as released in 2015, without the corrections of docs/from-2015.md",
+    "tensorboard": "also write the log for TensorBoard (extra tensorboard)",
+    "quiet": "print only errors and the last line",
+}
+# Of the 2015 code, as text.
+DEFAULTS_2015 = {
+    "batch_size": "512",
+    "lr": "1e-3",
+    "resume_file": "none",
+    "suffix": "''",
+    "output_dir": "./",
+    "ext_every_n": "25",
+    "model_args": "''",
+    "dropout_rate": "0",
+    "dataset": "MNIST",
+    "plot_before_training": "False",
+    "optimizer": "RMSProp",
+}
+
+
+class Flag(NamedTuple):
+    """One flag of train.py.
+
+    Attributes:
+        name: the flag with hyphens; the spelling with underscores is accepted too.
+        parse: function from the flag's text to its value; raises ValueError.
+        default: the default of this program.
+        default_2015: the default of the 2015 code, as text; "" for a new flag.
+        help: the help text.
+        on_resume: True if a resumed run may change the value.
+    """
+
+    name: str
+    parse: Callable[[str], Any]
+    default: Any
+    default_2015: str
+    help: str
+    on_resume: bool
+
+    @property
+    def key(self) -> str:
+        """The name with underscores, the field of Settings."""
+        return self.name.replace("-", "_")
+
+
+def describe_flag(key: str, default: Any) -> Flag:
+    """Return the flag of a field of Settings."""
+    kind = field_types(key)[0]
+    parse = PARSERS.get(kind, kind)
+    return Flag(key.replace("_", "-"), parse, default, DEFAULTS_2015.get(key, ""), HELP[key], key in CHANGEABLE)
+
+
+TRAIN_FLAGS = tuple(describe_flag(key, default) for key, default in DEFAULTS.items())
 
 
 def build_train_parser(prog: str = "dpm train") -> Parser:

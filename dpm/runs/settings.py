@@ -1,62 +1,31 @@
-"""Settings of a training run: every flag of train.py, its default in 2015 and here, and all checks of their values.
+"""Settings of a training run: the value of every flag of train.py, and all checks of the values.
 
 The command line, the documentation's table and the JSON of a checkpoint are all made from the fields of Settings.
 """
 
-import dataclasses
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from types import UnionType
+from typing import TYPE_CHECKING, Any, NamedTuple, get_origin
 
-from dpm.base.arguments import check_names, parse_literals, parse_switch
+from dpm.base.arguments import check_names
 from dpm.base.errors import InputError
-from dpm.experiments.named import EXPERIMENTS, Experiment
-from dpm.experiments.variants import CORRECTED, RELEASED, Variant, find_variant
 
+# The parser needs none of these: `--help` answers at once.
 if TYPE_CHECKING:
+    from dpm.experiments.named import Experiment
     from dpm.experiments.toys import Toy
+    from dpm.experiments.variants import Variant
 
 OPTIMIZERS = ("sfo", "lbfgs", "rmsprop", "adam")
 FROZEN = ("sfo", "lbfgs")  # these minimize a fixed function, so the noise of each subfunction is frozen
+# What a resumed run may change.
+CHANGEABLE = frozenset(
+    ("ext_every_n", "epochs", "hours", "keep", "max_skipped", "data_path", "backend", "threads", "tensorboard", "quiet")
+)
 TOY_CONFLICTS = ("dataset", "model", "data_path", "faithful", "dropout_rate", "crop", "in_memory")
 
 
-@dataclass(frozen=True)
-class Flag:
-    """One flag of train.py.
-
-    Attributes:
-        name: the flag with hyphens; the spelling with underscores is accepted too.
-        parse: function from the flag's text to its value; raises ValueError.
-        default: the default of this program.
-        default_2015: the default of the 2015 code, as text; "" for a new flag.
-        help: the help text.
-        on_resume: True if a resumed run may change the value.
-    """
-
-    name: str
-    parse: Callable[[str], Any]
-    default: Any
-    default_2015: str
-    help: str
-    on_resume: bool
-
-    @property
-    def key(self) -> str:
-        """The name with underscores, the field of Settings."""
-        return self.name.replace("-", "_")
-
-
-def flag(parse: Callable[[str], Any], default: Any, text: str, default_2015: str = "", on_resume: bool = False) -> Any:
-    """Describe a flag as a dataclass field."""
-    facts = {"parse": parse, "help": text, "default_2015": default_2015, "on_resume": on_resume, "default": default}
-    if isinstance(default, dict):
-        return dataclasses.field(default_factory=dict, metadata=facts)
-    return dataclasses.field(default=default, metadata=facts)
-
-
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """Everything that a user chooses about a training run; docs/from-2015.md lists the flags of 2015.
 
     Make one with `from_arguments` (a new run) or `from_checkpoint` (a saved one), which check all values.
@@ -67,92 +36,36 @@ class Settings:
         (200, 'rmsprop', 'corrected')
     """
 
-    batch_size: int = flag(int, 512, "minibatch size (capped at the number of training examples)", default_2015="512")
-    lr: float = flag(
-        float,
-        1e-3,
-        "initial learning rate; multiplied by 10^(-1/1000) every 500 minibatches, not below 1e-4",
-        default_2015="1e-3",
-    )
-    resume_file: str | None = flag(
-        str,
-        None,
-        "checkpoint.h5 of a run to resume in its own folder; auto: the newest run in the output folder",
-        default_2015="none",
-    )
-    suffix: str = flag(str, "", "suffix of the run folder's name", default_2015="''")
-    output_dir: str = flag(str, "./", "existing folder in which the run folder is made", default_2015="./")
-    ext_every_n: int = flag(int, 25, "epochs between plots and reported likelihoods", default_2015="25", on_resume=True)
-    model_args: dict[str, Any] = flag(
-        parse_literals, {}, 'arguments of DiffusionModel, as "n_hidden_conv=100,n_scales=3"', default_2015="''"
-    )
-    dropout_rate: float = flag(
-        float, 0.0, "fraction of the inputs of every layer set to 0 in training", default_2015="0"
-    )
-    dataset: str = flag(
-        str,
-        "MNIST",
-        "MNIST, FASHION_MNIST, CIFAR10, IMAGENET, BARK, BARK_LIKE, DEAD_LEAVES, or a file FILE.hdf5",
-        default_2015="MNIST",
-    )
-    plot_before_training: bool = flag(
-        parse_switch, False, "true: make all plots once before training", default_2015="False"
-    )
-    seed: int = flag(int, 0, "seed of all random numbers: initialization, order, noise, plots")
-    epochs: int | None = flag(
-        int,
-        None,
-        "passes over the data (with --crop over all pieces; default 100); with --faithful, 500 minibatches each "
-        "(default 100,001)",
-        on_resume=True,
-    )
-    hours: float | None = flag(
-        float,
-        None,
-        "stop after this many hours, or after --epochs if that is earlier; compilation is not counted",
-        on_resume=True,
-    )
-    keep: int = flag(
-        int, 1, "number of recent checkpoints to keep, besides the one with the best test K", on_resume=True
-    )
-    max_skipped: int = flag(int, 100, "stop after this many skipped steps in a row", on_resume=True)
-    data_path: str | None = flag(str, None, "folder(s) or file to search for the data", on_resume=True)
-    backend: str = flag(str, "auto", "engine: jax, numba, c, or auto (jax if installed)", on_resume=True)
-    threads: int | None = flag(
-        int, None, "microbatches computed in parallel; default: the number of processors", on_resume=True
-    )
-    dtype: str = flag(str, "float32", "float type: float32 or float64")
-    experiment: str | None = flag(
-        str,
-        None,
-        "named experiment, which sets data, model and batch size: mnist, fashion, cifar10, deadleaves, bark, heartbeat "
-        "or swissroll",
-    )
-    small: bool = flag(parse_switch, False, "a small variant of the experiment, which takes minutes on two cores")
-    crop: int | None = flag(int, None, "train on random squares of this side, cropped from larger images")
-    in_memory: str = flag(
-        str, "auto", "yes: read all training images at once; no: read batches from the .hdf5 file; auto: decide by size"
-    )
-    model: str = flag(
-        str, "reference-2015", "network for images: reference-2015 as released, or paper-2015 as in Appendix D.2"
-    )
-    optimizer: str | None = flag(
-        str, None, "sfo, lbfgs, rmsprop or adam; default: the experiment's, or rmsprop", default_2015="RMSProp"
-    )
-    n_subfunctions: int | None = flag(
-        int,
-        None,
-        "sfo and lbfgs: number of subfunctions, parts of the data with frozen noise; default sqrt(examples) / 10, or "
-        "20 where each then has 100 examples",
-    )
-    refresh_noise: int = flag(int, 0, "sfo and lbfgs: passes after which the frozen noise is drawn again; 0: never")
-    faithful: bool = flag(
-        parse_switch, False, "train as released in 2015, without the corrections of docs/from-2015.md"
-    )
-    tensorboard: bool = flag(
-        parse_switch, False, "also write the log for TensorBoard (extra tensorboard)", on_resume=True
-    )
-    quiet: bool = flag(parse_switch, False, "print only errors and the last line", on_resume=True)
+    batch_size: int = 512
+    lr: float = 1e-3
+    resume_file: str | None = None
+    suffix: str = ""
+    output_dir: str = "./"
+    ext_every_n: int = 25
+    model_args: dict[str, Any] = {}  # noqa: RUF012 - never changed in place
+    dropout_rate: float = 0.0
+    dataset: str = "MNIST"
+    plot_before_training: bool = False
+    seed: int = 0
+    epochs: int | None = None
+    hours: float | None = None
+    keep: int = 1
+    max_skipped: int = 100
+    data_path: str | None = None
+    backend: str = "auto"
+    threads: int | None = None
+    dtype: str = "float32"
+    experiment: str | None = None
+    small: bool = False
+    crop: int | None = None
+    in_memory: str = "auto"
+    model: str = "reference-2015"
+    optimizer: str | None = None
+    n_subfunctions: int | None = None
+    refresh_noise: int = 0
+    faithful: bool = False
+    tensorboard: bool = False
+    quiet: bool = False
 
     @classmethod
     def from_arguments(cls, **given: Any) -> "Settings":
@@ -173,7 +86,7 @@ class Settings:
         entry, toy = find_experiment(name)
         if toy is not None:
             return cls(**_resolve_toy(given, toy))
-        variant = RELEASED if given.get("faithful") else CORRECTED
+        variant = select_variant(bool(given.get("faithful")))
         if entry is not None:
             entry = entry.select_size(bool(given.get("small")))
         values = _resolve(given, entry, variant)
@@ -196,17 +109,19 @@ class Settings:
         saved = config["flags"]
         _check_saved(saved, path)
         # A run of an earlier version has the defaults of the flags that it did not know.
-        values = {flag.key: flag.default for flag in TRAIN_FLAGS} | dict(saved)
-        for flag in TRAIN_FLAGS:
-            if flag.key not in given or flag.key == "resume_file":
+        values = DEFAULTS | dict(saved)
+        for key in DEFAULTS:
+            if key not in given or key == "resume_file":
                 continue
-            if not flag.on_resume and given[flag.key] != values[flag.key]:
+            if key not in CHANGEABLE and given[key] != values[key]:
                 raise InputError(
-                    f"--{flag.name} {given[flag.key]} contradicts --resume-file, whose run has {values[flag.key]}; "
+                    f"--{key.replace('_', '-')} {given[key]} contradicts --resume-file, whose run has {values[key]}; "
                     "leave it out, or start a new run without --resume-file"
                 )
-            values[flag.key] = given[flag.key]
+            values[key] = given[key]
         settings = cls(**values | {"resume_file": str(path)})
+        from dpm.experiments.variants import find_variant
+
         name = config.get("variant", config.get("face"))  # "face" in earlier versions
         try:
             fits = find_variant(name) is settings.variant
@@ -217,9 +132,9 @@ class Settings:
         return settings
 
     @property
-    def variant(self) -> Variant:
+    def variant(self) -> "Variant":
         """The released code's habits, or the corrected ones."""
-        return RELEASED if self.faithful else CORRECTED
+        return select_variant(self.faithful)
 
     @property
     def toy(self) -> "Toy | None":
@@ -227,7 +142,7 @@ class Settings:
         return find_experiment(self.experiment)[1]
 
     @property
-    def entry(self) -> Experiment | None:
+    def entry(self) -> "Experiment | None":
         """The named experiment of the run, in its small variant if asked for, or None."""
         entry = find_experiment(self.experiment)[0]
         return entry and entry.select_size(self.small)
@@ -239,24 +154,35 @@ class Settings:
 
     def flags(self) -> dict[str, Any]:
         """Return all values by name, as JSON can hold them."""
-        return {flag.key: getattr(self, flag.key) for flag in TRAIN_FLAGS}
+        return self._asdict()
 
     def replace(self, **changes: Any) -> "Settings":
         """Return a copy with other values, which are not checked."""
-        return dataclasses.replace(self, **changes)
+        return self._replace(**changes)
 
 
-TRAIN_FLAGS = tuple(
-    Flag(
-        field.name.replace("_", "-"),
-        **{key: field.metadata[key] for key in ("parse", "default", "default_2015", "help", "on_resume")},
-    )
-    for field in dataclasses.fields(Settings)
-)
+DEFAULTS: dict[str, Any] = Settings._field_defaults
+
+
+def field_types(name: str) -> list[type]:
+    """Return the types that a field of Settings accepts besides None, the one that the command line parses first."""
+    annotation = Settings.__annotations__[name]
+    kinds = annotation.__args__ if isinstance(annotation, UnionType) else [annotation]
+    plain = [get_origin(kind) or kind for kind in kinds if kind is not type(None)]
+    return [*plain, int] if plain == [float] else plain
+
+
+def select_variant(faithful: bool) -> "Variant":
+    """Return the variant of training that --faithful chooses."""
+    from dpm.experiments.variants import CORRECTED, RELEASED
+
+    return RELEASED if faithful else CORRECTED
 
 
 def find_experiment(name: str | None) -> "tuple[Experiment | None, Toy | None]":
     """Return the experiment with images, or the toy problem, of a name. Raises InputError for an unknown name."""
+    from dpm.experiments.named import EXPERIMENTS
+
     if name is None or name in EXPERIMENTS:
         return EXPERIMENTS.get(name or ""), None
     from dpm.experiments.toys import TOYS
@@ -284,12 +210,11 @@ def check_numbers(given: Mapping[str, Any]) -> None:
         raise InputError(f"--seed: {given['seed']} is not accepted; take 0 or more")
 
 
-def _resolve(given: dict[str, Any], entry: Experiment | None, variant: Variant) -> dict[str, Any]:
+def _resolve(given: dict[str, Any], entry: "Experiment | None", variant: "Variant") -> dict[str, Any]:
     """Return a value for every flag: the given one, else the experiment's, else the default."""
-    known = [flag.key for flag in TRAIN_FLAGS]
-    if unknown := [key for key in given if key not in known]:
-        raise InputError(f"setting {unknown[0]!r} is unknown; accepted: {', '.join(known)}")
-    values = {flag.key: flag.default for flag in TRAIN_FLAGS} | {"epochs": variant.epochs}
+    if unknown := [key for key in given if key not in DEFAULTS]:
+        raise InputError(f"setting {unknown[0]!r} is unknown; accepted: {', '.join(DEFAULTS)}")
+    values = DEFAULTS | {"epochs": variant.epochs}
     if entry is not None:
         plain = given.get("dataset", entry.dataset).upper().replace("-", "").replace("_", "")
         if plain != entry.dataset.replace("_", ""):
@@ -315,7 +240,7 @@ def _resolve_toy(given: dict[str, Any], toy: "Toy") -> dict[str, Any]:
                 f"--{key.replace('_', '-')} {given[key]} contradicts --experiment {given['experiment']}, which makes "
                 "its own data and has its own model; leave one out"
             )
-    values = _resolve(given, None, CORRECTED) | {"epochs": given.get("epochs", toy.epochs)}
+    values = _resolve(given, None, select_variant(False)) | {"epochs": given.get("epochs", toy.epochs)}
     for key in ("batch_size", "lr"):
         values[key] = given.get(key, getattr(toy, key))
     toy.complete(values["model_args"])
@@ -341,7 +266,7 @@ def _check_optimizer(values: dict[str, Any], given: dict[str, Any], default: str
     return str(name)
 
 
-def _check_network(values: dict[str, Any], variant: Variant) -> None:
+def _check_network(values: dict[str, Any], variant: "Variant") -> None:
     """Raise InputError for a network that is unknown or contradicts the variant or --model-args."""
     from dpm.graph.networks.images import NETWORKS
     from dpm.model import argument_names
@@ -363,17 +288,15 @@ def _check_network(values: dict[str, Any], variant: Variant) -> None:
         )
 
 
+def _has_type(value: object, types: Sequence[type]) -> bool:
+    """Return True for a value of one of the types; a bool is not a number here."""
+    return isinstance(value, tuple(types)) and isinstance(value, bool) == (bool in types)
+
+
 def _check_saved(saved: Mapping[str, Any], path: object) -> None:
     """Raise InputError, naming the checkpoint, unless a command line could have given these values."""
-    kinds: dict[Any, Any] = {int: int, float: int | float, str: str, parse_switch: bool, parse_literals: dict}
-    known = {flag.key: flag for flag in TRAIN_FLAGS}
     for key, value in saved.items():
-        flag = known.get(key)
-        fits = flag is not None and (
-            isinstance(value, kinds[flag.parse]) and (type(value) is bool) == (flag.parse is parse_switch)
-            if value is not None
-            else flag.default is None
-        )
+        fits = key in DEFAULTS and (DEFAULTS[key] is None if value is None else _has_type(value, field_types(key)))
         if not fits:
             raise InputError(f"checkpoint {path}: its flag {key!r} is {value!r}, which train.py does not write")
     try:

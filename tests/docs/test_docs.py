@@ -10,8 +10,7 @@ import pytest
 from dpm.commands import compare
 from dpm.model import DiffusionModel
 from dpm.runs import reference
-from dpm.runs.flags import parse_flags
-from dpm.runs.settings import TRAIN_FLAGS
+from dpm.runs.flags import TRAIN_FLAGS, parse_flags
 from tests import test_layout
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,7 @@ from dpm.commands.sample import build_parser as sample_parser
 from dpm.commands.sample import main as sample_main
 from dpm.commands.train import build_parser as train_parser
 from dpm.commands.train import main as train_main
-from dpm.runs.flags import parse_flags
-from dpm.runs.settings import TRAIN_FLAGS
+from dpm.runs.flags import TRAIN_FLAGS, parse_flags
 
 EXECUTABLE = (
     "n=__import__('os').system('touch {path}')",

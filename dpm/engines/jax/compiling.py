@@ -24,6 +24,9 @@ from dpm.graph import Tensor
 # functions only the gradient is faster for it, by 3 %.
 XLA_LEVEL, XLA_LEVEL_HOT = 2, 3
 
+# What XLA does by itself, and algebra of special matrices, of which the models have none.
+SLOW_REWRITES = ("local_join_to_repeat", "dot_diag_to_elemwise", "orthogonal_dot_transpose_to_eye")
+
 
 class JaxBackend(Backend):
     """Compiler of the JAX engine, for a CPU or an accelerator; caches what XLA compiles on disk."""
@@ -39,15 +42,15 @@ class JaxBackend(Backend):
 
     @cached_property
     def mode(self) -> Mode:  # type: ignore[override]
-        """PyTensor's mode for JAX without its inference of shapes.
+        """PyTensor's mode for JAX without its inference of shapes and other slow rewrites.
 
         JAX wants all shapes known, and known ones are in the types of the variables, so a rewrite of single nodes
         replaces the inference (`ShapeOpt`): a third of the time of all rewrites on PyTensor 3.0.7, no difference on
-        3.3.8.
+        3.3.8. SLOW_REWRITES take another third of it for a network of three scales.
         """
         # Once at the start, and once for the shapes that other rewrites ask for, before the last constants are folded.
         passes = [(out2in(local_shape_ground, name=f"known_shapes_{place}"), place) for place in (0.1, 1.55)]
-        mode: Mode = get_mode("JAX").excluding("ShapeOpt").register(*passes)
+        mode: Mode = get_mode("JAX").excluding("ShapeOpt", *SLOW_REWRITES).register(*passes)
         return mode
 
     @property

@@ -20,9 +20,9 @@ from dpm.reports.html.runs import read_json
 from dpm.reports.tables.rows import Row
 from dpm.runs import checkpoint
 from dpm.runs.data import load_data
-from dpm.runs.flags import parse_flags
+from dpm.runs.flags import TRAIN_FLAGS, parse_flags
 from dpm.runs.folder import NEWEST
-from dpm.runs.settings import TRAIN_FLAGS, Settings
+from dpm.runs.settings import Settings
 
 RECORD, SPEED = "row.json", "speed.json"
 SCRIPTS = {"train": "train.py", "sample": "sample.py"}  # under these names at the root of the repository
