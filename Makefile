@@ -53,7 +53,7 @@ test-slow: $(VENV)/test  ## run the long reproductions (about two hours)
 lint: $(VENV)/test  ## ruff and mypy
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy --num-workers auto
 
 bench: $(VENV)/test  ## measure time and memory, next to torch if it is installed
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(VENV)/bin/python -m benchmarks.bench

@@ -170,6 +170,7 @@ def test_a_run_written_from_python_opens_again(data, tmp_path):
     np.testing.assert_array_equal(folder.theta, run.theta)
 
 
+@pytest.mark.thorough
 def test_in_painting_keeps_the_known_pixels_and_denoising_starts_at_the_input(run, data):
     images = data.scaling.inverse(data.test[:3].astype(float))
     known = np.zeros((8, 8), bool)
@@ -234,6 +235,7 @@ def test_a_kernel_of_the_users_own_is_used():
     assert run.log[-1]["train_K"] < other.log[-1]["train_K"] - 0.1
 
 
+@pytest.mark.thorough
 def test_a_model_serves_both_float_types_and_can_be_copied(data):
     """Built once, outside an engine; its graphs take the float type of the engine that compiles them."""
     model = dpm.DiffusionModel(spatial_width=runs.WIDTH, n_colors=1, **TINY)

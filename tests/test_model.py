@@ -97,6 +97,7 @@ def test_gradient_of_the_cost_by_central_differences():
         assert gradient @ direction == pytest.approx((above - below) / (2 * step), rel=1e-6, abs=1e-7)
 
 
+@pytest.mark.thorough
 def test_images_of_weight_0_do_not_count():
     """A batch padded with images of weight 0 has the cost and gradient of the partial batch."""
     engine = Engine("auto", "float64")

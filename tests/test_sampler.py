@@ -56,6 +56,7 @@ def test_calls_have_equally_many_steps(steps, numbers, length):
     assert sampler.steps_per_call(steps, numbers) == length
 
 
+@pytest.mark.thorough
 def test_states_do_not_depend_on_steps_per_call(compiled, theta, monkeypatch):
     """7 steps in calls of 7, of 4 (one extra step) and of 1."""
     seen = {}
@@ -73,6 +74,7 @@ def test_states_do_not_depend_on_steps_per_call(compiled, theta, monkeypatch):
     assert not any(X.base is not None for _, X in seen[10][1:])
 
 
+@pytest.mark.thorough
 def test_samples_do_not_depend_on_their_number(compiled, theta):
     three = generate_samples(compiled, theta, N, ExampleNoise(0, 0, N))
     one = generate_samples(compiled, theta, 1, ExampleNoise(0, 2, 1))

@@ -69,6 +69,7 @@ def test_zero_network_is_exact_for_the_unit_gaussian_and_2015_counts_one_extra_t
     assert gap - kl == pytest.approx(released, rel=5e-3)
 
 
+@pytest.mark.thorough
 def test_2015_estimate_has_its_published_bias_and_the_corrected_count_gives_0(monkeypatch):
     """-0.177 bits per pixel for the unit Gaussian at T = 10, from single random times; K - L_null of Eq. 14 is 0."""
     X, N = SIGNS
@@ -137,6 +138,7 @@ def test_files_hold_the_printed_figures(run, tmp_path):
         assert image.width > 600
 
 
+@pytest.mark.thorough
 def test_figures_depend_on_the_seed_and_not_on_the_batches(run):
     first, again, other = (run("--seed", seed)[0] for seed in (1, 1, 2))
     batches = run("--seed", 1, "--batch-size", 3)[0]
@@ -145,6 +147,7 @@ def test_figures_depend_on_the_seed_and_not_on_the_batches(run):
     assert abs(other["scaled_units"]["K"]["nats/example"] - first["scaled_units"]["K"]["nats/example"]) > 1e-3
 
 
+@pytest.mark.thorough
 def test_strata_agree_with_every_t_within_their_error(run):
     every, few = run()[0], run("--t-per-example", 3, "--seed", 5)[0]
     error = few["errors"]["of it from draws"]["bits/pixel"]
@@ -153,6 +156,7 @@ def test_strata_agree_with_every_t_within_their_error(run):
     assert abs(apart) < 3 * error
 
 
+@pytest.mark.thorough
 def test_one_example_has_no_error_and_prints_no_nan(run, tmp_path):
     summary, printed = run("--n-examples", 1, "--t-per-example", 1)
     assert "nan" not in printed.lower().replace("nano", "")

@@ -94,6 +94,7 @@ def test_intermediate_states_and_their_times(draw):
     assert list(draw("--n", N, "--every", 1000)["t"]) == [10, 0]
 
 
+@pytest.mark.thorough
 def test_states_of_several_batches_are_joined(draw, monkeypatch):
     whole = draw("--n", N, "--every", 3)["X_t"]
     monkeypatch.setattr(draws, "IMAGES_PER_BATCH", 2)
@@ -162,6 +163,7 @@ def test_left_half_is_drawn_by_default_as_in_2015(draw, images):
     np.testing.assert_array_equal(draw("--mode", "inpaint", "--input", images)["X"], named)
 
 
+@pytest.mark.thorough
 def test_more_samples_than_images_reuse_the_images(draw, images, tmp_path):
     """Samples use the images cyclically; fewer samples use the first images."""
     known = mask(tmp_path, np.zeros(SHAPE))
@@ -258,6 +260,7 @@ def test_samples_of_a_2015_checkpoint_depend_on_its_arrays(golden, draw, monkeyp
     assert np.abs(draw("--n", 1, model=model)["X"] - expected).max() > 0.1
 
 
+@pytest.mark.thorough
 def test_float_type_follows_the_run(trained, tmp_path, draw, monkeypatch):
     meta, arrays = checkpoint.load(trained)
     meta = json.loads(json.dumps(meta))

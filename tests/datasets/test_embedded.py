@@ -102,6 +102,7 @@ print(dpm.__file__, data.path, data_folder(), data.train.shape, data.test.shape,
 """
 
 
+@pytest.mark.thorough
 def test_wheel_has_the_digits_and_runs_from_an_empty_folder(tmp_path):
     site, empty = tmp_path / "site", tmp_path / "empty"
     empty.mkdir()

@@ -129,6 +129,7 @@ def test_the_table_is_that_of_the_benchmark():
                 assert min(needed.values()) == needed["SFO"]
 
 
+@pytest.mark.thorough
 def test_the_benchmark_runs_and_its_table_agrees_with_the_page(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command, "RATES", command.RATES[2:5])
     figure = tmp_path / "optimizers.png"

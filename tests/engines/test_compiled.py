@@ -64,6 +64,7 @@ def test_a_function_without_a_list_of_outputs_returns_a_list_of_one(model):
     np.testing.assert_array_equal(doubled, 2 * X)
 
 
+@pytest.mark.thorough
 def test_dropout_changes_the_objective_only_through_its_masks(model):
     """Masks of ones give the plain objective; the caller gets the masks' shapes."""
     compiled = CompiledModel(model, Engine("auto", "float32"))

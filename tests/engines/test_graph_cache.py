@@ -44,6 +44,7 @@ def test_the_second_run_builds_no_graph_and_has_the_same_bits(folder):
     np.testing.assert_array_equal(results(forbidden=True), first)
 
 
+@pytest.mark.thorough
 def test_a_cached_graph_computes_what_a_new_one_does(monkeypatch):
     cached = results("float64")
 

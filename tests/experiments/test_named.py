@@ -92,6 +92,7 @@ def test_unsupported_sample_size_is_an_error_that_names_the_fix(base, tmp_path, 
     assert "conv_biases='shared'" in line
 
 
+@pytest.mark.thorough
 def test_shared_biases_give_the_same_output_at_any_size_away_from_the_border(bark):
     """A convolutional network without dense layers and with shared biases does not depend on the image size inside."""
     config = json.loads((bark / "config.json").read_text())["model"] | {"n_scales": 1, "n_layers_conv": 2}

@@ -188,6 +188,7 @@ def _double():
         yield
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("mode", "n"), modes())
 @pytest.mark.filterwarnings("ignore:PyTensor could not link to a BLAS")
 @pytest.mark.usefixtures("_double")

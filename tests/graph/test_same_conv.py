@@ -37,6 +37,7 @@ def test_equals_scipy_on_every_engine(engine_name, shape, dtype, tolerance):
         assert gw[index] == pytest.approx(expected, rel=tolerance * 50, abs=tolerance * 50)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", SHAPES[1:4])
 def test_first_and_second_derivatives_by_finite_differences(shape):
     x, weights, g = operands(shape)

@@ -140,6 +140,7 @@ def test_an_image_is_a_vector_of_its_elements():
     np.testing.assert_allclose(costs * 12, vectors.costs(5)(theta, X, t, N, N), rtol=1e-12)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", [3, (2, 4, 3)])
 def test_a_schedule_of_the_users_is_learned(shape):
     compiled = compiled_model(shape, schedule=lambda: SCurve(T))

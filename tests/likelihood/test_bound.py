@@ -40,6 +40,7 @@ def X():
     return np.random.default_rng(0).standard_normal((23, 1, 4, 4))
 
 
+@pytest.mark.thorough
 def test_costs_do_not_depend_on_the_batch_size(compiled, X):
     theta = 0.3 * np.random.default_rng(1).standard_normal(compiled.layout.size)
     whole = bound.example_costs(compiled, theta, X, 0, 23)
@@ -155,6 +156,7 @@ def test_each_term_agrees_with_the_closed_form_within_its_error():
     assert (abs(mean - expected.mean(axis=0)) < 4 * error).all()
 
 
+@pytest.mark.thorough
 def test_confidence_intervals_of_20_strata_cover_the_exact_value():
     """At least 90 of 100 intervals of 95 % contain K of these examples over every t, known in closed form."""
     compiled, schedule = gaussian(MEAN, DEVIATION, T=61)

@@ -253,6 +253,7 @@ def test_the_best_gaussian_steps_are_within_the_bounds():
     assert result.upper[0] - result.entropy[0] > 0.1
 
 
+@pytest.mark.thorough
 def test_the_best_independent_bits_are_within_the_bounds():
     """Each bit given x_t has at most the entropy given its own bit of x_t, which for bits of the base rate is the
     entropy of the forward step: within the bounds of Eq. 23."""
@@ -265,6 +266,7 @@ def test_the_best_independent_bits_are_within_the_bounds():
     assert (result.upper - result.entropy)[:5].min() > 0.3
 
 
+@pytest.mark.thorough
 def test_noise_of_a_time_does_not_depend_on_the_other_times(monkeypatch):
     """Noise depends on (seed, t) only: any choice of times and any batch size gives the same numbers."""
     compiled = exact.mixture(20, MIXTURE)

@@ -53,6 +53,7 @@ def test_likelihood_of_bits_agrees_with_the_sum_over_all_trajectories(x):
     assert abs(result.bound - K) < 0.05
 
 
+@pytest.mark.thorough
 def test_estimate_grows_with_trajectories_and_stays_above_K(base):
     """Jensen: the expected log of the mean of M weights grows with M, from K to log p(x_0) (Eq. 10, 11)."""
     compiled, schedule = bits(strength=6.0)  # a poor model: its K is far below log p(x_0)
@@ -96,6 +97,7 @@ MODELS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", MODELS)
 def test_sum_over_t_equals_K_of_whole_trajectories(name, base):
     """Eq. 14 with means of log pi in place of H_p (Eq. 42) is Eq. 12, the mean log weight of Eq. 11, for each example.
@@ -113,6 +115,7 @@ def test_sum_over_t_equals_K_of_whole_trajectories(name, base):
     assert sem(apart) < 0.1 * np.std(np.mean(sums, axis=0)) + 0.5
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_T():
     peaks = []
     for T in (20, 400):

@@ -119,6 +119,7 @@ def test_run_from_disk_resumes_bit_for_bit(train):
     assert config["data"]["in_memory"] is False
 
 
+@pytest.mark.thorough
 def test_run_with_automatic_disk_storage_resumes_from_disk(train, monkeypatch):
     """The order of the minibatches differs between memory and disk."""
     monkeypatch.setattr("dpm.datasets.search.memory_bytes", lambda: 1)

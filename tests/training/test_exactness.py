@@ -90,6 +90,7 @@ def check_stops(tmp_path, data, monkeypatch, optimizer, engine):
         assert fingerprint(folder) == expected, f"stopped at step {step}"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_run_resumed_from_any_batch_writes_the_files_of_an_uninterrupted_run(tmp_path, data, monkeypatch, optimizer):
     check_stops(tmp_path, data, monkeypatch, optimizer, "auto")

@@ -193,6 +193,7 @@ def test_training_improves_the_bound_with_each_optimizer(train, tmp_path, optimi
     assert rates == ({""} if optimizer in FROZEN else {"0.01"})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("optimizer", FROZEN)
 def test_checkpoint_holds_the_accepted_parameters(train, optimizer):
     """The parameters of the optimizer's state, not those of the last evaluation."""

@@ -49,6 +49,7 @@ def test_epoch_uses_each_training_image_once(base, train, monkeypatch):
     assert not np.array_equal(np.concatenate(first), np.concatenate(second))
 
 
+@pytest.mark.thorough
 def test_epoch_of_crops_draws_as_many_crops_as_the_images_hold(tmp_path, monkeypatch):
     """Images of 17 x 25 hold six disjoint crops of 8 x 8, so an epoch draws a crop of each image six times."""
     recorder = Recorder(monkeypatch)
@@ -82,6 +83,7 @@ def test_batch_size_is_capped_at_the_number_of_images(train, monkeypatch):
     assert [row["step"] for row in runs.rows(folder)] == [1, 2]
 
 
+@pytest.mark.thorough
 def test_several_times_per_image(train, monkeypatch):
     """n_t_per_minibatch=2: each image occurs twice with different times and noise; the epoch has the same length."""
     recorder = Recorder(monkeypatch)

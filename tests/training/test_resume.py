@@ -110,6 +110,7 @@ def test_run_can_be_stopped_repeatedly(train, resume):
     assert_same(folder, expected)
 
 
+@pytest.mark.thorough
 def test_resuming_keeps_the_dropout_noise(train, resume):
     expected = train("--dropout-rate", 0.5)
     folder = train("--dropout-rate", 0.5, stop=Stop(4))

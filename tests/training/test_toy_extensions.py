@@ -102,6 +102,7 @@ def test_learned_schedule_has_the_ceiling_of_its_rates(train):
     assert ceilings[0] != ceilings[1]
 
 
+@pytest.mark.thorough
 def test_signal_during_the_closed_form_start_exits_at_once(train, monkeypatch, tmp_path, capsys):
     """There is no checkpoint to resume from yet: status 130, one line."""
     fit = refit.fit_step

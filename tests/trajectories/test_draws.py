@@ -32,6 +32,7 @@ def test_each_batch_is_generate_samples_with_the_noise_of_its_samples(compiled, 
         assert b.states.shape == (0, 2, *SHAPE)
 
 
+@pytest.mark.thorough
 def test_samples_do_not_depend_on_the_batch_size(compiled, theta):
     (whole,) = draw_batches(compiled, theta, 5, seed=3)
     parts = np.concatenate([b.samples for b in draw_batches(compiled, theta, 5, seed=3, batch=2)])

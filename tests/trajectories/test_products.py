@@ -163,6 +163,7 @@ def test_Z_and_samples_of_a_gaussian_product(guidance):
     assert np.all(error < 0.05)
 
 
+@pytest.mark.thorough
 def test_Z_and_samples_of_bits_with_a_dependence():
     """Three bits times an r that couples them: Z and the joint distribution by enumeration."""
     T, pi = 10, 0.3
@@ -325,6 +326,7 @@ def phases(X):
     return (X @ exact.PATTERNS.T).argmax(axis=1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("guidance", "T"),
     [
@@ -347,6 +349,7 @@ def test_one_observed_bit_determines_the_phase(guidance, T):
     assert right >= (0.99 if T == 200 else 0.95)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("guidance", ["constant", "end", pytest.param("predicted", marks=pytest.mark.slow)])
 def test_contradicting_bits_give_a_finite_result(guidance):
     """Bits 0 and 1 are never both 1 in the data; samples are still bits."""

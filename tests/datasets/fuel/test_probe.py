@@ -74,6 +74,7 @@ def test_links_external_data_and_missing_chunks_are_refused(path, change, reason
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.thorough
 def test_chunk_that_decompresses_to_all_memory_is_refused(path):
     # 600 MB of zeros, compressed to 600 kB, instead of a chunk of 1,920 bytes.
     import zlib

@@ -67,6 +67,7 @@ def fuel(pytestconfig, tmp_path):
     return entries
 
 
+@pytest.mark.thorough
 def test_fuel_0_2_0_and_dpm_read_the_same(fuel):
     """Run the checks in a subprocess, since Fuel needs names that Python's modules no longer have."""
     command = [sys.executable, "-m", "pytest", "--noconftest", "-p", "no:cacheprovider", "-W", "ignore", str(CHECKS)]

@@ -94,6 +94,7 @@ def test_ceiling_of_the_best_schedule_matches_independent_numbers(noise, expecte
     assert mean < expected
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("noise", "expected", "diagonal", "full", "even"), SWISS_ROLL)
 def test_ceiling_of_even_log_snr_matches_independent_numbers(noise, expected, diagonal, full, even):
     beta = swiss_roll.even_log_snr_schedule(40, noise**2 * np.exp(-6), np.exp(-2))
@@ -123,6 +124,7 @@ def test_ceiling_on_nearly_normal_data_is_L_null(beta):
         assert mean == pytest.approx(swiss_roll.L_null(2), abs=2e-3)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("covariance", ["diagonal", "full"])
 def test_ceiling_matches_eq_14_with_sampled_moments(covariance):
     noise, beta = 0.3, np.array([0.05, 0.1, 0.2, 0.3])
@@ -131,6 +133,7 @@ def test_ceiling_matches_eq_14_with_sampled_moments(covariance):
     assert mean == pytest.approx(expected, abs=4 * np.hypot(error, other_error) + 0.01)
 
 
+@pytest.mark.thorough
 def test_windowed_quadrature_matches_quadrature_over_the_whole_curve(monkeypatch):
     beta = swiss_roll.even_log_snr_schedule(12, 1e-5, 30.0)
     near = swiss_roll.ceiling(0.02, beta, rng(), "full", 200)

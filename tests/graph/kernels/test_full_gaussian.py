@@ -121,6 +121,7 @@ def test_a_linear_log_r_moves_the_mean_by_sigma_times_its_slope(seed, size):
     np.testing.assert_allclose(new_covariance, covariance, rtol=1e-12)
 
 
+@pytest.mark.thorough
 def test_without_mix_it_is_the_diagonal_kernel():
     rng = np.random.default_rng(0)
     mu, x = rng.standard_normal((2, 4, 3))

@@ -187,6 +187,7 @@ def test_bound_of_a_zeroed_network_on_normal_data(network):
     assert network == "reference-2015" or expected < -0.5
 
 
+@pytest.mark.thorough
 def test_gradient_by_central_differences():
     """The cost's gradient through D.2.1 and Eq. 63 to 66, along a random direction of each parameter and of all."""
     compiled = compiled_model()
@@ -250,6 +251,7 @@ def draw(folder, out):
         return file["X"]
 
 
+@pytest.mark.thorough
 def test_a_run_trains_samples_and_resumes(train, folder, tmp_path):
     """sample.py rebuilds the network by its name; a resumed run equals an uninterrupted one, bit for bit."""
     assert all(np.isfinite(list(row.values())).all() for row in runs.rows(folder))
@@ -260,6 +262,7 @@ def test_a_run_trains_samples_and_resumes(train, folder, tmp_path):
     assert runs.same(first, folder)
 
 
+@pytest.mark.thorough
 def test_a_checkpoint_without_a_network_name_is_reference_2015(train, tmp_path):
     """A checkpoint of an earlier version, which names no network, resumes and samples as the default does."""
     folder = train("--epochs", 1)

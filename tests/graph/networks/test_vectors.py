@@ -50,6 +50,7 @@ def reverse(network, kernel, x, values=None):
     return evaluate(network, list(network.reverse(kernel, constant(x), constant(TIMES), graphs())), values)
 
 
+@pytest.mark.thorough
 def test_radial_features_are_a_softmax_of_squared_distances():
     """phi_k = exp(-|x - c_k|^2 / 2 w_k^2) over their sum (D.1.1): they sum to 1."""
     brick = networks.NormalizedRBF(SIZE, 5)

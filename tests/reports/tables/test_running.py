@@ -32,6 +32,7 @@ def row(data, **more):
     return ROWS["mnist"].__class__("tiny", "a test", flags, ("--n-examples", "5"), flags, **more)
 
 
+@pytest.mark.thorough
 def test_row_ends_at_its_time_limit_and_resumes_with_a_larger_one(tmp_path, calls):
     tiny = row(runs.data(tmp_path))
     first = running.make_row(tiny, options(tmp_path))
@@ -110,6 +111,7 @@ def test_changed_record_is_refused_and_a_removed_one_is_made_again(tmp_path, cal
         running.make_row(replace(tiny, train=(*tiny.train, "--batch-size", "20")), options(tmp_path))
 
 
+@pytest.mark.thorough
 def test_interrupted_larger_budget_keeps_the_figures_and_their_hours(tmp_path, calls, monkeypatch):
     """The hours of a row are those of its training, whatever command evaluated it."""
     Clock(monkeypatch, 3600)
