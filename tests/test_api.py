@@ -184,6 +184,7 @@ def test_in_painting_keeps_the_known_pixels_and_denoising_starts_at_the_input(ru
         dpm.denoise(run, images[:, :, :4])
 
 
+@pytest.mark.thorough
 def test_the_bound_is_that_of_the_evaluation(run, data):
     bound, evaluation = dpm.bound(run, data.test, None), dpm.evaluate(run, data.test)
     assert pytest.approx(evaluation.bits("K")) == bound.K

@@ -83,6 +83,7 @@ def test_samples_of_a_checkpoint_equal_those_of_sample_py_and_of_their_file(
     assert (again["value"], again["sigma"], again["seed"]) == (first["value"], first["sigma"], None)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError("no space left on device")])
 def test_interrupted_sampling_resumes_to_the_same_result(run, result, trained, tmp_path, monkeypatch, stop):
     """Samples are cached by model and seed; the next command draws only the missing ones."""

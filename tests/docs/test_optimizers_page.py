@@ -57,6 +57,7 @@ def test_files_and_links_in_the_page_exist():
     assert [path for path in named | linked if not (ROOT / path).exists()] == []
 
 
+@pytest.mark.thorough
 def test_the_examples_run(capsys):
     minimize, compile_step = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     exec(compile(minimize, "docs/optimizers.md", "exec"), {})

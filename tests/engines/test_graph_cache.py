@@ -38,6 +38,7 @@ def results(dtype="float32", forbidden=False, **arguments):
     return np.array([cost, *gradient, *compiled.costs(3)(theta, X, t, N, U)])
 
 
+@pytest.mark.thorough
 def test_the_second_run_builds_no_graph_and_has_the_same_bits(folder):
     first = results()
     assert len(list(folder.iterdir())) == 2

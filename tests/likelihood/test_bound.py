@@ -108,6 +108,7 @@ def test_by_time_returns_mean_and_error_of_each_term():
     assert count.tolist() == [2, 1, 1]
 
 
+@pytest.mark.thorough
 def test_sum_over_t_agrees_with_the_K_that_training_reports(base):
     """The sum over all t agrees with the estimate at one time per image, which log.csv has, within its error."""
     meta, arrays = checkpoint.load_run(runs.trained(base) / "checkpoint.h5")

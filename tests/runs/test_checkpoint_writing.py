@@ -79,6 +79,7 @@ for number, seconds in enumerate(map(float, sys.argv[2:])):
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("number", [40, pytest.param(200, marks=pytest.mark.slow)])
 def test_newest_file_loads_after_the_writer_is_killed(tmp_path, number):

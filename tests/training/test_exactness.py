@@ -156,6 +156,7 @@ def plotted(base):
         return folder, before, random_states()
 
 
+@pytest.mark.thorough
 def test_training_and_sampling_do_not_touch_the_global_generators(plotted, tmp_path, monkeypatch):
     folder, before, after = plotted
     assert before == after

@@ -209,6 +209,7 @@ def test_checkpoint_holds_the_accepted_parameters(train, optimizer):
     np.testing.assert_allclose(np.sort(theta), np.sort(reached), atol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("optimizer", FROZEN)
 @pytest.mark.parametrize(("step", "refresh"), [(1, 0), (4, 0), (7, 0), (9, 1), (8, 2), (8, 1)])
 def test_stopped_run_resumes_like_an_uninterrupted_run(train, monkeypatch, optimizer, step, refresh):

@@ -37,6 +37,7 @@ def best_K(beta, full):
     return (np.log((1 - alpha_bar[-1]) / (1 - alpha_bar[0])) - nats) / np.log(2)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("network", [networks.MeanVariance, networks.PosteriorVariance])
 @pytest.mark.parametrize("full", [False, True])
 def test_normal_data_reach_the_optimal_bound_in_closed_form(network, full):

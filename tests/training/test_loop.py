@@ -76,6 +76,7 @@ def test_cost_of_a_partial_batch_ignores_the_padding(train, monkeypatch):
     assert cost == pytest.approx(costs.mean(), rel=1e-5)
 
 
+@pytest.mark.thorough
 def test_batch_size_is_capped_at_the_number_of_images(train, monkeypatch):
     recorder = Recorder(monkeypatch)
     folder = train("--batch-size", 1000)

@@ -278,6 +278,7 @@ def test_a_checkpoint_without_a_network_name_is_reference_2015(train, tmp_path):
     assert runs.same(folder, expected)
 
 
+@pytest.mark.thorough
 def test_another_network_on_resuming_is_refused(capsys, folder):
     line = runs.refused(capsys, train_main, "--resume-file", folder / "checkpoint.h5", "--model", "reference-2015")
     assert "--model reference-2015 contradicts --resume-file, whose run has paper-2015" in line

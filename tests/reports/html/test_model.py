@@ -92,6 +92,7 @@ def test_the_forward_trajectory_is_one_noise_at_every_t(compiled, X):
     assert noises[0].std() == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.thorough
 def test_players_have_every_time_and_inpainting_keeps_what_is_known(compiled, X):
     steps = []
     both, inpaint = trajectories(*compiled, X, 0, Scaling(2.0, 0.5), steps.append)

@@ -48,6 +48,7 @@ def test_row_ends_at_its_time_limit_and_resumes_with_a_larger_one(tmp_path, call
     assert running.read_record(tmp_path / "tiny-seed3") == more
 
 
+@pytest.mark.thorough
 def test_row_with_a_fixed_number_of_steps_is_reproducible(tmp_path, calls):
     found = []
     for name in ("a", "b"):
