@@ -62,6 +62,7 @@ def test_entropies_of_reverse_steps_are_plotted_with_their_bounds(base):
     assert all(found[name].shape == (9,) and np.isfinite(found[name]).all() for name in ("entropy", "standard_error"))
 
 
+@pytest.mark.thorough
 def test_arrays_of_samples_are_in_data_units(base):
     folder, _, _ = runs.complete(base)
     known = runs.pixels(runs.TEST, seed=1) / 255
@@ -76,6 +77,7 @@ def test_arrays_of_samples_are_in_data_units(base):
         assert file["X"].std() * scale == pytest.approx(1, abs=0.06)
 
 
+@pytest.mark.thorough
 def test_printed_lines_name_units_signs_and_the_run(base):
     """K and K - L_null in bits per pixel with their error and data units; data, scaling, engine and folder."""
     folder, out, err = runs.complete(base)
