@@ -80,7 +80,7 @@ class PlotSamples:
                     states[t] = X
 
             source = noise.ExampleNoise(loop.seed, 0, len(X_true))
-            generate_samples(compiled, loop.theta, len(X_true), source, constraint, capture)
+            generate_samples(compiled, loop.averaged_theta, len(X_true), source, constraint, capture)
             for t, X in states.items():
                 self.save(name, X, t, loop)
             if not name:
@@ -97,7 +97,9 @@ class PlotSamples:
         """Plot the forward and the reverse trajectory at the same times (the rows of Figure 1, for images)."""
         times = sorted(states)
         source = noise.ExampleNoise(loop.seed, 0, len(self.X_true))
-        forward = forward_trajectory(loop.compiled.beta(loop.theta), self.X_true, times, source(self.X_true.shape))
+        forward = forward_trajectory(
+            loop.compiled.beta(loop.averaged_theta), self.X_true, times, source(self.X_true.shape)
+        )
         for name, rows in (("forward", forward), ("reverse", [states[t] for t in times])):
             images = [self.scaling.inverse(np.asarray(X, dtype=np.float64)) for X in rows]
             path = self.paths.plot("trajectories", f"trajectory_{name}_batch{loop.state.step:06d}.png")
@@ -114,7 +116,7 @@ class PlotParameters:
 
     def values(self, loop: Any) -> dict[str, np.ndarray]:
         """Return the arrays to plot, by Blocks path."""
-        return loop.compiled.layout.split(loop.theta)
+        return loop.compiled.layout.split(loop.averaged_theta)
 
     def do(self, loop: Any) -> None:
         for path, value in self.values(loop).items():
@@ -145,9 +147,9 @@ class PlotInternalState:
         function = loop.compiled.function(partial(self._graph, model), loop.compiled.reverse_inputs(len(self.X)))
         t = model.trajectory_length // 2
         N = noise.ExampleNoise(loop.seed, 0, len(self.X))(self.X.shape)
-        (noisy,) = forward_trajectory(loop.compiled.beta(loop.theta), self.X, [t], N)
+        (noisy,) = forward_trajectory(loop.compiled.beta(loop.averaged_theta), self.X, [t], N)
         times = np.full(len(self.X), t, dtype=engine.dtype)
-        for name, value in zip(self.names, function(loop.theta, engine.asarray(noisy), times), strict=True):
+        for name, value in zip(self.names, function(loop.averaged_theta, engine.asarray(noisy), times), strict=True):
             path = self.paths.plot("internal", f"internal-{name}_batch{loop.state.step:06d}.png")
             viz.plot_images(_channels_as_images(value[:4]), path, title=name)
 
@@ -169,7 +171,7 @@ class PlotEntropies:
     def do(self, loop: Any) -> None:
         compiled = loop.compiled
         times = spread_times(compiled.model.trajectory_length, ENTROPY_TIMES)
-        _, *nats = step_entropies(compiled, loop.theta, self.X, loop.seed, self.draws, times)
+        _, *nats = step_entropies(compiled, loop.averaged_theta, self.X, loop.seed, self.draws, times)
         lower, upper, entropy, error = (values / np.log(2) for values in nats)
         stem = f"entropies_batch{loop.state.step:06d}"
         arrays = {"times": times, "lower": lower, "upper": upper, "entropy": entropy, "standard_error": error}
@@ -199,11 +201,11 @@ class LogLikelihood:
     def do(self, loop: Any) -> None:
         size, compiled, draws = min(loop.batch_size, len(self.test)), loop.compiled, loop.variant.likelihood_draws
         if draws:
-            estimates = bound.reference_likelihood(compiled, loop.theta, self.test, loop.seed, size, draws)
+            estimates = bound.reference_likelihood(compiled, loop.averaged_theta, self.test, loop.seed, size, draws)
             for result in tqdm(estimates, total=draws, disable=self.quiet or None, desc="likelihood"):  # noqa: B007
                 pass  # the last one is the result
         else:
-            result = bound.K_minus_L_null(compiled, loop.theta, self.test, loop.seed, size, draws=4)
+            result = bound.K_minus_L_null(compiled, loop.averaged_theta, self.test, loop.seed, size, draws=4)
         if not self.quiet:
             K = result.value + bound.L_null(compiled.model)
             tqdm.write(

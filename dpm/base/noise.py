@@ -31,7 +31,8 @@ DRAWS: dict[str, Callable[[np.random.Generator, Sequence[int]], np.ndarray]] = {
     TERMS,
     FORWARD,
     BASELINE,
-) = range(14)
+    SIZES,
+) = range(15)
 
 Times = Callable[[np.random.Generator, int, int], np.ndarray]
 
@@ -52,8 +53,14 @@ def stratified_times(rng: np.random.Generator, n: int, trajectory_length: int) -
     The k-th of n equal parts of the range goes to a random example. The mean over the examples then varies much less
     than with independent draws, and is still unbiased.
     """
-    parts = (rng.permutation(n) + rng.random(n)) / n
-    return 2 + np.floor(parts * (trajectory_length - 1))
+    times: np.ndarray = 2 + np.floor(stratified_positions(rng, n) * (trajectory_length - 1))
+    return times
+
+
+def stratified_positions(rng: np.random.Generator, n: int, trajectory_length: int | None = None) -> np.ndarray:
+    """Draw a number of [0, 1) for each of n examples, each uniform, spread evenly together. Floats, shape (n,)."""
+    positions: np.ndarray = (rng.permutation(n) + rng.random(n)) / n
+    return positions
 
 
 def minibatch_noise(

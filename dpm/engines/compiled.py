@@ -12,7 +12,14 @@ import pytensor.tensor as pt
 from dpm.engines import builders, graph_cache
 from dpm.engines.builders import Builder
 from dpm.engines.engine import Engine, Givens
-from dpm.engines.microbatches import Function, Objective, accumulate_microbatches, map_microbatches
+from dpm.engines.microbatches import (
+    Function,
+    Objective,
+    ObjectiveWithTerms,
+    accumulate_microbatches,
+    map_microbatches,
+    sum_microbatches,
+)
 from dpm.engines.parameters import Layout, trained_layout
 from dpm.graph import Tensor
 from dpm.graph.bricks import dropout_masks
@@ -42,7 +49,7 @@ class CompiledModel:
         self.model, self.engine = model, engine
         self.layout = layout or trained_layout(model)
         self._functions: dict[Hashable, Function] = {}
-        self._with_dropout: dict[int, tuple[Function, list[tuple[int, ...]]]] = {}
+        self._with_dropout: dict[tuple[int, bool], tuple[Function, list[tuple[int, ...]]]] = {}
 
     # ------------------------------------------------------------------ any graph
 
@@ -102,18 +109,42 @@ class CompiledModel:
         function = self.function(build, self._objective_inputs(size), cache=True, hot=True)
         return accumulate_microbatches(self.engine, function, size)
 
-    def objective_with_dropout(self, batch_size: int) -> tuple[Objective, list[tuple[int, ...]]]:
-        """Return `objective` with dropout masks as further inputs, and the shape of each mask for one example."""
+    def objective_with_terms(self, batch_size: int) -> ObjectiveWithTerms:
+        """Return (theta, X, t, N, U, weights, shares) -> cost, gradient, terms (n,), gains (n,).
+
+        A cost of Diffusion.cost_single_t is a term, T - 1 times that of Eq. 14 at t, minus the gain in entropy, which
+        does not depend on t. The cost returned is the sum of the terms with the weights, minus the sum of the gains
+        with the shares, both as they are given. An example of weight 0 does not count.
+
+        Args:
+            batch_size: as in `objective`.
+        """
         size = self.microbatch_size(batch_size)
-        if size not in self._with_dropout:
+        build = partial(_cost_gradient_and_terms, self.model, tuple(self.layout.parameters))
+        function = self.function(build, self._objective_inputs(size, terms=True), cache=True, hot=True)
+        return sum_microbatches(self.engine, function, size)
+
+    def objective_with_dropout(
+        self, batch_size: int, terms: bool = False
+    ) -> tuple[Objective | ObjectiveWithTerms, list[tuple[int, ...]]]:
+        """Return `objective` with dropout masks as further inputs, and the shape of each mask for one example.
+
+        Args:
+            batch_size: as in `objective`.
+            terms: return `objective_with_terms` with masks instead.
+        """
+        size = self.microbatch_size(batch_size)
+        build = _cost_gradient_and_terms if terms else _cost_and_gradient
+        if (size, terms) not in self._with_dropout:
             with self.engine:
-                theta, variables = self._symbols(self._objective_inputs(size))
+                theta, variables = self._symbols(self._objective_inputs(size, terms))
                 with dropout_masks() as masks:
-                    outputs = _cost_and_gradient(self.model, tuple(self.layout.parameters), *variables)
+                    outputs = build(self.model, tuple(self.layout.parameters), *variables)
                 function = self.engine.function([theta, *variables, *masks], outputs, self._givens(theta), hot=True)
-            self._with_dropout[size] = function, [mask.type.shape[1:] for mask in masks]
-        function, shapes = self._with_dropout[size]
-        return accumulate_microbatches(self.engine, function, size), shapes
+            self._with_dropout[size, terms] = function, [mask.type.shape[1:] for mask in masks]
+        function, shapes = self._with_dropout[size, terms]
+        accumulate = sum_microbatches if terms else accumulate_microbatches
+        return accumulate(self.engine, function, size), shapes
 
     def costs(self, batch_size: int) -> Callable[..., np.ndarray]:
         """Return (theta, X, t, N, U) -> cost of each of n examples, (n,): Diffusion.cost_single_t.
@@ -173,17 +204,33 @@ class CompiledModel:
         ]
         return [*self.layout.givens(theta), *constants]
 
-    def _objective_inputs(self, n: int) -> list[Input]:
-        return [*self.forward_inputs(n), self.numbers("weights", n)]
+    def _objective_inputs(self, n: int, terms: bool = False) -> list[Input]:
+        names = ("weights", "shares") if terms else ("weights",)
+        return [*self.forward_inputs(n), *(self.numbers(name, n) for name in names)]
 
 
 def _cost_and_gradient(model: Diffusion, paths: Sequence[str], *inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Return Diffusion.cost and its gradient by the parameters at these paths, one flat vector."""
     cost = model.cost(*inputs)
+    return cost, _flat_gradient(cost, model, paths)
+
+
+def _cost_gradient_and_terms(model: Diffusion, paths: Sequence[str], *inputs: Tensor) -> list[Tensor]:
+    """Return the outputs of `CompiledModel.objective_with_terms`."""
+    *examples, weights, shares = inputs
+    gains = model.entropy_gain(examples[0]) / model.log_2 * model.n_channels
+    terms = model.cost_single_t(*examples) + gains
+    cost: Tensor = (weights * terms).sum() - pt.switch(weights > 0, shares * gains, 0).sum()
+    return [cost, _flat_gradient(cost, model, paths), terms, gains]
+
+
+def _flat_gradient(cost: Tensor, model: Diffusion, paths: Sequence[str]) -> Tensor:
+    """Return the gradient of a cost by the parameters at these paths, one flat vector."""
     parameters = model.parameters()
     wrt = [parameters[path].variable for path in paths]
     gradients: Any = pytensor.grad(cost, wrt, disconnected_inputs="ignore")
-    return cost, pt.concatenate([gradient.ravel() for gradient in gradients])
+    flat: Tensor = pt.concatenate([gradient.ravel() for gradient in gradients])
+    return flat
 
 
 def _beta(model: Diffusion) -> Tensor:

@@ -1,6 +1,7 @@
 """Microbatches: compute a minibatch a few examples at a time, and put the parts together."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,8 @@ Arrays = Sequence[np.ndarray]
 Function = Callable[..., list[np.ndarray]]
 #: (theta, X, t, N, U, weights, *more arrays by example) -> cost, flat gradient
 Objective = Callable[..., tuple[np.floating, np.ndarray]]
+#: the same -> cost, flat gradient, arrays by example
+ObjectiveWithTerms = Callable[..., tuple[Any, ...]]
 
 
 def split_microbatches(arrays: Arrays, size: int) -> Iterator[tuple[int, list[np.ndarray]]]:
@@ -67,26 +70,52 @@ def accumulate_microbatches(engine: Engine, function: Function, size: int) -> Ob
         A function of the same arguments that returns the weighted means. Its weights need not sum to 1. The gradients
         are added in the order of the microbatches, so the bits do not depend on the threads.
     """
+    sums = sum_microbatches(engine, function, size)
 
     def objective(theta: np.ndarray, *arrays: np.ndarray) -> tuple[np.floating, np.ndarray]:
-        total = float(arrays[WEIGHTS].sum())
+        weights = arrays[WEIGHTS]
+        total = float(weights.sum())
         if total <= 0:
             raise ValueError(f"weights: got a sum of {total}; expected at least one weight above 0")
+        scaled = weights / weights.dtype.type(total)
+        cost, gradient = sums(theta, *arrays[:WEIGHTS], scaled, *arrays[WEIGHTS + 1 :])
+        return cost, gradient
+
+    return objective
+
+
+def sum_microbatches(engine: Engine, function: Function, size: int) -> ObjectiveWithTerms:
+    """Return the sums over any number of examples, from those over `size` examples.
+
+    Args:
+        engine: computes several microbatches at the same time.
+        function: (theta, X, t, N, U, weights, *more arrays by example) -> [cost, gradient, *arrays by example], of
+            which cost and gradient are sums over the examples with these weights, compiled for `size` examples.
+        size: number of examples in a microbatch.
+
+    Returns:
+        A function of the same arguments and results for any number of examples.
+    """
+
+    def compute_sums(theta: np.ndarray, *arrays: np.ndarray) -> tuple[Any, ...]:
         theta_on_device = engine.to_device(theta)
 
         def compute(microbatch: tuple[int, list[np.ndarray]]) -> list[np.ndarray]:
             count, parts = microbatch
-            parts[WEIGHTS] = parts[WEIGHTS] / parts[WEIGHTS].dtype.type(total)
+            parts[WEIGHTS] = parts[WEIGHTS].copy()
             parts[WEIGHTS][count:] = 0
-            return function(theta_on_device, *parts)
+            cost, gradient, *by_example = function(theta_on_device, *parts)
+            return [cost, gradient, *(a[:count] for a in by_example)]
 
         results = engine.map(compute, split_microbatches(arrays, size))
-        cost, gradient = next(results)
+        cost, gradient, *by_example = next(results)
+        gathered = [by_example]
         cost_sum, writable = float(cost), False  # the first gradient is the engine's array, a sum of two is ours
-        for cost, part in results:
+        for cost, part, *by_example in results:
             cost_sum += float(cost)
             gradient = np.add(gradient, part, out=gradient if writable else None)
             writable = True
-        return theta.dtype.type(cost_sum), gradient
+            gathered.append(by_example)
+        return theta.dtype.type(cost_sum), gradient, *(np.concatenate(a) for a in zip(*gathered, strict=True))
 
-    return objective
+    return compute_sums

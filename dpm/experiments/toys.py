@@ -307,8 +307,3 @@ def make_data(toy: Toy, name: str, model_args: Mapping[str, Any], small: bool, s
         train=train,
         test=test,
     )
-
-
-def decay_to_zero(initial: float, step: int, total: int) -> float:
-    """Return the learning rate at a step: constant in the first half of training, linear to 0 in the second."""
-    return initial * min(1.0, max(0.0, 2 * (1 - step / total)))

@@ -7,9 +7,17 @@ from typing import Any, NamedTuple
 from dpm.base.arguments import parse_literals, parse_switch
 from dpm.base.command_line import Parser, argument_type, spellings
 from dpm.engines.names import DTYPES, ENGINES
-from dpm.runs.settings import CHANGEABLE, DEFAULTS, OPTIMIZERS, field_types
+from dpm.runs.settings import CHANGEABLE, DEFAULTS, LR_SCHEDULES, OBJECTIVES, OPTIMIZERS, TIMES, field_types
 
-CHOICES = {"backend": ENGINES, "dtype": DTYPES, "optimizer": OPTIMIZERS, "in-memory": ("auto", "yes", "no")}
+CHOICES = {
+    "backend": ENGINES,
+    "dtype": DTYPES,
+    "optimizer": OPTIMIZERS,
+    "in-memory": ("auto", "yes", "no"),
+    "times": TIMES,
+    "objective": OBJECTIVES,
+    "lr-schedule": LR_SCHEDULES,
+}
 
 PARSERS: dict[type, Callable[[str], Any]] = {bool: parse_switch, dict: parse_literals}
 HELP = {
@@ -49,6 +57,14 @@ HELP = {
         " 10, or 20 where each then has 100 examples"
     ),
     "refresh_noise": "sfo and lbfgs: passes after which the frozen noise is drawn again; 0: never",
+    "times": "how training draws t: stratified, evenly; importance, more often where the terms of K are large",
+    "objective": "weights of the terms of K by t: K, as they are; balanced, each divided by its size; balanced-then-K",
+    "lr_schedule": (
+        "release, as --lr says; constant; linear or cosine to 0 over --epochs or --hours; late-linear, from half of "
+        "the run on; default: release, toy problems late-linear"
+    ),
+    "warmup": "steps in which the learning rate rises to its value",
+    "ema": "decay of averaged weights, such as 0.999, which are then evaluated, sampled and stored; 0: no average",
     "faithful": "train as released in 2015, without the corrections of docs/from-2015.md",
     "tensorboard": "also write the log for TensorBoard (extra tensorboard)",
     "quiet": "print only errors and the last line",

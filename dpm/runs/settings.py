@@ -16,11 +16,17 @@ if TYPE_CHECKING:
     from dpm.experiments.toys import Toy
     from dpm.experiments.variants import Variant
 
+TIMES = ("stratified", "importance")
+OBJECTIVES = ("K", "balanced", "balanced-then-K")
+LR_SCHEDULES = ("release", "constant", "linear", "cosine", "late-linear")
 OPTIMIZERS = ("sfo", "lbfgs", "rmsprop", "adam")
 FROZEN = ("sfo", "lbfgs")  # these minimize a fixed function, so the noise of each subfunction is frozen
 # What a resumed run may change.
 CHANGEABLE = frozenset(
-    ("ext_every_n", "epochs", "hours", "keep", "max_skipped", "data_path", "backend", "threads", "tensorboard", "quiet")
+    (
+        *("ext_every_n", "epochs", "hours", "keep", "max_skipped", "data_path", "backend", "threads"),
+        *("lr_schedule", "warmup", "tensorboard", "quiet"),
+    )
 )
 TOY_CONFLICTS = ("dataset", "model", "data_path", "faithful", "dropout_rate", "crop", "in_memory")
 
@@ -63,6 +69,11 @@ class Settings(NamedTuple):
     optimizer: str | None = None
     n_subfunctions: int | None = None
     refresh_noise: int = 0
+    times: str = "stratified"
+    objective: str = "K"
+    lr_schedule: str | None = None
+    warmup: int = 0
+    ema: float = 0.0
     faithful: bool = False
     tensorboard: bool = False
     quiet: bool = False
@@ -91,6 +102,7 @@ class Settings(NamedTuple):
             entry = entry.select_size(bool(given.get("small")))
         values = _resolve(given, entry, variant)
         values["optimizer"] = _check_optimizer(values, given, entry.optimizer if entry else "rmsprop")
+        _check_recipe(values, given)
         _check_network(values, variant)
         return cls(**values)
 
@@ -108,8 +120,7 @@ class Settings(NamedTuple):
         """
         saved = config["flags"]
         _check_saved(saved, path)
-        # A run of an earlier version has the defaults of the flags that it did not know.
-        values = DEFAULTS | dict(saved)
+        values = complete_saved(saved)
         for key in DEFAULTS:
             if key not in given or key == "resume_file":
                 continue
@@ -172,6 +183,11 @@ def field_types(name: str) -> list[type]:
     return [*plain, int] if plain == [float] else plain
 
 
+def complete_saved(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's saved values, and for flags that its version did not know the defaults, which change nothing."""
+    return DEFAULTS | {"lr_schedule": default_lr_schedule(saved.get("experiment"))} | dict(saved)
+
+
 def select_variant(faithful: bool) -> "Variant":
     """Return the variant of training that --faithful chooses."""
     from dpm.experiments.variants import CORRECTED, RELEASED
@@ -200,6 +216,10 @@ def check_numbers(given: Mapping[str, Any]) -> None:
     for name in ("hours", "lr"):
         if given.get(name) is not None and not 0 < given[name] < float("inf"):
             raise InputError(f"--{name}: {given[name]} is not accepted; take a number above 0")
+    if not 0 <= given.get("ema", 0) < 1:
+        raise InputError(f"--ema: {given['ema']} is not accepted; take 0, for no average, up to below 1")
+    if given.get("warmup", 0) < 0:
+        raise InputError(f"--warmup: {given['warmup']} is not accepted; take 0, for none, or more steps")
     if given.get("refresh_noise", 0) < 0:
         raise InputError(f"--refresh-noise: {given['refresh_noise']} is not accepted; take 0, for never, or more")
     if given.get("small") and not given.get("experiment") and not given.get("resume_file"):
@@ -245,6 +265,7 @@ def _resolve_toy(given: dict[str, Any], toy: "Toy") -> dict[str, Any]:
         values[key] = given.get(key, getattr(toy, key))
     toy.complete(values["model_args"])
     values["optimizer"] = _check_optimizer(values, given, toy.optimizer)
+    _check_recipe(values, given)
     return values
 
 
@@ -253,7 +274,7 @@ def _check_optimizer(values: dict[str, Any], given: dict[str, Any], default: str
     name = values["optimizer"] or default
     if values["faithful"] and name != "rmsprop":
         raise InputError(f"--optimizer {name} contradicts --faithful, which trains with rmsprop; leave one out")
-    unused: Iterable[str] = ("batch_size", "lr", "dropout_rate")
+    unused: Iterable[str] = ("batch_size", "lr", "dropout_rate", "lr_schedule", "warmup", "ema")
     if name not in FROZEN:
         unused = ("n_subfunctions", "refresh_noise")
     for key in unused:
@@ -264,6 +285,33 @@ def _check_optimizer(values: dict[str, Any], given: dict[str, Any], default: str
                 "leave it out"
             )
     return str(name)
+
+
+def _check_recipe(values: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Set the default of lr_schedule; raise InputError for choices of training that contradict others."""
+    values["lr_schedule"] = values["lr_schedule"] or default_lr_schedule(values["experiment"])
+    for key, accepted in {"times": TIMES, "objective": OBJECTIVES, "lr_schedule": LR_SCHEDULES}.items():
+        if values[key] not in accepted:
+            raise InputError(
+                f"--{key.replace('_', '-')}: {values[key]!r} is not accepted; expected {', '.join(accepted)}"
+            )
+    released = {"times": DEFAULTS["times"], "objective": "K", "lr_schedule": "release", "warmup": 0, "ema": 0.0}
+    for key in released:
+        if values["faithful"] and values[key] != released[key]:
+            raise InputError(
+                f"--{key.replace('_', '-')} {values[key]} contradicts --faithful, which trains as released; "
+                "leave one out"
+            )
+    if values["optimizer"] in FROZEN and values["objective"] == "balanced-then-K":
+        raise InputError(
+            f"--objective balanced-then-K changes during the run, and --optimizer {values['optimizer']} minimizes a "
+            "fixed function; expected K or balanced"
+        )
+
+
+def default_lr_schedule(experiment: str | None) -> str:
+    """Return the schedule of the learning rate of an experiment, or of images without one."""
+    return "late-linear" if find_experiment(experiment)[1] else "release"
 
 
 def _check_network(values: dict[str, Any], variant: "Variant") -> None:

@@ -12,7 +12,6 @@ from dpm.base.errors import InputError
 from dpm.engines import compile_times
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.toys import decay_to_zero
 from dpm.experiments.variants import Variant
 from dpm.likelihood.bound import example_costs
 from dpm.model import DiffusionModel, argument_names
@@ -23,6 +22,7 @@ from dpm.runs.data import RunData, load_data
 from dpm.runs.settings import FROZEN, Settings
 from dpm.training.frozen_loop import SubfunctionLoop, default_number
 from dpm.training.loop import Loop, MainLoop, TrainingState
+from dpm.training.recipe import Recipe
 
 
 def prepare_loop(settings: Settings, saved: Any = None) -> tuple[Loop, RunData]:
@@ -84,8 +84,13 @@ def build_main_loop(settings: Settings, X: Any, compiled: CompiledModel, theta: 
         epochs=settings.n_epochs,
         seed=settings.seed,
         dropout_rate=settings.dropout_rate,
-        decay=decay_to_zero if settings.toy else None,
+        recipe=recipe(settings),
     )
+
+
+def recipe(settings: Settings) -> Recipe:
+    """Return how a run trains."""
+    return Recipe(*(getattr(settings, name) for name in Recipe._fields))
 
 
 def build_frozen_loop(settings: Settings, X: Any, compiled: CompiledModel, theta: np.ndarray) -> SubfunctionLoop:
@@ -116,6 +121,7 @@ def build_frozen_loop(settings: Settings, X: Any, compiled: CompiledModel, theta
         epochs=epochs,
         seed=settings.seed,
         refresh_noise=settings.refresh_noise,
+        time_weights=recipe(settings).time_weights(compiled.model.trajectory_length),
     )
 
 
@@ -132,14 +138,23 @@ def compile_functions(loop: Loop, test: np.ndarray, settings: Settings) -> float
     # Engines compile part of a function at its first call.
     loop.first_gradient()
     size = min(loop.batch_size, len(test))
-    example_costs(loop.compiled, loop.theta, test[:size], loop.seed, size)
+    example_costs(loop.compiled, loop.averaged_theta, test[:size], loop.seed, size)
     seconds = time.perf_counter() - start
     compile_times.keep_seconds(key, seconds)
     return seconds
 
 
-def restore(loop: Loop, meta: Any, arrays: dict[str, np.ndarray]) -> None:
-    """Put a loop where the checkpoint was. Raises InputError if that is of another model."""
+def restore(loop: Loop, meta: Any, arrays: dict[str, np.ndarray], new_schedule: bool = False) -> None:
+    """Put a loop where the checkpoint was.
+
+    Args:
+        loop: at its start.
+        meta, arrays: contents of the checkpoint.
+        new_schedule: begin the schedule of the learning rate here.
+
+    Raises:
+        InputError: the checkpoint is of another model, or the learning rate is 0 for the rest of the run.
+    """
     parameters, optimizer = checkpoint.split(arrays)
     theta = loop.compiled.layout.flatten(parameters, str(loop.theta.dtype))
     kinds = {name: type(value) for name, value in vars(TrainingState()).items()}
@@ -148,3 +163,20 @@ def restore(loop: Loop, meta: Any, arrays: dict[str, np.ndarray]) -> None:
             raise InputError(f"checkpoint {meta.path}: its state {name!r} is {value!r}, which train.py does not write")
     loop.state = TrainingState(**meta["state"])
     loop.load(theta, optimizer)
+    if new_schedule:
+        loop.state.schedule_step, loop.state.schedule_seconds = loop.state.step, loop.state.seconds
+    elif loop.going and _schedule_ended(loop, meta):
+        raise InputError(
+            "--resume-file: the learning rate of this run has fallen to 0; give --lr-schedule, such as cosine, for the "
+            "training that is added"
+        )
+
+
+def _schedule_ended(loop: Loop, meta: Any) -> bool:
+    """Return True if the learning rate had come to its end under the settings of the checkpoint."""
+    if not isinstance(loop, MainLoop) or not loop.recipe.lr_ends:
+        return False
+    saved = meta["config"]["flags"]
+    epochs, hours = saved.get("epochs"), saved.get("hours")
+    by_steps = epochs is not None and loop.state.step >= epochs * loop.epoch_length
+    return by_steps or (hours is not None and loop.state.seconds >= 3600 * hours)

@@ -10,6 +10,7 @@ from dpm.base.errors import InputError
 from dpm.engines.compiled import CompiledModel
 from dpm.experiments.variants import Variant
 from dpm.training.loop import Loop
+from dpm.training.times import TermSizes, TimeWeights
 
 
 def default_number(n: int) -> int:
@@ -30,6 +31,8 @@ class SubfunctionLoop(Loop):
         refresh_noise: 0, or the number of passes after which all noise is drawn again. The optimizer then restarts from
             the current parameters without its history, which belongs to other functions. If the optimizer converges,
             the noise is refreshed immediately, or training ends.
+        time_weights: draws and weighs the times, by the sizes that the terms have when the noise is drawn; None for
+            even times and the objective K.
         compiled, X, variant, epochs, seed, extensions: see Loop.
     """
 
@@ -44,10 +47,11 @@ class SubfunctionLoop(Loop):
         epochs: int,
         seed: int,
         refresh_noise: int = 0,
+        time_weights: TimeWeights | None = None,
         extensions: Sequence[Any] = (),
     ) -> None:
         super().__init__(compiled, X, variant, -(-len(X) // number), epochs, seed, extensions)
-        self.kind, self.refresh_noise = optimizer, refresh_noise
+        self.kind, self.refresh_noise, self.time_weights = optimizer, refresh_noise, time_weights
         # Split at random, since files are often sorted.
         self.parts = np.array_split(noise.generator(seed, noise.ORDER, 0).permutation(len(X)), number)
         self.theta = theta
@@ -74,25 +78,51 @@ class SubfunctionLoop(Loop):
         return self.subfunction(self.theta, 0)
 
     def optimizer_state(self) -> dict[str, np.ndarray]:
-        return self._optimizer.state() if self._optimizer else {}
+        if self._optimizer is None:
+            return {}
+        return self._optimizer.state() | (self.time_weights.state() if self.time_weights else {})
 
     def load(self, theta: np.ndarray, optimizer: dict[str, np.ndarray]) -> None:
         self.theta = theta
         if not optimizer and self.state.step == self.state.refresh_step:
             return  # stopped before an optimizer began
         try:
-            self._begin().load_state(optimizer)
-        except ValueError as error:
+            self._begin().load_state({name: array for name, array in optimizer.items() if "/" not in name})
+            if self.time_weights:
+                self.time_weights.load_state(optimizer)
+        except (KeyError, ValueError) as error:
             raise InputError(f"checkpoint: the optimizer's {error}") from None
 
     def subfunction(self, theta: np.ndarray, i: int) -> tuple[float, np.ndarray]:
         """Return f_i and its flat gradient, with the noise of the present refresh."""
         part, rng = self.parts[i], noise.generator(self.seed, noise.SUBFUNCTION, self.state.refresh, i)
-        inputs = self.draw(rng, self.features[part], noise.stratified_times)
-        largest = len(self.parts[0]) * self.compiled.model.n_t_per_minibatch
-        cost, gradient = self.compiled.objective(largest)(theta, *inputs)
+        times = noise.stratified_positions if self.time_weights else noise.stratified_times
+        inputs = self.draw(rng, self.features[part], times)
         share = len(part) * len(self.parts) / len(self.features)
-        return share * float(cost), theta.dtype.type(share) * gradient
+        if self.time_weights is None:
+            cost, gradient = self.compiled.objective(self._largest)(theta, *inputs)
+            value = K_cost = float(cost)
+        else:
+            function = self.compiled.objective_with_terms(self._largest)
+            weighted = self.time_weights.evaluate(function, theta, inputs)
+            value, gradient, K_cost = weighted.value, weighted.gradient, weighted.K_cost
+        self._K_cost = share * K_cost
+        return share * value, theta.dtype.type(share) * gradient
+
+    @property
+    def _largest(self) -> int:
+        """Number of examples of the largest subfunction, with the repetitions at several times."""
+        return len(self.parts[0]) * self.compiled.model.n_t_per_minibatch
+
+    def _measure_sizes(self) -> None:
+        """Measure the sizes of the terms at evenly drawn times, on the first subfunction's examples."""
+        assert self.time_weights is not None
+        rng = noise.generator(self.seed, noise.SIZES, self.state.refresh)
+        X, t, N, U, ones = self.draw(rng, self.features[self.parts[0]], noise.stratified_times)
+        function = self.compiled.objective_with_terms(self._largest)
+        *_, terms, _ = function(self._start, X, t, N, U, ones, ones)
+        self.time_weights.sizes = TermSizes(self.compiled.model.trajectory_length)
+        self.time_weights.sizes.update(t, terms)
 
     def train_epoch(self) -> None:
         last = (self.epoch + 1) * self.epoch_length
@@ -138,6 +168,8 @@ class SubfunctionLoop(Loop):
         self.state.refresh_step = self.state.step
 
     def _begin(self) -> Any:
+        if self.time_weights:
+            self._measure_sizes()
         rng = noise.generator(self.seed, noise.OPTIMIZER, self.state.refresh)
         self._optimizer = self.kind(self._evaluate, self._start, range(len(self.parts)), rng=rng)
         return self._optimizer
@@ -147,7 +179,8 @@ class SubfunctionLoop(Loop):
         if self.stopped and self.state.step > self._before[0]:
             raise _Stopped
         value, gradient = self.subfunction(theta, i)
-        self.count(value, 1)
+        # The log has K, whatever the objective is.
+        self.count(self._K_cost if self.time_weights else value, 1)
         self._notify("after_evaluation")
         return value, gradient
 

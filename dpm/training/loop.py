@@ -19,9 +19,8 @@ from dpm.datasets.streams import minibatches
 from dpm.engines.compiled import CompiledModel
 from dpm.experiments.variants import Variant
 from dpm.graph.bricks import draw_masks
-from dpm.optimizers import decay_learning_rate
+from dpm.training.recipe import Average, Recipe
 
-LEARNING_RATE_FLOOR = 1e-4
 Inputs = list[np.ndarray]
 
 
@@ -37,6 +36,7 @@ class TrainingState:
         skipped_in_a_row: skipped steps directly before this one.
         cost_sum, weight_sum: sums over the present epoch.
         seconds: of training, from its start to the end of the last step, with evaluations and plots in between.
+        schedule_step, schedule_seconds: step and seconds at which the schedule of the learning rate began.
         rows: the log, one dict per epoch.
     """
 
@@ -48,6 +48,8 @@ class TrainingState:
     cost_sum: float = 0.0
     weight_sum: float = 0.0
     seconds: float = 0.0
+    schedule_step: int = 0
+    schedule_seconds: float = 0.0
     rows: list = field(default_factory=list)
 
     @property
@@ -111,6 +113,11 @@ class Loop:
     def learning_rate(self) -> float | None:
         """The learning rate of the next step, or None for an optimizer without one."""
         return None
+
+    @property
+    def averaged_theta(self) -> np.ndarray:
+        """The parameters to evaluate, plot and store: the averaged ones with --ema, or theta."""
+        return self.theta
 
     @property
     def skipped_steps(self) -> int:
@@ -240,7 +247,7 @@ class MainLoop(Loop):
         theta: the initial flat parameters.
         rule: an optimizer with step(theta, gradient, rate).
         batch_size, lr, dropout_rate: as in Settings.
-        decay: the learning rate as a function of (lr, step, total steps); None for the schedule of 2015.
+        recipe: how it trains; by default as released.
         compiled, X, variant, epochs, seed, extensions: see Loop.
     """
 
@@ -256,13 +263,15 @@ class MainLoop(Loop):
         epochs: int,
         seed: int,
         dropout_rate: float = 0.0,
-        decay: Callable[[float, int, int], float] | None = None,
+        recipe: Recipe | None = None,
         extensions: Sequence[Any] = (),
     ) -> None:
         super().__init__(compiled, X, variant, batch_size, epochs, seed, extensions)
         self.theta, self.rule, self.lr = theta, rule, lr
         self.stream = minibatches(X, batch_size)
-        self.dropout_rate, self.decay = dropout_rate, decay
+        self.dropout_rate, self.recipe = dropout_rate, recipe or Recipe()
+        self.time_weights = self.recipe.time_weights(compiled.model.trajectory_length) if compiled else None
+        self.average = Average(self.recipe.ema, theta) if self.recipe.ema else None
 
     @property
     def epoch_length(self) -> int:
@@ -281,14 +290,24 @@ class MainLoop(Loop):
         return math.prod(length // side for length in sides)
 
     @property
+    def progress(self) -> float:
+        """The part of the schedule of the learning rate that is done, by steps or by hours, from 0 to 1."""
+        state = self.state
+        parts = [(state.step - state.schedule_step) / (self.epochs * self.epoch_length - state.schedule_step)]
+        if self.hours is not None:
+            parts.append((state.seconds - state.schedule_seconds) / (3600 * self.hours - state.schedule_seconds))
+        return min(1.0, max(parts))
+
+    @property
     def learning_rate(self) -> float:
         """The learning rate of the next step."""
-        if self.decay:
-            return self.decay(self.lr, self.state.step, self.epochs * self.epoch_length)
-        floor = LEARNING_RATE_FLOOR
-        if not self.variant.learning_rate_floor_raises:
-            floor = min(floor, self.lr)
-        return decay_learning_rate(self.lr, self.state.step, floor)
+        step = self.state.step - self.state.schedule_step
+        progress = self.progress if self.recipe.lr_ends else 0.0
+        return self.recipe.learning_rate(self.lr, step, progress, self.variant)
+
+    @property
+    def averaged_theta(self) -> np.ndarray:
+        return self.average.theta if self.average and self.average.steps else self.theta
 
     @property
     def skipped_steps(self) -> int:
@@ -309,33 +328,62 @@ class MainLoop(Loop):
         """Make one step of the optimizer. inputs: those of this step."""
         cost, gradient = self.objective(inputs)
         self.theta = self.rule.step(self.theta, gradient, self.learning_rate)
+        if self.time_weights:
+            self.time_weights.sizes.update(*self._terms)
+        if self.average:
+            self.average.update(self.theta)
         self.count(cost, len(inputs[0]) // self.compiled.model.n_t_per_minibatch)
 
     def first_gradient(self) -> tuple[Any, np.ndarray]:
         return self.objective(self.inputs(self.features[: self.batch_size], self.state.step))
 
     def optimizer_state(self) -> dict[str, np.ndarray]:
-        return self.rule.state()
+        state = self.rule.state()
+        if self.time_weights:
+            state |= self.time_weights.state()
+        if self.average:
+            state |= {"average/theta": self.theta, "average/steps": np.array(self.average.steps)}
+        return state
 
     def load(self, theta: np.ndarray, optimizer: dict[str, np.ndarray]) -> None:
-        expected = self.rule.state()
+        expected = self.optimizer_state()
         if {k: v.shape for k, v in optimizer.items()} != {k: v.shape for k, v in expected.items()}:
             raise InputError("checkpoint: the optimizer's state is not of this model")
         self.theta = theta
-        self.rule.load_state(optimizer)
+        self.rule.load_state({name: array for name, array in optimizer.items() if "/" not in name})
+        if self.time_weights:
+            self.time_weights.load_state(optimizer)
+        if self.average:
+            # A checkpoint's parameters are the averaged ones.
+            self.average = Average(self.recipe.ema, theta, int(optimizer["average/steps"]))
+            self.theta = np.array(optimizer["average/theta"], theta.dtype)
 
     def objective(self, inputs: Inputs) -> tuple[Any, np.ndarray]:
-        """Return cost and flat gradient for the inputs of this step."""
+        """Return cost and flat gradient for the inputs of this step.
+
+        The cost is that of K whatever the objective of training is.
+        """
         size = self.batch_size * self.compiled.model.n_t_per_minibatch
-        if not self.dropout_rate:
-            return self.compiled.objective(size)(self.theta, *inputs)
-        function, shapes = self.compiled.objective_with_dropout(size)
-        rng = noise.generator(self.seed, noise.DROPOUT, self.state.step)
-        shapes = [(len(inputs[0]), *shape) for shape in shapes]
-        masks = [self.compiled.engine.asarray(m) for m in draw_masks(rng, shapes, self.dropout_rate)]
-        return function(self.theta, *inputs, *masks)
+        masks: Inputs = []
+        function: Any = None
+        if self.dropout_rate:
+            function, shapes = self.compiled.objective_with_dropout(size, terms=self.time_weights is not None)
+            rng = noise.generator(self.seed, noise.DROPOUT, self.state.step)
+            shapes = [(len(inputs[0]), *shape) for shape in shapes]
+            masks = [self.compiled.engine.asarray(m) for m in draw_masks(rng, shapes, self.dropout_rate)]
+        if self.time_weights is None:
+            return (function or self.compiled.objective(size))(self.theta, *inputs, *masks)
+        function = function or self.compiled.objective_with_terms(size)
+        weighted = self.time_weights.evaluate(function, self.theta, [*inputs, *masks], self.progress)
+        self._terms = weighted.t, weighted.terms
+        return weighted.K_cost, weighted.gradient
 
     def inputs(self, X: np.ndarray, step: int) -> Inputs:
-        """Return [X, t, N, U, weights] for the objective on scaled examples X, with the noise of a step."""
+        """Return [X, t, N, U, weights] for the objective on scaled examples X, with the noise of a step.
+
+        Where the times depend on the sizes of the terms, t are positions in [0, 1): the sizes are not known yet.
+        """
         times = noise.single_time if self.variant.single_time else noise.stratified_times
+        if self.time_weights:
+            times = noise.stratified_positions
         return self.draw(noise.generator(self.seed, noise.TRAINING, step), X, times)

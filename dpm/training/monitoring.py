@@ -46,7 +46,7 @@ class Monitoring:
     def after_epoch(self, loop: Any) -> None:
         null = bound.L_null(loop.compiled.model)
         size = min(loop.batch_size, len(self.test))
-        test = bound.K_minus_L_null(loop.compiled, loop.theta, self.test, loop.seed, size)
+        test = bound.K_minus_L_null(loop.compiled, loop.averaged_theta, self.test, loop.seed, size)
         train = -loop.state.epoch_cost
         values = (
             loop.epoch,
@@ -170,7 +170,7 @@ class Checkpoint:
         if between_epochs:  # the sums are cleared after the extensions have run
             state |= {"cost_sum": 0.0, "weight_sum": 0.0}
         arrays = {f"/optimizer/{name}": value for name, value in loop.optimizer_state().items()}
-        theta = loop.theta
+        theta = loop.averaged_theta
         arrays |= {f"/parameters{path}": value for path, value in loop.compiled.layout.split(theta).items()}
         meta = {"config": self.config, "model": self.config["model"], "state": state}
         with report_failure(NEWEST, loop, replaceable=True):

@@ -103,7 +103,9 @@ def train(
         loop.run()
     if loop.diverged:
         raise InputError(divergence(loop))
-    return Run(loop.compiled, loop.theta, data.scaling, data.quantized, chosen, config, path, data, loop.state.rows)
+    return Run(
+        loop.compiled, loop.averaged_theta, data.scaling, data.quantized, chosen, config, path, data, loop.state.rows
+    )
 
 
 def copy_model(model: Diffusion, engine: Engine, uniform_noise: float) -> Diffusion:
@@ -146,7 +148,7 @@ def run_training(given: dict[str, Any], command: Sequence[str]) -> int:
             check_installed()
         loop, data = prepare_loop(settings, saved and saved[0]["config"]["data"])
         if saved:
-            restore(loop, *saved)
+            restore(loop, *saved, new_schedule="lr_schedule" in given)
         seconds = compile_functions(loop, data.test, settings)
         if folder is None:
             folder = make_folder(settings, data, stack)

@@ -56,7 +56,7 @@ class ReferenceBounds:
         self._ceilings: dict[bytes, float] = {}
 
     def __call__(self, loop: Any) -> dict[str, float]:
-        beta = np.asarray(loop.compiled.beta(loop.theta), dtype=np.float64)
+        beta = np.asarray(loop.compiled.beta(loop.averaged_theta), dtype=np.float64)
         key = beta.tobytes()
         if key not in self._ceilings:  # it takes seconds, and most schedules do not change
             self._ceilings = {key: self.toy.ceiling(self.arguments, beta)}
@@ -91,7 +91,7 @@ class Bound:
     def do(self, loop: Any) -> None:
         compiled = loop.compiled
         draws = max(2, EVALUATIONS // (compiled.model.trajectory_length - 1))
-        estimate = bound.K_all_terms(compiled, loop.theta, self.test, loop.seed, loop.batch_size, draws)
+        estimate = bound.K_all_terms(compiled, loop.averaged_theta, self.test, loop.seed, loop.batch_size, draws)
         result = {
             "epoch": loop.epoch,
             "K": estimate.value + bound.L_null(compiled.model),
@@ -128,14 +128,14 @@ class PlotTrajectories:
             if t in times or t in shown:  # all of T = 2000 would be 320 MB
                 states[t] = X
 
-        generate_samples(compiled, loop.theta, n, source, callback=capture)
+        generate_samples(compiled, loop.averaged_theta, n, source, callback=capture)
         stem = f"trajectory_batch{loop.state.step:06d}"
         kept: dict[str, Any] = {f"x_{t}": states[t] for t in times}
         np.savez_compressed(self.paths.array(f"{stem}.npz"), times=times, **kept)
         path = self.paths.plot("trajectories", f"{stem}.png")
         if self.name == "swissroll":
             N = ExampleNoise(loop.seed + 1, 0, n, model.kernel.noise)(self.X.shape)
-            forward = forward_trajectory(compiled.beta(loop.theta), self.X, times, N)
+            forward = forward_trajectory(compiled.beta(loop.averaged_theta), self.X, times, N)
             drift = [self._drift(loop, max(t, 2)) for t in times]
             paper_figures.plot_figure_1(forward, [states[t] for t in times], drift, times, path)
         else:
@@ -147,7 +147,7 @@ class PlotTrajectories:
         points = loop.compiled.engine.asarray(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))
         model = loop.compiled.model
         step = loop.compiled.function(partial(_reverse_mean, model), loop.compiled.reverse_inputs(len(points)))
-        (mu,) = step(loop.theta, points, loop.compiled.engine.asarray(np.full(len(points), t)))
+        (mu,) = step(loop.averaged_theta, points, loop.compiled.engine.asarray(np.full(len(points), t)))
         return points, mu - points
 
 

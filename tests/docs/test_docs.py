@@ -96,6 +96,9 @@ SAMPLES = {
     "optimizer": "sfo",
     "dtype": "float64",
     "in-memory": "no",
+    "times": "importance",
+    "objective": "balanced",
+    "lr-schedule": "cosine",
     "model-args": "n_scales=2",
 }
 

@@ -5,7 +5,7 @@ import pytest
 
 from dpm.base.errors import InputError
 from dpm.engines.engine import Engine
-from dpm.experiments.toys import HEARTBEAT, TOYS, decay_to_zero, make_data, swiss_roll_schedule
+from dpm.experiments.toys import HEARTBEAT, TOYS, make_data, swiss_roll_schedule
 from dpm.graph import schedules
 from dpm.graph.networks import vectors
 
@@ -121,7 +121,3 @@ def test_invalid_argument_is_an_error(name, given, message):
 def test_trajectory_too_long_for_the_best_schedule_is_an_error():
     with pytest.raises(InputError, match="trajectory_length=200 is too long for schedule='best'; take up to 161"):
         model("swissroll", trajectory_length=200)
-
-
-def test_learning_rate_decays_to_0_in_the_second_half():
-    assert [decay_to_zero(0.1, step, 100) for step in (0, 50, 75, 100)] == pytest.approx([0.1, 0.1, 0.05, 0])

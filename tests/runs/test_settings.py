@@ -31,6 +31,8 @@ def test_naming_the_data_of_an_experiment_is_accepted(spelling):
         ({"__class__": 3}, "its flag '__class__' is 3"),
         ({"batch_size": 0}, "--batch-size: 0 is not accepted"),
         ({"lr": float("inf")}, "--lr: inf is not accepted"),
+        ({"ema": 1.0}, "--ema: 1.0 is not accepted"),
+        ({"warmup": -1}, "--warmup: -1 is not accepted"),
         ({"hours": 0.0}, "--hours: 0.0 is not accepted"),
         ({"hours": float("nan")}, "--hours: nan is not accepted"),
     ],
@@ -49,6 +51,8 @@ def test_flags_of_a_handmade_checkpoint_are_checked_like_the_command_line(saved,
         {"experiment": "heartbeat", "small": True, "epochs": 3},
         {"n_subfunctions": 3, "optimizer": "sfo", "crop": 8},
         {"faithful": True, "hours": 0.5},
+        {"times": "importance", "objective": "balanced-then-K", "lr_schedule": "cosine", "warmup": 9, "ema": 0.9},
+        {"experiment": "swissroll", "objective": "balanced", "optimizer": "sfo"},
     ],
 )
 def test_settings_of_every_run_survive_its_checkpoint(given):
@@ -90,3 +94,35 @@ def test_settings_name_their_experiment_or_toy():
     assert Settings.from_arguments(experiment="bark", small=True).entry == EXPERIMENTS["bark"].select_size(True)
     assert Settings.from_arguments(experiment="swissroll").toy is TOYS["swissroll"]
     assert (Settings.from_arguments().entry, Settings.from_arguments().toy) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"times": "often"}, "--times: 'often' is not accepted; expected stratified, importance"),
+        ({"objective": "k"}, "--objective: 'k' is not accepted; expected K, balanced, balanced-then-K"),
+        ({"lr_schedule": "step"}, "--lr-schedule: 'step' is not accepted; expected release, constant"),
+        ({"faithful": True, "times": "importance"}, "--times importance contradicts --faithful"),
+        ({"faithful": True, "objective": "balanced"}, "--objective balanced contradicts --faithful"),
+        ({"faithful": True, "lr_schedule": "cosine"}, "--lr-schedule cosine contradicts --faithful"),
+        ({"faithful": True, "warmup": 5}, "--warmup 5 contradicts --faithful"),
+        ({"faithful": True, "ema": 0.5}, "--ema 0.5 contradicts --faithful"),
+        ({"optimizer": "sfo", "objective": "balanced-then-K"}, "--optimizer sfo minimizes a fixed function"),
+        ({"optimizer": "lbfgs", "lr_schedule": "cosine"}, "--lr-schedule cosine is not used by --optimizer lbfgs"),
+        ({"optimizer": "sfo", "warmup": 5}, "--warmup 5 is not used by --optimizer sfo"),
+        ({"optimizer": "sfo", "ema": 0.5}, "--ema 0.5 is not used by --optimizer sfo"),
+    ],
+)
+def test_choices_of_training_that_contradict_others_are_named(given, words):
+    with pytest.raises(InputError, match=re.escape(words)):
+        Settings.from_arguments(**given)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "name"), [(None, "release"), ("mnist", "release"), ("swissroll", "late-linear")]
+)
+def test_run_of_an_earlier_version_keeps_its_learning_rates(experiment, name):
+    """It did not know --lr-schedule: toy problems had a constant rate, then a linear one."""
+    saved = {"flags": {"experiment": experiment}, "variant": "corrected"}
+    assert Settings.from_checkpoint(saved, "x.h5").lr_schedule == name
+    assert Settings.from_arguments(experiment=experiment).lr_schedule == name

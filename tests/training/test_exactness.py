@@ -61,12 +61,12 @@ def content(path):
     return b"\n".join(parts)
 
 
-def check_stops(tmp_path, data, monkeypatch, optimizer, engine):
+def check_stops(tmp_path, data, monkeypatch, optimizer, engine, *choices):
     """Stop a run at each of STOPS batches, resume it, and compare all files with those of an uninterrupted run."""
     runs.share_compiled(monkeypatch)
     cut = ["--n-subfunctions", STEPS] if optimizer in FROZEN else ["--batch-size", runs.TRAIN // STEPS]
     arguments = ["--data-path", data, "--model-args", runs.MODEL, "--quiet", "--epochs", EPOCHS, *cut]
-    arguments += ["--optimizer", optimizer, "--backend", engine]
+    arguments += ["--optimizer", optimizer, "--backend", engine, *choices]
 
     def train(name, *extensions):
         runs.without_plots(monkeypatch, *extensions)
@@ -94,6 +94,21 @@ def check_stops(tmp_path, data, monkeypatch, optimizer, engine):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_run_resumed_from_any_batch_writes_the_files_of_an_uninterrupted_run(tmp_path, data, monkeypatch, optimizer):
     check_stops(tmp_path, data, monkeypatch, optimizer, "auto")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("optimizer", "choices"),
+    [
+        ("adam", "--times importance --objective balanced-then-K --lr-schedule cosine --warmup 3 --ema 0.9"),
+        ("rmsprop", "--times importance --lr-schedule linear --ema 0.5 --dropout-rate 0.1"),
+        ("sfo", "--times importance --objective balanced --refresh-noise 2"),
+        ("lbfgs", "--objective balanced"),
+    ],
+)
+def test_choices_of_training_resume_exactly(tmp_path, data, monkeypatch, optimizer, choices):
+    """Sizes of the terms, averaged parameters and the position in the schedule are in the checkpoint."""
+    check_stops(tmp_path, data, monkeypatch, optimizer, "auto", *choices.split())
 
 
 @pytest.mark.slow

@@ -139,6 +139,30 @@ def test_finished_run_resumes_for_more_epochs(train, resume):
     assert json.loads((folder / "config.json").read_text())["flags"]["epochs"] == 4
 
 
+def test_a_rate_that_has_fallen_to_0_asks_for_a_new_schedule(train, resume, capsys):
+    """More epochs of a finished run begin a schedule of their own: cosine from its start, at the resumed step."""
+    folder = train("--lr-schedule", "linear", "--lr", "0.5e-3")
+    assert resume(folder, "--epochs", EPOCHS + 2) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the learning rate of this run has fallen to 0; give --lr-schedule" in line
+    assert resume(folder, "--epochs", EPOCHS + 2, "--lr-schedule", "cosine", "--warmup", 2) == 0
+    rates = [row["learning_rate"] for row in runs.rows(folder)]
+    assert rates[:EPOCHS] == pytest.approx([0.5e-3 * (1 - k / EPOCHS) for k in range(1, EPOCHS + 1)])
+    assert rates[EPOCHS:] == pytest.approx([0.25e-3, 0], abs=1e-12)
+    state = checkpoint.load(folder / "checkpoint.h5")[0]["state"]
+    assert (state["schedule_step"], state["step"]) == (EPOCHS * runs.STEPS, (EPOCHS + 2) * runs.STEPS)
+
+
+def test_averaged_parameters_are_stored_and_the_raw_ones_kept(train):
+    """Averaging does not change training."""
+    files = [train("--optimizer", "adam", *more) / "checkpoint.h5" for more in ((), ("--ema", 0.5))]
+    (_, plain), (_, averaged) = map(checkpoint.load, files)
+    paths = [name for name in plain if name.startswith("/parameters")]
+    raw = averaged["/optimizer/average/theta"]
+    np.testing.assert_array_equal(np.sort(raw), np.sort(np.concatenate([plain[path].ravel() for path in paths])))
+    assert all(not np.array_equal(averaged[path], plain[path]) for path in paths if plain[path].any())
+
+
 def test_resuming_a_finished_run_makes_no_step(train, resume):
     folder = train()
     shutil.copytree(folder, before := folder.parent / "copy")

@@ -20,9 +20,9 @@ from dpm.reports.html.runs import read_json
 from dpm.reports.tables.rows import Row
 from dpm.runs import checkpoint
 from dpm.runs.data import load_data
-from dpm.runs.flags import TRAIN_FLAGS, parse_flags
+from dpm.runs.flags import parse_flags
 from dpm.runs.folder import NEWEST
-from dpm.runs.settings import Settings
+from dpm.runs.settings import CHANGEABLE, Settings, complete_saved
 
 RECORD, SPEED = "row.json", "speed.json"
 SCRIPTS = {"train": "train.py", "sample": "sample.py"}  # under these names at the root of the repository
@@ -130,10 +130,10 @@ def train(folder: Path, flags: tuple[str, ...], seed: int, hours: float | None =
 
 def check_flags(path: Path, flags: tuple[str, ...]) -> None:
     """Raise InputError if the run of a checkpoint has other flags than these."""
-    saved, expected = checkpoint.load_run(path)[0]["config"]["flags"], read_flags(flags).flags()
+    saved, expected = complete_saved(checkpoint.load_run(path)[0]["config"]["flags"]), read_flags(flags).flags()
     # A run may change these and remain the same run.
-    free = {flag.key for flag in TRAIN_FLAGS if flag.on_resume and flag.key != "epochs"} | {"output_dir", "resume_file"}
-    if others := [key for key in expected if key not in free and saved.get(key) != expected[key]]:
+    free = CHANGEABLE - {"epochs", "lr_schedule", "warmup"} | {"output_dir", "resume_file"}
+    if others := [key for key in expected if key not in free and saved[key] != expected[key]]:
         raise InputError(
             f"{path}: was made with different train flags ({', '.join(others)}); {advise_moving(path.parents[1])}"
         )

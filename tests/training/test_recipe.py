@@ -1,0 +1,68 @@
+"""Learning rates over a run and averaged parameters (dpm/training/recipe.py)."""
+
+import numpy as np
+import pytest
+
+from dpm.experiments.variants import CORRECTED, RELEASED
+from dpm.optimizers import decay_learning_rate
+from dpm.runs.settings import LR_SCHEDULES
+from dpm.training.recipe import FACTORS, Average, Recipe
+
+
+def test_every_schedule_of_the_settings_exists():
+    assert tuple(sorted(("release", *FACTORS))) == tuple(sorted(LR_SCHEDULES))
+
+
+@pytest.mark.parametrize(
+    ("name", "rates"),
+    [
+        ("constant", [2, 2, 2, 2, 2]),
+        ("linear", [2, 1.5, 1, 0.5, 0]),
+        ("cosine", [2, 1 + np.cos(np.pi / 4), 1, 1 - np.cos(np.pi / 4), 0]),
+        ("late-linear", [2, 2, 2, 1, 0]),
+    ],
+)
+def test_rates_at_each_quarter_of_the_run(name, rates):
+    recipe = Recipe(lr_schedule=name)
+    found = [recipe.learning_rate(2.0, 10**6, part, CORRECTED) for part in (0, 0.25, 0.5, 0.75, 1)]
+    assert found == pytest.approx(rates, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", LR_SCHEDULES)
+def test_warm_up_multiplies_the_rate_of_the_schedule(name):
+    plain, warm = Recipe(lr_schedule=name), Recipe(lr_schedule=name, warmup=4)
+    factors = [
+        warm.learning_rate(1e-3, k, k / 100, CORRECTED) / plain.learning_rate(1e-3, k, k / 100, CORRECTED)
+        for k in range(6)
+    ]
+    assert factors == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
+
+
+@pytest.mark.parametrize(("variant", "low"), [(CORRECTED, 5e-5), (RELEASED, 1e-4)])
+def test_the_release_s_schedule_is_that_of_2015(variant, low):
+    """Multiplied by 10^(-1/1000) every 500 steps, not below 1e-4, to which the release raises a lower rate."""
+    recipe = Recipe()
+    assert recipe.learning_rate(1e-3, 499, 0.3, variant) == 1e-3
+    assert recipe.learning_rate(1e-3, 1000, 0.9, variant) == decay_learning_rate(1e-3, 1000)
+    assert recipe.learning_rate(5e-5, 1000, 0.9, variant) == pytest.approx(low, rel=0.01)
+
+
+def test_average_is_the_weighted_sum_of_the_parameters():
+    """With d_k = min(0.5, (1 + k) / (10 + k)): a_1 = d_1 x_1 + (1 - d_1) x_1, a_k = d_k a_{k-1} + (1 - d_k) x_k."""
+    points = np.random.default_rng(0).standard_normal((30, 4))
+    average = Average(0.5, np.zeros(4))
+    expected = points[0]
+    for k, x in enumerate(points, start=1):
+        average.update(x)
+        decay = min(0.5, (1 + k) / (10 + k))
+        expected = decay * expected + (1 - decay) * x
+    np.testing.assert_allclose(average.theta, expected, rtol=1e-12)
+    assert average.steps == 30
+
+
+def test_the_average_does_not_share_memory_with_the_parameters():
+    x = np.ones(3)
+    average = Average(0.9, x)
+    average.update(x)
+    x += 1
+    np.testing.assert_array_equal(average.theta, 1)
