@@ -20,6 +20,7 @@ from dpm.engines.compiled import CompiledModel
 from dpm.experiments.variants import Variant
 from dpm.graph.bricks import draw_masks
 from dpm.training.recipe import Average, Recipe
+from dpm.training.times import TimeWeights
 
 Inputs = list[np.ndarray]
 
@@ -78,12 +79,14 @@ class Loop:
         max_skipped: training ends after this many skipped steps in a row.
         hours: training ends after this many hours, if not None.
         unsaved: names of files that could not be written.
+        time_weights: draws and weighs the times; None for even times and the objective K.
     """
 
     ended_by_itself = ""
     max_skipped = 100
     hours: float | None = None
     theta: np.ndarray
+    time_weights: TimeWeights | None = None
 
     def __init__(
         self,

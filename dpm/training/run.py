@@ -258,6 +258,13 @@ def describe_model(model: Diffusion) -> dict[str, Any]:
     return model.arguments or {} if ours else {}
 
 
+def describe_objective(loop: Loop) -> list[str]:
+    """Return a line that names times and objective, if they are not those of the release."""
+    if loop.time_weights is None:
+        return []
+    return [f"         objective {loop.time_weights.objective}, {loop.time_weights.times} times (docs/training.md)"]
+
+
 def summarize(loop: Loop, data: RunData, seconds: float, folder: Path, optimizer: str | None) -> str:
     """Return the lines that are printed before training."""
     steps = "subfunctions" if optimizer in FROZEN else "steps"
@@ -272,6 +279,7 @@ def summarize(loop: Loop, data: RunData, seconds: float, folder: Path, optimizer
         f"trained {'as released' if loop.variant is RELEASED else 'with the corrections'} (docs/from-2015.md)",
         f"engine   {loop.compiled.engine}; compiled in {seconds:.1f} s",
         f"training {optimizer}, {loop.epoch_length} {steps} per epoch, {loop.epochs} epochs, {resumed}seed {loop.seed}",
+        *describe_objective(loop),
         f"folder   {folder}",
     ]
     return "\n".join(([data.note] if data.note else []) + lines)
