@@ -296,10 +296,12 @@ class MainLoop(Loop):
     def progress(self) -> float:
         """The part of the schedule of the learning rate that is done, by steps or by hours, from 0 to 1."""
         state = self.state
-        parts = [(state.step - state.schedule_step) / (self.epochs * self.epoch_length - state.schedule_step)]
+        ways: list[tuple[float, float, float]]
+        ways = [(state.step, state.schedule_step, self.epochs * self.epoch_length)]
         if self.hours is not None:
-            parts.append((state.seconds - state.schedule_seconds) / (3600 * self.hours - state.schedule_seconds))
-        return min(1.0, max(parts))
+            ways.append((state.seconds, state.schedule_seconds, 3600 * self.hours))
+        # A schedule that begins at the end of the run has no steps, and is done.
+        return min(1.0, max((now - begin) / (end - begin) if end > begin else 1.0 for now, begin, end in ways))
 
     @property
     def learning_rate(self) -> float:
@@ -353,7 +355,7 @@ class MainLoop(Loop):
         if {k: v.shape for k, v in optimizer.items()} != {k: v.shape for k, v in expected.items()}:
             raise InputError("checkpoint: the optimizer's state is not of this model")
         self.theta = theta
-        self.rule.load_state({name: array for name, array in optimizer.items() if "/" not in name})
+        self.rule.load_state(optimizer)
         if self.time_weights:
             self.time_weights.load_state(optimizer)
         if self.average:

@@ -153,6 +153,13 @@ def test_a_rate_that_has_fallen_to_0_asks_for_a_new_schedule(train, resume, caps
     assert (state["schedule_step"], state["step"]) == (EPOCHS * runs.STEPS, (EPOCHS + 2) * runs.STEPS)
 
 
+def test_a_new_schedule_without_further_epochs_makes_no_step(train, resume):
+    """The schedule would begin and end at the same step; the objective depends on the part of it that is done."""
+    folder = train("--times", "importance", "--lr-schedule", "linear")
+    assert resume(folder, "--lr-schedule", "cosine") == 0
+    assert checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] == EPOCHS * runs.STEPS
+
+
 def test_averaged_parameters_are_stored_and_the_raw_ones_kept(train):
     """Averaging does not change training."""
     files = [train("--optimizer", "adam", *more) / "checkpoint.h5" for more in ((), ("--ema", 0.5))]
