@@ -64,13 +64,12 @@ def main() -> None:
     gradients = draw_gradients(keep.loop, options.draws)
     print(f"after {keep.loop.state.step} steps, {options.draws} minibatches of {keep.loop.batch_size}\n")
     print("| times | variance of the gradient | of stratified |\n|---|---|---|")
-    even, _ = total_variance(gradients["stratified"])
-    for name, values in gradients.items():
-        variance, error = total_variance(values)
-        print(f"| {name} | {variance:.3g} ± {error:.1g} | {variance / even:.2f} |")
+    variances = {name: total_variance(values) for name, values in gradients.items()}
+    for name, (variance, error) in variances.items():
+        print(f"| {name} | {variance:.3g} ± {error:.1g} | {variance / variances['stratified'][0]:.2f} |")
     difference = gradients["importance"].mean(axis=1) - gradients["stratified"].mean(axis=1)
-    print(f"\nmean component: differs by {abs(difference.mean()) / (difference.std() / np.sqrt(len(difference))):.1f}"
-          " standard errors")  # fmt: skip
+    error = difference.std(ddof=1) / np.sqrt(len(difference))
+    print(f"\nmean component: differs by {abs(difference.mean()) / error:.1f} standard errors")
 
 
 if __name__ == "__main__":

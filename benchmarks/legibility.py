@@ -5,9 +5,9 @@ python -m benchmarks.legibility SAMPLES.npz [SAMPLES.npz ...]
 Each file holds an array X (n, 1, 28, 28) with pixels in [0, 1], as sample.py writes them. The classifier compares an
 image with the 4,000 embedded training digits: ten nearest neighbors by the cosine of slightly blurred images
 (scikit-learn, extra baselines). A sample is legible if at least nine of the ten have one label, and if it is as near to
-them as 95 % of the test digits are to theirs. The second condition is needed, since a classifier without it, such as a
-support vector machine, is sure of most images of noise. Printed are the share of legible samples and its standard
-error, and the same for the 1,000 test digits and for test digits with shuffled pixels, which nobody can read.
+them as 95 % of the test digits are to their neighbors. The second condition is needed, since a classifier without it,
+such as a support vector machine, is sure of most images of noise. Printed are the share of legible samples and its
+standard error, and the same for the 1,000 test digits and for test digits with shuffled pixels, which nobody can read.
 """
 
 import argparse
@@ -18,9 +18,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from sklearn.neighbors import KNeighborsClassifier
 
-from benchmarks.worker import ROOT
+from dpm.datasets.search import EMBEDDED
 
-DIGITS = ROOT / "dpm" / "datasets" / "embedded" / "mnist5k.hdf5"
 N_TRAIN = 4000
 NEIGHBORS = 10
 LEGIBLE = 0.9  # share of the neighbors with one label
@@ -30,7 +29,7 @@ BLUR = 1.0  # pixels
 
 def load_digits() -> tuple[np.ndarray, np.ndarray]:
     """Return the embedded digits, (5000, 28, 28) in [0, 1], and their labels, training digits first."""
-    with h5py.File(DIGITS) as file:
+    with h5py.File(EMBEDDED) as file:
         return file["features"][:, 0] / 255, file["targets"][:].ravel()
 
 
@@ -44,30 +43,29 @@ class Reader:
     """
 
     def __init__(self, X: np.ndarray, labels: np.ndarray, test: np.ndarray) -> None:
-        self.classifier = KNeighborsClassifier(NEIGHBORS, metric="cosine").fit(features(X), labels)
-        self.farthest = np.inf
+        self.classifier = KNeighborsClassifier(NEIGHBORS, metric="cosine").fit(blur(X), labels)
         self.farthest = float(np.quantile(self.distances(test), NEAR))
 
     def distances(self, X: np.ndarray) -> np.ndarray:
         """Return the mean distance of images (n, 28, 28) to their neighbors, (n,)."""
-        return self.classifier.kneighbors(features(X))[0].mean(axis=1)
+        return self.classifier.kneighbors(blur(X))[0].mean(axis=1)
 
     def accuracy(self, X: np.ndarray, labels: np.ndarray) -> float:
         """Return the share of right labels."""
-        return float(self.classifier.score(features(X), labels))
+        return float(self.classifier.score(blur(X), labels))
 
     def read(self, X: np.ndarray) -> np.ndarray:
         """Return which images are legible, (n,) of bool."""
-        sure = self.classifier.predict_proba(features(X)).max(axis=1) >= LEGIBLE
+        sure = self.classifier.predict_proba(blur(X)).max(axis=1) >= LEGIBLE
         return sure & (self.distances(X) <= self.farthest)
 
 
-def features(X: np.ndarray) -> np.ndarray:
+def blur(X: np.ndarray) -> np.ndarray:
     """Return blurred images as vectors, (n, 784)."""
     return gaussian_filter(X, (0, BLUR, BLUR)).reshape(len(X), -1)
 
 
-def share(legible: np.ndarray) -> tuple[float, float]:
+def estimate_share(legible: np.ndarray) -> tuple[float, float]:
     """Return the mean and its standard error."""
     mean = float(legible.mean())
     return mean, float(np.sqrt(mean * (1 - mean) / len(legible)))
@@ -99,7 +97,7 @@ def main() -> None:
     rows |= {str(path): load_samples(path) for path in options.samples}
     print("| images | number | legible |\n|---|---|---|")
     for name, images in rows.items():
-        mean, error = share(reader.read(images))
+        mean, error = estimate_share(reader.read(images))
         print(f"| {name} | {len(images):,} | {mean:.1%} ± {error:.1%} |")
 
 

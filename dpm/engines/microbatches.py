@@ -102,8 +102,7 @@ def sum_microbatches(engine: Engine, function: Function, size: int) -> Objective
 
         def compute(microbatch: tuple[int, list[np.ndarray]]) -> list[np.ndarray]:
             count, parts = microbatch
-            parts[WEIGHTS] = parts[WEIGHTS].copy()
-            parts[WEIGHTS][count:] = 0
+            parts[WEIGHTS][count:] = 0  # the arrays of a partial microbatch are copies
             cost, gradient, *by_example = function(theta_on_device, *parts)
             return [cost, gradient, *(a[:count] for a in by_example)]
 

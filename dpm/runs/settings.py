@@ -102,7 +102,7 @@ class Settings(NamedTuple):
             entry = entry.select_size(bool(given.get("small")))
         values = _resolve(given, entry, variant)
         values["optimizer"] = _check_optimizer(values, given, entry.optimizer if entry else "rmsprop")
-        _check_recipe(values, given)
+        _check_recipe(values)
         _check_network(values, variant)
         return cls(**values)
 
@@ -265,7 +265,7 @@ def _resolve_toy(given: dict[str, Any], toy: "Toy") -> dict[str, Any]:
         values[key] = given.get(key, getattr(toy, key))
     toy.complete(values["model_args"])
     values["optimizer"] = _check_optimizer(values, given, toy.optimizer)
-    _check_recipe(values, given)
+    _check_recipe(values)
     return values
 
 
@@ -287,7 +287,7 @@ def _check_optimizer(values: dict[str, Any], given: dict[str, Any], default: str
     return str(name)
 
 
-def _check_recipe(values: dict[str, Any], given: Mapping[str, Any]) -> None:
+def _check_recipe(values: dict[str, Any]) -> None:
     """Set the default of lr_schedule; raise InputError for choices of training that contradict others."""
     values["lr_schedule"] = values["lr_schedule"] or default_lr_schedule(values["experiment"])
     for key, accepted in {"times": TIMES, "objective": OBJECTIVES, "lr_schedule": LR_SCHEDULES}.items():
@@ -295,8 +295,8 @@ def _check_recipe(values: dict[str, Any], given: Mapping[str, Any]) -> None:
             raise InputError(
                 f"--{key.replace('_', '-')}: {values[key]!r} is not accepted; expected {', '.join(accepted)}"
             )
-    released = {"times": DEFAULTS["times"], "objective": "K", "lr_schedule": "release", "warmup": 0, "ema": 0.0}
-    for key in released:
+    released = DEFAULTS | {"lr_schedule": "release"}
+    for key in ("times", "objective", "lr_schedule", "warmup", "ema"):
         if values["faithful"] and values[key] != released[key]:
             raise InputError(
                 f"--{key.replace('_', '-')} {values[key]} contradicts --faithful, which trains as released; "

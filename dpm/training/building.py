@@ -84,11 +84,11 @@ def build_main_loop(settings: Settings, X: Any, compiled: CompiledModel, theta: 
         epochs=settings.n_epochs,
         seed=settings.seed,
         dropout_rate=settings.dropout_rate,
-        recipe=recipe(settings),
+        recipe=build_recipe(settings),
     )
 
 
-def recipe(settings: Settings) -> Recipe:
+def build_recipe(settings: Settings) -> Recipe:
     """Return how a run trains."""
     return Recipe(*(getattr(settings, name) for name in Recipe._fields))
 
@@ -121,7 +121,7 @@ def build_frozen_loop(settings: Settings, X: Any, compiled: CompiledModel, theta
         epochs=epochs,
         seed=settings.seed,
         refresh_noise=settings.refresh_noise,
-        time_weights=recipe(settings).time_weights(compiled.model.trajectory_length),
+        time_weights=build_recipe(settings).time_weights(compiled.model.trajectory_length),
     )
 
 

@@ -90,7 +90,7 @@ class SubfunctionLoop(Loop):
             self._begin().load_state({name: array for name, array in optimizer.items() if "/" not in name})
             if self.time_weights:
                 self.time_weights.load_state(optimizer)
-        except (KeyError, ValueError) as error:
+        except ValueError as error:
             raise InputError(f"checkpoint: the optimizer's {error}") from None
 
     def subfunction(self, theta: np.ndarray, i: int) -> tuple[float, np.ndarray]:

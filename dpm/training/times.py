@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpm.engines.microbatches import ObjectiveWithTerms
+from dpm.optimizers.base import check_state
 
 Array = npt.NDArray[np.float64]
 
@@ -63,7 +64,8 @@ class TermSizes:
         return {"squares": self.squares, "counts": self.counts, "not_finite": np.array(self.not_finite)}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Continue from a state that :meth:`state` returned."""
+        """Continue from a state that :meth:`state` returned. Raises ValueError for one of other bins."""
+        check_state(state, {name: (array.shape, array.dtype.kind) for name, array in self.state().items()})
         self.squares, self.counts = (np.array(state[name], dtype=np.float64) for name in ("squares", "counts"))
         self.not_finite = int(state["not_finite"])
 
@@ -104,12 +106,12 @@ class TimeWeights:
     """Draw times t from p(t), and weigh the terms of Eq. 14 so that the expectation is the objective.
 
     The objective is the sum over t of w(t) times the term of Eq. 14 at t. With `K` all w(t) are 1. With `balanced` they
-    are 1 over the root mean square of the terms at t, so that every t counts alike; the sizes decide the form of images
-    at large t, which K hardly sees. `balanced-then-K` begins with the second and ends with the first.
+    are 1 over the root mean square of the terms at t, so that every t counts alike: the terms at large t, which are
+    small in K, decide the form of an image. `balanced-then-K` begins with the second and ends with the first.
 
-    With `importance` p(t) is proportional to w(t) times the root mean square, which has the least variance of all p(t)
-    (Nichol and Dhariwal 2021, section 3.3, with independent draws), except for a uniform share. An example at t counts
-    w(t) / (p(t) (T - 1)), so the expectation over t is that of evenly drawn times, whatever p is.
+    With `importance` p(t) is proportional to w(t) times the root mean square, which has the least variance of the
+    objective (Nichol and Dhariwal 2021, section 3.3, with independent draws), except for a uniform share. An example at
+    t counts w(t) / (p(t) (T - 1)), so the expectation over t is that of evenly drawn times, whatever p is.
 
     Args:
         trajectory_length: T.
@@ -183,4 +185,5 @@ class TimeWeights:
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Continue from a state that :meth:`state` returned, among other arrays."""
-        self.sizes.load_state({name: state[f"times/{name}"] for name in self.sizes.state()})
+        own = {name.removeprefix("times/"): array for name, array in state.items() if name.startswith("times/")}
+        self.sizes.load_state(own)
