@@ -259,7 +259,7 @@ def describe_model(model: Diffusion) -> dict[str, Any]:
 
 
 def describe_objective(loop: Loop) -> list[str]:
-    """Return a line that names times and objective, if they are not those of the release."""
+    """Return a line that names the objective and the times, or no line if both are the defaults."""
     if loop.time_weights is None:
         return []
     return [f"         objective {loop.time_weights.objective}, {loop.time_weights.times} times (docs/training.md)"]

@@ -25,7 +25,7 @@ RATES = [BETA[STEP - 1][:, None], BETA_BAR[STEP][:, None], BETA_BAR[STEP - 1][:,
 
 @pytest.fixture(autouse=True)
 def _double():
-    # The mode is that of the graphs within a node too, such as the softmax.
+    # The default mode also compiles the inner graphs of ops such as softmax.
     with pytensor.config.change_flags(floatX="float64", mode="FAST_COMPILE"):
         yield
 
