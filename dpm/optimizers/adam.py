@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dpm.optimizers.rmsprop import PIECE
+
 Array = npt.NDArray[Any]
 
 
@@ -40,17 +42,32 @@ class Adam:
 
     def step(self, theta: Array, gradient: Array, learning_rate: float) -> Array:
         """Return theta (size,) after one step, as a new array; theta and gradient are not changed."""
+        mean, mean_square, moved = (np.empty_like(self.mean) for _ in range(3))
+        work = np.empty(PIECE, theta.dtype)
+        parts = [slice(start, start + PIECE) for start in range(0, len(theta), PIECE)]
         with np.errstate(over="ignore", invalid="ignore"):
-            square = gradient**2
-        if not np.isfinite(square.sum(dtype=np.float64)):
+            for part in parts:
+                piece = np.square(gradient[part], out=mean_square[part])
+                piece *= 1 - self.b2
+                piece += np.multiply(self.mean_square[part], self.b2, out=work[: len(piece)])
+        if not np.isfinite(mean_square.max(initial=0)):
             self.skipped_steps += 1
             return theta.copy()
         self.steps += 1
-        self.mean = self.b1 * self.mean + (1 - self.b1) * gradient
-        self.mean_square = self.b2 * self.mean_square + (1 - self.b2) * square
         rate = learning_rate / (1 - self.b1**self.steps)
-        rms = np.sqrt(self.mean_square / (1 - self.b2**self.steps))
-        return (theta - rate * self.mean / (rms + self.epsilon)).astype(theta.dtype, copy=False)
+        bias = 1 - self.b2**self.steps
+        for part in parts:
+            piece = np.multiply(gradient[part], 1 - self.b1, out=mean[part])
+            rms = np.multiply(self.mean[part], self.b1, out=work[: len(piece)])
+            piece += rms
+            np.divide(mean_square[part], bias, out=rms)
+            rms = np.sqrt(rms, out=rms)
+            rms += self.epsilon
+            step = np.multiply(piece, rate, out=moved[part])
+            step /= rms
+            np.subtract(theta[part], step, out=step)
+        self.mean, self.mean_square = mean, mean_square
+        return moved
 
     def state(self) -> dict[str, Array]:
         """Return the state that a checkpoint stores, as a dict of arrays."""
