@@ -23,6 +23,7 @@ class Variant:
         epochs: default number of epochs.
         likelihood_draws: minibatches of a single t for the reported likelihood, or None for the whole test split with
             evenly spread t (16).
+        training: the defaults of Settings that differ (18).
     """
 
     name: str
@@ -35,8 +36,11 @@ class Variant:
     epoch_batches: int | None = None
     epochs: int = 100
     likelihood_draws: int | None = None
+    training: dict = field(default_factory=dict)
 
 
+# Choices of training that change nothing: even times, each term as in K, no average.
+PLAIN = {"times": "stratified", "objective": "K", "lr_schedule": "release", "warmup": 0, "ema": 0.0}
 CORRECTED = Variant(name="corrected")
 RELEASED = Variant(
     name="released",
@@ -54,6 +58,7 @@ RELEASED = Variant(
     epoch_batches=500,
     epochs=100_001,
     likelihood_draws=10_000,
+    training={"optimizer": "rmsprop", "batch_size": 512, "lr": 1e-3} | PLAIN,
 )
 VARIANTS = {variant.name: variant for variant in (CORRECTED, RELEASED)}
 # Names in the files of earlier versions.

@@ -22,7 +22,7 @@ CHOICES = {
 PARSERS: dict[type, Callable[[str], Any]] = {bool: parse_switch, dict: parse_literals}
 HELP = {
     "batch_size": "minibatch size (capped at the number of training examples)",
-    "lr": "initial learning rate; multiplied by 10^(-1/1000) every 500 minibatches, not below 1e-4",
+    "lr": "largest learning rate; default with rmsprop 1e-3; it follows --lr-schedule",
     "resume_file": "checkpoint.h5 of a run to resume in its own folder; auto: the newest run in the output folder",
     "suffix": "suffix of the run folder's name",
     "output_dir": "existing folder in which the run folder is made",
@@ -51,7 +51,7 @@ HELP = {
     "crop": "train on random squares of this side, cropped from larger images",
     "in_memory": "yes: read all training images at once; no: read batches from the .hdf5 file; auto: decide by size",
     "model": "network for images: reference-2015 as released, or paper-2015 as in Appendix D.2",
-    "optimizer": "sfo, lbfgs, rmsprop or adam; default: the experiment's, or rmsprop",
+    "optimizer": "sfo, lbfgs, rmsprop or adam",
     "n_subfunctions": (
         "sfo and lbfgs: number of subfunctions, parts of the data with frozen noise; default sqrt(examples) /"
         " 10, or 20 where each then has 100 examples"
@@ -60,10 +60,10 @@ HELP = {
     "times": "how training draws t: stratified, evenly; importance, more often where the terms of K are large",
     "objective": "weights of the terms of K by t: K, as they are; balanced, each divided by its size; balanced-then-K",
     "lr_schedule": (
-        "release, as --lr says; constant; linear or cosine to 0 over --epochs or --hours; late-linear, from half of "
-        "the run on; default: release, toy problems late-linear"
+        "constant; linear or cosine to 0 over --epochs or --hours; late-linear, from half of the run on, default of "
+        "the toy problems; release, times 10^(-1/1000) every 500 minibatches, not below 1e-4"
     ),
-    "warmup": "steps in which the learning rate rises to its value",
+    "warmup": "steps in which the learning rate rises to its value, but not more than a tenth of the run",
     "ema": "decay of averaged weights, such as 0.999, which are then evaluated, sampled and stored; 0: no average",
     "faithful": "train as released in 2015, without the corrections of docs/from-2015.md",
     "tensorboard": "also write the log for TensorBoard (extra tensorboard)",

@@ -20,6 +20,7 @@ TIMES = ("stratified", "importance")
 OBJECTIVES = ("K", "balanced", "balanced-then-K")
 LR_SCHEDULES = ("release", "constant", "linear", "cosine", "late-linear")
 OPTIMIZERS = ("sfo", "lbfgs", "rmsprop", "adam")
+RMSPROP_LR = 1e-3  # of the release
 FROZEN = ("sfo", "lbfgs")  # these minimize a fixed function, so the noise of each subfunction is frozen
 # What a resumed run may change.
 CHANGEABLE = frozenset(
@@ -39,11 +40,11 @@ class Settings(NamedTuple):
     Example:
         >>> settings = dpm.Settings.from_arguments(experiment="cifar10", seed=3)
         >>> settings.batch_size, settings.optimizer, settings.variant.name
-        (200, 'rmsprop', 'corrected')
+        (32, 'adam', 'corrected')
     """
 
-    batch_size: int = 512
-    lr: float = 1e-3
+    batch_size: int = 32
+    lr: float = 3e-3
     resume_file: str | None = None
     suffix: str = ""
     output_dir: str = "./"
@@ -66,14 +67,14 @@ class Settings(NamedTuple):
     crop: int | None = None
     in_memory: str = "auto"
     model: str = "reference-2015"
-    optimizer: str | None = None
+    optimizer: str = "adam"
     n_subfunctions: int | None = None
     refresh_noise: int = 0
-    times: str = "stratified"
+    times: str = "importance"
     objective: str = "K"
-    lr_schedule: str | None = None
-    warmup: int = 0
-    ema: float = 0.0
+    lr_schedule: str = "cosine"
+    warmup: int = 100
+    ema: float = 0.998
     faithful: bool = False
     tensorboard: bool = False
     quiet: bool = False
@@ -101,7 +102,7 @@ class Settings(NamedTuple):
         if entry is not None:
             entry = entry.select_size(bool(given.get("small")))
         values = _resolve(given, entry, variant)
-        values["optimizer"] = _check_optimizer(values, given, entry.optimizer if entry else "rmsprop")
+        _check_optimizer(values, given)
         _check_recipe(values)
         _check_network(values, variant)
         return cls(**values)
@@ -184,8 +185,8 @@ def field_types(name: str) -> list[type]:
 
 
 def complete_saved(saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's saved values, and for flags that its version did not know the defaults, which change nothing."""
-    return DEFAULTS | {"lr_schedule": default_lr_schedule(saved.get("experiment"))} | dict(saved)
+    """Return a run's saved values, and for flags that its version did not know values that change nothing."""
+    return DEFAULTS | {"optimizer": "rmsprop"} | plain_training(saved.get("experiment")) | dict(saved)
 
 
 def select_variant(faithful: bool) -> "Variant":
@@ -234,7 +235,8 @@ def _resolve(given: dict[str, Any], entry: "Experiment | None", variant: "Varian
     """Return a value for every flag: the given one, else the experiment's, else the default."""
     if unknown := [key for key in given if key not in DEFAULTS]:
         raise InputError(f"setting {unknown[0]!r} is unknown; accepted: {', '.join(DEFAULTS)}")
-    values = DEFAULTS | {"epochs": variant.epochs}
+    values = DEFAULTS | {"epochs": variant.epochs} | variant.training
+    values |= _training_of_optimizer(given.get("optimizer"), variant)
     if entry is not None:
         plain = given.get("dataset", entry.dataset).upper().replace("-", "").replace("_", "")
         if plain != entry.dataset.replace("_", ""):
@@ -242,9 +244,11 @@ def _resolve(given: dict[str, Any], entry: "Experiment | None", variant: "Varian
                 f"--dataset {given['dataset']} contradicts --experiment {given['experiment']}, which is about "
                 f"{entry.dataset}; leave one out"
             )
-        for key in ("dataset", "batch_size", "lr", "crop", "ext_every_n"):
+        for key in ("dataset", "crop", "ext_every_n"):
             values[key] = getattr(entry, key)
         values["epochs"] = entry.epochs or variant.epochs
+        if given.get("faithful"):
+            values |= entry.released
     values |= given
     if entry is not None:
         of_network = entry.network_args.get(values["model"], {})
@@ -260,18 +264,33 @@ def _resolve_toy(given: dict[str, Any], toy: "Toy") -> dict[str, Any]:
                 f"--{key.replace('_', '-')} {given[key]} contradicts --experiment {given['experiment']}, which makes "
                 "its own data and has its own model; leave one out"
             )
-    values = _resolve(given, None, select_variant(False)) | {"epochs": given.get("epochs", toy.epochs)}
-    for key in ("batch_size", "lr"):
-        values[key] = given.get(key, getattr(toy, key))
+    of_toy = plain_training(given["experiment"]) | {key: getattr(toy, key) for key in ("batch_size", "lr", "epochs")}
+    values = _resolve(of_toy | given, None, select_variant(False))
     toy.complete(values["model_args"])
-    values["optimizer"] = _check_optimizer(values, given, toy.optimizer)
+    _check_optimizer(values, given)
     _check_recipe(values)
     return values
 
 
-def _check_optimizer(values: dict[str, Any], given: dict[str, Any], default: str) -> str:
-    """Return the optimizer's name; raise InputError for a given flag that it does not use."""
-    name = values["optimizer"] or default
+def plain_training(experiment: str | None) -> dict[str, Any]:
+    """Return choices of training that change nothing, with the learning rate's schedule of images or of a toy."""
+    from dpm.experiments.variants import PLAIN
+
+    return PLAIN | ({"lr_schedule": "late-linear"} if find_experiment(experiment)[1] else {})
+
+
+def _training_of_optimizer(optimizer: str | None, variant: "Variant") -> dict[str, Any]:
+    """Return the defaults of training that differ with a given optimizer."""
+    if optimizer in FROZEN:
+        return plain_training(None)
+    return {"lr": RMSPROP_LR} if optimizer == "rmsprop" and not variant.training else {}
+
+
+def _check_optimizer(values: dict[str, Any], given: dict[str, Any]) -> None:
+    """Raise InputError for an optimizer that is unknown, or for a given flag that it does not use."""
+    name = values["optimizer"]
+    if name not in OPTIMIZERS:
+        raise InputError(f"--optimizer: {name!r} is unknown; accepted: {', '.join(OPTIMIZERS)}")
     if values["faithful"] and name != "rmsprop":
         raise InputError(f"--optimizer {name} contradicts --faithful, which trains with rmsprop; leave one out")
     unused: Iterable[str] = ("batch_size", "lr", "dropout_rate", "lr_schedule", "warmup", "ema")
@@ -284,20 +303,17 @@ def _check_optimizer(values: dict[str, Any], given: dict[str, Any], default: str
                 f"--{key.replace('_', '-')} {given[key]} is not used by --optimizer {name}, only by {instead}; "
                 "leave it out"
             )
-    return str(name)
 
 
 def _check_recipe(values: dict[str, Any]) -> None:
-    """Set the default of lr_schedule; raise InputError for choices of training that contradict others."""
-    values["lr_schedule"] = values["lr_schedule"] or default_lr_schedule(values["experiment"])
+    """Raise InputError for choices of training that are unknown or contradict others."""
     for key, accepted in {"times": TIMES, "objective": OBJECTIVES, "lr_schedule": LR_SCHEDULES}.items():
         if values[key] not in accepted:
             raise InputError(
                 f"--{key.replace('_', '-')}: {values[key]!r} is not accepted; expected {', '.join(accepted)}"
             )
-    released = DEFAULTS | {"lr_schedule": "release"}
-    for key in ("times", "objective", "lr_schedule", "warmup", "ema"):
-        if values["faithful"] and values[key] != released[key]:
+    for key, released in plain_training(None).items():
+        if values["faithful"] and values[key] != released:
             raise InputError(
                 f"--{key.replace('_', '-')} {values[key]} contradicts --faithful, which trains as released; "
                 "leave one out"
@@ -307,11 +323,6 @@ def _check_recipe(values: dict[str, Any]) -> None:
             f"--objective balanced-then-K changes during the run, and --optimizer {values['optimizer']} minimizes a "
             "fixed function; expected K or balanced"
         )
-
-
-def default_lr_schedule(experiment: str | None) -> str:
-    """Return the schedule of the learning rate of an experiment, or of images without one."""
-    return "late-linear" if find_experiment(experiment)[1] else "release"
 
 
 def _check_network(values: dict[str, Any], variant: "Variant") -> None:

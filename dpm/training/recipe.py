@@ -11,6 +11,7 @@ from dpm.optimizers import decay_learning_rate
 from dpm.training.times import TimeWeights
 
 LEARNING_RATE_FLOOR = 1e-4
+WARMUP_SHARE = 0.1  # of a run whose learning rate falls to 0; so a run of few steps reaches the rate too
 #: Factor of the learning rate after a part of the run, which is between 0 and 1.
 FACTORS: dict[str, Callable[[float], float]] = {
     "constant": lambda part: 1.0,
@@ -27,7 +28,8 @@ class Recipe(NamedTuple):
         times: how t is drawn: "stratified" or "importance".
         objective: the weights of the terms of Eq. 14: "K", "balanced" or "balanced-then-K".
         lr_schedule: "release", "constant", "linear", "cosine" or "late-linear".
-        warmup: steps over which the learning rate rises from 0.
+        warmup: steps over which the learning rate rises from 0; where it falls to 0 at the end of the run, not more
+            than a tenth of the run.
         ema: decay of the averaged weights, or 0 for none.
     """
 
@@ -57,7 +59,7 @@ class Recipe(NamedTuple):
             progress: part of the schedule that is done, from 0 to 1.
             variant: its rule for a rate below the release's smallest one.
         """
-        rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        rise = min(1.0, max((step + 1) / self.warmup, progress / WARMUP_SHARE)) if self.warmup else 1.0
         if self.lr_schedule != "release":
             return lr * rise * FACTORS[self.lr_schedule](progress)
         floor = LEARNING_RATE_FLOOR

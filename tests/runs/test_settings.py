@@ -17,7 +17,22 @@ def test_naming_the_data_of_an_experiment_is_accepted(spelling):
     given = {"experiment": "cifar10", "dataset": spelling, "model_args": {"n_hidden_conv": 7}}
     settings = Settings.from_arguments(**given)
     assert settings.model_args == EXPERIMENTS["cifar10"].model_args | {"n_hidden_conv": 7}
-    assert settings.batch_size == 200
+    assert settings.dataset == "CIFAR10"
+
+
+def test_faithful_run_has_the_settings_of_2015():
+    """The defaults of 2015's train.py, and of its README's command for CIFAR-10."""
+    settings = Settings.from_arguments(faithful=True)
+    assert (settings.optimizer, settings.batch_size, settings.lr) == ("rmsprop", 512, 1e-3)
+    assert (settings.times, settings.objective, settings.lr_schedule) == ("stratified", "K", "release")
+    assert (settings.warmup, settings.ema) == (0, 0)
+    assert Settings.from_arguments(faithful=True, experiment="cifar10").batch_size == 200
+
+
+@pytest.mark.parametrize("optimizer", ["sfo", "lbfgs"])
+def test_optimizer_without_a_learning_rate_has_no_schedule_and_no_average(optimizer):
+    settings = Settings.from_arguments(optimizer=optimizer)
+    assert (settings.times, settings.lr_schedule, settings.warmup, settings.ema) == ("stratified", "release", 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +136,9 @@ def test_choices_of_training_that_contradict_others_are_named(given, words):
 @pytest.mark.parametrize(
     ("experiment", "name"), [(None, "release"), ("mnist", "release"), ("swissroll", "late-linear")]
 )
-def test_run_of_an_earlier_version_keeps_its_learning_rates(experiment, name):
-    """It did not know --lr-schedule: toy problems had a constant rate, then a linear one."""
+def test_run_of_an_earlier_version_keeps_how_it_trained(experiment, name):
+    """It did not know the choices of training: toy problems had a constant rate, then a linear one."""
     saved = {"flags": {"experiment": experiment}, "variant": "corrected"}
-    assert Settings.from_checkpoint(saved, "x.h5").lr_schedule == name
-    assert Settings.from_arguments(experiment=experiment).lr_schedule == name
+    settings = Settings.from_checkpoint(saved, "x.h5")
+    assert (settings.times, settings.objective, settings.lr_schedule) == ("stratified", "K", name)
+    assert (settings.warmup, settings.ema) == (0, 0)

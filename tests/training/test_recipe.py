@@ -38,6 +38,14 @@ def test_warm_up_multiplies_the_rate_of_the_schedule(name):
     assert factors == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
 
 
+def test_warm_up_is_not_longer_than_a_tenth_of_the_run():
+    """Where the rate ends with the run; with a rate that does not, nothing is known of the run's length."""
+    recipe = Recipe(lr_schedule="linear", warmup=100)
+    rates = [recipe.learning_rate(1.0, k, k / 40, CORRECTED) for k in (0, 2, 4, 20)]
+    assert rates == pytest.approx([0.01, 0.5 * (1 - 2 / 40), 1 - 4 / 40, 0.5])
+    assert Recipe(lr_schedule="constant", warmup=100).learning_rate(1.0, 4, 0.0, CORRECTED) == pytest.approx(0.05)
+
+
 @pytest.mark.parametrize(("variant", "low"), [(CORRECTED, 5e-5), (RELEASED, 1e-4)])
 def test_the_release_s_schedule_is_that_of_2015(variant, low):
     """Multiplied by 10^(-1/1000) every 500 steps, not below 1e-4, to which the release raises a lower rate."""

@@ -111,7 +111,7 @@ ROWS = {
         make_image_row(
             "mnist",
             "the default network on digits",
-            ("--batch-size", "128"),
+            (),
             "n_hidden_dense_lower=4,n_layers_dense_lower=1",
             ("1000", "100"),
             60_000,
@@ -120,7 +120,7 @@ ROWS = {
         make_image_row(
             "deadleaves",
             "a smaller network than in D.2, on generated dead leaves",
-            ("--batch-size", "64", "--lr", "5e-4", "--model-args", "n_hidden_conv=20,n_layers_conv=4"),
+            ("--model-args", "n_hidden_conv=20,n_layers_conv=4"),
             "",
             ("500", "50"),
             50_000,
@@ -129,10 +129,7 @@ ROWS = {
         make_image_row(
             "bark",
             "a smaller network, on 32 x 32 crops of a generated texture (of bark, if the photographs are installed)",
-            (
-                *("--batch-size", "32", "--lr", "5e-4", "--crop", "32"),
-                *("--model-args", "n_hidden_conv=20,n_layers_conv=4,n_scales=3"),
-            ),
+            ("--crop", "32", "--model-args", "n_hidden_conv=20,n_layers_conv=4,n_scales=3"),
             "n_scales=2",
             ("500", "50"),
             64 * 16,
@@ -142,10 +139,7 @@ ROWS = {
         make_image_row(
             "cifar10",
             "a smaller network",
-            (
-                *("--batch-size", "50", "--lr", "5e-4"),
-                *("--model-args", "n_hidden_dense_lower=0,n_hidden_conv=20,n_layers_conv=4,n_layers_dense_upper=2"),
-            ),
+            ("--model-args", "n_hidden_dense_lower=0,n_hidden_conv=20,n_layers_conv=4,n_layers_dense_upper=2"),
             "",
             ("500", "50"),
             50_000,

@@ -114,7 +114,7 @@ def train(folder: Path, flags: tuple[str, ...], seed: int, hours: float | None =
     limit = () if hours is None else ("--hours", f"{hours:g}")
     if present:
         check_flags(present, (*flags, "--seed", str(seed)))
-        run("train", "--resume-file", present, *limit)
+        run("train", "--resume-file", present, *limit, *begin_schedule(present, hours))
     else:
         run("train", *flags, *limit, "--seed", seed, "--output-dir", folder)
     path = newest_checkpoint(folder)
@@ -126,6 +126,16 @@ def train(folder: Path, flags: tuple[str, ...], seed: int, hours: float | None =
     if not (timed_out or (state["rows"] and state["rows"][-1]["epoch"] >= epochs)):
         raise InputError(f"{path}: training was stopped at step {state['step']}; the same command resumes it")
     return path
+
+
+def begin_schedule(path: Path, hours: float | None) -> tuple[str, ...]:
+    """Return the flags that begin the learning rate's schedule anew where a run has used up its hours and gets more."""
+    meta, _ = checkpoint.load_run(path)
+    flags = complete_saved(meta["config"]["flags"])
+    ended = flags["hours"] is not None and meta["state"]["seconds"] >= 3600 * flags["hours"]
+    if not ended or hours is None or hours <= flags["hours"] or flags["lr_schedule"] == "release":
+        return ()
+    return "--lr-schedule", flags["lr_schedule"]
 
 
 def check_flags(path: Path, flags: tuple[str, ...]) -> None:

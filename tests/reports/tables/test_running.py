@@ -43,7 +43,9 @@ def test_row_ends_at_its_time_limit_and_resumes_with_a_larger_one(tmp_path, call
     assert len(calls) == 2  # the second call runs nothing
     more = running.make_row(tiny, options(tmp_path, budget=(first["seconds"] + 0.01) / 3600))
     assert more["steps"] > first["steps"]
+    # The learning rate had fallen to 0 with the first limit.
     assert "--resume-file" in calls[2]
+    assert calls[2].endswith("--lr-schedule cosine")
     assert more["checkpoint"] == first["checkpoint"]
     assert running.read_record(tmp_path / "tiny-seed3") == more
 
