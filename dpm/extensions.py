@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from dpm import viz
 from dpm.base import noise
-from dpm.graph.bricks import RATES
+from dpm.graph.bricks import RATES, Brick
 from dpm.graph.kernels import GaussianKernel
 from dpm.likelihood import bound
 from dpm.likelihood.entropies import spread_times, step_entropies
@@ -143,7 +143,7 @@ class PlotInternalState:
 
     def do(self, loop: Any) -> None:
         model, engine = loop.compiled.model, loop.compiled.engine
-        if not isinstance(getattr(model, "network", None), str):
+        if not hasattr(model, "internal_state") or isinstance(getattr(model, "network", None), Brick):
             return
         function = loop.compiled.function(partial(self._graph, model), loop.compiled.reverse_inputs(len(self.X)))
         t = model.trajectory_length // 2
