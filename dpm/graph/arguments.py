@@ -11,6 +11,7 @@ import numpy as np
 from dpm.base.arguments import check_whole_number
 from dpm.base.errors import InputError
 from dpm.graph import schedules
+from dpm.graph.bricks import Brick
 from dpm.graph.kernels import BinomialKernel, FullGaussianKernel, GaussianKernel, Kernel
 from dpm.graph.networks.images import NETWORKS
 
@@ -154,6 +155,10 @@ class ModelArguments:
         for name, hint in get_type_hints(ModelArguments, include_extras=True).items():
             (check,) = hint.__metadata__
             object.__setattr__(self, name, check(name, getattr(self, name)))  # also of a frozen dataclass
+        for name, words in (("schedule", "Schedule"), ("network", "ReverseNetwork")):
+            value = getattr(self, name)
+            if not isinstance(value, str | Brick):
+                raise InputError(f"{name}: got a {type(value).__name__}; expected a {words} or another brick")
         self._check_schedule()
         self._check_kernel()
         self._check_network()
@@ -198,10 +203,11 @@ class ModelArguments:
             return
         if self.beta_1 is not None:
             raise InputError(f"beta_1={self.beta_1!r} is not used by {text}, which has its own; leave it out")
-        if self.schedule.trajectory_length != self.trajectory_length:
+        steps = getattr(self.schedule, "trajectory_length", None)
+        if steps != self.trajectory_length:
             raise InputError(
-                f"trajectory_length: got {self.trajectory_length}; expected {self.schedule.trajectory_length}, the "
-                "number of steps of your schedule"
+                f"trajectory_length: got {self.trajectory_length}; expected {steps}, the trajectory_length of your "
+                "schedule"
             )
 
     def _check_kernel(self) -> None:

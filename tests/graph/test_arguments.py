@@ -120,14 +120,26 @@ def test_a_method_takes_the_fields_of_a_dataclass():
 OWN = FixedSchedule([0.1, 0.2, 0.3])
 
 
+class NoBrick:
+    """An object with the methods of a schedule and a network, but without parameters."""
+
+    def beta_arr(self):
+        """Return nothing."""
+
+    def reverse(self, kernel, X_noisy, t, rates):
+        """Return nothing."""
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
         ({"schedule": "fre"}, "schedule: 'fre' is not accepted; expected released or released-learned or free or"),
         ({"beta_1": 1e-5, "step1_beta": 0.01}, "step1_beta=0.01 contradicts beta_1=1e-05; leave one out"),
         ({"schedule": "linear", "step1_beta": 0.01}, "step1_beta=0.01 is not used by schedule='linear'; leave it out"),
-        ({"schedule": OWN}, "trajectory_length: got 1000; expected 3, the number of steps of your schedule"),
+        ({"schedule": OWN}, "trajectory_length: got 1000; expected 3, the trajectory_length of your schedule"),
         ({"schedule": OWN, "trajectory_length": 3, "beta_1": 0.1}, "beta_1=0.1 is not used by your own schedule"),
+        ({"schedule": NoBrick()}, "schedule: got a NoBrick; expected a Schedule or another brick"),
+        ({"network": NoBrick()}, "network: got a NoBrick; expected a ReverseNetwork or another brick"),
         ({"base_rate": 0.2}, "base_rate=0.2 is used by kernel='binomial' only; leave it out"),
         ({"kernel": BinomialKernel(0.2), "base_rate": 0.2}, "base_rate=0.2 is used by kernel='binomial' only"),
         ({"kernel": "binomial", "uniform_noise": 0.1}, "uniform_noise=0.1 would make bits continuous; leave it out"),

@@ -93,8 +93,9 @@ def test_a_run_without_dequantization_says_so_and_keeps_it(data, tmp_path, capsy
     assert dpm.open_run(folder).model.uniform_noise == 0
 
 
-def test_a_schedule_of_the_users_is_given_again_to_open_the_run(tmp_path):
+def test_a_schedule_of_the_users_is_given_again_to_open_the_run(tmp_path, monkeypatch):
     """A checkpoint holds no code: the error says so, and with the model the parameters are those of the run."""
+    runs.without_plots(monkeypatch)
     data = dpm.load(np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=np.uint8))
     sizes = {"n_hidden_conv": 0, "n_hidden_dense_lower": 4, "n_layers_dense_lower": 1, "n_temporal_basis": 2}
 
@@ -102,7 +103,7 @@ def test_a_schedule_of_the_users_is_given_again_to_open_the_run(tmp_path):
         schedule = dpm.schedules.FreeSchedule(dpm.schedules.linear(10, 1e-5, 0.5))
         return dpm.DiffusionModel(8, 1, 10, schedule=schedule, **sizes)
 
-    settings = {"epochs": 1, "batch_size": 36, "quiet": True, "ext_every_n": 5}
+    settings = {"epochs": 1, "batch_size": 36, "quiet": True}
     run = dpm.train(model(), data, output_dir=tmp_path, **settings)
     with pytest.raises(InputError, match=r"schedule, kernel or network of your own, .* give open_run\(\.\.\., model="):
         dpm.open_run(run.path)
