@@ -37,6 +37,6 @@ def test_the_python_of_the_page_runs(tmp_path):
         for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
             exec(block, names)
     assert names["bits"].kernel.base_rate == 0.13
-    assert names["mine"].schedule is names["rates"]
+    assert names["mine"].schedule is names["learned"]
     assert names["data"].units == "bool in [0, 1], bits; diffused as they are"
     assert 0.1 < names["data"].train.mean() < 0.16
