@@ -13,15 +13,17 @@ from tqdm import tqdm
 
 from dpm import viz
 from dpm.base import noise
+from dpm.graph.bricks import RATES, Brick
+from dpm.graph.kernels import GaussianKernel
 from dpm.likelihood import bound
 from dpm.likelihood.entropies import spread_times, step_entropies
-from dpm.plots import bounds
+from dpm.plots import bounds, schedules
 from dpm.runs.data import RunData
 from dpm.runs.folder import RunPaths, save_arrays
 from dpm.runs.settings import Settings
 from dpm.sampler import Constraint, capture_times, generate_inpaint_mask, generate_samples
 from dpm.training.monitoring import Checkpoint, EveryN, Monitoring, Printing, WriteLog
-from dpm.trajectories.forward import forward_trajectory
+from dpm.trajectories.forward import forward_states, forward_trajectory
 
 IMAGES = 49
 ENTROPY_TIMES = 40
@@ -37,6 +39,7 @@ def standard_extensions(folder: Path, config: dict[str, Any], data: RunData, set
         PlotGradients(paths),
         PlotInternalState(paths, data),
         PlotEntropies(paths, data.test, ENTROPY_IMAGES),
+        PlotSchedule(paths),
     ]
     return [
         Monitoring(data.test),
@@ -63,13 +66,12 @@ class PlotSamples:
 
     def do(self, loop: Any) -> None:
         compiled, X_true = loop.compiled, self.X_true
-        noisy = X_true + noise.ExampleNoise(loop.seed + 1, 0, len(X_true))(X_true.shape)
+        kernel = compiled.model.kernel
         mask = generate_inpaint_mask(*X_true.shape[:3])
-        kinds = {
-            "": None,
-            "_inpaint": Constraint(X_true, known=mask),
-            "_denoise1": Constraint(noisy, sigma=1.0),
-        }
+        kinds = {"": None, "_inpaint": Constraint(X_true, known=mask)}
+        if not kernel.binary:
+            noisy = X_true + noise.ExampleNoise(loop.seed + 1, 0, len(X_true))(X_true.shape)
+            kinds["_denoise1"] = Constraint(noisy, sigma=1.0)
         self.save("_true", X_true, 0, loop)
         keep = set(capture_times(compiled.model.trajectory_length))
         for name, constraint in kinds.items():
@@ -79,7 +81,7 @@ class PlotSamples:
                 if t in keep:
                     states[t] = X
 
-            source = noise.ExampleNoise(loop.seed, 0, len(X_true))
+            source = noise.ExampleNoise(loop.seed, 0, len(X_true), kernel.noise)
             generate_samples(compiled, loop.averaged_theta, len(X_true), source, constraint, capture)
             for t, X in states.items():
                 self.save(name, X, t, loop)
@@ -96,10 +98,7 @@ class PlotSamples:
     def plot_trajectories(self, states: dict[int, np.ndarray], loop: Any) -> None:
         """Plot the forward and the reverse trajectory at the same times (the rows of Figure 1, for images)."""
         times = sorted(states)
-        source = noise.ExampleNoise(loop.seed, 0, len(self.X_true))
-        forward = forward_trajectory(
-            loop.compiled.beta(loop.averaged_theta), self.X_true, times, source(self.X_true.shape)
-        )
+        forward = diffuse(loop, self.X_true, times)
         for name, rows in (("forward", forward), ("reverse", [states[t] for t in times])):
             images = [self.scaling.inverse(np.asarray(X, dtype=np.float64)) for X in rows]
             path = self.paths.plot("trajectories", f"trajectory_{name}_batch{loop.state.step:06d}.png")
@@ -136,7 +135,7 @@ class PlotGradients(PlotParameters):
 
 
 class PlotInternalState:
-    """Plot what the network computes for noisy images at T/2 as `internal-<name>`."""
+    """Plot what the network computes for noisy images at T/2 as `internal-<name>`; nothing of a user's own network."""
 
     def __init__(self, paths: RunPaths, data: RunData) -> None:
         self.paths, self.X = paths, data.test[:IMAGES]
@@ -144,10 +143,11 @@ class PlotInternalState:
 
     def do(self, loop: Any) -> None:
         model, engine = loop.compiled.model, loop.compiled.engine
+        if not hasattr(model, "internal_state") or isinstance(getattr(model, "network", None), Brick):
+            return
         function = loop.compiled.function(partial(self._graph, model), loop.compiled.reverse_inputs(len(self.X)))
         t = model.trajectory_length // 2
-        N = noise.ExampleNoise(loop.seed, 0, len(self.X))(self.X.shape)
-        (noisy,) = forward_trajectory(loop.compiled.beta(loop.averaged_theta), self.X, [t], N)
+        (noisy,) = diffuse(loop, self.X, [t])
         times = np.full(len(self.X), t, dtype=engine.dtype)
         for name, value in zip(self.names, function(loop.averaged_theta, engine.asarray(noisy), times), strict=True):
             path = self.paths.plot("internal", f"internal-{name}_batch{loop.state.step:06d}.png")
@@ -178,6 +178,26 @@ class PlotEntropies:
         save_arrays(self.paths.array(f"{stem}.npz"), **arrays)
         path = self.paths.plot("entropies", f"{stem}.png")
         bounds.plot_entropy_bounds(times, lower, upper, entropy, path, compiled.model.unit)
+
+
+class PlotSchedule:
+    """Plot beta_t and the shares of signal and noise of a learned schedule as `schedule_batch######`, with arrays.
+
+    Next to them the schedule that training started from. A schedule that is not learned has no such plot.
+    """
+
+    def __init__(self, paths: RunPaths) -> None:
+        self.paths = paths
+
+    def do(self, loop: Any) -> None:
+        compiled = loop.compiled
+        if not any(parameter.role == RATES for parameter in compiled.layout.parameters.values()):
+            return
+        start = compiled.start(noise.generator(loop.seed, noise.START, 1))
+        rates = {"beta": compiled.beta(loop.averaged_theta), "start": compiled.beta(start)}
+        stem = f"schedule_batch{loop.state.step:06d}"
+        save_arrays(self.paths.array(f"{stem}.npz"), **rates)
+        schedules.plot_schedule(**rates, path=self.paths.plot("schedule", f"{stem}.png"))
 
 
 class PlotMonitors:
@@ -212,6 +232,14 @@ class LogLikelihood:
                 f"K={K:.4f} bits/pix standard error={result.standard_error:.4f}  "
                 f"K - L_null={result.value:.4f} bits/pix (test data, scaled units)"
             )
+
+
+def diffuse(loop: Any, X: np.ndarray, times: list[int]) -> list[np.ndarray]:
+    """Return x_t at the times t, from the same noise, by the model's schedule and kernel, each (n, ...)."""
+    if not isinstance(loop.compiled.model.kernel, GaussianKernel):
+        return forward_states(loop.compiled, loop.averaged_theta, X, times, loop.seed)
+    N = noise.ExampleNoise(loop.seed, 0, len(X))(X.shape)
+    return forward_trajectory(loop.compiled.beta(loop.averaged_theta), X, times, N)
 
 
 def _channels_as_images(value: np.ndarray) -> np.ndarray:

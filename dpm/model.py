@@ -1,6 +1,7 @@
-"""DiffusionModel: network, schedule and reverse kernel for images, as released or with the network of the paper."""
+"""DiffusionModel: network, schedule and kernel for images, as released or others of the paper's, or the user's own."""
 
-from dataclasses import asdict, fields
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
@@ -9,36 +10,44 @@ from pytensor import config
 
 from dpm.graph import Tensor, schedules
 from dpm.graph.arguments import ModelArguments, takes
-from dpm.graph.bricks import SCHEDULE, Constant
+from dpm.graph.bricks import SCHEDULE, Brick, Constant
 from dpm.graph.diffusion import Diffusion
-from dpm.graph.kernels import Gaussian, GaussianKernel
-from dpm.graph.networks.images import NETWORKS
+from dpm.graph.kernels import Bernoulli, BinomialKernel, Gaussian
+from dpm.graph.networks.images import NETWORKS, ImageNetwork
 from dpm.regression import MLP_conv_dense
 
 
 class DiffusionModel(Diffusion):
-    """The Gaussian diffusion model of the released code, as a symbolic graph without values.
+    """The diffusion model of the released code, as a symbolic graph without values.
 
-    Images are (n, n_colors, spatial_width, spatial_width), scaled to mean 0 and variance 1. Times are the paper's,
-    t = 1..T with T = trajectory_length, one per image, (n,). The bound is in bits per pixel.
+    Images are (n, n_colors, spatial_width, spatial_width), scaled to mean 0 and variance 1; with the binomial kernel
+    bits, 0 or 1. Times are the paper's, t = 1..T with T = trajectory_length, one per image, (n,). The bound is in bits
+    per pixel.
 
     Args:
-        arguments: keywords with the names and defaults of 2015, and four that choose where the release differs from
-            the paper: the fields of `dpm.graph.arguments.ModelArguments`. `spatial_width` and `n_colors` are required.
+        arguments: keywords with the names and defaults of 2015, and those that choose schedule, kernel and network and
+            where the release differs from the paper: the fields of `dpm.graph.arguments.ModelArguments`.
+            `spatial_width` and `n_colors` are required.
 
     Raises:
         InputError: a value is not accepted.
 
     Attributes:
-        arguments: the arguments as a dict, the model's JSON in a checkpoint. Each is an attribute too: model.n_colors.
-        mlp: the network, from images to coefficients per pixel.
+        arguments: the arguments as a dict, the model's JSON in a checkpoint; None where one of them is an object of
+            the user's. Each is an attribute too, model.n_colors, except that the next three are the objects.
+        kernel: the kernel.
+        schedule: the brick of the schedule; None for the released one.
+        network: a `ReverseNetwork` of the user's; otherwise the name.
+        mlp: the network of the package, from images to coefficients per pixel.
         temporal_basis: the bumps g_j(t) of Eq. 64, (n_temporal_basis, T).
 
     Example:
         >>> import dpm
-        >>> model = dpm.DiffusionModel(spatial_width=28, n_colors=1, n_scales=2)
+        >>> model = dpm.DiffusionModel(spatial_width=28, n_colors=1, n_scales=2, schedule="free", beta_1=1e-5)
         >>> model.trajectory_length, model.n_scales
         (1000, 2)
+        >>> [path for path in model.parameters() if "schedule" in path]
+        ['/diffusionmodel/schedule.logits']
     """
 
     unit = "bits/pixel"
@@ -47,18 +56,40 @@ class DiffusionModel(Diffusion):
     n_colors: int
     n_temporal_basis: int
     step1_beta: float
+    beta_1: float | None
+    schedule: schedules.Schedule | None
+    network: Any
+    mlp: MLP_conv_dense
+    form: ImageNetwork
 
     @takes(ModelArguments)
     def __init__(self, arguments: ModelArguments) -> None:
-        a, self.arguments = arguments, asdict(arguments)
-        for name, value in self.arguments.items():
-            setattr(self, name, value)
+        a, self.arguments = arguments, arguments.as_json()
+        for field in fields(a):
+            setattr(self, field.name, getattr(a, field.name))
         self.log_2 = float(np.dtype(a.constants).type(np.log(2)))
-        self.form = NETWORKS[a.network]
+        kernel, self.schedule = a.build_kernel(), a.build_schedule()
+        self.n_readouts = 1 if kernel.binary else 2
+        own = not isinstance(a.network, str)
+        self.form = NETWORKS["reference-2015" if own else a.network]
         self.temporal_basis = self.generate_temporal_basis()
+        children: list[Brick] = [a.network if own else self._build_mlp(a)]
+        if self.schedule is not None:
+            children.append(self.schedule)
+        example_shape = (a.n_colors, a.spatial_width, a.spatial_width)
+        super().__init__("diffusionmodel", children, kernel, example_shape, a.n_colors)
+        if self.schedule is None:
+            self.beta_perturb_coefficients = self.add_parameter(
+                "beta_perturb_coefficients", (a.n_temporal_basis,), SCHEDULE, Constant(0.0)
+            )
+        n_terms = a.trajectory_length - (a.kl_terms == "T-1")
+        self.set_schedule(self.generate_beta_arr(), a.trajectory_length, n_terms)
+
+    def _build_mlp(self, a: ModelArguments) -> MLP_conv_dense:
+        """Set `mlp` and return it."""
         self.mlp = MLP_conv_dense(
             n_layers_conv=a.n_layers_conv,
-            n_layers_dense_lower=self.arguments[a.dense_lower_depth],
+            n_layers_dense_lower=getattr(a, a.dense_lower_depth),
             n_layers_dense_upper=a.n_layers_dense_upper,
             n_hidden_conv=a.n_hidden_conv,
             n_hidden_dense_lower=a.n_hidden_dense_lower,
@@ -67,18 +98,12 @@ class DiffusionModel(Diffusion):
             spatial_width=a.spatial_width,
             n_colors=a.n_colors,
             n_scales=a.n_scales,
-            n_output=a.n_colors * 2 * a.n_temporal_basis,
+            n_output=a.n_colors * self.n_readouts * a.n_temporal_basis,
             constants=a.constants,
             form=self.form.layers,
             shared_bias=a.conv_biases == "shared",
         )
-        example_shape = (a.n_colors, a.spatial_width, a.spatial_width)
-        super().__init__("diffusionmodel", [self.mlp], GaussianKernel(), example_shape, a.n_colors)
-        self.beta_perturb_coefficients = self.add_parameter(
-            "beta_perturb_coefficients", (a.n_temporal_basis,), SCHEDULE, Constant(0.0)
-        )
-        n_terms = a.trajectory_length - (a.kl_terms == "T-1")
-        self.set_schedule(self.generate_beta_arr(), a.trajectory_length, n_terms)
+        return self.mlp
 
     # ------------------------------------------------------------------ the forward trajectory
 
@@ -88,13 +113,19 @@ class DiffusionModel(Diffusion):
 
     def generate_beta_arr(self) -> Tensor:
         """Return beta_1..beta_T, (T,)."""
-        return schedules.generate_beta_arr(self.beta_perturb_coefficients, self.temporal_basis, self.step1_beta)
+        if self.schedule is not None:
+            return self.schedule.beta_arr()
+        return schedules.generate_beta_arr(
+            self.beta_perturb_coefficients, self.temporal_basis, self.step1_beta, self.beta_1
+        )
 
     # ------------------------------------------------------------------ the reverse trajectory
 
-    def reverse(self, X_noisy: Tensor, t: Tensor) -> Gaussian:
-        """Return p(x_{t-1} | x_t), as `get_mu_sigma`, its name of 2015."""
-        return self.get_mu_sigma(X_noisy, t)
+    def reverse(self, X_noisy: Tensor, t: Tensor) -> Any:
+        """Return p(x_{t-1} | x_t): `get_mu_sigma`, its name of 2015, or `get_rate` of bits, or that of your network."""
+        if not isinstance(self.network, str):
+            return self.network.reverse(self.kernel, X_noisy, t, self.get_rates(t))
+        return self.get_rate(X_noisy, t) if self.kernel.binary else self.get_mu_sigma(X_noisy, t)
 
     def get_mu_sigma(self, X_noisy: Tensor, t: Tensor) -> Gaussian:
         """Return p(x_{t-1} | x_t): f_mu and the root of f_Sigma of Table C.1, as a Gaussian.
@@ -112,33 +143,54 @@ class DiffusionModel(Diffusion):
         mu = self.form.mean(X_noisy, mu_coeff, beta_forward, beta_reverse)
         return Gaussian(mu, pt.sqrt(beta_reverse))
 
-    def temporal_readout(self, Z: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Return weighted sums of bumps (Eq. 63): mu_coeff and beta_coeff, each of the images' shape.
+    def get_rate(self, X_noisy: Tensor, t: Tensor) -> Bernoulli:
+        """Return p(x_{t-1} | x_t) of bits: f_b of Table C.1, the readout as logits added to those of the null kernel.
+
+        The null kernel is the forward step reversed for bits of the base rate, which makes K = L_null, as in
+        `networks.Rates`. The network sees the bits with mean 0 and variance 1 under the prior. The arguments are those
+        of `get_mu_sigma`.
+        """
+        (rate_coeff,) = self.temporal_readout(self.mlp.apply(self._standardize(X_noisy)), t)
+        assert isinstance(self.kernel, BinomialKernel)
+        null = self.kernel.posterior(self.kernel.base_rate, X_noisy, *self.get_rates(t))
+        return Bernoulli(null.logit + rate_coeff)
+
+    def _standardize(self, X_noisy: Tensor) -> Tensor:
+        """Return what the network sees of x_t."""
+        if not isinstance(self.kernel, BinomialKernel):
+            return X_noisy
+        rate = self.kernel.base_rate
+        return (X_noisy - rate) / (rate * (1 - rate)) ** 0.5
+
+    def temporal_readout(self, Z: Tensor, t: Tensor) -> list[Tensor]:
+        """Return weighted sums of bumps (Eq. 63), each of the images' shape: mu_coeff and beta_coeff, or rate_coeff.
 
         Args:
-            Z: output of the network, (n, width, width, n_colors * 2 * n_temporal_basis).
+            Z: output of the network, (n, width, width, n_colors * n_readouts * n_temporal_basis); 2 readouts of a
+                Gaussian, 1 of bits.
             t: times, (n,).
         """
-        width = self.spatial_width
-        Z = Z.reshape((-1, width**2 * self.n_colors * 2, self.n_temporal_basis))
+        width, n_readouts = self.spatial_width, self.n_readouts
+        Z = Z.reshape((-1, width**2 * self.n_colors * n_readouts, self.n_temporal_basis))
         basis = np.asarray(self.temporal_basis.T, dtype=config.floatX)
         g_t = pt.dot(self.get_t_weights(t), basis)
-        z = (Z @ g_t[:, :, None]).reshape((-1, 2))
+        z = (Z @ g_t[:, :, None]).reshape((-1, n_readouts))
         # Numba compiles a split and its gradient, a join, in a fraction of the time of slices and their gradient.
-        parts = pt.split(z, [1, 1], n_splits=2, axis=1)
+        parts = [z] if n_readouts == 1 else pt.split(z, [1, 1], n_splits=2, axis=1)
         shape = -1, width, width, self.n_colors
-        mu_coeff, beta_coeff = (part.reshape(shape).transpose(0, 3, 1, 2) for part in parts)
-        return mu_coeff, beta_coeff
+        return [part.reshape(shape).transpose(0, 3, 1, 2) for part in parts]
 
     def internal_state(self, X_noisy: Tensor, t: Tensor) -> dict[str, Tensor]:
         """Return intermediate results of the network by name, each (n, channels, width, width), for plots.
 
-        Names: Z, mu_coeff, beta_coeff, and conv and dense_lower where the network has these paths. The arguments are
-        those of `get_mu_sigma`.
+        Names: Z, mu_coeff and beta_coeff, or rate_coeff of bits, and conv and dense_lower where the network has these
+        paths. The arguments are those of `get_mu_sigma`.
         """
+        X_noisy = self._standardize(X_noisy)
         Z = self.mlp.apply(X_noisy)
-        mu_coeff, beta_coeff = self.temporal_readout(Z, t)
-        state = {"Z": Z.transpose(0, 3, 1, 2), "mu_coeff": mu_coeff, "beta_coeff": beta_coeff}
+        names = ("rate_coeff",) if self.kernel.binary else ("mu_coeff", "beta_coeff")
+        coefficients = dict(zip(names, self.temporal_readout(Z, t), strict=True))
+        state = {"Z": Z.transpose(0, 3, 1, 2)} | coefficients
         if self.mlp.mlp_conv:
             state["conv"] = self.mlp.apply_conv(X_noisy).transpose(0, 3, 1, 2)
         if self.mlp.mlp_dense_lower:

@@ -83,7 +83,8 @@ def test_printed_lines_name_units_signs_and_the_run(base):
     folder, out, err = runs.complete(base)
     for text in (
         "60 train, 20 test, 1x8x8",
-        "uint8 in [0, 255], 8-bit pixels, dequantized; x * ",
+        "uint8 in [0, 255], 8-bit pixels; x * ",
+        "dequantized by uniform noise of width 0.013337",
         "has mean 0 and variance 1",
         "T = 10",
         "(float32, PyTensor",

@@ -37,10 +37,10 @@ def parse_literals(text: str, example: str = "n_hidden_conv=100,n_scales=3") -> 
             raise ValueError("a name occurs twice")
         return {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        raise InputError(
-            f"{text!r} is not a list of literals ({str(error).partition(' on line')[0].partition(': <ast')[0]}); "
-            f'accepted: "{example}"'
-        ) from None
+        reason = str(error).partition(" on line")[0].partition(": <ast")[0]
+        if reason.startswith("malformed node"):
+            reason = "values are numbers, lists, True, None, or texts in quotes: name='text'"
+        raise InputError(f'{text!r} is not a list of literals ({reason}); accepted: "{example}"') from None
 
 
 def check_names(arguments: dict[str, Any], accepted: Iterable[str]) -> dict[str, Any]:

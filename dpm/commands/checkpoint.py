@@ -100,8 +100,9 @@ def show(file: str) -> None:
     model = {name: value for name, value in meta["model"].items() if name != "network"}
     last = rows[-1] if rows else {"epoch": 0}
     print(f"{file}: format version {facts['format_version']}, {Path(file).stat().st_size:,} bytes")
+    other = "of a toy problem" if model else "of the user's own class, schedule, kernel or network"
     lines = {
-        "model": f"{format_value(meta['model'].get('network', 'of a toy problem'))}: {format_values(model)}",
+        "model": f"{format_value(meta['model'].get('network', other))}: {format_values(model)}",
         "data": format_values({name: value for name, value in data.items() if name not in ("scale", "shift")}),
         "units": f"the model sees scale * x + shift; {format_values({key: data[key] for key in ('scale', 'shift')})}",
         "state": format_values({"epoch": last["epoch"], "step": state["step"], "seed": flags["seed"]}),

@@ -149,7 +149,7 @@ def swiss_roll_schedule(a: Arguments) -> np.ndarray:
     if a["schedule"] == "released":
         return np.concatenate([[beta_1], schedules.released(T)[1:]])
     if a["schedule"] == "even_log_snr":
-        return exact.swiss_roll.even_log_snr_schedule(T, beta_1, FINAL_SNR)
+        return schedules.even_log_snr(T, beta_1, FINAL_SNR)
     longest = exact.swiss_roll.GRID + 1
     if longest < T:
         raise InputError(

@@ -13,7 +13,8 @@ class Variant:
 
     Attributes:
         name: "corrected" or "released".
-        model_arguments: the arguments of DiffusionModel that differ (2, 3; in the network 5, 6, 9).
+        model_arguments: the arguments of DiffusionModel that differ (2, 3; in the network 5, 6, 9), or that the release
+            has not.
         dequantize_multiplied: multiply the dequantization noise by the scale of the data; the release divides (1).
         single_time: use one t for the whole minibatch, as released, instead of one evenly spread t per image (8).
         scaling_from_minibatch: fit scale and shift to one random minibatch, as released, not to all training data (13).
@@ -49,6 +50,10 @@ RELEASED = Variant(
         "dense_lower_depth": "n_layers_conv",
         "constants": "float32",
         "network": "reference-2015",
+        "schedule": "released",
+        "beta_1": None,
+        "kernel": "gaussian",
+        "base_rate": None,
     },
     dequantize_multiplied=False,
     single_time=True,

@@ -19,6 +19,7 @@ from dpm.runs.settings import Settings
 
 IN_MEMORY = {"auto": None, "yes": True, "no": False}
 READ_AT_ONCE = 4 << 20  # bytes of the file
+IDENTITY = Scaling(1.0, 0.0)
 VALIDATION_FRACTION = 6  # one part in six of the training split: the last 10,000 of MNIST, as is usual
 
 
@@ -81,10 +82,11 @@ def load(
     test_fraction: float = 0.1,
     seed: int = 0,
     quiet: bool = True,
+    binary: bool = False,
 ) -> RunData:
     """Load data for training: a named data set, a file, or arrays of your own.
 
-    Images are scaled to mean 0 and variance 1 over all training pixels, as the model expects.
+    Images are scaled to mean 0 and variance 1 over all training pixels, as the Gaussian kernel expects.
 
     Args:
         source: one of
@@ -101,6 +103,7 @@ def load(
         test_fraction: fraction of a single array that becomes the test set, drawn at random.
         seed: seed of that draw.
         quiet: print nothing while a large file is read.
+        binary: the values are bits, black and white, and stay 0 and 1, as the binomial kernel expects.
 
     Returns:
         RunData with `train`, `test`, `scaling`, `name` and `units`.
@@ -117,13 +120,17 @@ def load(
     if isinstance(source, (str, Path)):
         given = {"dataset": str(source), "dtype": dtype, "in_memory": in_memory, "quiet": quiet}
         optional = {"data_path": path, "crop": crop}
-        return load_data(Settings.from_arguments(**given, **{k: v for k, v in optional.items() if v is not None}))
+        settings = Settings.from_arguments(**given, **{k: v for k, v in optional.items() if v is not None})
+        return prepare_images(find_images(settings), settings, binary=binary)
     train, test = _split_arrays(source, test_fraction, seed)
     if train.ndim == 2:
-        return _vector_data(train, test, dtype)
+        vectors = _vector_data(train, test, dtype)
+        for name in ("train", "test") if binary else ():
+            check_bits(getattr(vectors, name), f"the {name} vectors")
+        return vectors
     images = image_data_from_arrays(train, test)
     settings = Settings.from_arguments(dtype=dtype, quiet=quiet).replace(crop=crop)
-    return prepare_images(images, settings)
+    return prepare_images(images, settings, binary=binary)
 
 
 def _split_arrays(source: Any, test_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -147,7 +154,7 @@ def _vector_data(train: np.ndarray, test: np.ndarray, dtype: str) -> RunData:
     if train.ndim != 2 or test.ndim != 2 or train.shape[1] != test.shape[1] or train.dtype.kind not in "fiub":
         raise InputError(f"vectors: got shapes {train.shape} and {test.shape}; expected numbers (n, size) in both")
     binary = all(np.isin(part, (0, 1)).all() for part in (train, test))
-    scaling = Scaling(1.0, 0.0) if binary else Scaling.fit(train, "the training vectors")
+    scaling = IDENTITY if binary else Scaling.fit(train, "the training vectors")
     kind = "bits; diffused as they are" if binary else f"x * {scaling.scale:.5g} + {scaling.shift:.5g}"
     return RunData(
         train=scaling.forward(train).astype(dtype),
@@ -186,11 +193,13 @@ def load_data(settings: Settings, saved: Mapping[str, Any] | None = None) -> Run
         name, arguments = str(settings.experiment), settings.model_args
         made = make_data(toy, name, arguments, settings.small, settings.seed, settings.dtype)
         return RunData(**made._asdict() | {"range": tuple(made.range)})
-    return prepare_images(find_images(settings, saved), settings, saved)
+    return prepare_images(find_images(settings, saved), settings, saved, settings.has_bits)
 
 
-def prepare_images(images: ImageData, settings: Settings, saved: Mapping[str, Any] | None = None) -> RunData:
-    """Return the RunData of images. saved: as in load_data."""
+def prepare_images(
+    images: ImageData, settings: Settings, saved: Mapping[str, Any] | None = None, binary: bool = False
+) -> RunData:
+    """Return the RunData of images. saved: as in load_data; binary: as in load."""
     train, test = (
         survey(part, f"{images.path} ({name})", settings.quiet)
         for name, part in (("train", images.train), ("test", images.test))
@@ -203,12 +212,29 @@ def prepare_images(images: ImageData, settings: Settings, saved: Mapping[str, An
         )
     if (train.factor is None) != (test.factor is None):
         raise InputError(f"{images.path}: one of train and test is 8-bit pixels, the other is not; make them alike")
-    scaling = Scaling(saved["scale"], saved["shift"]) if saved else fit_scaling(images, train, settings)
-    return scale_images(images, train, test, scaling, digest, settings)
+    if binary:
+        for part, found, name in ((images.train, train, "train"), (images.test, test, "test")):
+            unit = PreparedImages(part, found.factor, IDENTITY, settings.dtype)
+            for some in in_parts(unit, READ_AT_ONCE):
+                check_bits(some, f"{images.path} ({name})")
+        scaling = IDENTITY
+    else:
+        scaling = Scaling(saved["scale"], saved["shift"]) if saved else fit_scaling(images, train, settings)
+    return scale_images(images, train, test, scaling, digest, settings, binary)
+
+
+def check_bits(X: np.ndarray, name: str) -> None:
+    """Raise InputError where the data X, called `name` in the message, are not 0 and 1."""
+    wrong = (X != 0) & (X != 1)
+    if wrong.any():
+        raise InputError(
+            f"{name}: got {X[wrong][0]:g} among the values; expected bits, 0 and 1, for the binomial kernel; round the "
+            "images, or take the Gaussian kernel"
+        )
 
 
 def scale_images(
-    images: ImageData, train: "Survey", test: "Survey", scaling: Scaling, digest: str, settings: Settings
+    images: ImageData, train: "Survey", test: "Survey", scaling: Scaling, digest: str, settings: Settings, binary: bool
 ) -> RunData:
     """Return the RunData of surveyed images."""
     prepared = [
@@ -218,16 +244,17 @@ def scale_images(
     in_memory = not isinstance(images.train, StoredImages)
     low, high = train.range
     dtype = str(images.train.dtype)
-    kind = "continuous" if train.factor is None else "8-bit pixels, dequantized"
+    kind = "continuous" if train.factor is None else "8-bit pixels"
+    units = f"{dtype} in [{low:g}, {high:g}], {kind}; x * {scaling.scale:.5g} + {scaling.shift:.5g} has mean 0 and "
+    units = f"{dtype} in [{low:g}, {high:g}], bits; diffused as they are" if binary else f"{units}variance 1"
     return RunData(
         train=prepared[0][:] if in_memory else prepared[0],
         test=cut_pieces(prepared[1][:], settings.crop),
         scaling=scaling,
         name=images.name,
-        units=f"{dtype} in [{low:g}, {high:g}], {kind}; x * {scaling.scale:.5g} + {scaling.shift:.5g} has mean 0 and "
-        "variance 1" + ("" if in_memory else "; read from the disk in batches"),
+        units=units + ("" if in_memory else "; read from the disk in batches"),
         hash=digest,
-        quantized=train.factor is not None,
+        quantized=train.factor is not None and not binary,
         path=str(images.path),
         note=images.note,
         dtype=dtype,
@@ -236,7 +263,7 @@ def scale_images(
     )
 
 
-def find_images(settings: Settings, saved: Mapping[str, Any] | None) -> ImageData:
+def find_images(settings: Settings, saved: Mapping[str, Any] | None = None) -> ImageData:
     """Return the unscaled images of the settings. saved: as in load_data."""
     in_memory = IN_MEMORY[settings.in_memory]
     if saved and in_memory is None:
@@ -291,7 +318,7 @@ def survey(images: Any, what: str, quiet: bool) -> Survey:
 
 def fit_scaling(images: ImageData, train: Survey, settings: Settings) -> Scaling:
     """Fit scale and shift to all training pixels, or to one random minibatch as released."""
-    unit = PreparedImages(images.train, train.factor, Scaling(1.0, 0.0), "float32")
+    unit = PreparedImages(images.train, train.factor, IDENTITY, "float32")
     if settings.variant.scaling_from_minibatch:
         rng = noise.generator(settings.seed, noise.START, 0)
         n = min(settings.batch_size, len(unit))

@@ -130,7 +130,8 @@ def open_run(
         engine: "auto", "jax", "numba" or "c".
         threads: microbatches computed in parallel; default: the number of processors.
         size: height and width of the images, where the model can draw another size than it was trained on.
-        model: the model, for a run whose model is a user's own class; its parameters are loaded into it.
+        model: the model, for a run whose model, schedule, kernel or network is the user's own; its parameters are
+            loaded into it.
         quiet: print nothing while data are read.
         model_args: model.pkl only: arguments of DiffusionModel that its arrays do not determine.
         scale: model.pkl only: the model's units are scale * x + shift (default 1).
@@ -188,8 +189,8 @@ def _builder(settings: Settings, arguments: Mapping[str, Any], size: int | None)
         return partial(toy.model, settings.model_args)
     if not arguments:
         raise InputError(
-            f"{settings.resume_file}: was trained with a model of your own class; give open_run(..., model=...) a "
-            "model like it"
+            f"{settings.resume_file}: was trained with a class, schedule, kernel or network of your own, which a "
+            "checkpoint does not hold; give open_run(..., model=...) a model like it"
         )
     return partial(DiffusionModel, **_resize(dict(arguments), size))
 

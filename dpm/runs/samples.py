@@ -71,7 +71,7 @@ def inpaint(
         Images in data units, float64 (n, c, h, w). Known pixels are exactly those of the input.
 
     Raises:
-        InputError: the images do not have the model's shape.
+        InputError: the images do not have the model's shape, or known pixels are not in the kernel's support.
 
     Example:
         >>> images = np.full((2, 1, 8, 8), 0.5)
@@ -103,7 +103,7 @@ def denoise(
         Images in data units, float64 (n, c, h, w).
 
     Raises:
-        InputError: the images do not have the model's shape.
+        InputError: the images do not have the model's shape, or the model is of bits.
 
     Example:
         >>> noisy = np.random.default_rng(0).random((3, 1, 8, 8))
@@ -180,6 +180,7 @@ def check_images(run: Run, images: np.ndarray) -> np.ndarray:
 def known_pixels(run: Run, images: np.ndarray, known: np.ndarray) -> MakeConstraint:
     """Return the constraint that fixes the known pixels of images, in data units, which are used cyclically."""
     scaled = run.scaling.forward(images)
+    run.model.kernel.check(np.where(known, scaled, 0.0), "known pixels")
 
     def constraint(first: int, count: int) -> Constraint:
         observed = repeat_images(scaled, first, count)
@@ -192,7 +193,12 @@ def noisy_images(run: Run, images: np.ndarray, sigma: float, noise_seed: int | N
     """Return the Gaussian constraint around images, in data units, which are used cyclically.
 
     noise_seed: seed of noise of deviation sigma that is first added to the images, or None for none.
+    Raises InputError if the model is of bits: the chain starts at the noisy images.
     """
+    if run.model.kernel.binary:
+        raise InputError(
+            "denoise: is for Gaussian noise; this model is of bits: take inpaint, or --mode posterior with bits(...)"
+        )
     scaled = run.scaling.forward(images)
 
     def constraint(first: int, count: int) -> Constraint:

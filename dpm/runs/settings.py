@@ -160,6 +160,11 @@ class Settings(NamedTuple):
         return entry and entry.select_size(self.small)
 
     @property
+    def has_bits(self) -> bool:
+        """True for images of bits, which are diffused as they are."""
+        return bool(self.toy is None and self.model_args.get("kernel") == "binomial")
+
+    @property
     def n_epochs(self) -> int:
         """The number of epochs."""
         return self.variant.epochs if self.epochs is None else self.epochs
@@ -340,6 +345,11 @@ def _check_network(values: dict[str, Any], variant: "Variant") -> None:
         )
     if "network" in arguments:
         raise InputError("--model-args network: the network is named by --model; give it there")
+    if values["faithful"] and "uniform_noise" in arguments:
+        raise InputError(
+            f"--model-args uniform_noise={arguments['uniform_noise']!r} contradicts --faithful, which dequantizes as "
+            "released; leave one out"
+        )
     for key in set(check_names(arguments, argument_names())) & set(variant.model_arguments):
         raise InputError(
             f"--model-args {key}={arguments[key]!r} contradicts --faithful, which sets "

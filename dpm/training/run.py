@@ -23,7 +23,7 @@ from dpm.graph.diffusion import Diffusion
 from dpm.graph.vector_model import VectorDiffusion
 from dpm.model import DiffusionModel
 from dpm.runs import checkpoint
-from dpm.runs.data import RunData
+from dpm.runs.data import IDENTITY, RunData
 from dpm.runs.folder import NEWEST, find_newest_run, lock_folder
 from dpm.runs.loading import Run
 from dpm.runs.settings import FROZEN, Settings
@@ -81,6 +81,11 @@ def train(
     if model.example_shape != data.example_shape and chosen.crop is None:
         raise InputError(
             f"data: examples of shape {data.example_shape}; expected {model.example_shape}, that of the model"
+        )
+    if model.kernel.binary and data.scaling != IDENTITY:
+        raise InputError(
+            "data: scaled to mean 0 and variance 1; the model's kernel diffuses bits; expected dpm.load(..., "
+            "binary=True)"
         )
     if not isinstance(engine, Engine):
         engine = Engine(engine, chosen.dtype, chosen.threads)
@@ -258,6 +263,15 @@ def describe_model(model: Diffusion) -> dict[str, Any]:
     return model.arguments or {} if ours else {}
 
 
+def describe_dequantization(data: RunData, model: Diffusion) -> list[str]:
+    """Return a line on the uniform noise of 8-bit levels; no line for other data."""
+    if not data.quantized:
+        return []
+    if not model.uniform_noise:
+        return ["         not dequantized, as uniform_noise=0: only beta_1 limits K (docs/schedules.md)"]
+    return [f"         dequantized by uniform noise of width {model.uniform_noise:.5g}"]
+
+
 def describe_objective(loop: Loop) -> list[str]:
     """Return a line that names the objective and the times, or no line if both are the defaults."""
     if loop.time_weights is None:
@@ -275,6 +289,7 @@ def summarize(loop: Loop, data: RunData, seconds: float, folder: Path, optimizer
     lines = [
         f"data     {data.name} from {data.path}: {len(data.train)} train, {len(data.test)} test, {shape}",
         f"         {data.units}",
+        *describe_dequantization(data, model),
         f"model    {name}: {loop.compiled.layout.size:,} parameters, T = {model.trajectory_length}, "
         f"trained {'as released' if loop.variant is RELEASED else 'with the corrections'} (docs/from-2015.md)",
         f"engine   {loop.compiled.engine}; compiled in {seconds:.1f} s",

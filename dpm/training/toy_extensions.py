@@ -10,7 +10,7 @@ from tqdm import tqdm
 from dpm.base.atomic import write_json
 from dpm.base.noise import ExampleNoise
 from dpm.experiments.toys import Toy
-from dpm.extensions import PlotEntropies, PlotMonitors, run_paths
+from dpm.extensions import PlotEntropies, PlotMonitors, PlotSchedule, run_paths
 from dpm.likelihood import bound
 from dpm.plots import paper_figures
 from dpm.runs.data import RunData
@@ -42,6 +42,7 @@ def toy_extensions(folder: Path, config: dict[str, Any], data: RunData, settings
         Checkpoint(folder, config, settings.keep),
         EveryN(plot, every, settings.plot_before_training),
         EveryN(PlotEntropies(paths, data.test, ENTROPY_EXAMPLES), every),
+        EveryN(PlotSchedule(paths), every),
         EveryN(PlotMonitors(paths), every),
         EveryN(Bound(folder, reference, data.test, settings.quiet), every),
     ]

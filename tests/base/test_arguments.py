@@ -12,6 +12,12 @@ def test_literals_are_read_as_python_does():
     assert parse_literals("") == {}
 
 
+@pytest.mark.parametrize("text", ["schedule=free", "schedule=log-snr"])
+def test_a_text_without_quotes_gets_the_advice_to_quote_it(text):
+    with pytest.raises(InputError, match=r"is not a list of literals \(.* texts in quotes: name='text'\)"):
+        parse_literals(text)
+
+
 @pytest.mark.parametrize(
     ("text", "value"), [("true", True), ("Yes", True), ("1", True), ("FALSE", False), ("0", False)]
 )

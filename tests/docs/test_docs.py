@@ -19,6 +19,7 @@ PAGES = (
     "equations.md",
     "from-2015.md",
     "paper-and-release.md",
+    "schedules.md",
     "compare.md",
     "architecture.md",
     "commands.md",

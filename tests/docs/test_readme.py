@@ -21,6 +21,7 @@ PAGES_WITH_COMMANDS = (
     "docs/checkpoints.md",
     "docs/evaluate.md",
     "docs/paper-and-release.md",
+    "docs/schedules.md",
 )
 TOP_PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 

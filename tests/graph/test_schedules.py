@@ -76,6 +76,76 @@ def test_fixed_schedules_are_their_formulas():
     assert cosine[-1] == 0.999
 
 
+def test_even_log_snr_is_even_with_the_given_ends():
+    """log SNR_t = log(alpha_bar_t / (1 - alpha_bar_t)) from (1 - beta_1) / beta_1 to SNR_T in equal steps."""
+    beta = schedules.even_log_snr(40, 1e-8, 1e-3)
+    log_alpha_bar = np.cumsum(np.log1p(-beta))
+    log_snr = log_alpha_bar - np.log(-np.expm1(log_alpha_bar))
+    assert beta[0] == pytest.approx(1e-8, rel=1e-12)
+    np.testing.assert_allclose(log_snr, np.linspace(np.log(1e8 - 1), np.log(1e-3), 40), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((1, 0.1, 0.1), r"^T=1: "),
+        ((5, 0, 0.1), r"^beta_1=0: "),
+        ((5, 0.1, 9.0), r"^final_snr=9\.0: must be above 0 and below SNR_1 of .* 9$"),
+    ],
+)
+def test_even_log_snr_names_what_it_does_not_accept(arguments, message):
+    with pytest.raises(InputError, match=message) as error:
+        schedules.even_log_snr(*arguments)
+    assert "\n" not in str(error.value)
+
+
+NAMES = schedules.NAMES[1:]  # "released" belongs to DiffusionModel
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("beta_1", [None, 1e-6, 0.3])
+@pytest.mark.parametrize("T", [2, 1000])
+def test_a_schedule_by_name_has_the_first_rate_that_is_asked_for(name, beta_1, T):
+    """All rates are between 0 and 1; without beta_1 the first one is that of the form."""
+    with Engine("auto", "float64"):
+        brick = schedules.build_schedule(name, T, beta_1, step1_beta=0.002, n_basis=4)
+        set_values(brick)
+        beta = value(brick.beta_arr())
+    assert beta.shape == (T,) == (brick.trajectory_length,)
+    assert ((beta > 0) & (beta < 1)).all()
+    released = 1e-6 + 0.002 + (1 - 1e-6 - 0.002 - 1e-5) / T
+    own = {"linear": 1e-4, "cosine": schedules.cosine(T)[0]}.get(name, released)
+    assert beta[0] == pytest.approx(own if beta_1 is None else beta_1, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["released-learned", "free"])
+def test_learned_schedules_start_at_the_released_rates(name):
+    basis = schedules.generate_temporal_basis(30, 4)
+    expected = value(schedules.generate_beta_arr(constant(np.zeros(4)), basis, 0.001))
+    for beta_1 in (None, 1e-5):
+        with Engine("auto", "float64"):
+            brick = schedules.build_schedule(name, 30, beta_1, n_basis=4)
+            set_values(brick)
+            beta = value(brick.beta_arr())
+        np.testing.assert_allclose(beta[1:], expected[1:], rtol=1e-12)
+        assert beta[0] == pytest.approx(expected[0] if beta_1 is None else 1e-5, rel=1e-12)
+
+
+def test_the_linear_schedule_by_name_leaves_as_little_signal_at_any_length():
+    """At T = 1,000 it is that of Ho et al., from 1e-4 to 0.02; sum beta_t is about 10 at every T from 100 on."""
+    np.testing.assert_allclose(schedules.build_schedule("linear", 1000).beta, schedules.linear(1000), rtol=1e-12)
+    for T in (100, 300, 4000):
+        assert schedules.build_schedule("linear", T).beta.sum() == pytest.approx(10, rel=0.03)
+
+
+def test_a_given_first_rate_of_the_released_form_is_not_learned():
+    with Engine("auto", "float64"):
+        free, fixed = (schedules.BasisSchedule(20, 4, 0.0, beta_1) for beta_1 in (None, 1e-5))
+        learned = [beta_of(brick, [0.5, -0.3, 0.2, 0.1])[0] for brick in (free, fixed)]
+    assert learned[1][0] == 1e-5
+    np.testing.assert_array_equal(learned[0][1:], learned[1][1:])
+
+
 @pytest.mark.parametrize("name", schedules.FIXED)
 @pytest.mark.parametrize("T", [2, 3, 10, 400])
 def test_every_fixed_schedule_is_accepted(name, T):

@@ -7,6 +7,7 @@ from scipy.special import expit, logsumexp, softmax
 
 from dpm.base.errors import InputError
 from dpm.datasets.made.generators import check_count, check_noise, swiss_roll_curve
+from dpm.graph.schedules import log_snr_1, rates_of_log_snr
 
 LOG_2 = float(np.log(2))
 LOG_2PI = float(np.log(2 * np.pi))
@@ -139,24 +140,6 @@ def ceiling(
     return float(bits.mean()), float(bits.std(ddof=1) / np.sqrt(n_points))
 
 
-def even_log_snr_schedule(T: int, beta_1: float, final_snr: float) -> np.ndarray:
-    """Return beta_1..beta_T with evenly spaced log SNR_t = log(alpha_bar_t / (1 - alpha_bar_t)), float64 (T,).
-
-    Args:
-        T: number of diffusion steps.
-        beta_1: first rate; SNR_1 = (1 - beta_1) / beta_1. For the swiss roll it should be well below the squared
-            noise, for example noise^2 exp(-6).
-        final_snr: SNR_T.
-
-    Raises:
-        InputError: T is below 2, beta_1 is not in (0, 1), or final_snr is not in (0, SNR_1).
-    """
-    log_snr_1 = _log_snr_1(T, beta_1)
-    if not 0 < final_snr < np.exp(log_snr_1):
-        raise InputError(f"final_snr={final_snr}: must be above 0 and below SNR_1 of beta_1, {np.exp(log_snr_1):g}")
-    return _beta_of_log_snr(np.linspace(log_snr_1, np.log(final_snr), T))
-
-
 def best_schedule(
     noise: float,
     T: int,
@@ -187,7 +170,7 @@ def best_schedule(
     _check_covariance(covariance)
     check_count("n_points", n_points)
     beta_1 = noise**2 * np.exp(-6) if beta_1 is None else beta_1
-    top = _log_snr_1(T, beta_1)
+    top = log_snr_1(T, beta_1)
     if T > GRID + 1 or beta_1 > 0.98:
         raise InputError(f"T={T}, beta_1={beta_1}: expected T up to {GRID + 1} and beta_1 up to 0.98")
     grid = np.linspace(top, LOWEST_LOG_SNR, GRID + 1)
@@ -206,7 +189,7 @@ def best_schedule(
     path = [int((total - np.log(expit(-grid))).argmin())]
     for indices in reversed(previous):
         path.append(int(indices[path[-1]]))
-    return _beta_of_log_snr(grid[path[::-1]])
+    return rates_of_log_snr(grid[path[::-1]])
 
 
 def _posterior_moments(
@@ -243,12 +226,6 @@ def _step_kl(snr_lost: np.ndarray | float, trace: np.ndarray, determinant: np.nd
     return np.log1p(snr_lost * trace + snr_lost**2 * determinant) / 2
 
 
-def _beta_of_log_snr(log_snr: np.ndarray) -> np.ndarray:
-    """Return beta_t = (1 - alpha_bar_t) (1 - SNR_t / SNR_{t-1}), exact for the smallest rates; SNR_0 is infinite."""
-    lost = -np.expm1(np.diff(log_snr))
-    return expit(-log_snr) * np.concatenate([[1.0], lost])
-
-
 def _midpoints(n: int) -> np.ndarray:
     return (np.arange(n) + 0.5) / n
 
@@ -269,11 +246,3 @@ def _check_beta(beta: np.ndarray) -> np.ndarray:
             f"beta: got beta_{wrong[0] + 1} = {beta[wrong[0]]}; expected values in (0, 1), the last may be 1"
         )
     return beta
-
-
-def _log_snr_1(T: int, beta_1: float) -> float:
-    if T < 2:
-        raise InputError(f"T={T}: must be 2 or more")
-    if not 0 < beta_1 < 1:
-        raise InputError(f"beta_1={beta_1}: must be above 0 and below 1")
-    return float(np.log1p(-beta_1) - np.log(beta_1))

@@ -10,6 +10,7 @@ from dpm.base.errors import InputError
 from dpm.datasets.made.generators import swiss_roll as draw_swiss_roll
 from dpm.datasets.made.generators import swiss_roll_curve
 from dpm.experiments.exact import swiss_roll
+from dpm.graph.schedules import even_log_snr
 
 # Computed independently, in bits per point: noise; log likelihood; ceilings at T = 40, accurate to 0.05, of diagonal
 # and full covariance under the best schedule, and of diagonal covariance under even spacing in log SNR.
@@ -97,7 +98,7 @@ def test_ceiling_of_the_best_schedule_matches_independent_numbers(noise, expecte
 @pytest.mark.thorough
 @pytest.mark.parametrize(("noise", "expected", "diagonal", "full", "even"), SWISS_ROLL)
 def test_ceiling_of_even_log_snr_matches_independent_numbers(noise, expected, diagonal, full, even):
-    beta = swiss_roll.even_log_snr_schedule(40, noise**2 * np.exp(-6), np.exp(-2))
+    beta = even_log_snr(40, noise**2 * np.exp(-6), np.exp(-2))
     assert swiss_roll.ceiling(noise, beta, rng(), n_points=1500)[0] == pytest.approx(even, abs=0.05)
 
 
@@ -135,7 +136,7 @@ def test_ceiling_matches_eq_14_with_sampled_moments(covariance):
 
 @pytest.mark.thorough
 def test_windowed_quadrature_matches_quadrature_over_the_whole_curve(monkeypatch):
-    beta = swiss_roll.even_log_snr_schedule(12, 1e-5, 30.0)
+    beta = even_log_snr(12, 1e-5, 30.0)
     near = swiss_roll.ceiling(0.02, beta, rng(), "full", 200)
     monkeypatch.setattr(swiss_roll, "ONE_TURN", 0.0)
     monkeypatch.setattr(swiss_roll, "FULL_NODES", 6000)
@@ -144,7 +145,7 @@ def test_windowed_quadrature_matches_quadrature_over_the_whole_curve(monkeypatch
 
 
 def test_full_covariance_has_the_higher_ceiling():
-    beta = swiss_roll.even_log_snr_schedule(10, 1e-4, 0.05)
+    beta = even_log_snr(10, 1e-4, 0.05)
     full, diagonal = (swiss_roll.ceiling(0.05, beta, rng(), c, 300)[0] for c in ("full", "diagonal"))
     assert full > diagonal + 0.1
 
@@ -179,14 +180,6 @@ def sampled_bound(noise, beta, covariance, n=1000, others=4000):
     return nats.mean() / np.log(2), nats.std() / np.sqrt(n) / np.log(2)
 
 
-def test_even_log_snr_schedule_is_even_with_the_given_ends():
-    beta = swiss_roll.even_log_snr_schedule(40, 1e-8, 1e-3)
-    kept = np.cumprod(1 - beta)
-    log_snr = np.log(kept) - np.log(-np.expm1(np.cumsum(np.log1p(-beta))))
-    assert beta[0] == pytest.approx(1e-8, rel=1e-12)
-    np.testing.assert_allclose(log_snr, np.linspace(np.log(1e8 - 1), np.log(1e-3), 40), rtol=1e-9)
-
-
 @pytest.mark.thorough
 def test_best_schedule_beats_every_path_on_a_small_grid(monkeypatch):
     monkeypatch.setattr(swiss_roll, "GRID", 7)
@@ -202,7 +195,7 @@ def test_best_schedule_beats_every_path_on_a_small_grid(monkeypatch):
 @pytest.mark.thorough
 def test_best_schedule_beats_even_spacing():
     best = swiss_roll.best_schedule(0.01, 20, rng(), n_points=200)
-    even = swiss_roll.even_log_snr_schedule(20, best[0], 0.1)
+    even = even_log_snr(20, best[0], 0.1)
     assert len(best) == 20
     first, second = (swiss_roll.ceiling(0.01, beta, rng(1), n_points=1000)[0] for beta in (best, even))
     assert first > second + 0.05
@@ -223,12 +216,6 @@ def test_best_schedule_beats_even_spacing():
         (lambda: swiss_roll.ceiling(0.1, [], rng()), r"^beta: got an array of shape \(0,\)"),
         (lambda: swiss_roll.ceiling(0.1, [0.1], rng(), "both"), r"^covariance='both': expected 'diagonal'"),
         (lambda: swiss_roll.ceiling(0.1, [0.1], rng(), n_points=1), r"^n_points=1: "),
-        (lambda: swiss_roll.even_log_snr_schedule(1, 0.1, 0.1), r"^T=1: "),
-        (lambda: swiss_roll.even_log_snr_schedule(5, 0, 0.1), r"^beta_1=0: "),
-        (
-            lambda: swiss_roll.even_log_snr_schedule(5, 0.1, 9.0),
-            r"^final_snr=9\.0: must be above 0 and below SNR_1 of .* 9$",
-        ),
         (lambda: swiss_roll.best_schedule(0.1, 400, rng()), r"^T=400, "),
         (lambda: swiss_roll.best_schedule(0.1, 4, rng(), covariance="x"), r"^covariance='x': "),
     ],
