@@ -72,7 +72,7 @@ EXPERIMENTS = {
             },
         },
     ),
-    # Of the next two the paper gives only T (D.2.2).
+    # Of the next two the paper gives only T (D.2.1).
     "deadleaves": Experiment(
         dataset="DEAD_LEAVES",
         batch_size=200,
@@ -109,3 +109,5 @@ EXPERIMENTS = {
         },
     ),
 }
+# Photographs that everybody has, to replace those of bark.
+EXPERIMENTS["texture"] = replace(EXPERIMENTS["bark"], dataset="TEXTURE")
