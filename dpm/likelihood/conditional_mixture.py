@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 
-PATCHES = 100_000  # largest number of patches that a mixture is fitted to
+PATCHES = 50_000  # largest number of patches that a mixture is fitted to
 NUMBERS = 2**22  # numbers of all patches that are held at once: 32 MB
 
 
@@ -39,7 +39,7 @@ def extract_patches(images: np.ndarray, radius: int) -> np.ndarray:
 
 def draw_patches(images: np.ndarray, radius: int, rng: np.random.Generator, most: int = PATCHES) -> np.ndarray:
     """Return up to `most` different patches with complete neighborhoods, drawn from all, (N, (m + 1) c)."""
-    n, c, h, w = images.shape
+    n, _, h, w = images.shape
     size = (h - radius, w - 2 * radius)
     chosen = rng.permutation(n * size[0] * size[1])[:most]
     image, row, column = np.unravel_index(chosen, (n, *size))

@@ -39,9 +39,7 @@ def mixture(components, radius):
     return SimpleNamespace(
         weights_=np.array(weights),
         means_=np.array([np.full(len(places), mean) for mean in means]),
-        covariances_=np.array(
-            [v * separable(places, d, a) for v, d, a in zip(variances, down, across, strict=True)]
-        ),
+        covariances_=np.array([v * separable(places, d, a) for v, d, a in zip(variances, down, across, strict=True)]),
     )
 
 
