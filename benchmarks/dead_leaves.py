@@ -1,4 +1,4 @@
-"""Choose the smallest radius of dead leaves: the figures in docs/data.md.
+"""Choose the smallest radius of dead leaves: the table in docs/results/README.md.
 
     python -m benchmarks.dead_leaves [R_MIN ...]
 
