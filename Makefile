@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUNS ?= runs
-EXTRAS ?= jax,test,embed,report,baselines
+EXTRAS ?= jax,test,embed,report,baselines,figures
 # A first look, which takes a few minutes on two cores. For longer training run train.py without --epochs.
 TRAIN_FLAGS ?= --batch-size 64 --lr 5e-4 --epochs 6
 
@@ -45,7 +45,7 @@ test-quick: $(VENV)/test  ## run a few tests that use every engine
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile $(QUICK)
 
 test-all-without-jax test-quick-without-jax:  ## the same without JAX; all tests then take more than an hour
-	$(MAKE) $(@:-without-jax=) VENV=$(VENV)-nojax EXTRAS=test,embed,report,baselines
+	$(MAKE) $(@:-without-jax=) VENV=$(VENV)-nojax EXTRAS=test,embed,report,baselines,figures
 
 test-slow: $(VENV)/test  ## run the long reproductions (about two hours)
 	$(VENV)/bin/python -m pytest -m slow

@@ -21,6 +21,7 @@ class Data(NamedTuple):
 
     Attributes:
         train, test: (n, D) float64.
+        shape: (c, h, w) of an image, or None for vectors.
         elements: numbers of an example that a figure is stated for: the channels of a pixel, or a whole vector.
         scale: the model's units are scale * x + shift of the data's.
         L_null: log likelihood under the prior, bits.
@@ -31,6 +32,7 @@ class Data(NamedTuple):
 
     train: "np.ndarray"
     test: "np.ndarray"
+    shape: tuple[int, int, int] | None
     elements: int
     scale: float
     L_null: float
@@ -82,6 +84,13 @@ def build_parser(prog: str = PROG) -> Parser:
         metavar="FLOOR",
         help=f"values to choose from, added to all variances (default: {', '.join(f'{floor:g}' for floor in FLOORS)})",
     )
+    add(
+        "--noise",
+        type=float,
+        metavar="VARIANCE",
+        help="of Gaussian noise mixed into all examples, as x_1 has; K leaves the noise of beta_1 in the data "
+        "(default: none)",
+    )
     add("--seed", type=int, default=0, help="seed of generated data, dequantization and starts (default: %(default)s)")
     add("--quiet", action="store_true", help="print only the table")
     return top
@@ -90,17 +99,23 @@ def build_parser(prog: str = PROG) -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
     options = build_parser().parse_args(arguments)
-    chosen = ("kinds", "floors")
+    chosen = ("kinds", "floors", "noise")
     given = {k: v for k, v in vars(options).items() if k not in chosen and v is not None and v is not False}
-    return run_command(PROG, lambda: compare_models(given, options.kinds, options.floors))
+    return run_command(PROG, lambda: compare_models(given, options.kinds, options.floors, options.noise))
 
 
-def compare_models(given: dict[str, Any], names: Sequence[str] | None, floors: Sequence[float] | None) -> int:
+def compare_models(
+    given: dict[str, Any],
+    names: Sequence[str] | None,
+    floors: Sequence[float] | None = None,
+    variance: float | None = None,
+) -> int:
     """Fit the models and print the table.
 
     Args:
         given: settings of train.py that determine the data.
         names, floors: as in choose_kinds.
+        variance: as in add_noise, or None.
     """
     try:
         import sklearn  # noqa: F401
@@ -110,6 +125,8 @@ def compare_models(given: dict[str, Any], names: Sequence[str] | None, floors: S
 
     settings = Settings.from_arguments(**given)
     data = load_examples(settings.replace(dtype="float64"))
+    if variance is not None:
+        data = add_noise(data, variance, settings.seed)
     kinds = choose_kinds(names, data, floors)
     start = validation_start(len(data.train))
     if not settings.quiet:
@@ -165,16 +182,22 @@ def choose_kinds(given: Sequence[str] | None, data: Data, floors: Sequence[float
         InputError: a kind does not fit the data, or has no floors although they are given.
     """
     dimension = data.train.shape[1]
-    kinds = {name: KINDS[name] for name in given or [name for name, kind in KINDS.items() if kind.bits == data.bits]}
+    fitting_names = [n for n, kind in KINDS.items() if kind.bits == data.bits and (data.shape or not kind.images)]
+    kinds = {name: KINDS[name] for name in given or fitting_names}
     for name, kind in kinds.items():
+        if kind.images and data.shape is None:
+            raise InputError(f"--kinds {name}: the data are not images; accepted: {', '.join(fitting_names)}")
         if kind.bits != data.bits:
-            fitting = ", ".join(n for n, kind in KINDS.items() if kind.bits == data.bits)
-            raise InputError(f"--kinds {name}: the data are {'' if data.bits else 'not '}bits; accepted: {fitting}")
+            raise InputError(
+                f"--kinds {name}: the data are {'' if data.bits else 'not '}bits; accepted: {', '.join(fitting_names)}"
+            )
         if kind.square and dimension > LARGEST:
             raise InputError(
                 f"--kinds {name}: examples of {dimension:,} numbers are too large for a covariance; take up to "
                 f"{LARGEST:,} by --crop, or --kinds diagonal-mixture"
             )
+    if data.shape is not None:
+        kinds = {name: kind.for_images(data.shape) if kind.images else kind for name, kind in kinds.items()}
     if floors is None:
         return kinds
     if wrong := [floor for floor in floors if not 0 < floor < float("inf")]:
@@ -184,6 +207,30 @@ def choose_kinds(given: Sequence[str] | None, data: Data, floors: Sequence[float
         raise InputError(f"--floors: {none[0]} has none; give --kinds of {fitting}, or leave --floors out")
     chosen = {"floor": tuple(sorted(set(floors), reverse=True))}
     return {name: replace(kind, axes=kind.axes | chosen) for name, kind in kinds.items()}
+
+
+def add_noise(data: Data, variance: float, seed: int) -> Data:
+    """Return the examples as x_1 of a Gaussian diffusion with that beta_1: sqrt(1 - beta_1) x + sqrt(beta_1) noise.
+
+    K is at most E[log p(x_1)] + E[log pi(x_0) / pi(x_1)], since the step from x_1 to x_0 is not learned (Appendix
+    B.2). The second term is 0 if the test data have variance 1. So K is comparable with log p of these examples.
+
+    Raises:
+        InputError: the variance is not between 0 and 1, or the data are bits.
+    """
+    import numpy as np
+
+    from dpm.base import noise
+
+    if not 0 < variance < 1:
+        raise InputError(f"--noise: {variance:g} is not accepted; give a variance above 0 and below 1")
+    if data.bits:
+        raise InputError("--noise: the data are bits, which have no Gaussian noise; leave it out")
+    rng = noise.generator(seed, noise.BASELINE, 0, 1)
+    train, test = (
+        np.sqrt(1 - variance) * x + np.sqrt(variance) * rng.standard_normal(x.shape) for x in (data.train, data.test)
+    )
+    return data._replace(train=train, test=test, text=f"{data.text}\nnoise    of variance {variance:g}, as x_1 has")
 
 
 def load_examples(settings: Settings) -> Data:
@@ -204,12 +251,14 @@ def load_examples(settings: Settings) -> Data:
         # The noise of the test examples is the one that their K is computed with.
         _, U = noise.example_noise(settings.seed, noise.EVALUATION, range(len(test)), test.shape[1:], "normal")
         test = test + (U - 0.5) * width
-    elements = test[0].size if toy else test.shape[1]
+    shape = test.shape[1:]
+    elements = test[0].size if toy else shape[0]
     prior = BinomialKernel(1 / HEARTBEAT["period"]) if settings.experiment == "heartbeat" else GaussianKernel()
     train, test = (a.reshape(len(a), -1).astype(np.float64) for a in (train, test))
     return Data(
         train=train,
         test=test,
+        shape=None if toy else tuple(shape),
         elements=elements,
         scale=data.scaling.scale,
         L_null=-elements * prior.prior_entropy() / float(np.log(2)),

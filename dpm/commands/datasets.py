@@ -11,10 +11,11 @@ import numpy as np
 from dpm.base.command_line import Parser, print_table, run_command
 from dpm.base.errors import InputError
 from dpm.datasets.contents import Sets, first_images, open_sets, read_gray_values, size_in_bytes, summarize
-from dpm.datasets.converting import convert_arrays, convert_bark, convert_images
+from dpm.datasets.converting import convert_arrays, convert_bark, convert_images, convert_texture
 from dpm.datasets.exporting import export_npz, export_png
 from dpm.datasets.from_arrays import TEST_SHARE
 from dpm.datasets.fuel.writing import write_hdf5
+from dpm.datasets.made.dead_leaves import R_MIN
 from dpm.datasets.made.recipes import RECIPES, draw_sets
 from dpm.datasets.scaling import to_unit_range
 from dpm.datasets.search import (
@@ -35,6 +36,7 @@ CONVERT_OPTIONS: dict[str, tuple[str, ...]] = {
     "MNIST": (),
     "FASHION_MNIST": (),
     "CIFAR10": (),
+    "TEXTURE": (),
     "BARK": ("size", "crop", "crops", "test_share", "seed"),
     "IMAGES": ("size", "crop", "crops", "gray", "test_share", "seed"),
     "ARRAYS": ("key", "test_share", "seed"),
@@ -92,6 +94,10 @@ def convert_set(name: str, source: str | None, output: str | None, quiet: bool, 
 
 
 def _convert(kind: str, source: str | None, given: dict[str, Any], quiet: bool) -> Mapping[str, np.ndarray]:
+    if kind == "TEXTURE":
+        if source is not None:
+            raise InputError(f"--input {source}: does not apply to convert TEXTURE; leave it out")
+        return convert_texture()
     if kind == "ARRAYS":
         return convert_arrays(str(source), **given)
     if kind == "BARK":
@@ -117,6 +123,7 @@ def make_set(
     test: int | None = None,
     size: int | None = None,
     intensities: str | None = None,
+    r_min: float | None = None,
     seed: int = 0,
     output: str | None = None,
     quiet: bool = False,
@@ -129,6 +136,7 @@ def make_set(
         test: Number of test examples; None: the default of the recipe.
         size: Side of an image or length of a vector; None: the default of the recipe.
         intensities: File with the gray values of DEAD_LEAVES; None: uniform gray values.
+        r_min: Smallest radius of DEAD_LEAVES in pixels; None: the default of the recipe.
         seed: Seed of the examples.
         output: The .hdf5 file to write; None: a file in the data folder.
         quiet: Print nothing.
@@ -142,8 +150,10 @@ def make_set(
     name = name.upper().replace("-", "_")
     size = recipe.size if size is None else size
     grays = None if intensities is None else read_gray_values(Path(intensities))
-    sets = draw_sets(name, n or recipe.n_train, test or recipe.n_test, size, seed, quiet, grays)
+    sets = draw_sets(name, n or recipe.n_train, test or recipe.n_test, size, seed, quiet, grays, r_min)
     origin = f"make {name}, {recipe.what}; size {size}, seed {seed}"
+    if r_min is not None:
+        origin += f", r_min {r_min:g}"
     if grays is not None:
         origin += f", grays of {intensities}"
     write_set(sets, recipe.labels, origin, name.lower(), output, quiet)
@@ -246,7 +256,10 @@ def _add_fetch_options(parser: Parser) -> None:
 
 
 def _add_convert_options(parser: Parser) -> None:
-    names = "MNIST, FASHION_MNIST, CIFAR10, BARK, IMAGES (a folder of PNG and JPEG) or ARRAYS (npz, npy)"
+    names = (
+        "MNIST, FASHION_MNIST, CIFAR10, BARK, TEXTURE (photographs of scikit-image), IMAGES (a folder of PNG and JPEG) "
+        "or ARRAYS (npz, npy)"
+    )
     option = parser.add_argument
     option("name", metavar="NAME", help=names)
     option("--input", dest="source", help="folder or file to read (default: where the data set is found)")
@@ -271,6 +284,7 @@ def _add_make_options(parser: Parser) -> None:
     option("--size", type=int, help="side of an image, or length of a vector")
     option("--intensities", metavar="FILE", help="DEAD_LEAVES: draw gray values from the pixels of a file of images "
         "(default: uniform)")  # fmt: skip
+    option("--r-min", type=float, help=f"DEAD_LEAVES: smallest radius of a leaf in pixels (default: {R_MIN:g})")
     option("--seed", type=int, default=0, help="seed of the examples (default: %(default)s)")
     option("--output", help="the .hdf5 file (default: NAME.hdf5 in the data folder)")
     option("--quiet", action="store_true", help="print only errors")

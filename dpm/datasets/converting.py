@@ -13,6 +13,8 @@ from dpm.datasets.search import ORIGIN
 
 #: The classes of bark in the texture database of Lazebnik, Schmid & Ponce (2005): how their file names start.
 BARK_CLASSES = ("T01", "T02", "T03", "T04")
+#: Functions of skimage.data; the files are in the wheel, the package does not download them.
+PHOTOGRAPHS = ("brick", "grass", "gravel")
 
 
 def convert_images(
@@ -79,6 +81,39 @@ def convert_bark(
         crops = 4 if crop == "random" else 1
     images = read_images(paths, size, crop, True, crops, np.random.default_rng(seed), quiet)
     return split_test_set(images, test_share, seed, crops)
+
+
+def convert_texture(size: int = 256) -> dict[str, np.ndarray]:
+    """Cut the photographs of texture that scikit-image contains into squares, the last of each for testing.
+
+    They are gray, 512 x 512, and in the public domain (CC0). No square overlaps another, so none for training has a
+    pixel of one for testing.
+
+    Args:
+        size: Height and width of the squares in pixels.
+
+    Returns:
+        {"train": uint8 (n, 1, size, size), "test": uint8 (m, 1, size, size)}, with m photographs.
+
+    Raises:
+        InputError: If scikit-image is not installed.
+    """
+    try:
+        from skimage import data
+    except ImportError:
+        raise InputError(
+            'convert TEXTURE: scikit-image is not installed; take the extra: pip install -e ".[figures]"'
+        ) from None
+    squares = [cut_squares(np.asarray(getattr(data, name)()), size) for name in PHOTOGRAPHS]
+    train, test = (np.concatenate(parts) for parts in zip(*((s[:-1], s[-1:]) for s in squares), strict=True))
+    return {"train": train, "test": test}
+
+
+def cut_squares(image: np.ndarray, size: int) -> np.ndarray:
+    """Cut a gray image (h, w) into squares side by side, row by row, (n, 1, size, size)."""
+    rows, columns = (length // size for length in image.shape)
+    cut = image[: rows * size, : columns * size].reshape(rows, size, columns, size)
+    return cut.swapaxes(1, 2).reshape(-1, 1, size, size)
 
 
 def convert_arrays(

@@ -16,7 +16,7 @@ from dpm.datasets.images import ImageData, channel_first
 from dpm.datasets.made.recipes import RECIPES, draw_sets
 from dpm.datasets.stored import StoredImages
 
-NAMES = ("MNIST", "FASHION_MNIST", "CIFAR10", "IMAGENET", "BARK", "BARK_LIKE", "DEAD_LEAVES")
+NAMES = ("MNIST", "FASHION_MNIST", "CIFAR10", "IMAGENET", "BARK", "BARK_LIKE", "TEXTURE", "DEAD_LEAVES")
 ENVIRONMENT = "FUEL_DATA_PATH"
 #: The 5,000 MNIST digits that are part of the package.
 EMBEDDED = Path(__file__).parent / "embedded" / "mnist5k.hdf5"
@@ -41,6 +41,7 @@ ACCEPTED_FILES = {
     "IMAGENET": "imagenet.hdf5",
     "BARK": "bark.hdf5",
     "BARK_LIKE": "bark_like.hdf5",
+    "TEXTURE": "texture.hdf5",
     "DEAD_LEAVES": "dead_leaves.hdf5",
 }
 COMMAND = "python -m dpm datasets"
@@ -54,6 +55,7 @@ ORIGIN = {
     "IMAGENET": f"{COMMAND} convert images --input FOLDER --size 64 --output imagenet.hdf5",
     "BARK": f"unpack T01 to T04 of the texture database of Lazebnik et al., {COMMAND} convert BARK --input FOLDER,",
     "BARK_LIKE": f"{COMMAND} make BARK_LIKE",
+    "TEXTURE": f"{COMMAND} convert TEXTURE, with the extra figures installed,",
     "DEAD_LEAVES": f"{COMMAND} make DEAD_LEAVES",
 }
 #: The recipe that replaces a data set whose files are not found.

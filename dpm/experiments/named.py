@@ -66,7 +66,7 @@ EXPERIMENTS = {
             },
         },
     ),
-    # Of the next two the paper gives only T (D.2.2).
+    # Of the next two the paper gives only T (D.2.1).
     "deadleaves": Experiment(
         dataset="DEAD_LEAVES",
         model_args={"n_hidden_dense_lower": 0, "n_hidden_conv": 50, "n_layers_conv": 5, "n_scales": 3},
@@ -98,3 +98,5 @@ EXPERIMENTS = {
         },
     ),
 }
+# Photographs that everybody has, to replace those of bark.
+EXPERIMENTS["texture"] = replace(EXPERIMENTS["bark"], dataset="TEXTURE")

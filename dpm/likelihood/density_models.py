@@ -3,7 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -11,10 +11,12 @@ import numpy as np
 
 from dpm.base.errors import InputError
 from dpm.likelihood import bernoulli_mixture
+from dpm.likelihood.conditional_mixture import ConditionalMixture, draw_patches
 
 # Added to all variances, in scaled units. The dequantization noise of a gray level has a variance of about 1e-5.
 FLOORS = (1e-1, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-6)
 COMPONENTS = (2, 5, 10, 20, 50, 100, 200)
+RADII = (1, 2)  # of causal neighborhoods: 4 and 12 pixels
 DIRECTIONS = (1, 2, 5, 10, 20, 50, 100, 200, 300, 400, 500, 600, 700, 1000, 1500, 2000)
 STEPS = 50  # of EM
 LARGEST = 4096  # largest dimension of a covariance: 0.13 GB
@@ -32,6 +34,7 @@ class Kind:
             score_samples(X) is log p in nats per example, (n,).
         bits: True if it is for data of 0 and 1.
         square: True if it computes with D x D covariances.
+        images: True if its fit needs `shape`, that of an image (c, h, w).
     """
 
     text: str
@@ -39,6 +42,12 @@ class Kind:
     fit: Callable
     bits: bool = False
     square: bool = False
+    images: bool = False
+
+    def for_images(self, shape: tuple[int, int, int]) -> "Kind":
+        """Return the kind with its fit told the shape (c, h, w) of images, and radii that fit into them."""
+        radii = tuple(radius for radius in self.axes["radius"] if 2 * radius < min(shape[1:]))
+        return replace(self, axes=self.axes | {"radius": radii}, fit=partial(self.fit, shape=shape))
 
 
 def gaussian_mixture(
@@ -75,6 +84,27 @@ def bernoulli(X: np.ndarray, rng: np.random.Generator, components: int = 1) -> b
     return bernoulli_mixture.fit(X, components, rng)
 
 
+def conditional_mixture(
+    X: np.ndarray,
+    rng: np.random.Generator,
+    shape: tuple[int, int, int],
+    radius: int,
+    floor: float,
+    components: int,
+) -> ConditionalMixture:
+    """Fit Gaussians with full covariances to pixels with their causal neighborhoods.
+
+    Args:
+        X: images, (n, c h w).
+        rng: generator of the choice of patches and of the start.
+        shape: (c, h, w) of an image.
+        radius: of the neighborhood, in pixels.
+        floor, components: as in gaussian_mixture.
+    """
+    patches = draw_patches(X.reshape(-1, *shape), radius, rng)
+    return ConditionalMixture(gaussian_mixture(patches, rng, "full", floor, components), shape, radius)
+
+
 COVARIANCE = partial(gaussian_mixture, covariance="full")
 KINDS = {
     "gaussian": Kind("Gaussian, full covariance", {"floor": FLOORS}, COVARIANCE, square=True),
@@ -86,6 +116,12 @@ KINDS = {
         "Gaussians, diagonal covariances",
         {"floor": FLOORS, "components": COMPONENTS},
         partial(gaussian_mixture, covariance="diag"),
+    ),
+    "conditional-mixture": Kind(
+        "Gaussians of pixels with causal neighborhoods",
+        {"radius": RADII, "floor": FLOORS, "components": (1, *COMPONENTS)},
+        conditional_mixture,
+        images=True,
     ),
     "bernoulli": Kind("independent bits", {}, bernoulli, bits=True),
     "bernoulli-mixture": Kind("independent bits in components", {"components": COMPONENTS}, bernoulli, bits=True),

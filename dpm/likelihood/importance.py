@@ -23,7 +23,7 @@ class Likelihood(NamedTuple):
         value: log of the mean weight, in nats.
         error: its standard error by bootstrap, in nats; NaN for a single trajectory.
         effective: effective sample size of the weights, 1 to the number of trajectories.
-        bound: mean of the log weights, an estimate of the example's K (Eq. 11), in nats.
+        bound: mean of the log weights, an estimate of the example's K (Eq. 12), in nats.
     """
 
     value: float
@@ -45,7 +45,7 @@ def log_likelihood(
     """Estimate log p(x_0) of one example by the mean of p(x_0..x_T) / q(x_1..x_T | x_0) over trajectories (Eq. 9).
 
     The expectation of the estimate grows with the number of trajectories and never exceeds log p(x_0). The mean of the
-    log weights is K (Eq. 11).
+    log weights is K (Eq. 12).
 
     Args:
         compiled: model and engine.

@@ -248,7 +248,7 @@ def _evaluate_trajectories(
     least = effective.min()
     advice = ": the estimates depend on a few; take more trajectories." if least < max(10, n / 100) else "."
     notes = [
-        f"{n} forward trajectories per example; their mean log weight is K (Eq. 11), the log of their mean weight an "
+        f"{n} forward trajectories per example; their mean log weight is K (Eq. 12), the log of their mean weight an "
         f"estimate of log p(x_0) that is too low on average. The fewest effective trajectories are {least:.1f} of {n}"
         + advice,
     ]

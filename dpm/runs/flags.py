@@ -29,7 +29,7 @@ HELP = {
     "ext_every_n": "epochs between plots and reported likelihoods",
     "model_args": 'arguments of DiffusionModel, as "n_hidden_conv=100,n_scales=3"',
     "dropout_rate": "fraction of the inputs of every layer set to 0 in training",
-    "dataset": "MNIST, FASHION_MNIST, CIFAR10, IMAGENET, BARK, BARK_LIKE, DEAD_LEAVES, or a file FILE.hdf5",
+    "dataset": "MNIST, FASHION_MNIST, CIFAR10, IMAGENET, BARK, BARK_LIKE, TEXTURE, DEAD_LEAVES, or a file FILE.hdf5",
     "plot_before_training": "true: make all plots once before training",
     "seed": "seed of all random numbers: initialization, order, noise, plots",
     "epochs": (
@@ -45,7 +45,7 @@ HELP = {
     "dtype": "float type: float32 or float64",
     "experiment": (
         "named experiment, which sets data, model and batch size: mnist, fashion, cifar10, deadleaves, bark, "
-        "heartbeat or swissroll"
+        "texture, heartbeat or swissroll"
     ),
     "small": "a small variant of the experiment, which takes minutes on two cores",
     "crop": "train on random squares of this side, cropped from larger images",

@@ -41,7 +41,7 @@ def table(lines):
 def test_nats_per_example_convert_to_bits_per_pixel_or_per_vector():
     """12 elements in 3 colors are 4 pixels, so 8 ln 2 nats are 8 bits: 2 per pixel, 8 per vector."""
     for elements, expected in ((3, 2), (12, 8)):
-        data = Data(np.zeros((1, 12)), np.zeros((1, 12)), elements, 1.0, 0.0, None, "", "")
+        data = Data(np.zeros((1, 12)), np.zeros((1, 12)), None, elements, 1.0, 0.0, None, "", "")
         assert data.in_bits(8 * np.log(2)) == pytest.approx(expected, rel=1e-12)
 
 
@@ -85,6 +85,32 @@ def test_variance_floor_is_chosen_among_the_given_ones(run, tmp_path):
     assert status == 0
     (line,) = [line for line in out if line.startswith("gaussian")]
     assert "floor 0.02 " in line or "floor 0.5 " in line
+
+
+def test_conditional_mixture_of_gray_levels(run, tmp_path):
+    """Independent pixels are a Gaussian each, with L_null minus 1/2 log2 of the ratio of the variances."""
+    runs.write_data(tmp_path, runs.pixels(600, width=4), runs.pixels(400, seed=1, width=4))
+    status, lines, err = run(
+        "--data-path", tmp_path, "--kinds", "conditional-mixture", "--floors", 0.001, "--quiet", "--noise", 0.3
+    )
+    assert (status, err) == (0, [])
+    row = table(lines)["conditional-mixture"]
+    # Uniform levels with this noise are near to a Gaussian: more components can gain at most its negentropy, 0.1 bits.
+    assert -0.03 < float(row["minus L_null"]) < 0.1
+    assert 0 < float(row["error"]) < 0.02
+    assert row["chosen"].startswith("radius 1, floor 0.001, components")
+
+
+def test_noise_of_the_first_step_is_that_of_the_forward_kernel(data):
+    """q(x_1 | x_0) = N(sqrt(1 - beta_1) x_0, beta_1) (Table C.1): the variance of the difference, and of the sum."""
+    settings = Settings.from_arguments(data_path=str(data), quiet=True).replace(dtype="float64")
+    plain = baselines.load_examples(settings)
+    noisy = baselines.add_noise(plain, 0.2, 0)
+    for before, after in ((plain.train, noisy.train), (plain.test, noisy.test)):
+        z = (after - np.sqrt(0.8) * before) / np.sqrt(0.2)
+        assert stats.kstest(z.ravel(), stats.norm.cdf).pvalue > 1e-3
+        assert abs(np.corrcoef(z.ravel(), before.ravel())[0, 1]) < 4 / z.size**0.5
+    np.testing.assert_array_equal(baselines.add_noise(plain, 0.2, 0).test, noisy.test)
 
 
 @pytest.mark.thorough
@@ -131,6 +157,12 @@ REFUSED = [
     (["--kinds", "pca"], "invalid choice: 'pca'"),
     (["--floors", 0.1, -1, "--kinds", "gaussian"], "--floors: -1 is not accepted; give numbers above 0"),
     (["--floors", 0.1], "--floors: ppca has none; give --kinds of gaussian mixture diagonal-mixture"),
+    (["--noise", 0], "--noise: 0 is not accepted; give a variance above 0 and below 1"),
+    (["--experiment", "heartbeat", "--noise", 0.1], "--noise: the data are bits, which have no Gaussian noise"),
+    (
+        ["--experiment", "swissroll", "--small", "--kinds", "conditional-mixture"],
+        "--kinds conditional-mixture: the data are not images; accepted: gaussian",
+    ),
     (["--small"], "--small: is a variant of an experiment"),
     (["--seed", -1], "--seed: -1 is not accepted"),
     (["--crop", 0], "--crop: 0 is not accepted"),

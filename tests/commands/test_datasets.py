@@ -12,6 +12,7 @@ from PIL import Image
 
 from dpm.commands.datasets import main
 from dpm.datasets import H5PYDataset, write_hdf5
+from dpm.datasets.made.recipes import draw_sets
 
 RNG = np.random.default_rng(0)
 COLORS = RNG.integers(0, 256, (12, 3, 10, 10), np.uint8)
@@ -121,6 +122,38 @@ def test_convert_bark_reads_only_the_four_classes(run, tmp_path):
     run("convert", "bark", "--input", "textures", "--size", 32, "--test-share", 0.5)
     for part in ("train", "test"):
         assert images(tmp_path / "data" / "bark.hdf5", part).shape == (4, 1, 32, 32)
+
+
+@pytest.mark.filterwarnings("ignore:Image.Image.getdata")
+def test_convert_texture_writes_the_quarters_of_photographs(run, tmp_path):
+    """Those of scikit-image have 512 x 512 pixels; put together again, each is whole."""
+    data = pytest.importorskip("skimage.data")
+    run("convert", "TEXTURE")
+    path = tmp_path / "data" / "texture.hdf5"
+    train, test = images(path), images(path, "test")
+    assert (train.shape, test.shape) == ((9, 1, 256, 256), (3, 1, 256, 256))
+    for i, photograph in enumerate((data.brick(), data.grass(), data.gravel())):
+        upper = np.hstack(train[3 * i : 3 * i + 2, 0])
+        np.testing.assert_array_equal(np.vstack([upper, np.hstack([train[3 * i + 2, 0], test[i, 0]])]), photograph)
+
+
+def test_convert_texture_without_scikit_image_names_the_extra(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    line = run("convert", "texture", status=2)
+    assert line.endswith('scikit-image is not installed; take the extra: pip install -e ".[figures]"')
+
+
+def test_make_takes_the_smallest_radius_of_leaves(run):
+    import h5py
+
+    run("make", "dead-leaves", "--n", 3, "--test", 1, "--size", 8, "--r-min", 3.5, "--output", "d.hdf5")
+    np.testing.assert_array_equal(
+        images("d.hdf5"), draw_sets("DEAD_LEAVES", 3, 1, 8, 0, r_min=3.5)["train"]["features"]
+    )
+    with h5py.File("d.hdf5") as file:
+        assert "r_min 3.5" in file.attrs["dpm_origin"]
+    assert "r_min=0.0" in run("make", "dead-leaves", "--r-min", 0, status=2)
+    assert "r_min: not accepted for BARK_LIKE" in run("make", "bark-like", "--r-min", 2, status=2)
 
 
 def test_make_writes_the_origin_of_the_data(run, tmp_path):
@@ -238,6 +271,8 @@ def test_list_prints_the_path_of_a_data_set_that_is_found(run, tmp_path):
         (("convert", "images", "--input", "holiday", "--size", "4", "--output", "x.npz"), "does not end in .hdf5"),
         (("convert", "arrays", "--input", "nowhere.npz"), "nowhere.npz"),
         (("convert", "MNIST", "--size", "4"), "--size does not apply"),
+        (("convert", "TEXTURE", "--size", "4"), "--size does not apply"),
+        (("convert", "TEXTURE", "--input", "holiday"), "--input holiday: does not apply to convert TEXTURE"),
         (("convert", "CIFAR10", "--input", "holiday"), "holiday"),
         (("make", "bark"), "bark: cannot be made; accepted are DEAD_LEAVES"),
         (("info", "nowhere.hdf5"), "no such file"),

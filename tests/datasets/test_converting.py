@@ -1,11 +1,14 @@
 """Conversion of folders of images and numpy files to training and test images."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from dpm.base.errors import InputError
-from dpm.datasets.converting import convert_arrays, convert_bark, convert_images
+from dpm.datasets.converting import convert_arrays, convert_bark, convert_images, convert_texture, cut_squares
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (12, 3, 10, 10), np.uint8)
@@ -45,6 +48,37 @@ def test_bark_has_four_random_crops_or_one_central_crop_per_image(tmp_path, crop
 def test_folder_without_bark_is_an_error_with_the_source(folder):
     with pytest.raises(InputError, match=r"photos: holds no images named T01_\.\.\. to T04_\.\.\.; unpack T01 to T04"):
         convert_bark(folder)
+
+
+def test_squares_cover_an_image_once_from_the_upper_left():
+    image = np.arange(5 * 7).reshape(5, 7)
+    squares = cut_squares(image, 2)
+    assert squares.shape == (6, 1, 2, 2)
+    np.testing.assert_array_equal(squares[[0, 2, 5], 0], [image[:2, :2], image[:2, 4:6], image[2:4, 4:6]])
+    assert len(np.unique(squares)) == squares.size
+
+
+def test_training_and_test_parts_of_the_photographs_do_not_overlap(monkeypatch):
+    """Each pixel of these three "photographs" is unique, so a pixel in two squares would be found."""
+    pixels = np.arange(3 * 512 * 512).reshape(3, 512, 512)
+    names = ("brick", "grass", "gravel")
+    data = SimpleNamespace(**{name: lambda i=i: pixels[i] for i, name in enumerate(names)})
+    monkeypatch.setitem(sys.modules, "skimage", SimpleNamespace(data=data))
+    sets = convert_texture()
+    assert {part: images.shape for part, images in sets.items()} == {
+        "train": (9, 1, 256, 256),
+        "test": (3, 1, 256, 256),
+    }
+    assert len(np.unique(np.concatenate([images.ravel() for images in sets.values()]))) == pixels.size
+    np.testing.assert_array_equal(sets["test"][:, 0], pixels[:, 256:, 256:])
+
+
+def test_without_scikit_image_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    with pytest.raises(
+        InputError, match=r"scikit-image is not installed; take the extra: pip install -e \"\.\[figures\]\""
+    ):
+        convert_texture()
 
 
 def test_test_images_of_a_file_are_kept(tmp_path):

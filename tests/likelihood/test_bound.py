@@ -76,7 +76,7 @@ def test_released_estimator_averages_minibatches_of_one_time(compiled, X):
 
 
 def test_K_of_bits_with_the_base_rate_equals_the_sum_over_all_trajectories():
-    """For bits that are 1 with the base rate 0.3, Eq. 14 and Eq. 11 agree on average."""
+    """For bits that are 1 with the base rate 0.3, Eq. 14 and Eq. 12 agree on average."""
     compiled, schedule = bits()
     X = (np.random.default_rng(0).random((40_000, 2)) < 0.3).astype(float)
     expected = sum(

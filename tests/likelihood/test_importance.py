@@ -100,7 +100,7 @@ MODELS = {
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", MODELS)
 def test_sum_over_t_equals_K_of_whole_trajectories(name, base):
-    """Eq. 14 with means of log pi in place of H_p (Eq. 42) is Eq. 12, the mean log weight of Eq. 11, for each example.
+    """Eq. 14 with means of log pi in place of H_p (Eq. 42) is Eq. 12, the mean log weight, for each example.
     The digits have neither the mean nor the variance of the prior."""
     compiled, theta, X = MODELS[name](base)
     X, draws = X.astype(np.float32), 30

@@ -7,13 +7,15 @@ from dpm.datasets.made.generators import check_count
 
 # Pairs of an uncovered pixel and a leaf per round; limits the memory, and is fastest if the pairs fit into the cache.
 PAIRS = 2**15
+#: Smallest radius in pixels. The diffusion paper states none; docs/data.md has the reason for this one.
+R_MIN = 4.0
 
 
 def dead_leaves(
     rng: np.random.Generator,
     n: int,
     width: int = 32,
-    r_min: float = 1.0,
+    r_min: float = R_MIN,
     r_max: float = 16.0,
     intensities: np.ndarray | None = None,
 ) -> np.ndarray:

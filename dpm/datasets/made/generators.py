@@ -9,7 +9,7 @@ CURVE_NODES = 64
 
 
 def heartbeat(rng: np.random.Generator, n: int, length: int = 20, period: int = 5) -> np.ndarray:
-    """Draw binary sequences with a 1 every `period` bins, all phases equally likely (section 3.1.1).
+    """Draw binary sequences with a 1 every `period` bins, all phases equally likely (section 3.1.2).
 
     Args:
         rng: Source of the phases.

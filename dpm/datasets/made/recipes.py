@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from dpm.base.errors import InputError
 from dpm.datasets.made.bark_like import bark_like
-from dpm.datasets.made.dead_leaves import dead_leaves
+from dpm.datasets.made.dead_leaves import R_MIN, dead_leaves
 from dpm.datasets.made.generators import check_count, heartbeat, swiss_roll
 
 #: Examples are drawn in blocks of this size, each block from its own generator, so that the first examples do not
@@ -40,9 +40,12 @@ class Recipe:
     labels: tuple[str, ...] = ("batch", "channel", "height", "width")
 
 
-def _gray_leaves(rng: np.random.Generator, n: int, size: int, intensities: np.ndarray | None = None) -> np.ndarray:
+def _gray_leaves(
+    rng: np.random.Generator, n: int, size: int, intensities: np.ndarray | None = None, r_min: float = R_MIN
+) -> np.ndarray:
     """Draw dead leaves rounded to 8-bit pixels, since real-valued images with equal pixels have no density."""
-    return np.rint(255 * dead_leaves(rng, n, size, r_max=max(2.0, size / 2), intensities=intensities)).astype(np.uint8)
+    leaves = dead_leaves(rng, n, size, r_min, max(2 * r_min, size / 2), intensities)
+    return np.rint(255 * leaves).astype(np.uint8)
 
 
 RECIPES = {
@@ -84,6 +87,7 @@ def draw_sets(
     seed: int,
     quiet: bool = False,
     intensities: np.ndarray | None = None,
+    r_min: float | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Draw the training and test set of a recipe.
 
@@ -95,6 +99,7 @@ def draw_sets(
         seed: Seed of all examples.
         quiet: Show no progress.
         intensities: Only for DEAD_LEAVES: gray values in [0, 1] to draw from, (m,); uniform if None.
+        r_min: Only for DEAD_LEAVES: smallest radius in pixels; R_MIN if None.
 
     Returns:
         {"train": {"features": (n_train, ...)}, "test": {"features": (n_test, ...)}}, for `write_hdf5`.
@@ -110,9 +115,10 @@ def draw_sets(
         raise InputError(f"size={size}: {name} is made in sizes from {low} to {high}")
     for what, n in (("n", n_train), ("test", n_test)):
         check_count(what, n)
-    if intensities is not None and name != "DEAD_LEAVES":
-        raise InputError(f"intensities: not accepted for {name}; only DEAD_LEAVES has gray values to choose")
-    more = {} if intensities is None else {"intensities": intensities}
+    given = {"intensities": intensities, "r_min": r_min}
+    more = {option: value for option, value in given.items() if value is not None}
+    if more and name != "DEAD_LEAVES":
+        raise InputError(f"{next(iter(more))}: not accepted for {name}; only DEAD_LEAVES has it; leave it out")
     sets = {}
     with tqdm(total=n_train + n_test, unit="example", desc=name, disable=quiet or None, delay=1) as bar:
         for number, (part, n) in enumerate((("train", n_train), ("test", n_test))):

@@ -1,4 +1,4 @@
-"""Exact log likelihood and ceiling of K for binary heartbeats (section 3.1.1), in bits per sequence."""
+"""Exact log likelihood and ceiling of K for binary heartbeats (section 3.1.2), in bits per sequence."""
 
 from itertools import combinations_with_replacement
 

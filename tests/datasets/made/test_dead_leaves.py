@@ -165,7 +165,7 @@ def test_same_leaf_probability_depends_only_on_ratios():
         ({"n": 1, "width": 0}, r"^width=0: must be 1 or more"),
         ({"n": 1, "r_min": 0}, r"^r_min=0, r_max=16.0: must be finite with 0 < r_min < r_max, in pixels$"),
         ({"n": 1, "r_min": 16}, r"^r_min=16, r_max=16.0: "),
-        ({"n": 1, "r_max": np.inf}, r"^r_min=1.0, r_max=inf: "),
+        ({"n": 1, "r_max": np.inf}, r"^r_min=4.0, r_max=inf: "),
         ({"n": 1, "r_min": np.nan}, r"^r_min=nan, r_max=16.0: "),
         ({"n": 1, "intensities": np.zeros(0)}, r"^intensities of shape \(0,\) and type float64: must be 1-d"),
         ({"n": 1, "intensities": np.zeros((2, 2))}, r"^intensities of shape \(2, 2\) "),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dpm.base.errors import InputError
+from dpm.datasets.made.dead_leaves import R_MIN, same_leaf_probability
 from dpm.datasets.made.recipes import RECIPES, draw_sets
 
 
@@ -26,6 +27,18 @@ def test_dead_leaves_have_all_gray_levels():
     means = pixels.reshape(200, -1).mean(1)
     assert abs(means.mean() - 127.5) < 4 * means.std() / 200**0.5
     assert (pixels.min(), pixels.max()) == (0, 255)
+
+
+@pytest.mark.parametrize("given", [None, 2.0, 12.0])
+def test_smallest_radius_of_dead_leaves_sets_the_share_of_equal_neighbors(given):
+    """Neighbors are in one leaf with the probability of Lee, Mumford and Huang (2001), or have one of 256 levels."""
+    more = {} if given is None else {"r_min": given}
+    pixels = draw_sets("DEAD_LEAVES", 300, 1, 32, 0, **more)["train"]["features"]
+    equal = (pixels[..., 1:] == pixels[..., :-1]).mean(axis=(1, 2, 3))
+    r_min = given or R_MIN
+    same = same_leaf_probability(1, r_min, max(16, 2 * r_min))
+    # Two levels of two leaves are equal with probability 1/255, up to the half as wide levels 0 and 255.
+    assert abs(equal.mean() - (same + (1 - same) / 255)) < 4 * equal.std() / 300**0.5
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,77 @@
+"""Choose the smallest radius of dead leaves: the table in docs/results/README.md.
+
+    python -m benchmarks.dead_leaves [R_MIN ...]
+
+For each radius: visible leaves per pixel; the largest K of a model that knows which pixels are in one leaf; and log p
+of a conditional mixture (radius 2, floor 1e-5, 10 or 30 components, 20,000 patches) of 1,500 images, on 200 others,
+as they are and with the noise of beta_1. All in bits/pixel of images with mean 0 and variance 1. Takes a minute or two.
+"""
+
+import sys
+
+import numpy as np
+
+from dpm.datasets.made.dead_leaves import dead_leaves
+from dpm.datasets.made.recipes import draw_sets
+from dpm.likelihood.conditional_mixture import ConditionalMixture, draw_patches
+from dpm.likelihood.density_models import gaussian_mixture
+from dpm.likelihood.standard_errors import Estimate, estimate
+
+RADII = (2.0, 3.0, 4.0)  # r_min, pixels
+BETA_1 = 0.002
+WIDTH, R_MAX = 32, 16.0
+N_LEAVES, N_TRAIN, N_TEST = 300, 1500, 200
+PATCHES, COMPONENTS, FLOOR, RADIUS = 20_000, (10, 30), 1e-5, 2
+
+
+def count_leaves(r_min: float) -> tuple[float, float]:
+    """Return leaves per pixel, and the largest K that is possible if the partition into leaves is known, bits/pixel.
+
+    K is at most E[log p(x_1)] for data of variance 1. Given the partition, n pixels of a leaf have one gray value,
+    uniform with variance 1, and independent noise of variance beta_1: their entropy is that of the noise, plus the
+    information of their mean about the gray value.
+    """
+    leaves, bits = [], []
+    noise = np.log2(2 * np.pi * np.e * BETA_1) / 2
+    for image in dead_leaves(np.random.default_rng(0), N_LEAVES, WIDTH, r_min, R_MAX):
+        pixels = np.unique(image, return_counts=True)[1]
+        information = np.log2(np.sqrt(12)) - noise + np.log2(pixels) / 2
+        leaves.append(len(pixels) / image.size)
+        bits.append(-noise - information.sum() / image.size)
+    return float(np.mean(leaves)), float(np.mean(bits))
+
+
+def fit_mixtures(r_min: float) -> list[Estimate]:
+    """Return log p of the test images, bits/pixel: without the noise of beta_1 and with it, by components."""
+    rng = np.random.default_rng(0)
+    sets = draw_sets("DEAD_LEAVES", N_TRAIN, N_TEST, WIDTH, 0, quiet=True, r_min=r_min)
+    train, test = (sets[part]["features"] for part in ("train", "test"))
+    shift, scale = train.mean(), train.std()
+    figures = []
+    for variance in (0.0, BETA_1):
+        noisy = [
+            np.sqrt(1 - variance) * (images + rng.random(images.shape) - 0.5 - shift) / scale
+            + np.sqrt(variance) * rng.standard_normal(images.shape)
+            for images in (train, test)
+        ]
+        for components in COMPONENTS:
+            patches = draw_patches(noisy[0], RADIUS, rng, PATCHES)
+            mixture = gaussian_mixture(patches, rng, "full", FLOOR, components)
+            model = ConditionalMixture(mixture, (1, WIDTH, WIDTH), RADIUS)
+            nats = model.score_samples(noisy[1].reshape(N_TEST, -1))
+            figures.append(estimate(nats / np.log(2) / WIDTH**2))
+    return figures
+
+
+def main(radii: tuple[float, ...]) -> None:
+    """Print a table with a row for each radius."""
+    log_p = " | ".join(f"log p({x}), {n} components" for x in ("x_0", "x_1") for n in COMPONENTS)
+    print(f"| r_min | leaves per pixel | K, partition known | {log_p} |\n|---|---|---|---|---|---|---|")
+    for r_min in radii:
+        leaves, ceiling = count_leaves(r_min)
+        figures = " | ".join(f"{value:.3f} ± {error:.3f}" for value, error in fit_mixtures(r_min))
+        print(f"| {r_min:g} | {leaves:.4f} | {ceiling:.3f} | {figures} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(tuple(map(float, sys.argv[1:])) or RADII)
