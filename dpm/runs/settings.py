@@ -260,10 +260,10 @@ def _resolve_toy(given: dict[str, Any], toy: "Toy") -> dict[str, Any]:
                 f"--{key.replace('_', '-')} {given[key]} contradicts --experiment {given['experiment']}, which makes "
                 "its own data and has its own model; leave one out"
             )
-    values = _resolve(given, None, select_variant(False)) | {"epochs": given.get("epochs", toy.epochs)}
-    for key in ("batch_size", "lr"):
-        values[key] = given.get(key, getattr(toy, key))
-    toy.complete(values["model_args"])
+    values = _resolve(given, None, select_variant(False))
+    of_form = toy.of_form.get(toy.complete(values["model_args"])["form"], {})
+    for key in ("batch_size", "lr", "epochs"):
+        values[key] = given.get(key, of_form.get(key, getattr(toy, key)))
     values["optimizer"] = _check_optimizer(values, given, toy.optimizer)
     _check_recipe(values)
     return values
