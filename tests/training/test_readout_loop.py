@@ -1,5 +1,7 @@
 """The loop that solves for the readouts in its last epoch; its resumption is tested with complete runs of the toys."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -18,8 +20,8 @@ def make_loop(monkeypatch):
     monkeypatch.setattr(bernoulli_readouts, "EXAMPLES", 1000)
 
     def make(**given):
-        settings = {"experiment": "heartbeat", "small": True, "model_args": ARGUMENTS, "batch_size": 20_000}
-        return prepare_loop(Settings.from_arguments(**settings, quiet=True, **given))[0]
+        settings = {"experiment": "heartbeat", "small": True, "model_args": ARGUMENTS, "batch_size": 20_000} | given
+        return prepare_loop(Settings.from_arguments(**settings, quiet=True))[0]
 
     return make
 
@@ -43,7 +45,7 @@ def test_hidden_layers_are_trained_first_and_each_readout_is_solved_once_at_last
     loop.extensions = [recorder]
     loop.run()
     assert len(recorder.values) == 6
-    changed = [{k for k in a if not np.array_equal(a[k], b[k])} for a, b in zip(recorder.values, recorder.values[1:])]
+    changed = [{k for k in a if not np.array_equal(a[k], b[k])} for a, b in pairwise(recorder.values)]
     (W,) = (k for k in recorder.values[0] if k.endswith("rates.W"))
     (first,) = (k for k in recorder.values[0] if k.endswith("first.W"))
     assert all({first, W} <= step for step in changed[:3])
@@ -68,7 +70,7 @@ def test_a_longer_run_continues_from_the_smooth_readouts(make_loop):
 
 def test_rules_without_minibatch_steps_are_refused(make_loop):
     with pytest.raises(InputError, match="--optimizer sfo contradicts --model-args readouts='solved'"):
-        make_loop(optimizer="sfo")
+        make_loop(optimizer="sfo", batch_size=None)
 
 
 def test_a_form_has_its_own_defaults_of_training():
