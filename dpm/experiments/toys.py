@@ -41,9 +41,9 @@ class Toy:
         below: exclusive upper limits of numbers.
         units: description of the data's units, as printed.
         optimizer, batch_size, lr, epochs: defaults of training.
+        form_training: other defaults of training, by form and by the names of Settings.
         n_train, n_test: numbers of training and test examples.
         small: the same two numbers with --small.
-        of_form: other defaults of training of a form, by the names of the settings.
     """
 
     make: Callable[[Arguments, np.random.Generator, int], np.ndarray]
@@ -63,7 +63,12 @@ class Toy:
     n_train: int = 400_000
     n_test: int = 20_000
     small: tuple[int, int] = (40_000, 2_000)
-    of_form: Mapping[str, Arguments] = field(default_factory=dict)
+    form_training: Mapping[str, Arguments] = field(default_factory=dict)
+
+    def training_defaults(self, arguments: Arguments) -> Arguments:
+        """Return the defaults of training, by the names of Settings, for complete model arguments."""
+        general = {key: getattr(self, key) for key in ("batch_size", "lr", "epochs")}
+        return general | self.form_training.get(arguments["form"], {})
 
     def complete(self, given: Mapping[str, Any]) -> Arguments:
         """Return all model arguments: the given ones, checked, and defaults for the others.
@@ -231,7 +236,7 @@ TOYS = {
         requires={"readouts": ("readout_a_step", True)},
         below={},
         units="bits, not scaled",
-        of_form={"paper": {"lr": 1e-2, "epochs": 100}},
+        form_training={"paper": {"lr": 1e-2, "epochs": 100}},
     ),
     "swissroll": Toy(
         make=lambda a, rng, n: generators.swiss_roll(rng, n, a["noise"]),

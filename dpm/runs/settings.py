@@ -261,9 +261,9 @@ def _resolve_toy(given: dict[str, Any], toy: "Toy") -> dict[str, Any]:
                 "its own data and has its own model; leave one out"
             )
     values = _resolve(given, None, select_variant(False))
-    of_form = toy.of_form.get(toy.complete(values["model_args"])["form"], {})
-    for key in ("batch_size", "lr", "epochs"):
-        values[key] = given.get(key, of_form.get(key, getattr(toy, key)))
+    arguments = toy.complete(values["model_args"])
+    for key, value in toy.training_defaults(arguments).items():
+        values[key] = value if given.get(key) is None else given[key]
     values["optimizer"] = _check_optimizer(values, given, toy.optimizer)
     _check_recipe(values)
     return values
