@@ -42,11 +42,10 @@ class SmoothDiffusion(VectorDiffusion):
         return beta, beta_bar, beta_bar_previous
 
 
-def smooth_model(model: VectorDiffusion, knots: int) -> SmoothDiffusion:
-    """Return a model with the kernel, schedule and hidden layers of another one, and smooth readouts."""
-    network = type(network_of(model))(
-        model.example_shape[0], model.network.hidden, model.trajectory_length, min(knots, model.trajectory_length - 1)
-    )
+def smooth_model(model: Any, knots: int) -> SmoothDiffusion:
+    """Return a model with the kernel, schedule and hidden layers of a VectorDiffusion, and smooth readouts."""
+    given, T = network_of(model), model.trajectory_length
+    network = type(given)(given.size, given.hidden, T, min(knots, T - 1))
     return SmoothDiffusion(model.example_shape, model.kernel, model.schedule, network)
 
 
