@@ -1,7 +1,7 @@
 """The toy problems of section 3.1: heartbeat and swiss roll, with data, model, exact log likelihood and ceiling."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,6 +41,7 @@ class Toy:
         below: exclusive upper limits of numbers.
         units: description of the data's units, as printed.
         optimizer, batch_size, lr, epochs: defaults of training.
+        form_training: other defaults of training, by form and by the names of Settings.
         n_train, n_test: numbers of training and test examples.
         small: the same two numbers with --small.
     """
@@ -62,6 +63,12 @@ class Toy:
     n_train: int = 400_000
     n_test: int = 20_000
     small: tuple[int, int] = (40_000, 2_000)
+    form_training: Mapping[str, Arguments] = field(default_factory=dict)
+
+    def training_defaults(self, arguments: Arguments) -> Arguments:
+        """Return the defaults of training, by the names of Settings, for complete model arguments."""
+        general = {key: getattr(self, key) for key in ("batch_size", "lr", "epochs")}
+        return general | self.form_training.get(arguments["form"], {})
 
     def complete(self, given: Mapping[str, Any]) -> Arguments:
         """Return all model arguments: the given ones, checked, and defaults for the others.
@@ -118,15 +125,30 @@ class Toy:
         return model
 
 
+ACTIVATIONS = {"tanh": vectors.Tanh, "sigmoid": vectors.Sigmoid, "centered_sigmoid": vectors.CenteredSigmoid}
 BIT_NETWORKS = {"bits": vectors.BitsOfX0, "rates": vectors.Rates, "plain_rates": vectors.PlainRates}
 
 
 def heartbeat_model(a: Arguments) -> VectorDiffusion:
-    """Build binomial diffusion with beta_t = 1 / (T - t + 1) and the data's mean activity as base rate (D.1.2)."""
+    """Build binomial diffusion with beta_t = 1 / (T - t + 1) and the data's mean activity as base rate (D.1.2).
+
+    Raises:
+        InputError: the readouts cannot be solved for.
+    """
     T, size = a["trajectory_length"], HEARTBEAT["length"]
-    activation = vectors.Sigmoid if a["activation"] == "sigmoid" else vectors.Tanh
+    if a["readouts"] == "solved" and a["network"] == "bits":
+        raise InputError(
+            "--model-args readouts='solved' is for networks that add a readout to logits, network='rates' or "
+            "'plain_rates'; take one of them, or readouts='gradient'"
+        )
     hidden = vectors.HiddenLayers(
-        size, a["hidden"], a["layers"], activation, time=not a["readout_a_step"], center=1 / HEARTBEAT["period"]
+        size,
+        a["hidden"],
+        a["layers"],
+        ACTIVATIONS[a["activation"]],
+        time=not a["readout_a_step"],
+        center=1 / HEARTBEAT["period"],
+        copies=a["hidden_start"] == "copies",
     )
     network = BIT_NETWORKS[a["network"]](size, hidden, T if a["readout_a_step"] else None)
     schedule = schedules.FixedSchedule(schedules.erase_equally(T))
@@ -191,16 +213,30 @@ TOYS = {
             "hidden": 50,
             "layers": 3,
             "activation": "tanh",
+            "hidden_start": "orthogonal",
             "readout_a_step": False,
+            "readouts": "gradient",
         },
         forms={
             "further": {},
-            "paper": {"network": "plain_rates", "activation": "sigmoid", "readout_a_step": True},
+            "paper": {
+                "network": "plain_rates",
+                "activation": "centered_sigmoid",
+                "hidden_start": "copies",
+                "readout_a_step": True,
+                "readouts": "solved",
+            },
         },
-        choices={"network": tuple(BIT_NETWORKS), "activation": ("tanh", "sigmoid")},
-        requires={},
+        choices={
+            "network": tuple(BIT_NETWORKS),
+            "activation": tuple(ACTIVATIONS),
+            "hidden_start": ("orthogonal", "copies"),
+            "readouts": ("gradient", "solved"),
+        },
+        requires={"readouts": ("readout_a_step", True)},
         below={},
         units="bits, not scaled",
+        form_training={"paper": {"lr": 1e-2, "epochs": 100}},
     ),
     "swissroll": Toy(
         make=lambda a, rng, n: generators.swiss_roll(rng, n, a["noise"]),

@@ -5,6 +5,7 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from dpm.base import noise
 from dpm.engines.compiled import CompiledModel
@@ -92,7 +93,13 @@ def K_minus_L_null(
 
 
 def K_all_terms(
-    compiled: CompiledModel, theta: np.ndarray, X: np.ndarray, seed: int, batch_size: int, draws: int
+    compiled: CompiledModel,
+    theta: np.ndarray,
+    X: np.ndarray,
+    seed: int,
+    batch_size: int,
+    draws: int,
+    progress: bool = False,
 ) -> Estimate:
     """Estimate K - L_null as the sum over all t = 2..T (Eq. 14).
 
@@ -103,6 +110,7 @@ def K_all_terms(
         seed: seed of examples and noise.
         batch_size: number of examples computed at once.
         draws: number of examples drawn from X for each t.
+        progress: show a progress bar, if stderr is a terminal.
 
     Returns:
         Mean and standard error, bits per pixel, or bits per example for vectors.
@@ -114,7 +122,9 @@ def K_all_terms(
     model.kernel.check(X, "X")
     function = compiled.costs(min(batch_size, draws))
     costs = np.empty((model.trajectory_length - 1, draws))
-    for row, t in zip(costs, range(2, model.trajectory_length + 1), strict=True):
+    times = range(2, model.trajectory_length + 1)
+    bar = tqdm(times, unit="step", desc="K", disable=None if progress else True, leave=False)
+    for row, t in zip(costs, bar, strict=True):
         rng = noise.generator(seed, noise.LIKELIHOOD, t)
         examples, N, U = noise.draw_examples(rng, X, draws, model.kernel.noise)
         row[:] = function(theta, *(engine.asarray(a) for a in (examples, np.full(draws, t), N, U)))

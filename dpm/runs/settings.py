@@ -269,9 +269,10 @@ def _resolve_toy(given: dict[str, Any], toy: "Toy") -> dict[str, Any]:
                 f"--{key.replace('_', '-')} {given[key]} contradicts --experiment {given['experiment']}, which makes "
                 "its own data and has its own model; leave one out"
             )
-    of_toy = plain_training(given["experiment"]) | {key: getattr(toy, key) for key in ("batch_size", "lr", "epochs")}
-    values = _resolve(of_toy | given, None, select_variant(False))
-    toy.complete(values["model_args"])
+    of_toy = plain_training(given["experiment"]) | toy.training_defaults(toy.complete(given.get("model_args", {})))
+    values = _resolve(
+        of_toy | {key: value for key, value in given.items() if value is not None}, None, select_variant(False)
+    )
     _check_optimizer(values, given)
     _check_recipe(values)
     return values

@@ -20,8 +20,10 @@ from dpm.optimizers.sfo import default_subspace
 from dpm.runs import checkpoint
 from dpm.runs.data import RunData, load_data
 from dpm.runs.settings import FROZEN, Settings
+from dpm.training import bernoulli_readouts
 from dpm.training.frozen_loop import SubfunctionLoop, default_number
 from dpm.training.loop import Loop, MainLoop, TrainingState
+from dpm.training.readout_loop import KNOTS, ReadoutLoop
 from dpm.training.recipe import Recipe
 
 
@@ -59,33 +61,58 @@ def gray_level_noise(variant: Variant, data: RunData) -> float:
 
 def build_loop(settings: Settings, data: RunData, compiled: CompiledModel) -> Loop:
     """Return the loop at its start, without extensions."""
-    theta = compiled.start(noise.generator(settings.seed, noise.START, 1))
-    build = build_frozen_loop if settings.optimizer in FROZEN else build_main_loop
-    loop = build(settings, data.train, compiled, theta)
+    rng = noise.generator(settings.seed, noise.START, 1)
+    solved = settings.toy is not None and (compiled.model.arguments or {}).get("readouts") == "solved"
+    if settings.optimizer in FROZEN:
+        if solved:
+            raise InputError(
+                f"--optimizer {settings.optimizer} contradicts --model-args readouts='solved', which trains with adam "
+                "or rmsprop; take one of them, or readouts='gradient'"
+            )
+        loop: Loop = build_frozen_loop(settings, data.train, compiled, compiled.start(rng))
+    elif solved:
+        loop = build_readout_loop(settings, data.train, compiled, rng)
+    else:
+        loop = build_main_loop(settings, data.train, compiled, compiled.start(rng))
     loop.max_skipped, loop.hours = settings.max_skipped, settings.hours
     return loop
 
 
 def build_main_loop(settings: Settings, X: Any, compiled: CompiledModel, theta: np.ndarray) -> MainLoop:
     """Return the loop of an optimizer that steps after each minibatch."""
-    layout, variant = compiled.layout, settings.variant
-    blocks = list(layout.slices.values()) if variant.step_by_parameter else None
-    rule: RMSProp | Adam = RMSProp(layout.size, theta.dtype, blocks=blocks)
+    return MainLoop(compiled, theta, build_rule(settings, compiled, theta), X, **_main_arguments(settings))
+
+
+def build_readout_loop(settings: Settings, X: Any, compiled: CompiledModel, rng: np.random.Generator) -> ReadoutLoop:
+    """Return the loop that solves for the readouts of bits at last. rng: draws the initial parameters."""
+    with compiled.engine:
+        model = bernoulli_readouts.smooth_model(compiled.model, KNOTS)
+    smooth = CompiledModel(model, compiled.engine)
+    theta = smooth.start(rng)
+    rule = build_rule(settings, smooth, theta)
+    return ReadoutLoop(compiled, theta, rule, X, smooth=smooth, **_main_arguments(settings))
+
+
+def build_rule(settings: Settings, compiled: CompiledModel, theta: np.ndarray) -> RMSProp | Adam:
+    """Return the optimizer that steps after each minibatch."""
+    layout = compiled.layout
     if settings.optimizer == "adam":
-        rule = Adam(layout.size, theta.dtype)
-    return MainLoop(
-        compiled,
-        theta,
-        rule,
-        X,
-        variant,
-        batch_size=settings.batch_size,
-        lr=settings.lr,
-        epochs=settings.n_epochs,
-        seed=settings.seed,
-        dropout_rate=settings.dropout_rate,
-        recipe=build_recipe(settings),
-    )
+        return Adam(layout.size, theta.dtype)
+    blocks = list(layout.slices.values()) if settings.variant.step_by_parameter else None
+    return RMSProp(layout.size, theta.dtype, blocks=blocks)
+
+
+def _main_arguments(settings: Settings) -> dict[str, Any]:
+    """Return the arguments of a MainLoop that are settings."""
+    return {
+        "variant": settings.variant,
+        "batch_size": settings.batch_size,
+        "lr": settings.lr,
+        "epochs": settings.n_epochs,
+        "seed": settings.seed,
+        "dropout_rate": settings.dropout_rate,
+        "recipe": build_recipe(settings),
+    }
 
 
 def build_recipe(settings: Settings) -> Recipe:

@@ -50,7 +50,18 @@ def test_paper_form_of_the_heartbeat_matches_appendix_D_1_2():
     matrices = [p.shape for path, p in built.parameters().items() if "hidden layers" in path and path.endswith(".W")]
     assert matrices == [(20, 50), (50, 50), (50, 50)]
     assert built.kernel.base_rate == 0.2
-    np.testing.assert_allclose(built.network.hidden.activation.apply(0.0).eval(), 0.5)
+    # A sigmoid up to a shift, which the biases of the next layer take up (test_vectors.py).
+    shifted = 1 / (1 + np.exp(-2.0)) - 0.5
+    np.testing.assert_allclose(built.network.hidden.activation.apply(2.0).eval(), shifted, rtol=1e-6)  # float32
+
+
+def test_paper_form_of_the_heartbeat_has_the_parameters_of_appendix_D_1_2():
+    """20 inputs, three layers of 50, and a readout of 20 rates for each of the 2000 steps, all with biases."""
+    layers = (20 * 50 + 50) + 2 * (50 * 50 + 50)
+    built = model("heartbeat", form="paper", trajectory_length=2000)
+    assert (
+        sum(int(np.prod(p.shape)) for p in built.parameters().values()) == layers + 2000 * (50 * 20 + 20) == 2_046_150
+    )
 
 
 def test_paper_form_of_the_swiss_roll_matches_appendix_D_1_1():
@@ -111,11 +122,17 @@ def test_first_rate_is_a_share_of_the_noise_variance(schedule):
         ("swissroll", {"beta_1_share": 10.0}, "beta_1_share=10.0: accepted: a number above 0 and below 1"),
         ("heartbeat", {"hidden": 2.5}, "hidden: 2.5 is not a whole number"),
         ("heartbeat", {"network": "mlp"}, "network='mlp': accepted: bits, rates, plain_rates"),
+        ("heartbeat", {"readouts": "solved"}, "readouts='solved' has no effect with readout_a_step=False"),
     ],
 )
 def test_invalid_argument_is_an_error(name, given, message):
     with pytest.raises(InputError, match=message):
         TOYS[name].complete(given)
+
+
+def test_readouts_of_the_bits_of_x_0_cannot_be_solved():
+    with pytest.raises(InputError, match="readouts='solved' is for networks that add a readout to logits"):
+        model("heartbeat", readouts="solved", readout_a_step=True)
 
 
 def test_trajectory_too_long_for_the_best_schedule_is_an_error():

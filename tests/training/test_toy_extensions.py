@@ -8,12 +8,13 @@ import pytest
 from dpm.commands.train import main as train_main
 from dpm.experiments import exact, toys
 from dpm.runs import checkpoint
+from dpm.training import bernoulli_readouts, toy_extensions
 from dpm.training import least_squares as refit
-from dpm.training import toy_extensions
 from tests.helpers import runs
 from tests.training.test_resume import Stop
 
 HEARTBEAT = "trajectory_length=12,hidden=6,layers=1"
+PAPER_HEARTBEAT = f"form='paper',{HEARTBEAT}"
 SWISSROLL = "trajectory_length=6,hidden=8,noise=0.1,schedule='even_log_snr'"
 
 
@@ -22,6 +23,7 @@ def train(tmp_path, monkeypatch):
     """Return a function that trains a small toy and returns its folder; stop: an extension."""
     monkeypatch.setattr(toy_extensions, "EVALUATIONS", 20_000)
     monkeypatch.setattr(refit, "EXAMPLES", 2000)
+    monkeypatch.setattr(bernoulli_readouts, "EXAMPLES", 2000)
     standard = toy_extensions.toy_extensions
 
     def run(name, arguments, *flags, stop=None):
@@ -41,7 +43,9 @@ def train(tmp_path, monkeypatch):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize(("name", "arguments"), [("heartbeat", HEARTBEAT), ("swissroll", SWISSROLL)])
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("heartbeat", HEARTBEAT), ("heartbeat", PAPER_HEARTBEAT), ("swissroll", SWISSROLL)]
+)
 def test_run_writes_log_result_and_figure(train, name, arguments):
     folder = train(name, arguments)
     result = json.loads((folder / "result.json").read_text())
@@ -74,13 +78,20 @@ def test_run_writes_log_result_and_figure(train, name, arguments):
 
 @pytest.mark.thorough
 @pytest.mark.parametrize(
-    ("name", "arguments"), [("heartbeat", HEARTBEAT), ("swissroll", f"{SWISSROLL},learn_beta=True")]
+    ("name", "arguments", "step"),
+    [
+        ("heartbeat", HEARTBEAT, 3),
+        ("heartbeat", PAPER_HEARTBEAT, 3),
+        ("heartbeat", PAPER_HEARTBEAT, 4),
+        ("heartbeat", PAPER_HEARTBEAT, 6),  # the last epoch, steps 5 to 8, solves for the readouts
+        ("swissroll", f"{SWISSROLL},learn_beta=True", 3),
+    ],
 )
-def test_stopped_run_resumes_like_an_uninterrupted_run(train, monkeypatch, name, arguments):
+def test_stopped_run_resumes_like_an_uninterrupted_run(train, monkeypatch, name, arguments, step):
     """Parameters, optimizer state and log agree bit for bit; the closed-form start is not repeated."""
     expected = train(name, arguments)
-    folder = train(name, arguments, stop=Stop(3))
-    assert checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] == 3
+    folder = train(name, arguments, stop=Stop(step))
+    assert checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] == step
     monkeypatch.setattr("dpm.training.run.toy_extensions", toy_extensions.toy_extensions)
     assert train_main(["--resume-file", str(folder / "checkpoint.h5"), "--quiet"]) == 0
     (meta, arrays), (meta_expected, arrays_expected) = (
@@ -93,6 +104,17 @@ def test_stopped_run_resumes_like_an_uninterrupted_run(train, monkeypatch, name,
         state["rows"] = [{k: v for k, v in row.items() if k != "seconds"} for row in state["rows"]]
         del state["seconds"]
     assert meta["state"] == meta_expected["state"]
+
+
+@pytest.mark.thorough
+def test_a_small_run_has_a_small_evaluation(train, monkeypatch):
+    """The number of draws of each term is stated next to the standard error, which follows from it."""
+    monkeypatch.setattr(toy_extensions, "EVALUATIONS_SMALL", 2200)
+    small, full = (
+        json.loads((train("heartbeat", HEARTBEAT, *flags) / "result.json").read_text()) for flags in (["--small"], [])
+    )
+    assert (small["draws_of_each_term"], full["draws_of_each_term"]) == (200, 20_000 // 11)
+    assert small["standard_error"] > 2 * full["standard_error"]
 
 
 @pytest.mark.thorough

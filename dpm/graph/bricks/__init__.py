@@ -8,7 +8,7 @@ from dpm.graph.bricks.base import BIAS, RATES, SCHEDULE, WEIGHT, Brick, Paramete
 from dpm.graph.bricks.convolutional import Convolutional, ConvolutionalActivation
 from dpm.graph.bricks.dense import MLP, Activation, Identity, Linear
 from dpm.graph.bricks.dropout import draw_masks, dropout_masks
-from dpm.graph.bricks.initialization import Constant, Initialization, IsotropicGaussian, Orthogonal
+from dpm.graph.bricks.initialization import Constant, Copies, Initialization, IsotropicGaussian, Orthogonal
 
 __all__ = [
     "BIAS",
@@ -21,6 +21,7 @@ __all__ = [
     "Constant",
     "Convolutional",
     "ConvolutionalActivation",
+    "Copies",
     "Identity",
     "Initialization",
     "IsotropicGaussian",

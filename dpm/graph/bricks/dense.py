@@ -68,15 +68,22 @@ class MLP(Brick):
         name: name of the brick.
         activations: one brick per layer.
         dims: sizes from input to output, one more than the layers.
+        weights: initialization of all weights; orthogonal by default.
 
     Raises:
         ValueError: the number of dims is not the number of activations plus 1.
     """
 
-    def __init__(self, name: str, activations: Sequence[Activation], dims: Sequence[int]) -> None:
+    def __init__(
+        self,
+        name: str,
+        activations: Sequence[Activation],
+        dims: Sequence[int],
+        weights: Initialization | None = None,
+    ) -> None:
         if len(dims) != len(activations) + 1:
             raise ValueError(f"dims: got {list(dims)}; {len(activations)} activations need {len(activations) + 1} dims")
-        self.linears = [Linear(f"linear_{i}", dims[i], dims[i + 1]) for i in range(len(activations))]
+        self.linears = [Linear(f"linear_{i}", dims[i], dims[i + 1], weights) for i in range(len(activations))]
         self.activations = list(activations)
         super().__init__(name, [b for pair in zip(self.linears, activations, strict=True) for b in pair])
 

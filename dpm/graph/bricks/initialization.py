@@ -1,4 +1,4 @@
-"""Initial values of parameters: constant, normal, and orthogonal matrices."""
+"""Initial values of parameters: constant, normal, orthogonal matrices, and copies of inputs."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -50,3 +50,24 @@ class Orthogonal:
         q, r = np.linalg.qr(rng.normal(size=(max(shape), min(shape))))
         q *= np.sign(np.diag(r))
         return q if rows >= columns else q.T
+
+
+@dataclass(frozen=True)
+class Copies:
+    """A matrix whose first outputs each copy one input, and whose other outputs are random mixtures of all inputs.
+
+    Output i < number has the weight `gain` on input i and 0 on the others; the weights of the other outputs are
+    normal, of deviation 2 gain / sqrt(inputs). Through several layers of saturating units, the copies keep each input
+    visible to a linear readout, and the mixtures are large enough to bend.
+    """
+
+    number: int
+    gain: float
+
+    def generate(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Draw a float64 matrix of shape (inputs, outputs)."""
+        weights = rng.normal(0.0, 2 * self.gain / np.sqrt(shape[0]), size=shape)
+        copies = np.arange(min(self.number, *shape))
+        weights[:, copies] = 0.0
+        weights[copies, copies] = self.gain
+        return weights

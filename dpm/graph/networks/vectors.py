@@ -12,12 +12,13 @@ import pytensor.tensor as pt
 from pytensor import config
 
 from dpm.graph import Tensor
-from dpm.graph.bricks import BIAS, MLP, WEIGHT, Activation, Brick, Constant, IsotropicGaussian, Linear
+from dpm.graph.bricks import BIAS, MLP, WEIGHT, Activation, Brick, Constant, Copies, IsotropicGaussian, Linear
 from dpm.graph.kernels import Bernoulli, BinomialKernel, FullGaussian, Gaussian, GaussianKernel
 from dpm.graph.kernels.gaussian import posterior_weights
 from dpm.graph.networks.base import ReverseNetwork
 from dpm.util import logit
 
+COPY_GAIN = 4.0  # a sigmoid unit then maps 0 and 1 to values 0.65 apart
 SMALLEST_SHARE = 1e-4  # of signal or noise, in the features of time: their logarithms stay finite
 
 StepRates: TypeAlias = tuple[Tensor, Tensor, Tensor]  # beta_t, beta_bar_t, beta_bar_{t-1}
@@ -29,6 +30,17 @@ class Sigmoid(Activation):
     def apply(self, x: Tensor) -> Tensor:
         """Return 1 / (1 + exp(-x))."""
         return pt.sigmoid(x)
+
+
+class CenteredSigmoid(Activation):
+    """The non-linearity of D.1.2 minus 1/2: the biases of the next layer make both networks the same functions.
+
+    With biases of 0, the units of the next layer are then centered on their inputs.
+    """
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Return 1 / (1 + exp(-x)) - 1/2."""
+        return pt.sigmoid(x) - 0.5
 
 
 class Tanh(Activation):
@@ -103,6 +115,7 @@ class HiddenLayers(Features):
         center: number subtracted from x_t.
         spread: deviation of the initial weights and biases of the first layer; None for orthogonal weights, which are
             of the size units^(-1/2): with few inputs the network then stays nearly linear for long.
+        copies: True to begin with copies of x_t as the first units of each layer, and mixtures as the others.
     """
 
     def __init__(
@@ -114,12 +127,14 @@ class HiddenLayers(Features):
         time: bool = False,
         center: float = 0.0,
         spread: float | None = None,
+        copies: bool = False,
     ) -> None:
         self.time, self.center, self.n_features = time, center, units
         wide = None if spread is None else IsotropicGaussian(spread)
-        first = Linear("first", size + 3 * time, units, wide, wide)
+        weights = Copies(size, COPY_GAIN) if copies else None
+        first = Linear("first", size + 3 * time, units, weights or wide, wide)
         rest = [units] * layers
-        self.mlp = MLP("hidden", [activation() for _ in range(layers - 1)], rest)
+        self.mlp = MLP("hidden", [activation() for _ in range(layers - 1)], rest, weights)
         self.first, self.activation = first, activation()
         super().__init__("hidden layers", [first, self.activation, self.mlp])
 
@@ -166,6 +181,39 @@ class Readout(Brick):
         return (features[:, None, :] @ self.W[step])[:, 0, :] + self.b[step]
 
 
+class SmoothReadout(Readout):
+    """A readout per step with few parameters: linear between the readouts at some times, see `interpolation`.
+
+    Args:
+        name, units, outputs, trajectory_length: as of Readout.
+        knots: number of these times.
+    """
+
+    def __init__(self, name: str, units: int, outputs: int, trajectory_length: int, knots: int) -> None:
+        super().__init__(name, units, outputs, knots)
+        self.sizes = units, knots, outputs
+        self.interpolation = interpolation(trajectory_length, knots)
+
+    def apply(self, features: Tensor, t: Tensor) -> Tensor:
+        """Return the outputs, (n, outputs), of features, (n, units), at times t, (n,)."""
+        units, knots, outputs = self.sizes
+        shares = pt.constant(self.interpolation.astype(config.floatX))[t.astype("int64") - 1]
+        at_knots = pt.dot(features, self.W.transpose(1, 0, 2).reshape((units, knots * outputs)))
+        return (shares[:, :, None] * (at_knots.reshape((-1, knots, outputs)) + self.b)).sum(axis=1)
+
+
+def interpolation(trajectory_length: int, knots: int) -> np.ndarray:
+    """Return the share of each knot in the readout of each step t = 1..T, shape (T, knots); each row sums to 1.
+
+    The knots are even in log(t / (T + 1 - t)), from t = 2 to T: with beta_t = 1 / (T - t + 1) the logits of all rates
+    are about linear in it at both ends. The row of t = 1, which has no readout, is that of t = 2.
+    """
+    t = np.arange(1, trajectory_length + 1).clip(2)
+    place = np.log(t / (trajectory_length + 1 - t))
+    at = np.linspace(place[0], place[-1], knots)
+    return np.column_stack([np.interp(place, at, row) for row in np.eye(knots)])
+
+
 class Network(ReverseNetwork):
     """Hidden features and readouts of them; a subclass makes a distribution from the readouts in `reverse`.
 
@@ -173,6 +221,7 @@ class Network(ReverseNetwork):
         size: d, size of x_t.
         hidden: brick of the features.
         trajectory_length: T for one readout per step; None for one readout for all steps.
+        knots: number of knots of smooth readouts, one per step; None for independent ones.
 
     Attributes:
         outputs: names of the readouts.
@@ -180,11 +229,13 @@ class Network(ReverseNetwork):
 
     outputs: tuple[str, ...]
 
-    def __init__(self, size: int, hidden: Features, trajectory_length: int | None = None) -> None:
+    def __init__(
+        self, size: int, hidden: Features, trajectory_length: int | None = None, knots: int | None = None
+    ) -> None:
         self.hidden, self.size = hidden, size
-        self.readouts = {
-            name: Readout(name, hidden.n_features, n, trajectory_length) for name, n in self.output_sizes().items()
-        }
+        more = (trajectory_length,) if knots is None else (trajectory_length, knots)
+        kind: Callable[..., Readout] = Readout if knots is None else SmoothReadout
+        self.readouts = {name: kind(name, hidden.n_features, n, *more) for name, n in self.output_sizes().items()}
         super().__init__("network", [hidden, *self.readouts.values()])
 
     def output_sizes(self) -> dict[str, int]:
@@ -285,24 +336,23 @@ class Rates(Network):
 
     outputs = ("rates",)
 
+    def offset(self, kernel: BinomialKernel, x_t: Tensor, rates: StepRates) -> Tensor:
+        """Return the logits to which the readout is added, (n, d)."""
+        return kernel.posterior(kernel.base_rate, x_t, *rates).logit
+
     def reverse(  # type: ignore[override]
         self, kernel: BinomialKernel, x_t: Tensor, t: Tensor, rates: StepRates
     ) -> Bernoulli:
         """Return p(x_{t-1} | x_t)."""
-        null = kernel.posterior(kernel.base_rate, x_t, *rates)
-        return Bernoulli(null.logit + self.read(x_t, t, rates)["rates"])
+        return Bernoulli(self.offset(kernel, x_t, rates) + self.read(x_t, t, rates)["rates"])
 
 
-class PlainRates(Network):
+class PlainRates(Rates):
     """f_b as in the paper's text: the readout through a sigmoid (D.1.2)."""
 
-    outputs = ("rates",)
-
-    def reverse(  # type: ignore[override]
-        self, kernel: BinomialKernel, x_t: Tensor, t: Tensor, rates: StepRates
-    ) -> Bernoulli:
-        """Return p(x_{t-1} | x_t)."""
-        return Bernoulli(self.read(x_t, t, rates)["rates"])
+    def offset(self, kernel: BinomialKernel, x_t: Tensor, rates: StepRates) -> Tensor:
+        """Return 0."""
+        return pt.zeros_like(x_t)
 
 
 class BitsOfX0(Network):

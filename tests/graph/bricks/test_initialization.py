@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dpm.graph.bricks import Constant, IsotropicGaussian, Orthogonal
+from dpm.graph.bricks import Constant, Copies, IsotropicGaussian, Orthogonal
 
 
 @pytest.mark.parametrize("shape", [(5, 5), (3, 8), (8, 3), (1, 4)])
@@ -25,3 +25,10 @@ def test_constant_and_normal_initial_values():
     draw = IsotropicGaussian(0.3, 1.0).generate(np.random.default_rng(0), (200, 200))
     assert draw.mean() == pytest.approx(1.0, abs=4 * 0.3 / 200)
     assert draw.std() == pytest.approx(0.3, rel=0.02)
+
+
+def test_copies_are_the_identity_next_to_normal_weights():
+    weights = Copies(20, 4.0).generate(np.random.default_rng(0), (100, 1020))
+    np.testing.assert_array_equal(weights[:, :20], 4 * np.eye(100, 20))
+    assert weights[:, 20:].std() == pytest.approx(2 * 4 / 10, rel=0.02)
+    np.testing.assert_array_equal(Copies(20, 1.0).generate(np.random.default_rng(0), (3, 2)), np.eye(3, 2))

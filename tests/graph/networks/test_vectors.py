@@ -78,6 +78,35 @@ def test_hidden_layers_are_those_of_numpy(activation, function):
     np.testing.assert_allclose(features, expected, rtol=1e-12)
 
 
+def test_centered_sigmoids_are_the_same_functions_with_other_biases():
+    """W (s - 1/2) + b = W s + (b - W / 2 summed over units): sigmoids with these biases give the same readout."""
+    centered, plain = (networks.HiddenLayers(SIZE, 4, 3, kind) for kind in (networks.CenteredSigmoid, networks.Sigmoid))
+    values = noisy_values(centered)
+    shifted = dict(values)
+    for path in [path for path in values if path.endswith(".b") and "first" not in path]:
+        shifted[path] = values[path] - values[path.removesuffix("b") + "W"].sum(axis=0) / 2
+    expected = evaluate(plain, [plain.apply(constant(X), None)], shifted)[0] - 0.5
+    np.testing.assert_allclose(evaluate(centered, [centered.apply(constant(X), None)], values)[0], expected, atol=1e-12)
+
+
+def test_a_smooth_readout_is_linear_between_its_knots():
+    """The shares of the knots are those of linear interpolation: they sum to 1 and reproduce the knots' place."""
+    steps, knots = 40, 5
+    shares = networks.interpolation(steps, knots)
+    t = np.arange(2, steps + 1)
+    place = np.log(t / (steps + 1 - t))
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert ((shares > 0).sum(axis=1) <= 2).all()
+    np.testing.assert_allclose(shares[1:] @ np.linspace(place[0], place[-1], knots), place, atol=1e-12)
+    brick = networks.SmoothReadout("rates", 3, 2, T, 2)
+    values = noisy_values(brick)
+    features = RNG.standard_normal((N, 3))
+    (out,) = evaluate(brick, [brick.apply(constant(features), constant(TIMES))], values)
+    for i, share in enumerate(networks.interpolation(T, 2)[STEP - 1]):
+        W, b = (np.tensordot(share, values[f"/rates.{name}"], 1) for name in "Wb")
+        np.testing.assert_allclose(out[i], features[i] @ W + b, rtol=1e-12)
+
+
 def test_wide_initial_values_have_the_given_deviation():
     brick = networks.HiddenLayers(2, 2000, 1, networks.Tanh, spread=3.0)
     start = brick.initialize(np.random.default_rng(0))
