@@ -1,7 +1,7 @@
 """The toy problems of section 3.1: heartbeat and swiss roll, with data, model, exact log likelihood and ceiling."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,6 +41,7 @@ class Toy:
         below: exclusive upper limits of numbers.
         units: description of the data's units, as printed.
         optimizer, batch_size, lr, epochs: defaults of training.
+        form_training: other defaults of training, by form and by the names of Settings.
         n_train, n_test: numbers of training and test examples.
         small: the same two numbers with --small.
     """
@@ -62,6 +63,12 @@ class Toy:
     n_train: int = 400_000
     n_test: int = 20_000
     small: tuple[int, int] = (40_000, 2_000)
+    form_training: Mapping[str, Arguments] = field(default_factory=dict)
+
+    def training_defaults(self, arguments: Arguments) -> Arguments:
+        """Return the defaults of training, by the names of Settings, for complete model arguments."""
+        general = {key: getattr(self, key) for key in ("batch_size", "lr", "epochs")}
+        return general | self.form_training.get(arguments["form"], {})
 
     def complete(self, given: Mapping[str, Any]) -> Arguments:
         """Return all model arguments: the given ones, checked, and defaults for the others.
@@ -162,6 +169,11 @@ def swiss_roll_schedule(a: Arguments) -> np.ndarray:
 def swiss_roll_model(a: Arguments) -> VectorDiffusion:
     """Build Gaussian diffusion in two dimensions, with a normalized RBF network as in D.1.1 or an MLP."""
     T, full = a["trajectory_length"], a["covariance"] == "full"
+    if full and a["solve_readouts"]:
+        raise InputError(
+            "--model-args covariance='full': the readouts of a full covariance cannot be solved for in each step of "
+            "training; set solve_readouts=False, or leave covariance out"
+        )
     if a["hidden_kind"] == "rbf":
         hidden: Any = vectors.NormalizedRBF(2, a["hidden"])
     else:
@@ -217,6 +229,7 @@ TOYS = {
             "layers": 1,
             "spread": 2.0,
             "start": "least_squares",
+            "solve_readouts": False,
             "schedule": "best",
             "beta_1_share": 0.0025,
             "learn_beta": False,
@@ -227,7 +240,9 @@ TOYS = {
                 "network": "mean_variance",
                 "hidden_kind": "rbf",
                 "hidden": 16,
-                "schedule": "released",
+                "start": "zero",
+                "solve_readouts": True,
+                "schedule": "even_log_snr",
                 "learn_beta": True,
             },
         },
@@ -243,6 +258,9 @@ TOYS = {
         units="each dimension has mean 0 and variance 1",
         lr=1e-5,
         epochs=10,
+        form_training={
+            "paper": {"batch_size": 500, "lr": 0.02, "epochs": 8, "lr_schedule": "cosine", "dtype": "float64"}
+        },
     ),
 }
 

@@ -153,6 +153,11 @@ class Settings(NamedTuple):
         return find_experiment(self.experiment)[1]
 
     @property
+    def solves_readouts(self) -> bool:
+        """True if each step of training solves for the readouts (dpm/training/variable_projection.py)."""
+        return self.toy is not None and bool(self.toy.complete(self.model_args).get("solve_readouts"))
+
+    @property
     def entry(self) -> "Experiment | None":
         """The named experiment of the run, in its small variant if asked for, or None."""
         entry = find_experiment(self.experiment)[0]
@@ -260,12 +265,24 @@ def _resolve_toy(given: dict[str, Any], toy: "Toy") -> dict[str, Any]:
                 f"--{key.replace('_', '-')} {given[key]} contradicts --experiment {given['experiment']}, which makes "
                 "its own data and has its own model; leave one out"
             )
-    values = _resolve(given, None, select_variant(False)) | {"epochs": given.get("epochs", toy.epochs)}
-    for key in ("batch_size", "lr"):
-        values[key] = given.get(key, getattr(toy, key))
-    toy.complete(values["model_args"])
+    values = _resolve(given, None, select_variant(False))
+    arguments = toy.complete(values["model_args"])
+    for key, value in toy.training_defaults(arguments).items():
+        values[key] = value if given.get(key) is None else given[key]
     values["optimizer"] = _check_optimizer(values, given, toy.optimizer)
     _check_recipe(values)
+    if arguments.get("solve_readouts"):
+        if values["optimizer"] in FROZEN:
+            raise InputError(
+                f"--optimizer {values['optimizer']} does not solve for the readouts in its steps; take adam or "
+                "rmsprop, or --model-args solve_readouts=False"
+            )
+        for key in ("times", "objective"):
+            if values[key] != DEFAULTS[key]:
+                raise InputError(
+                    f"--{key} {values[key]} has no effect where each step solves for the readouts of all t; leave it "
+                    "out, or set --model-args solve_readouts=False"
+                )
     return values
 
 

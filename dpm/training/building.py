@@ -23,6 +23,7 @@ from dpm.runs.settings import FROZEN, Settings
 from dpm.training.frozen_loop import SubfunctionLoop, default_number
 from dpm.training.loop import Loop, MainLoop, TrainingState
 from dpm.training.recipe import Recipe
+from dpm.training.variable_projection import ProjectionLoop
 
 
 def prepare_loop(settings: Settings, saved: Any = None) -> tuple[Loop, RunData]:
@@ -73,7 +74,8 @@ def build_main_loop(settings: Settings, X: Any, compiled: CompiledModel, theta: 
     rule: RMSProp | Adam = RMSProp(layout.size, theta.dtype, blocks=blocks)
     if settings.optimizer == "adam":
         rule = Adam(layout.size, theta.dtype)
-    return MainLoop(
+    kind = ProjectionLoop if settings.solves_readouts else MainLoop
+    return kind(
         compiled,
         theta,
         rule,
