@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("| case | burners | threads | wall, ms | processor, ms |\n|---|---|---|---|---|")
     for name in options.cases or CASES:
         call = CASES[name]()
-        for n in (0, options.burners):
+        for n in sorted({0, options.burners}):
             with burners(n):
                 for threads in (1, 2):
                     with threadpool_limits(threads, user_api="blas"):
