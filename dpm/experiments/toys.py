@@ -40,7 +40,7 @@ class Toy:
         requires: arguments that need a certain value of another one, as name: (other, value).
         below: exclusive upper limits of numbers.
         units: description of the data's units, as printed.
-        optimizer, batch_size, lr, epochs: defaults of training.
+        batch_size, lr, epochs: defaults of training.
         form_training: other defaults of training, by form and by the names of Settings.
         n_train, n_test: numbers of training and test examples.
         small: the same two numbers with --small.
@@ -56,7 +56,6 @@ class Toy:
     requires: dict[str, tuple[str, Any]]
     below: dict[str, float]
     units: str
-    optimizer: str = "adam"
     batch_size: int = 4000
     lr: float = 3e-3
     epochs: int = 60
@@ -184,6 +183,11 @@ def swiss_roll_schedule(a: Arguments) -> np.ndarray:
 def swiss_roll_model(a: Arguments) -> VectorDiffusion:
     """Build Gaussian diffusion in two dimensions, with a normalized RBF network as in D.1.1 or an MLP."""
     T, full = a["trajectory_length"], a["covariance"] == "full"
+    if full and a["readouts"] == "solved":
+        raise InputError(
+            "--model-args covariance='full': the readouts of a full covariance cannot be solved for in each step of "
+            "training; set readouts='gradient', or leave covariance out"
+        )
     if a["hidden_kind"] == "rbf":
         hidden: Any = vectors.NormalizedRBF(2, a["hidden"])
     else:
@@ -253,6 +257,7 @@ TOYS = {
             "layers": 1,
             "spread": 2.0,
             "start": "least_squares",
+            "readouts": "gradient",
             "schedule": "best",
             "beta_1_share": 0.0025,
             "learn_beta": False,
@@ -263,7 +268,9 @@ TOYS = {
                 "network": "mean_variance",
                 "hidden_kind": "rbf",
                 "hidden": 16,
-                "schedule": "released",
+                "start": "zero",
+                "readouts": "solved",
+                "schedule": "even_log_snr",
                 "learn_beta": True,
             },
         },
@@ -272,6 +279,7 @@ TOYS = {
             "covariance": ("diagonal", "full"),
             "hidden_kind": ("rbf", "mlp"),
             "start": ("least_squares", "zero"),
+            "readouts": ("gradient", "solved"),
             "schedule": ("best", "even_log_snr", "released"),
         },
         requires={"layers": ("hidden_kind", "mlp"), "spread": ("hidden_kind", "mlp")},
@@ -279,6 +287,9 @@ TOYS = {
         units="each dimension has mean 0 and variance 1",
         lr=1e-5,
         epochs=10,
+        form_training={
+            "paper": {"batch_size": 500, "lr": 0.02, "epochs": 8, "lr_schedule": "cosine", "dtype": "float64"}
+        },
     ),
 }
 

@@ -185,8 +185,11 @@ def _builder(settings: Settings, arguments: Mapping[str, Any], size: int | None)
     if toy is not None:
         if size is not None:
             raise InputError("--size is for images; this model draws vectors: leave it out")
-        # As training builds it: a toy's complete arguments may hold one that has no meaning next to the others.
-        return partial(toy.model, settings.model_args)
+        # As training builds it: a toy's complete arguments may hold one that has no meaning next to the others. A form
+        # may have had other values when the run was made.
+        now = toy.complete(settings.model_args)
+        then = {name: arguments[name] for name in now if arguments.get(name, now[name]) != now[name]}
+        return partial(toy.model, settings.model_args | then)
     if not arguments:
         raise InputError(
             f"{settings.resume_file}: was trained with a class, schedule, kernel or network of your own, which a "

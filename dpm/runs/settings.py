@@ -270,9 +270,8 @@ def _resolve_toy(given: dict[str, Any], toy: "Toy") -> dict[str, Any]:
                 "its own data and has its own model; leave one out"
             )
     of_toy = plain_training(given["experiment"]) | toy.training_defaults(toy.complete(given.get("model_args", {})))
-    values = _resolve(
-        of_toy | {key: value for key, value in given.items() if value is not None}, None, select_variant(False)
-    )
+    chosen = {key: value for key, value in given.items() if value is not None}
+    values = _resolve(of_toy | chosen, None, select_variant(False))
     _check_optimizer(values, given)
     _check_recipe(values)
     return values

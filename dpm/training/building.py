@@ -12,7 +12,8 @@ from dpm.base.errors import InputError
 from dpm.engines import compile_times
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.variants import Variant
+from dpm.experiments.variants import PLAIN, Variant
+from dpm.graph.networks.vectors import GaussianNetwork
 from dpm.likelihood.bound import example_costs
 from dpm.model import DiffusionModel, argument_names
 from dpm.optimizers import LBFGS, SFO, Adam, RMSProp
@@ -25,6 +26,7 @@ from dpm.training.frozen_loop import SubfunctionLoop, default_number
 from dpm.training.loop import Loop, MainLoop, TrainingState
 from dpm.training.readout_loop import KNOTS, ReadoutLoop
 from dpm.training.recipe import Recipe
+from dpm.training.variable_projection import ProjectionLoop
 
 
 def prepare_loop(settings: Settings, saved: Any = None) -> tuple[Loop, RunData]:
@@ -62,18 +64,11 @@ def gray_level_noise(variant: Variant, data: RunData) -> float:
 def build_loop(settings: Settings, data: RunData, compiled: CompiledModel) -> Loop:
     """Return the loop at its start, without extensions."""
     rng = noise.generator(settings.seed, noise.START, 1)
-    solved = settings.toy is not None and (compiled.model.arguments or {}).get("readouts") == "solved"
-    if settings.optimizer in FROZEN:
-        if solved:
-            raise InputError(
-                f"--optimizer {settings.optimizer} contradicts --model-args readouts='solved', which trains with adam "
-                "or rmsprop; take one of them, or readouts='gradient'"
-            )
-        loop: Loop = build_frozen_loop(settings, data.train, compiled, compiled.start(rng))
-    elif solved:
-        loop = build_readout_loop(settings, data.train, compiled, rng)
+    if settings.toy and (compiled.model.arguments or {}).get("readouts") == "solved":
+        loop: Loop = build_solving_loop(settings, data.train, compiled, rng)
     else:
-        loop = build_main_loop(settings, data.train, compiled, compiled.start(rng))
+        build = build_frozen_loop if settings.optimizer in FROZEN else build_main_loop
+        loop = build(settings, data.train, compiled, compiled.start(rng))
     loop.max_skipped, loop.hours = settings.max_skipped, settings.hours
     return loop
 
@@ -83,11 +78,34 @@ def build_main_loop(settings: Settings, X: Any, compiled: CompiledModel, theta: 
     return MainLoop(compiled, theta, build_rule(settings, compiled, theta), X, **_main_arguments(settings))
 
 
-def build_readout_loop(settings: Settings, X: Any, compiled: CompiledModel, rng: np.random.Generator) -> ReadoutLoop:
-    """Return the loop that solves for the readouts of bits at last. rng: draws the initial parameters."""
+def build_solving_loop(settings: Settings, X: Any, compiled: CompiledModel, rng: np.random.Generator) -> MainLoop:
+    """Return the loop of a toy problem that solves for readouts: in each step those of a Gaussian, at last those of bits.
+
+    Args:
+        settings, compiled: of the run.
+        X: training data.
+        rng: draws the initial parameters.
+
+    Raises:
+        InputError: a choice of training has no effect in this loop.
+    """
+    advice = "leave it out, or set --model-args readouts='gradient'"
+    if settings.optimizer in FROZEN:
+        raise InputError(
+            f"--optimizer {settings.optimizer} contradicts --model-args readouts='solved', which trains with adam or "
+            f"rmsprop; {advice}"
+        )
+    if isinstance(getattr(compiled.model, "network", None), GaussianNetwork):
+        for key in ("times", "objective"):
+            if getattr(settings, key) != PLAIN[key]:
+                raise InputError(
+                    f"--{key} {getattr(settings, key)} has no effect where each step solves for the readouts of all "
+                    f"t; {advice}"
+                )
+        theta = compiled.start(rng)
+        return ProjectionLoop(compiled, theta, build_rule(settings, compiled, theta), X, **_main_arguments(settings))
     with compiled.engine:
-        model = bernoulli_readouts.smooth_model(compiled.model, KNOTS)
-    smooth = CompiledModel(model, compiled.engine)
+        smooth = CompiledModel(bernoulli_readouts.smooth_model(compiled.model, KNOTS), compiled.engine)
     theta = smooth.start(rng)
     rule = build_rule(settings, smooth, theta)
     return ReadoutLoop(compiled, theta, rule, X, smooth=smooth, **_main_arguments(settings))

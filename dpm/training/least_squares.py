@@ -15,6 +15,7 @@ import pytensor
 import pytensor.tensor as pt
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import dsyrk
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from dpm.base import noise
@@ -48,20 +49,24 @@ def refit(
         before_step: called before each t.
     """
     theta = theta.copy()
-    network = network_of(compiled.model)
+    arrays = readout_views(compiled, theta)
+    times = range(2, compiled.model.trajectory_length + 1)
+    # Threads of BLAS wait by spinning: beside other programs two are slower than one (benchmarks/blas_threads.py).
+    with threadpool_limits(1, user_api="blas"):
+        for t in tqdm(times, unit="step", desc="least squares", disable=quiet or None, leave=False):
+            before_step()
+            weights = fit_step(compiled, theta, X, seed, t)
+            for name, (W, b) in arrays.items():
+                W[t - 1], b[t - 1] = weights[name][:-1], weights[name][-1]
+    return theta
+
+
+def readout_views(compiled: CompiledModel, theta: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return views of W, (T, features, outputs), and b, (T, outputs), of each readout in theta, by name."""
     paths = {p.variable: path for path, p in compiled.layout.parameters.items()}
     views = compiled.layout.split(theta)
-    arrays = {
-        name: [views[paths[variable]] for variable in (readout.W, readout.b)]
-        for name, readout in network.readouts.items()
-    }
-    times = range(2, compiled.model.trajectory_length + 1)
-    for t in tqdm(times, unit="step", desc="least squares", disable=quiet or None, leave=False):
-        before_step()
-        weights = fit_step(compiled, theta, X, seed, t)
-        for name, (W, b) in arrays.items():
-            W[t - 1], b[t - 1] = weights[name][:-1], weights[name][-1]
-    return theta
+    readouts = network_of(compiled.model).readouts
+    return {name: (views[paths[readout.W]], views[paths[readout.b]]) for name, readout in readouts.items()}
 
 
 def network_of(model: Any) -> GaussianNetwork:

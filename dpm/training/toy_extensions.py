@@ -32,7 +32,8 @@ def toy_extensions(folder: Path, config: dict[str, Any], data: RunData, settings
     """Return the extensions of a toy problem, in the order in which they act."""
     toy, arguments, paths = settings.toy, config["model"], run_paths(folder, settings)
     assert toy is not None
-    reference, every = ReferenceBounds(toy, arguments), settings.ext_every_n
+    every = settings.ext_every_n
+    reference = ReferenceBounds(toy, arguments, every)
     start = [LeastSquaresStart(data.train, settings.quiet)] if arguments.get("start") == "least_squares" else []
     plot = PlotTrajectories(paths, data, str(settings.experiment))
     return [
@@ -50,19 +51,24 @@ def toy_extensions(folder: Path, config: dict[str, Any], data: RunData, settings
 
 
 class ReferenceBounds:
-    """The true log likelihood, and the ceiling of K under the model's present schedule, in the model's unit."""
+    """The true log likelihood, and the ceiling of K under the model's present schedule, in the model's unit.
 
-    def __init__(self, toy: Toy, arguments: dict[str, Any]) -> None:
-        self.toy, self.arguments = toy, arguments
+    The ceiling takes seconds. Under a learned schedule it is computed every n epochs and after the last one, and NaN
+    otherwise.
+    """
+
+    def __init__(self, toy: Toy, arguments: dict[str, Any], every: int = 1) -> None:
+        self.toy, self.arguments, self.every = toy, arguments, every
         self.truth = toy.log_likelihood(arguments)
         self._ceilings: dict[bytes, float] = {}
 
     def __call__(self, loop: Any) -> dict[str, float]:
         beta = np.asarray(loop.compiled.beta(loop.averaged_theta), dtype=np.float64)
         key = beta.tobytes()
-        if key not in self._ceilings:  # it takes seconds, and most schedules do not change
+        learned = self.arguments.get("learn_beta", False)
+        if key not in self._ceilings and (not learned or loop.epoch % self.every == 0 or not loop.going):
             self._ceilings = {key: self.toy.ceiling(self.arguments, beta)}
-        return {"truth": self.truth, "ceiling": self._ceilings[key]}
+        return {"truth": self.truth, "ceiling": self._ceilings.get(key, float("nan"))}
 
 
 class LeastSquaresStart:

@@ -8,6 +8,7 @@ from dpm.engines.engine import Engine
 from dpm.experiments.toys import HEARTBEAT, TOYS, make_data, swiss_roll_schedule
 from dpm.graph import schedules
 from dpm.graph.networks import vectors
+from dpm.runs.settings import Settings
 
 
 def model(name, **given):
@@ -82,6 +83,17 @@ def test_paper_form_of_the_swiss_roll_matches_appendix_D_1_1():
         "sigma.W": (7, 16, 2),
         "sigma.b": (7, 2),
     }
+
+
+def test_form_of_the_swiss_roll_sets_how_it_trains():
+    given = {"experiment": "swissroll", "model_args": {"form": "paper"}}
+    settings = Settings.from_arguments(**given, lr=0.01)
+    assert (settings.lr, settings.lr_schedule, settings.dtype) == (0.01, "cosine", "float64")
+    plain = Settings.from_arguments(experiment="swissroll")
+    assert (plain.lr, plain.lr_schedule, plain.dtype) == (1e-5, "late-linear", "float32")
+    beta = swiss_roll_schedule(TOYS["swissroll"].complete({"form": "paper"}))
+    log_snr = -np.log(np.expm1(-np.cumsum(np.log1p(-beta))))
+    np.testing.assert_allclose(np.diff(log_snr, 2), 0, atol=1e-6)  # the start does not know the density
 
 
 def test_given_arguments_override_the_form():

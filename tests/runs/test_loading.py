@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from dpm.base.errors import InputError
+from dpm.engines.engine import Engine
 from dpm.model import DiffusionModel
-from dpm.runs import checkpoint
+from dpm.runs import checkpoint, loading
 from dpm.runs.loading import open_run
+from dpm.runs.settings import Settings
 from tests.helpers import runs
 
 
@@ -35,6 +37,16 @@ def test_data_of_the_run_are_read_once(trained, data, tmp_path):
     runs.write_data(tmp_path, runs.pixels(60, seed=5), runs.pixels(20, seed=6))
     with pytest.raises(InputError, match=r"are not those of the run, which were read from .*; give --data-path"):
         open_run(trained).data("test", str(tmp_path))
+
+
+def test_toy_is_built_with_the_arguments_of_its_form_at_that_time():
+    """The paper's form of the swiss roll began with the released schedule once."""
+    settings = Settings.from_arguments(experiment="swissroll", model_args={"form": "paper", "trajectory_length": 5})
+    now = settings.toy.complete(settings.model_args)
+    saved = {name: value for name, value in now.items() if name != "readouts"} | {"schedule": "released"}
+    with Engine("numba", "float32"):
+        assert loading._builder(settings, now, None)().arguments == now
+        assert loading._builder(settings, saved, None)().arguments == now | {"schedule": "released"}
 
 
 def test_custom_model_gets_the_parameters(trained):

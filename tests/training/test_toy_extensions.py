@@ -8,7 +8,7 @@ import pytest
 from dpm.commands.train import main as train_main
 from dpm.experiments import exact, toys
 from dpm.runs import checkpoint
-from dpm.training import bernoulli_readouts, toy_extensions
+from dpm.training import bernoulli_readouts, toy_extensions, variable_projection
 from dpm.training import least_squares as refit
 from tests.helpers import runs
 from tests.training.test_resume import Stop
@@ -16,6 +16,7 @@ from tests.training.test_resume import Stop
 HEARTBEAT = "trajectory_length=12,hidden=6,layers=1"
 PAPER_HEARTBEAT = f"form='paper',{HEARTBEAT}"
 SWISSROLL = "trajectory_length=6,hidden=8,noise=0.1,schedule='even_log_snr'"
+PAPER_SWISSROLL = "form='paper',trajectory_length=6,hidden=8,noise=0.1"
 
 
 @pytest.fixture
@@ -24,6 +25,7 @@ def train(tmp_path, monkeypatch):
     monkeypatch.setattr(toy_extensions, "EVALUATIONS", 20_000)
     monkeypatch.setattr(refit, "EXAMPLES", 2000)
     monkeypatch.setattr(bernoulli_readouts, "EXAMPLES", 2000)
+    monkeypatch.setattr(variable_projection, "EXAMPLES", 500)
     standard = toy_extensions.toy_extensions
 
     def run(name, arguments, *flags, stop=None):
@@ -85,6 +87,7 @@ def test_run_writes_log_result_and_figure(train, name, arguments):
         ("heartbeat", PAPER_HEARTBEAT, 4),
         ("heartbeat", PAPER_HEARTBEAT, 6),  # the last epoch, steps 5 to 8, solves for the readouts
         ("swissroll", f"{SWISSROLL},learn_beta=True", 3),
+        ("swissroll", PAPER_SWISSROLL, 3),
     ],
 )
 def test_stopped_run_resumes_like_an_uninterrupted_run(train, monkeypatch, name, arguments, step):
@@ -101,7 +104,7 @@ def test_stopped_run_resumes_like_an_uninterrupted_run(train, monkeypatch, name,
     for path, array in arrays_expected.items():
         np.testing.assert_array_equal(arrays[path], array, err_msg=path)
     for state in (meta["state"], meta_expected["state"]):
-        state["rows"] = [{k: v for k, v in row.items() if k != "seconds"} for row in state["rows"]]
+        state["rows"] = [{k: str(v) for k, v in row.items() if k != "seconds"} for row in state["rows"]]  # NaN too
         del state["seconds"]
     assert meta["state"] == meta_expected["state"]
 
@@ -119,9 +122,18 @@ def test_a_small_run_has_a_small_evaluation(train, monkeypatch):
 
 @pytest.mark.thorough
 def test_learned_schedule_has_the_ceiling_of_its_rates(train):
-    folder = train("swissroll", f"{SWISSROLL},learn_beta=True", "--lr", 0.05)
+    folder = train("swissroll", f"{SWISSROLL},learn_beta=True", "--lr", 0.05, "--ext-every-n", 1)
     ceilings = [row["ceiling"] for row in runs.rows(folder)]
     assert ceilings[0] != ceilings[1]
+
+
+@pytest.mark.thorough
+def test_ceiling_of_a_learned_schedule_is_that_of_the_end(train):
+    """It takes seconds, so the epochs between have NaN."""
+    folder = train("swissroll", PAPER_SWISSROLL)
+    first, last = (row["ceiling"] for row in runs.rows(folder))
+    assert np.isnan(first)
+    assert last == json.loads((folder / "result.json").read_text())["ceiling"]
 
 
 @pytest.mark.thorough

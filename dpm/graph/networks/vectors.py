@@ -281,7 +281,12 @@ class GaussianNetwork(Network):
         self, kernel: GaussianKernel, x_t: Tensor, t: Tensor, rates: StepRates
     ) -> Gaussian | FullGaussian:
         """Return p(x_{t-1} | x_t), a Gaussian, or a FullGaussian."""
-        z = self.read(x_t, t, rates)
+        return self.distribution(kernel, x_t, self.read(x_t, t, rates), rates)
+
+    def distribution(
+        self, kernel: GaussianKernel, x_t: Tensor, z: dict[str, Tensor], rates: StepRates
+    ) -> Gaussian | FullGaussian:
+        """Return p(x_{t-1} | x_t) with the values z of the readouts, by name."""
         start, slope = self.mean(kernel, x_t, rates)
         p = Gaussian(start + slope * z["mu"], pt.sqrt(self.variance(kernel, z["sigma"], rates)))
         return FullGaussian(*p, lower_triangle(z["mix"], self.size)) if self.full else p
