@@ -79,7 +79,7 @@ def build_main_loop(settings: Settings, X: Any, compiled: CompiledModel, theta: 
 
 
 def build_solving_loop(settings: Settings, X: Any, compiled: CompiledModel, rng: np.random.Generator) -> MainLoop:
-    """Return the loop of a toy problem that solves for readouts: in each step those of a Gaussian, at last those of bits.
+    """Return the loop of a toy problem that solves for its readouts: of a Gaussian in each step, of bits at last.
 
     Args:
         settings, compiled: of the run.

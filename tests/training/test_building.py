@@ -27,7 +27,8 @@ def test_model_size_follows_the_data(settings):
 
 
 def test_loop_gets_the_settings(settings):
-    loop, data = prepare_loop(settings.replace(epochs=7, hours=2.0, max_skipped=3))
+    """The minibatch is at most the data."""
+    loop, data = prepare_loop(settings.replace(epochs=7, hours=2.0, max_skipped=3, batch_size=512))
     assert (loop.epochs, loop.hours, loop.max_skipped, loop.batch_size) == (7, 2.0, 3, len(data.train))
 
 
