@@ -72,6 +72,7 @@ def test_smooth_readouts_are_readouts_per_step(models):
     np.testing.assert_allclose(full.costs(n)(readouts.expand(full, smooth, theta), *inputs), expected, rtol=1e-9)
 
 
+@pytest.mark.thorough
 def test_independent_bits_start_at_the_optimum_and_stay_there(models, monkeypatch):
     """For independent bits of the base rate the null kernel is exact: K = L_null. Its logits are linear in the bits,
     and so are the copies in the hidden layers.
@@ -89,6 +90,7 @@ def test_independent_bits_start_at_the_optimum_and_stay_there(models, monkeypatc
     assert 2 * (UNITS + 1) / n * L_null(full.model) < after < 0.01
 
 
+@pytest.mark.thorough
 def test_solved_readouts_raise_the_bound_of_heartbeats_towards_the_ceiling(models, monkeypatch):
     """On sequences that were not used to solve, with hidden layers as they start."""
     full, smooth = models

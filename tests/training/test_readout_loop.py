@@ -36,6 +36,7 @@ class Recorder:
         self.values.append({k: v.copy() for k, v in loop.compiled.layout.split(loop.averaged_theta).items()})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("given", [{}, {"ema": 0.5, "times": "importance", "optimizer": "rmsprop"}])
 def test_hidden_layers_are_trained_first_and_each_readout_is_solved_once_at_last(make_loop, given):
     loop = make_loop(epochs=3, **given)
@@ -55,6 +56,7 @@ def test_hidden_layers_are_trained_first_and_each_readout_is_solved_once_at_last
     assert [list(times) for times in solved] == [[2, 3, 4, 5, 6], [7, 8, 9, 10]]
 
 
+@pytest.mark.thorough
 def test_a_longer_run_continues_from_the_smooth_readouts(make_loop):
     """Hidden layers fit the smooth readouts, so more epochs begin with them and not with the solved ones."""
     done, longer = make_loop(epochs=2), make_loop(epochs=4)
