@@ -59,7 +59,7 @@ def train(
             Without noise, K of quantized data is unbounded.
         quiet: print nothing but warnings.
         extensions: further objects with methods such as `after_epoch(loop)`; see dpm.extensions.
-        **settings: any setting of train.py by its name, such as epochs=6, hours=0.5, batch_size=64, lr=5e-4, seed=0,
+        **settings: any setting of train.py by its name, such as epochs=6, hours=0.5, batch_size=64, lr=1e-3, seed=0,
             optimizer="adam", dtype="float64"; `dpm.Settings` lists them.
 
     Returns:
