@@ -174,7 +174,7 @@ def choose_model(
         return value
 
     choice: dict[str, Any] = {}
-    # Beside other programs two threads of BLAS cost more in a small product than they gain (benchmarks/blas_threads.py).
+    # Beside other programs two threads of BLAS cost more in a small product than they gain: benchmarks/blas_threads.py.
     with threadpool_limits(1 if train.shape[1] < SMALL else None, user_api="blas"):
         if kind.axes:
             _, choice = climb(evaluate, feasible_axes(kind, start, train.shape[1]))
