@@ -11,7 +11,7 @@ from dpm import viz
 from dpm.extensions import LogLikelihood, PlotParameters
 from dpm.likelihood import bound
 from dpm.likelihood.standard_errors import Estimate
-from dpm.optimizers import RMSProp
+from dpm.optimizers import Adam
 from dpm.runs import checkpoint
 from dpm.training.monitoring import COLUMNS
 from tests.helpers import runs
@@ -21,7 +21,7 @@ def test_log_has_one_row_per_epoch(base):
     folder = runs.trained(base)
     assert (folder / "log.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
     log = runs.rows(folder)
-    assert [(row["epoch"], row["step"], row["learning_rate"]) for row in log] == [(1, 3, 1e-3), (2, 6, 1e-3)]
+    assert [(row["epoch"], row["step"], row["learning_rate"]) for row in log] == [(1, 3, 3e-3), (2, 6, 3e-3)]
     # L_null is -(1 + log(2 pi)) / 2 / log(2) bits per pixel.
     for row in log:
         for part in ("train", "test"):
@@ -110,8 +110,8 @@ def test_quiet_prints_only_the_last_line(train, capsys, monkeypatch):
 
 
 def test_non_finite_model_never_replaces_a_good_checkpoint(train, monkeypatch, capsys):
-    step, count = RMSProp.step, iter(range(100))
-    monkeypatch.setattr(RMSProp, "step", lambda *a: step(*a) * (np.float32(np.nan) if next(count) > 3 else 1))
+    step, count = Adam.step, iter(range(100))
+    monkeypatch.setattr(Adam, "step", lambda *a: step(*a) * (np.float32(np.nan) if next(count) > 3 else 1))
     folder = train(status=1)
     assert "warning: checkpoint.h5 was not saved: parameters are not finite" in capsys.readouterr().err
     meta, arrays = checkpoint.load(folder / "checkpoint.h5")

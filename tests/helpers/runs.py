@@ -29,6 +29,8 @@ MODEL = (
     f"trajectory_length={T},n_hidden_conv=2,n_layers_conv=1,n_hidden_dense_lower=4,n_layers_dense_lower=1,"
     "n_hidden_dense_upper=3,n_temporal_basis=2"
 )
+# A run whose learning rate does not end with it can be resumed for longer.
+CONSTANT_RATE = ("--lr-schedule", "constant", "--warmup", 0)
 LABELS = {"features": ("batch", "channel", "height", "width")}
 
 
@@ -74,7 +76,8 @@ def complete(base):
 def arguments(out, data_path, *more):
     """Return the arguments of train.py; of a repeated flag the last value counts."""
     flags = ["--data-path", data_path, "--output-dir", out, "--model-args", MODEL, "--batch-size", BATCH]
-    return [str(a) for a in (*flags, "--epochs", 2, "--quiet", *more)]
+    constant = () if {"--faithful", "sfo", "lbfgs"} & set(more) else CONSTANT_RATE
+    return [str(a) for a in (*flags, *constant, "--epochs", 2, "--quiet", *more)]
 
 
 def train(out, data_path, *more, status=0):

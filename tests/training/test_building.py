@@ -38,11 +38,13 @@ class Meta(dict):
 
 def test_state_of_a_wrong_type_is_refused(settings):
     loop, _ = prepare_loop(settings)
+    config = {"flags": settings.flags()}
     arrays = {f"/parameters{path}": value for path, value in loop.compiled.layout.split(loop.theta).items()}
     with pytest.raises(InputError, match=r"checkpoint x\.h5: its state 'step' is '3', which train\.py does not write"):
-        restore(loop, Meta(state={"step": "3"}), arrays)
-    restore(loop, Meta(state={"step": 4}), arrays | {f"/optimizer/{k}": v for k, v in loop.optimizer_state().items()})
+        restore(loop, Meta(state={"step": "3"}, config=config), arrays)
+    arrays |= {f"/optimizer/{k}": v for k, v in loop.optimizer_state().items()}
+    restore(loop, Meta(state={"step": 4}, config=config), arrays)
     assert loop.state.step == 4
     with pytest.raises(InputError, match=r"parameter .* is missing"):
-        restore(loop, Meta(state={}), {})
+        restore(loop, Meta(state={}, config=config), {})
     assert np.isfinite(loop.theta).all()

@@ -27,7 +27,9 @@ def faithful(data):
 
 @pytest.fixture(scope="module")
 def corrected(data):
-    return build(data)
+    """The corrections alone: with the optimizer, times and rates of the release."""
+    plain = ("--optimizer", "rmsprop", "--times", "stratified", "--lr-schedule", "release", "--warmup", 0)
+    return build(data, *plain)
 
 
 def rate(loop, step):

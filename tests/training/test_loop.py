@@ -66,7 +66,7 @@ def test_epoch_of_crops_draws_as_many_crops_as_the_images_hold(tmp_path, monkeyp
 def test_cost_of_a_partial_batch_ignores_the_padding(train, monkeypatch):
     """The cost of the last 10 images is their mean, whatever pads the batch."""
     recorder = Recorder(monkeypatch)
-    train()
+    train("--times", "stratified")
     loop, X = recorder.loop, recorder.batches[2]
     inputs = loop.inputs(X, loop.state.step)
     assert [len(a) for a in inputs] == [10] * 5

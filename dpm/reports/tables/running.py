@@ -131,11 +131,11 @@ def train(folder: Path, flags: tuple[str, ...], seed: int, hours: float | None =
 def begin_schedule(path: Path, hours: float | None) -> tuple[str, ...]:
     """Return the flags that begin the learning rate's schedule anew where a run has used up its hours and gets more."""
     meta, _ = checkpoint.load_run(path)
-    flags = complete_saved(meta["config"]["flags"])
-    ended = flags["hours"] is not None and meta["state"]["seconds"] >= 3600 * flags["hours"]
-    if not ended or hours is None or hours <= flags["hours"] or flags["lr_schedule"] == "release":
+    settings = Settings.from_checkpoint(meta["config"], path)
+    if hours is None or settings.hours is None or settings.lr_schedule == "release":
         return ()
-    return "--lr-schedule", flags["lr_schedule"]
+    ended = meta["state"]["seconds"] >= 3600 * settings.hours
+    return ("--lr-schedule", settings.lr_schedule) if ended and hours > settings.hours else ()
 
 
 def check_flags(path: Path, flags: tuple[str, ...]) -> None:

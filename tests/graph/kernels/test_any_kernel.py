@@ -51,10 +51,10 @@ def test_no_module_depends_on_which_kernel_it_has(module):
     assert re.findall(KERNELS, code(module)) == []
 
 
-def test_the_image_model_names_its_kernel_once():
-    """The release is Gaussian; the rest of model.py uses the interface of the kernel."""
-    assert code("model").count("GaussianKernel (") == 1
-    assert "hasattr" not in code("model")
+def test_the_image_model_uses_the_interface_of_the_kernel():
+    """Its arguments make the kernels, each once; model.py asks only whether it is binomial, and makes none."""
+    assert re.findall(r"\w+Kernel \(", code("graph/arguments")) == ["GaussianKernel (", "BinomialKernel ("]
+    assert re.findall(r"\w+Kernel \(|hasattr", code("model")) == []
 
 
 @pytest.mark.parametrize("kernel", COMPILED)
