@@ -17,7 +17,6 @@ from pytensor.gradient import disconnected_grad
 from dpm.base import noise
 from dpm.engines.compiled import Input
 from dpm.graph import Tensor
-from dpm.graph.vector_model import VectorDiffusion
 from dpm.training.least_squares import LARGEST_STEP, SCORING_RIDGE, network_of, readout_views
 from dpm.training.loop import Inputs, MainLoop
 
@@ -124,13 +123,13 @@ class ProjectionLoop(MainLoop):
             W[1:], b[1:] = values[:, :-1], values[:, -1]
 
 
-def shared_paths(model: VectorDiffusion) -> list[str]:
+def shared_paths(model: Any) -> list[str]:
     """Return the paths of the parameters that are not readouts: what the optimizer trains."""
     readouts = {v for r in network_of(model).readouts.values() for v in (r.W, r.b)}
     return [path for path, p in model.parameters().items() if p.variable not in readouts]
 
 
-def project(model: VectorDiffusion, X: Tensor, N: Tensor, gain: Tensor) -> list[Tensor]:
+def project(model: Any, X: Tensor, N: Tensor, gain: Tensor) -> list[Tensor]:
     """Return the cost with solved readouts, these readouts, and the gradient of each of `shared_paths`.
 
     The cost is -(K - L_null) (Eq. 14) in bits, the mean over the examples of the sum over t. Arguments and readouts are
@@ -143,14 +142,15 @@ def project(model: VectorDiffusion, X: Tensor, N: Tensor, gain: Tensor) -> list[
     cost = model.get_negL_bound(p, examples.q, examples.x_0).mean()
     parameters = model.parameters()
     shared = [parameters[path].variable for path in shared_paths(model)]
-    return [cost, mu, sigma, *pytensor.grad(cost, shared, disconnected_inputs="ignore")]
+    gradients: Any = pytensor.grad(cost, shared, disconnected_inputs="ignore")
+    return [cost, mu, sigma, *gradients]
 
 
-def solve_readouts(model: VectorDiffusion, X: Tensor, N: Tensor, gain: Tensor) -> list[Tensor]:
+def solve_readouts(model: Any, X: Tensor, N: Tensor, gain: Tensor) -> list[Tensor]:
     """Return the readouts of the mean that minimize KL for the present variances, and better ones of the variances.
 
     Args:
-        model: whose network is a GaussianNetwork of diagonal covariance.
+        model: a VectorDiffusion whose network is a GaussianNetwork of diagonal covariance.
         X: examples, (n, d).
         N: noise of x_2, x_3, ..., x_T, ((T - 1) n, d).
         gain: part of a step of Fisher scoring that the readouts of the variances make, (1,).
@@ -175,7 +175,7 @@ class _Examples(NamedTuple):
         return (self.A @ weights).reshape(self.x_t.type.shape)
 
 
-def _diffuse(model: VectorDiffusion, X: Tensor, N: Tensor) -> _Examples:
+def _diffuse(model: Any, X: Tensor, N: Tensor) -> _Examples:
     """Return the examples at every t."""
     T, (n, d) = model.trajectory_length, X.type.shape
     kernel, hidden = model.kernel, network_of(model).hidden
@@ -190,7 +190,7 @@ def _diffuse(model: VectorDiffusion, X: Tensor, N: Tensor) -> _Examples:
     return _Examples(x_0, x_t, kernel.posterior(x_0, x_t, *rates), rates, A)
 
 
-def _solve_readouts(model: VectorDiffusion, examples: _Examples, gain: Tensor) -> list[Tensor]:
+def _solve_readouts(model: Any, examples: _Examples, gain: Tensor) -> list[Tensor]:
     kernel, network, A, rates = model.kernel, network_of(model), examples.A, examples.rates
     readout = network.readouts["sigma"]
     sigma = pt.concatenate([readout.W[1:], readout.b[1:, None]], axis=1)
