@@ -123,8 +123,8 @@ def check_help(name, option):
 def refused_into(out, capsys, data_path, main, *given):
     """Run a command that fails only because of `given`; check that `out` stays empty; return the error line."""
     out.mkdir(exist_ok=True)
-    ours = arguments(out, data_path) if main is train_main else ["--output-dir", out]
-    line = refused(capsys, main, *ours, *given)
+    ours = arguments(out, data_path, *given) if main is train_main else ["--output-dir", out, *given]
+    line = refused(capsys, main, *ours)
     assert list(out.iterdir()) == []
     return line
 
