@@ -277,6 +277,11 @@ def _resolve_toy(given: dict[str, Any], toy: "Toy") -> dict[str, Any]:
                 f"--optimizer {values['optimizer']} does not solve for the readouts in its steps; take adam or "
                 "rmsprop, or --model-args solve_readouts=False"
             )
+        if values["dtype"] != "float64":
+            raise InputError(
+                f"--dtype {values['dtype']}: too few digits to solve for the readouts in each step of training; take "
+                "float64, or --model-args solve_readouts=False"
+            )
         for key in ("times", "objective"):
             if values[key] != DEFAULTS[key]:
                 raise InputError(

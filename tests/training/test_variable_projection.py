@@ -136,6 +136,7 @@ def test_state_of_another_model_is_refused():
     ("given", "message"),
     [
         ({"optimizer": "sfo"}, "--optimizer sfo does not solve for the readouts in its steps"),
+        ({"dtype": "float32"}, "--dtype float32: too few digits to solve for the readouts"),
         ({"times": "importance"}, "--times importance has no effect where each step solves for the readouts"),
         ({"objective": "balanced"}, "--objective balanced has no effect where each step solves for the readouts"),
     ],
