@@ -96,6 +96,11 @@ def build_solving_loop(settings: Settings, X: Any, compiled: CompiledModel, rng:
             f"rmsprop; {advice}"
         )
     if isinstance(getattr(compiled.model, "network", None), GaussianNetwork):
+        if settings.dtype != "float64":
+            raise InputError(
+                f"--dtype {settings.dtype}: has too few digits to solve for the readouts in each step; take float64, "
+                "or set --model-args readouts='gradient'"
+            )
         for key in ("times", "objective"):
             if getattr(settings, key) != PLAIN[key]:
                 raise InputError(

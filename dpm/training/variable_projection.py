@@ -25,7 +25,7 @@ from dpm.training.loop import Inputs, MainLoop
 GAIN = 0.1
 FIRST_STEPS = 20  # of a run, with whole steps of scoring
 EXAMPLES, ROUNDS = 8000, 20  # for the readouts of a checkpoint: minibatches of this size, and their number
-RIDGES = {"float32": 1e-6, "float64": 1e-9}  # fractions of the mean square of the features
+RIDGE = 1e-9  # fraction of the mean square of the features; float32 would round the matrices to singular ones
 
 
 class ProjectionLoop(MainLoop):
@@ -200,7 +200,7 @@ def _solve_readouts(model: Any, examples: _Examples, gain: Tensor) -> list[Tenso
     start, slope = network.mean(kernel, examples.x_t, rates)
     target = (examples.q.mu - start) / slope
     weights = slope**2 / Sigma
-    mu = _solve(A, weights, weights * target, RIDGES[A.dtype])
+    mu = _solve(A, weights, weights * target, RIDGE)
     squares = examples.q.sigma**2 + (slope * (target - examples.read(mu))) ** 2
     # A step of scoring for the sum of log Sigma + squares / Sigma, shortened as in least_squares.score.
     change = _solve(A, log_slope**2 + 1e-9, log_slope * (squares / Sigma - 1), SCORING_RIDGE)

@@ -137,6 +137,7 @@ def test_state_of_another_model_is_refused():
     ("given", "message"),
     [
         ({"optimizer": "sfo"}, "--optimizer sfo contradicts --model-args readouts='solved'"),
+        ({"dtype": "float32"}, "--dtype float32: has too few digits to solve for the readouts"),
         ({"times": "importance"}, "--times importance has no effect where each step solves for the readouts"),
         ({"objective": "balanced"}, "--objective balanced has no effect where each step solves for the readouts"),
     ],
