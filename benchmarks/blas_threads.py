@@ -1,4 +1,4 @@
-"""Time dense products with one and with two threads of BLAS, idle and beside processes that keep every core busy.
+"""Time dense products with one and two BLAS threads, on an idle machine and on one with busy cores.
 
     python -m benchmarks.blas_threads [--repeats 10] [--burners 2] [CASE ...]
 

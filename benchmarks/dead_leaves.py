@@ -27,9 +27,9 @@ PATCHES, COMPONENTS, FLOOR, RADIUS = 20_000, (10, 30), 1e-5, 2
 def count_leaves(r_min: float) -> tuple[float, float]:
     """Return leaves per pixel, and the largest K that is possible if the partition into leaves is known, bits/pixel.
 
-    K is at most E[log p(x_1)] for data of variance 1. Given the partition, n pixels of a leaf have one gray value,
-    uniform with variance 1, and independent noise of variance beta_1: their entropy is that of the noise, plus the
-    information of their mean about the gray value.
+    K is at most E[log p(x_1)] for data of variance 1. Given the partition, the n pixels of a leaf share a gray
+    value, which is uniform with variance 1, and each has independent noise of variance beta_1. Their entropy is the
+    entropy of the noise plus the mutual information between their mean and the gray value.
     """
     leaves, bits = [], []
     noise = np.log2(2 * np.pi * np.e * BETA_1) / 2

@@ -117,8 +117,8 @@ class ModelArguments:
         schedule: rates beta_1..beta_T: "released", never trained; "released-learned" and "free", learned (section
             2.4.1); "linear" (Ho et al. 2020), "cosine" (Nichol and Dhariwal 2021) or "log-snr", fixed
             (docs/schedules.md); or a `Schedule`.
-        beta_1: first rate, which limits K; None for that of the schedule, which follows step1_beta in the released
-            form.
+        beta_1: first rate, from which an upper limit of K follows; None for the schedule's own, which depends on
+            step1_beta in the released form.
         kernel: "gaussian", "binomial" for images of bits, or a `Kernel`.
         base_rate: share of ones that binomial diffusion ends in (Table C.1); None for 0.5.
 

@@ -210,8 +210,7 @@ def choose_model(
         return value
 
     choice: dict[str, Any] = {}
-    # Beside other programs a second thread of BLAS costs more in a small product than it gains
-    # (benchmarks/blas_threads.py).
+    # On a busy machine, a second BLAS thread slows small products down (benchmarks/blas_threads.py).
     with threadpool_limits(1 if train.shape[1] < SMALL else None, user_api="blas"):
         if kind.axes:
             _, choice = climb(evaluate, feasible_axes(kind, start, train.shape[1]))

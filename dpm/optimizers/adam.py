@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dpm.optimizers.rmsprop import PIECE
+from dpm.optimizers.rmsprop import PIECE, average_squares, split_pieces
 
 Array = npt.NDArray[Any]
 
@@ -42,26 +42,20 @@ class Adam:
 
     def step(self, theta: Array, gradient: Array, learning_rate: float) -> Array:
         """Return theta (size,) after one step, as a new array; theta and gradient are not changed."""
-        mean, mean_square, moved = (np.empty_like(self.mean) for _ in range(3))
-        work = np.empty(PIECE, theta.dtype)
-        parts = [slice(start, start + PIECE) for start in range(0, len(theta), PIECE)]
-        with np.errstate(over="ignore", invalid="ignore"):
-            for part in parts:
-                piece = np.square(gradient[part], out=mean_square[part])
-                piece *= 1 - self.b2
-                piece += np.multiply(self.mean_square[part], self.b2, out=work[: len(piece)])
+        mean_square = average_squares(self.mean_square, gradient, self.b2)
         if not np.isfinite(mean_square.max(initial=0)):
             self.skipped_steps += 1
             return theta.copy()
         self.steps += 1
         rate = learning_rate / (1 - self.b1**self.steps)
         bias = 1 - self.b2**self.steps
-        for part in parts:
+        mean, moved, work = np.empty_like(self.mean), np.empty_like(theta), np.empty(PIECE, theta.dtype)
+        for part in split_pieces(len(theta)):
             piece = np.multiply(gradient[part], 1 - self.b1, out=mean[part])
             rms = np.multiply(self.mean[part], self.b1, out=work[: len(piece)])
             piece += rms
             np.divide(mean_square[part], bias, out=rms)
-            rms = np.sqrt(rms, out=rms)
+            np.sqrt(rms, out=rms)
             rms += self.epsilon
             step = np.multiply(piece, rate, out=moved[part])
             step /= rms

@@ -31,6 +31,28 @@ def remove_not_finite(gradient: Array, blocks: Sequence[slice]) -> tuple[Array, 
     return gradient, len(bad)
 
 
+def split_pieces(size: int) -> list[slice]:
+    """Return slices of PIECE elements that cover a vector of this size."""
+    return [slice(start, start + PIECE) for start in range(0, size, PIECE)]
+
+
+def average_squares(mean_square: Array, gradient: Array, decay: float) -> Array:
+    """Return decay m + (1 - decay) g^2 as a new array, which is infinite or NaN where the square is.
+
+    Args:
+        mean_square: m, (size,).
+        gradient: g, (size,).
+        decay: weight of m.
+    """
+    new, work = np.empty_like(mean_square), np.empty(PIECE, mean_square.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for part in split_pieces(len(new)):
+            piece = np.square(gradient[part], out=new[part])
+            piece *= 1 - decay
+            piece += np.multiply(mean_square[part], decay, out=work[: len(piece)])
+    return new
+
+
 class RMSProp:
     """RMSProp: gradients divided by their running root mean square (Tieleman and Hinton 2012).
 
@@ -70,18 +92,13 @@ class RMSProp:
         if self.blocks is not None:
             gradient, removed = remove_not_finite(gradient, self.blocks)
             self.skipped_steps += bool(removed)
-        new, moved, work = np.empty_like(self.mean_square), np.empty_like(theta), np.empty(PIECE, theta.dtype)
-        parts = [slice(start, start + PIECE) for start in range(0, len(theta), PIECE)]
-        with np.errstate(over="ignore", invalid="ignore"):
-            for part in parts:
-                piece = np.square(gradient[part], out=new[part])
-                piece *= 1 - self.decay_rate
-                piece += np.multiply(self.mean_square[part], self.decay_rate, out=work[: len(piece)])
+        new = average_squares(self.mean_square, gradient, self.decay_rate)
         if self.blocks is None and not np.isfinite(new.max(initial=0)):
             self.skipped_steps += 1
             return theta.copy()
         self.mean_square = new
-        for part in parts:
+        moved, work = np.empty_like(theta), np.empty(PIECE, theta.dtype)
+        for part in split_pieces(len(theta)):
             piece = np.multiply(gradient[part], learning_rate, out=moved[part])
             rms = np.sqrt(new[part], out=work[: len(piece)])
             piece /= np.maximum(rms, 1 / self.max_scaling, out=rms)

@@ -20,7 +20,6 @@ TIMES = ("stratified", "importance")
 OBJECTIVES = ("K", "balanced", "balanced-then-K")
 LR_SCHEDULES = ("release", "constant", "linear", "cosine", "late-linear")
 OPTIMIZERS = ("sfo", "lbfgs", "rmsprop", "adam")
-RMSPROP_LR = 1e-3  # of the release
 FROZEN = ("sfo", "lbfgs")  # these minimize a fixed function, so the noise of each subfunction is frozen
 # What a resumed run may change.
 CHANGEABLE = frozenset(
@@ -241,7 +240,7 @@ def _resolve(given: dict[str, Any], entry: "Experiment | None", variant: "Varian
     if unknown := [key for key in given if key not in DEFAULTS]:
         raise InputError(f"setting {unknown[0]!r} is unknown; accepted: {', '.join(DEFAULTS)}")
     values = DEFAULTS | {"epochs": variant.epochs} | variant.training
-    values |= _training_of_optimizer(given.get("optimizer"), variant)
+    values |= _training_of_optimizer(given.get("optimizer"))
     if entry is not None:
         plain = given.get("dataset", entry.dataset).upper().replace("-", "").replace("_", "")
         if plain != entry.dataset.replace("_", ""):
@@ -284,11 +283,13 @@ def plain_training(experiment: str | None) -> dict[str, Any]:
     return PLAIN | ({"lr_schedule": "late-linear"} if find_experiment(experiment)[1] else {})
 
 
-def _training_of_optimizer(optimizer: str | None, variant: "Variant") -> dict[str, Any]:
+def _training_of_optimizer(optimizer: str | None) -> dict[str, Any]:
     """Return the defaults of training that differ with a given optimizer."""
+    from dpm.experiments.variants import RELEASED
+
     if optimizer in FROZEN:
         return plain_training(None)
-    return {"lr": RMSPROP_LR} if optimizer == "rmsprop" and not variant.training else {}
+    return {"lr": RELEASED.training["lr"]} if optimizer == "rmsprop" else {}
 
 
 def _check_optimizer(values: dict[str, Any], given: dict[str, Any]) -> None:

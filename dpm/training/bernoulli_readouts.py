@@ -21,7 +21,7 @@ from dpm.engines.compiled import CompiledModel
 from dpm.graph import Tensor
 from dpm.graph.networks.vectors import Rates, SmoothReadout
 from dpm.graph.vector_model import VectorDiffusion
-from dpm.training.least_squares import LARGEST_STEP, factor
+from dpm.training.least_squares import factor, readout_views, shorten
 
 Array = np.ndarray
 
@@ -66,7 +66,7 @@ def start_as_null(smooth: CompiledModel, theta: Array, X: Array, seed: int) -> A
     """
     theta = theta.copy()
     interpolation = _readout(smooth).interpolation
-    W, b = _readout_views(smooth, theta)
+    W, b = readout_views(smooth, theta)["rates"]
     for knot, share in enumerate(interpolation.T):
         A, _, offset, null = _regression_at(smooth, theta, X, seed, int(share.argmax()) + 1)
         weights = np.linalg.solve(A.T @ A + RIDGE * len(A) * np.eye(A.shape[1]), A.T @ (null - offset))
@@ -85,7 +85,7 @@ def solve(compiled: CompiledModel, theta: Array, X: Array, seed: int, times: Ite
         times: steps t, of 2..T.
     """
     theta = theta.copy()
-    W, b = _readout_views(compiled, theta)
+    W, b = readout_views(compiled, theta)["rates"]
     for t in times:
         A, target, offset, _ = _regression_at(compiled, theta, X, seed, t)
         weights = newton(A, target, offset, np.vstack([W[t - 1], b[t - 1]]).astype(np.float64), prior=PRIOR)
@@ -115,8 +115,7 @@ def newton(A: Array, target: Array, offset: Array, start: Array, steps: int = ST
         change = np.column_stack(
             [cho_solve(factor(A, w, RIDGE, around_start), g) for w, g in zip(curvatures.T, gradients.T, strict=True)]
         )
-        moved = np.abs(A @ change).max(axis=0)
-        W = W + change * np.minimum(1, LARGEST_STEP / np.maximum(moved, 1e-12))
+        W = W + shorten(change, A)
     return W
 
 
@@ -131,13 +130,6 @@ def _readout(smooth: CompiledModel) -> SmoothReadout:
     readout = network_of(smooth.model).readouts["rates"]
     assert isinstance(readout, SmoothReadout)
     return readout
-
-
-def _readout_views(compiled: CompiledModel, theta: Array) -> list[Array]:
-    """Return views of W and b of the readouts in theta."""
-    readout, values = network_of(compiled.model).readouts["rates"], compiled.layout.split(theta)
-    paths = {parameter.variable: path for path, parameter in compiled.layout.parameters.items()}
-    return [values[paths[variable]] for variable in (readout.W, readout.b)]
 
 
 def _regression_at(compiled: CompiledModel, theta: Array, X: Array, seed: int, t: int) -> list[Array]:

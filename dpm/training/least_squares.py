@@ -26,7 +26,7 @@ EXAMPLES = 80_000  # per step; 160,000 gave no higher K
 ROUNDS = 2  # of mean, mix and variance, each with fresh noise
 SCORINGS = 2  # times that the information is computed, and steps made with each
 STEPS_A_SCORING = 3
-LARGEST_STEP = 4.0  # of a log variance in one scoring step
+LARGEST_STEP = 4.0  # of a readout, such as a log variance, in one step of scoring
 RIDGE, SCORING_RIDGE = 1e-9, 1e-6  # fractions of the mean square of the features
 
 
@@ -65,8 +65,10 @@ def readout_views(compiled: CompiledModel, theta: np.ndarray) -> dict[str, tuple
     """Return views of W, (T, features, outputs), and b, (T, outputs), of each readout in theta, by name."""
     paths = {p.variable: path for path, p in compiled.layout.parameters.items()}
     views = compiled.layout.split(theta)
-    readouts = network_of(compiled.model).readouts
-    return {name: (views[paths[readout.W]], views[paths[readout.b]]) for name, readout in readouts.items()}
+    model: Any = compiled.model  # whose network has readouts
+    return {
+        name: (views[paths[readout.W]], views[paths[readout.b]]) for name, readout in model.network.readouts.items()
+    }
 
 
 def network_of(model: Any) -> GaussianNetwork:
@@ -162,9 +164,14 @@ def score(
             information = [factor(A, s**2 + 1e-9, SCORING_RIDGE) for s in slope.T]
         scores = A.T @ (slope * (squares / sigma - 1))
         change = np.column_stack([cho_solve(f, s) for f, s in zip(information, scores.T, strict=True)])
-        moved = np.abs(A @ change).max(axis=0)
-        W = W + change * np.minimum(1, LARGEST_STEP / np.maximum(moved, 1e-12))
+        W = W + shorten(change, A)
     return W
+
+
+def shorten(change: np.ndarray, A: np.ndarray) -> np.ndarray:
+    """Return change, (columns, d), with each column scaled so that A @ change is at most LARGEST_STEP."""
+    moved = np.abs(A @ change).max(axis=0)
+    return change * np.minimum(1, LARGEST_STEP / np.maximum(moved, 1e-12))
 
 
 def _regression(model: Any, X: Any, t: Any, N: Any, U: Any) -> list[Any]:
