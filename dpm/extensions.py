@@ -43,9 +43,9 @@ def standard_extensions(folder: Path, config: dict[str, Any], data: RunData, set
     ]
     return [
         Monitoring(data.test),
-        Printing(settings.quiet),
         WriteLog(folder),
         Checkpoint(folder, config, settings.keep),
+        Printing(settings.quiet),
         *[EveryN(plot, every, settings.plot_before_training) for plot in plots],
         EveryN(PlotMonitors(paths), every),
         EveryN(LogLikelihood(data.test, settings.quiet), every),

@@ -145,7 +145,9 @@ class Constraint:
         if self.sigma is not None and not 0 < self.sigma < np.inf:
             raise InputError(f"sigma: got {self.sigma}; expected a number above 0")
         known = np.zeros(shape) if self.known is None else self.known.astype(float)
-        return known, self.observed, np.full(shape[0], 0.0 if self.sigma is None else self.sigma**-2.0)
+        with np.errstate(over="ignore"):  # infinite where sigma is too small, which the states then show
+            precision = 0.0 if self.sigma is None else np.float64(self.sigma) ** -2.0
+        return known, self.observed, np.full(shape[0], precision)
 
 
 def capture_times(trajectory_length: int, num_intermediate_plots: int = 4) -> list[int]:

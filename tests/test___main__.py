@@ -37,3 +37,11 @@ def test_help_of_each_command_imports_no_compiler(name):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert f"usage: dpm {name}" in done.stdout
+
+
+def test_a_folder_called_dpm_does_not_hide_the_package(tmp_path):
+    """A folder without __init__.py is a namespace package, which hides an installation behind an import hook."""
+    (tmp_path / "dpm" / "datasets").mkdir(parents=True)
+    for words in (["--version"], ["datasets", "--help"]):
+        done = subprocess.run([sys.executable, "-m", "dpm", *words], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr

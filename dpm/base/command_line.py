@@ -7,6 +7,7 @@ from typing import Any
 
 import dpm
 from dpm.base.errors import InputError
+from dpm.base.process import command_process
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,7 +56,14 @@ def run_command(prog: str, action: Callable[[], int | None]) -> int:
     """Run action() and return the exit status.
 
     Mistakes of the user and failures of the system (a full disk, say) are reported in one line on stderr, status 2.
+    Output that stdout does not take ends the output, not the command; the status is then at least 1.
     """
+    with command_process(prog) as stdout:
+        status = _run(prog, action)
+    return status or int(stdout.failed)
+
+
+def _run(prog: str, action: Callable[[], int | None]) -> int:
     try:
         return action() or 0
     except (InputError, OSError) as error:

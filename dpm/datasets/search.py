@@ -97,7 +97,8 @@ def load(
 
     Args:
         name: One of `NAMES` (case, hyphens and underscores are ignored), or the path of an .hdf5 file.
-        data_path: A folder, several folders joined by os.pathsep, or a file.
+        data_path: A folder, several folders joined by os.pathsep, or a file. For a data set that is a file: the folder
+            that holds it now, or its new name.
         in_memory: True reads the training images into memory; False leaves them in their .hdf5 file, to be read in
             batches; None (default) leaves them there if they would take more than a quarter of the machine's memory.
         large: Accept images that are not square, for training on crops.
@@ -113,7 +114,7 @@ def load(
     """
     name, options = canonical_name(os.fspath(name)), Options(in_memory, large, first)
     if is_file_name(name):
-        path = Path(os.path.expanduser(name))
+        path = _find_file(Path(name), data_path)
         return _image_data(path.stem, path, _read_hdf5(path, options), options)
     folders = default_folders() if data_path is None else parse_data_path(data_path)
     explicit = data_path is not None
@@ -170,19 +171,24 @@ def parse_data_path(data_path: str | os.PathLike[str]) -> list[Path]:
     return [Path(os.path.expanduser(part)) for part in text.split(os.pathsep) if part]
 
 
+def absolute_data_path(data_path: str) -> str:
+    """Return a path as `load` takes it with absolute names, so that it holds in any working directory."""
+    return os.pathsep.join(map(os.path.abspath, parse_data_path(data_path)))
+
+
 def is_file_name(name: str) -> bool:
     """Return True if the name of a data set is the path of an HDF5 file."""
     return name.lower().endswith((".hdf5", ".h5"))
 
 
 def canonical_name(name: str) -> str:
-    """Return the entry of `NAMES` that a user means, or the path of an HDF5 file unchanged.
+    """Return the entry of `NAMES` that a user means, or the absolute path of an HDF5 file.
 
     Raises:
         InputError: If there is no such entry; the message suggests the nearest name.
     """
     if is_file_name(name):
-        return name
+        return os.path.abspath(os.path.expanduser(name))
     plain = {known.replace("_", ""): known for known in NAMES}
     key = str(name).upper().replace("-", "").replace("_", "")
     if key in plain:
@@ -203,6 +209,23 @@ def _find_embedded(name: str) -> Path | None:
 
 def _find_first(name: str, folders: list[Path], explicit: bool) -> Candidate | None:
     return next((found for folder in folders for found in _candidates(name, folder, explicit)), None)
+
+
+def _find_file(path: Path, data_path: str | os.PathLike[str] | None) -> Path:
+    """Return where a data set that is a file is now. Raises InputError where it is not there."""
+    if data_path is None:
+        found, option = [path], f"data set {path}"
+    else:
+        places = parse_data_path(data_path)
+        found = [place / path.name if place.is_dir() else place for place in places]
+        option = f"data_path {os.fspath(data_path)!r}"
+    for file in found:
+        if file.is_file():
+            return file
+    raise InputError(
+        f"{option}: no file {' or '.join(map(str, found))}; if {path.name} was moved, --data-path names its folder or "
+        "its new name"
+    )
 
 
 def _image_data(name: str, path: Path, images: Images, options: Options, note: str = "") -> ImageData:

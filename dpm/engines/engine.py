@@ -273,8 +273,10 @@ def _installed_engine(name: str) -> str:
 def _load_backend(engine: str) -> Backend:
     """Import and prepare the backend of an engine."""
     if engine == "jax":
-        from dpm.engines.jax.compiling import JaxBackend
-
+        try:
+            from dpm.engines.jax.compiling import JaxBackend
+        except ValueError as error:  # of an environment variable, which JAX reads when it is imported
+            raise InputError(f"--backend: jax cannot start: {error}; correct it, or take --backend numba") from None
         return JaxBackend()
     if engine == "numba":
         from dpm.engines.numba.compiling import NumbaBackend

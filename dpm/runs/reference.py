@@ -219,13 +219,23 @@ def read_config(path: str | Path, value: np.ndarray) -> dict[str, Any]:
     return arguments
 
 
-def load_npz(path: str | Path) -> tuple[Arrays, Arrays, dict[str, Any]]:
-    """Return (arrays, parameters, arguments) of an exported file. Raises InputError for another file."""
+def read_npz(path: str | Path) -> Arrays:
+    """Return the arrays of an exported file, numbers and texts. Raises InputError for another file."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"{path}: cannot be read as an exported npz ({error})") from None
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, AttributeError, zipfile.BadZipFile, EOFError) as error:
+        # numpy advises to allow pickles, which is never done here.
+        objects = isinstance(error, (ValueError, AttributeError))
+        reason = "it is no npz file, or holds Python objects" if objects else " ".join(str(error).split())
+        raise InputError(
+            f"{path}: cannot be read as an exported npz ({reason}); docs/compare.md describes how to make one"
+        ) from None
+
+
+def load_npz(path: str | Path) -> tuple[Arrays, Arrays, dict[str, Any]]:
+    """Return (arrays, parameters, arguments) of an exported file. Raises InputError for another file."""
+    arrays = read_npz(path)
     if "config_json" not in arrays:
         raise InputError(f"{path}: holds no config_json; see docs/compare.md for what to export")
     arguments = read_config(path, arrays.pop("config_json"))
@@ -239,11 +249,11 @@ def load_npz(path: str | Path) -> tuple[Arrays, Arrays, dict[str, Any]]:
 def load_blocks(path: str | Path, evaluation: Path) -> tuple[Arrays, Arrays, dict[str, Any]]:
     """Return (arrays, parameters, arguments) of a 2015 checkpoint and the eval.npz next to it."""
     checkpoint = read_blocks_checkpoint(path)
-    try:
-        with np.load(evaluation, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{evaluation}: cannot be read; give the arrays X_noisy, t, mu, sigma ({error})") from None
+    if not evaluation.is_file():
+        raise InputError(
+            f"{evaluation}: no such file; expected an npz with X_noisy, t, mu and sigma, see docs/compare.md"
+        )
+    arrays = read_npz(evaluation)
     parameters = {p: v for p, v in checkpoint.items() if p.startswith(PARAMETER_PREFIX)}
     arguments = infer_arguments(checkpoint)
     if "config_json" in arrays:

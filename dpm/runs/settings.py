@@ -89,10 +89,7 @@ class Settings(NamedTuple):
             InputError: a name or a value is not accepted, or two contradict each other.
         """
         check_numbers(given)
-        if "dataset" in given:
-            from dpm.datasets.search import canonical_name
-
-            given = given | {"dataset": canonical_name(given["dataset"])}
+        given = given | _absolute_paths(given)
         name = given.get("experiment")
         entry, toy = find_experiment(name)
         if toy is not None:
@@ -120,14 +117,16 @@ class Settings(NamedTuple):
         """
         saved = config["flags"]
         _check_saved(saved, path)
+        given = given | _absolute_paths(given)
         values = complete_saved(saved)
         for key in DEFAULTS:
             if key not in given or key == "resume_file":
                 continue
             if key not in CHANGEABLE and given[key] != values[key]:
+                moved = "--data-path names the new place of moved data; " if key == "dataset" else ""
                 raise InputError(
                     f"--{key.replace('_', '-')} {given[key]} contradicts --resume-file, whose run has {values[key]}; "
-                    "leave it out, or start a new run without --resume-file"
+                    f"{moved}leave it out, or start a new run without --resume-file"
                 )
             values[key] = given[key]
         settings = cls(**values | {"resume_file": str(path)})
@@ -211,6 +210,14 @@ def find_experiment(name: str | None) -> "tuple[Experiment | None, Toy | None]":
     if name not in TOYS:
         raise InputError(f"--experiment: {name!r} is unknown; accepted: {', '.join((*EXPERIMENTS, *TOYS))}")
     return None, TOYS[name]
+
+
+def _absolute_paths(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the given names of data with absolute paths, which hold wherever the run is opened later."""
+    from dpm.datasets.search import absolute_data_path, canonical_name
+
+    convert = {"dataset": canonical_name, "data_path": absolute_data_path}
+    return {key: change(given[key]) for key, change in convert.items() if given.get(key) is not None}
 
 
 def check_numbers(given: Mapping[str, Any]) -> None:

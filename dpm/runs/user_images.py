@@ -2,6 +2,8 @@
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -65,8 +67,23 @@ def read_mask(name: str | Path, example_shape: tuple[int, ...]) -> np.ndarray:
         example_shape: (c, h, w) of the model.
 
     Raises:
-        InputError: the name or the file is not accepted.
+        InputError: the name or the file is not accepted, or no pixel, or every pixel, would be drawn.
     """
+    drawn = np.zeros(example_shape, dtype=bool)
+    drawn[:] = _named_mask(str(name), example_shape) if _is_named_mask(str(name)) else _mask_file(name, example_shape)
+    if not drawn.any():
+        raise InputError(f"--mask {name}: marks no pixel to draw; accepted: values other than 0 where to draw")
+    if drawn.all():
+        raise InputError(f"--mask {name}: marks every pixel, so that none of the input is kept; take --mode sample")
+    return drawn
+
+
+def _is_named_mask(name: str) -> bool:
+    return name in MASKS or CENTER.fullmatch(name) is not None
+
+
+def _named_mask(name: str, example_shape: tuple[int, ...]) -> np.ndarray:
+    """Return the mask of one of MASKS, or of center:SIDE."""
     _, height, width = example_shape
     drawn = np.zeros(example_shape, dtype=bool)
     if name in MASKS:
@@ -81,25 +98,31 @@ def read_mask(name: str | Path, example_shape: tuple[int, ...]) -> np.ndarray:
         }
         drawn[regions[name]] = True
         return drawn
-    if middle := CENTER.fullmatch(str(name)):
-        side = int(middle["side"])
-        if not 0 < side <= min(height, width):
-            raise InputError(f"--mask {name}: the images have {height} x {width}; accepted: 1 to {min(height, width)}")
-        top, left = (height - side) // 2, (width - side) // 2
-        drawn[:, top : top + side, left : left + side] = True
-        return drawn
+    middle = CENTER.fullmatch(name)
+    side = int(middle["side"]) if middle else 0
+    if not 0 < side <= min(height, width):
+        raise InputError(f"--mask {name}: the images have {height} x {width}; accepted: 1 to {min(height, width)}")
+    top, left = (height - side) // 2, (width - side) // 2
+    drawn[:, top : top + side, left : left + side] = True
+    return drawn
+
+
+def _mask_file(name: str | Path, example_shape: tuple[int, ...]) -> np.ndarray:
+    """Return the mask in a file, (h, w) or (1, h, w) bool."""
+    _, height, width = example_shape
     suffix = Path(name).suffix.lower()
     if suffix not in (".png", ".npz"):
         raise InputError(f"--mask {name}: accepted are {', '.join(MASKS)}, center:SIDE, or a .png or .npz file")
-    mask = (_read_png if suffix == ".png" else _read_npz)(_existing(name, "--mask"))
+    mask = (_read_png_mask if suffix == ".png" else _read_npz)(_existing(name, "--mask"))
     if mask.ndim == 4 and len(mask) == 1:
         mask = mask[0]
+    if mask.dtype.kind == "f" and not np.isfinite(mask).all():
+        raise InputError(f"--mask {name}: holds values that are not finite; accepted: 0, or not 0 where to draw")
     if mask.ndim == 3 and len(mask) in (3, 4):
         mask = np.asarray(mask[:3].any(axis=0))
     if mask.shape not in ((height, width), (1, height, width)):
         raise InputError(f"--mask {name}: shape {mask.shape}; accepted: ({height}, {width})")
-    drawn[:] = mask != 0
-    return drawn
+    return np.asarray(mask != 0)
 
 
 def _existing(name: str | Path, flag: str = "--input") -> Path:
@@ -118,17 +141,39 @@ def _read_npz(path: Path) -> np.ndarray:
 
 def _read_png(path: Path) -> np.ndarray:
     """Return a PNG as (1, c, h, w) in [0, 1], gray or color; transparency is dropped."""
+    with _open_png(path) as image:
+        if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8
+            pixels = np.asarray(image) / 65535
+        else:
+            pixels = np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")) / 255
+    return pixels[None, None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)[None]
+
+
+def _read_png_mask(path: Path) -> np.ndarray:
+    """Return a PNG as a mask, (1, c, h, w). Raises InputError for one with transparent pixels."""
+    with _open_png(path) as image:
+        # A hole in an image, and strokes on a transparent layer, mean opposite masks.
+        if image.has_transparency_data and (np.asarray(image.convert("RGBA"))[..., 3] < 255).any():
+            raise InputError(
+                f"--mask {path}: has transparent pixels, which may mean either part; accepted: an image without "
+                "transparency, black where pixels are known and any other color where to draw"
+            )
+    return _read_png(path)
+
+
+@contextmanager
+def _open_png(path: Path) -> Iterator[Image.Image]:
+    """Yield a PNG whose pixels can be read; raise InputError for a damaged file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=["PNG"]) as image:
-                if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8
-                    pixels = np.asarray(image) / 65535
-                else:
-                    pixels = np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")) / 255
+                image.load()
+                yield image
+    except InputError:
+        raise
     except Exception as error:  # Pillow raises many types for a damaged file
         raise InputError(f"{path}: cannot be read as PNG ({' '.join(str(error).split())})") from None
-    return pixels[None, None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)[None]
 
 
 def _read_hdf5(what: str, path: Path, split: str | None, rows: str | None) -> np.ndarray:

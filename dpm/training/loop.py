@@ -79,6 +79,7 @@ class Loop:
         max_skipped: training ends after this many skipped steps in a row.
         hours: training ends after this many hours, if not None.
         unsaved: names of files that could not be written.
+        saved_step: step of the newest checkpoint, or of the one that the run was resumed from.
         time_weights: draws and weighs the times; None for even times and the objective K.
     """
 
@@ -104,6 +105,7 @@ class Loop:
         self.state = TrainingState()
         self.stopped = False
         self.unsaved: set[str] = set()
+        self.saved_step = 0
         self._began = time.perf_counter()
         self._skipped_before = 0
 

@@ -143,6 +143,7 @@ class Checkpoint:
 
     def before_training(self, loop: Any) -> None:
         self.saved = None
+        loop.saved_step = loop.state.step
         resumed = self.config["flags"]["resume_file"]
         self.present = loop.state.step if resumed and Path(resumed).name == NEWEST else None
         if self.present and self.present % loop.epoch_length == 0:
@@ -179,7 +180,7 @@ class Checkpoint:
             if self.present != loop.state.step:
                 keep_earlier(self.folder, self.present, self.keep - 1)
             checkpoint.save(self.folder / NEWEST, json.loads(json.dumps(meta)), arrays)
-            self.saved = self.present = loop.state.step
+            self.saved = self.present = loop.saved_step = loop.state.step
 
 
 class EveryN:

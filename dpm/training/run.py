@@ -1,6 +1,7 @@
 """Train a model: build data, model and loop from the settings, compile, run, and report how training ended."""
 
 import copy
+import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,8 @@ from dpm.training.monitoring import Monitoring, Printing
 from dpm.training.tensorboard import TensorBoard, check_installed
 from dpm.training.toy_extensions import toy_extensions
 from dpm.util import create_log_dir
+
+LENGTH_OF_TIME = 20  # bytes of "-yymmddTHHMMSS" and a number in the name of a run folder
 
 # ------------------------------------------------------------------ from Python
 
@@ -170,7 +173,7 @@ def run_training(given: dict[str, Any], command: Sequence[str]) -> int:
 
 def make_folder(settings: Settings, data: RunData, stack: ExitStack) -> Path:
     """Make the run folder and lock it until the stack is closed."""
-    folder = create_log_dir(settings.output_dir, f"DiffusionModel_{data.name}{settings.suffix}")
+    folder = create_log_dir(settings.output_dir, folder_name(data.name, settings))
     stack.enter_context(lock_folder(folder))
     return folder
 
@@ -183,10 +186,6 @@ def open_saved_run(given: dict[str, Any], stack: ExitStack) -> tuple[Settings, P
             f"--resume-file {name}: a model.pkl of 2015 can be sampled from, not resumed, since its pickle is never "
             "opened; give a checkpoint.h5"
         )
-    if "dataset" in given:
-        from dpm.datasets.search import canonical_name
-
-        given = given | {"dataset": canonical_name(given["dataset"])}
     messages: list[str] = []
     path = Path(name)
     if name == "auto":
@@ -207,17 +206,35 @@ def check_output(settings: Settings) -> Path:
     """Return the folder of a resumed run, or the output folder of a new one; raise InputError if it is not writable."""
     if settings.resume_file is not None:
         folder = Path(settings.resume_file).resolve().parent
-    else:
-        folder = Path(settings.output_dir)
-    writable_folder("--output-dir", folder)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise InputError(
+                f"--resume-file: the run folder {folder} cannot be written; copy it to a place that can, and resume it "
+                "there"
+            )
+        return folder
+    folder = writable_folder("--output-dir", settings.output_dir)
     if "/" in settings.suffix or "\0" in settings.suffix:
         raise InputError(f"--suffix: {settings.suffix!r} would leave the output folder; take a text without slashes")
+    longest = os.pathconf(folder, "PC_NAME_MAX") - LENGTH_OF_TIME
+    if (length := len(os.fsencode(folder_name(Path(settings.dataset).stem, settings)))) > longest:
+        raise InputError(
+            f"--suffix: the run folder's name would have {length} bytes; accepted: up to {longest}; take a shorter "
+            "suffix, or a shorter name of the data"
+        )
     return folder
+
+
+def folder_name(data_name: str, settings: Settings) -> str:
+    """Return the name of a run folder without its time."""
+    return f"DiffusionModel_{data_name}{settings.suffix}"
 
 
 def report_end(loop: Loop, finished: bool, folder: Path) -> int:
     """Print how training ended and return the exit status. Raises InputError if it diverged."""
-    place = f"{folder / NEWEST} (epoch {loop.epoch}, step {loop.state.step})"
+    step = loop.saved_step
+    place = f"{folder / NEWEST} (epoch {step // loop.epoch_length}, step {step})"
+    if NEWEST in loop.unsaved:
+        place += f"; what was trained after it, up to step {loop.state.step}, is lost"
     if loop.diverged:
         raise InputError(f"{divergence(loop)}. The parameters before them are in {place}")
     state = "finished" if finished else "stopped; resume it with --resume-file"
@@ -272,6 +289,15 @@ def describe_dequantization(data: RunData, model: Diffusion) -> list[str]:
     return [f"         dequantized by uniform noise of width {model.uniform_noise:.5g}"]
 
 
+def describe_unused(model: Diffusion) -> list[str]:
+    """Return a line on an argument of the model that has no effect next to the others, or no line."""
+    arguments = model.arguments or {}
+    depth = arguments.get(arguments.get("dense_lower_depth"))
+    if depth == 1 and arguments["n_hidden_dense_lower"]:
+        return ["         n_hidden_dense_lower has no effect: a dense path of one layer has no hidden units"]
+    return []
+
+
 def describe_objective(loop: Loop) -> list[str]:
     """Return a line that names the objective and the times, or no line if both are the defaults."""
     if loop.time_weights is None:
@@ -292,6 +318,7 @@ def summarize(loop: Loop, data: RunData, seconds: float, folder: Path, optimizer
         *describe_dequantization(data, model),
         f"model    {name}: {loop.compiled.layout.size:,} parameters, T = {model.trajectory_length}, "
         f"trained {'as released' if loop.variant is RELEASED else 'with the corrections'} (docs/from-2015.md)",
+        *describe_unused(model),
         f"engine   {loop.compiled.engine}; compiled in {seconds:.1f} s",
         f"training {optimizer}, {loop.epoch_length} {steps} per epoch, {loop.epochs} epochs, {resumed}seed {loop.seed}",
         *describe_objective(loop),

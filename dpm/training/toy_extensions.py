@@ -14,7 +14,7 @@ from dpm.extensions import PlotEntropies, PlotMonitors, PlotSchedule, run_paths
 from dpm.likelihood import bound
 from dpm.plots import paper_figures
 from dpm.runs.data import RunData
-from dpm.runs.folder import RunPaths
+from dpm.runs.folder import RunPaths, save_arrays
 from dpm.runs.settings import Settings
 from dpm.sampler import generate_samples
 from dpm.training.least_squares import refit
@@ -39,9 +39,9 @@ def toy_extensions(folder: Path, config: dict[str, Any], data: RunData, settings
     return [
         *start,
         Monitoring(data.test, reference),
-        Printing(settings.quiet),
         WriteLog(folder),
         Checkpoint(folder, config, settings.keep),
+        Printing(settings.quiet),
         EveryN(plot, every, settings.plot_before_training),
         EveryN(PlotEntropies(paths, data.test, ENTROPY_EXAMPLES), every),
         EveryN(PlotSchedule(paths), every),
@@ -144,7 +144,7 @@ class PlotTrajectories:
         generate_samples(compiled, loop.averaged_theta, n, source, callback=capture)
         stem = f"trajectory_batch{loop.state.step:06d}"
         kept: dict[str, Any] = {f"x_{t}": states[t] for t in times}
-        np.savez_compressed(self.paths.array(f"{stem}.npz"), times=times, **kept)
+        save_arrays(self.paths.array(f"{stem}.npz"), times=np.array(times), **kept)
         path = self.paths.plot("trajectories", f"{stem}.png")
         if self.name == "swissroll":
             N = ExampleNoise(loop.seed + 1, 0, n, model.kernel.noise)(self.X.shape)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dpm.base.errors import InputError
 from dpm.base.noise import ExampleNoise
 from dpm.engines.compiled import CompiledModel
 from dpm.sampler import Constraint, generate_samples
@@ -73,6 +74,9 @@ def draw_batches(
 
     Yields:
         Batch of up to `batch` samples.
+
+    Raises:
+        InputError: a state is not finite.
     """
     model = compiled.model
     batch = batch or default_batch(model.example_shape)
@@ -83,6 +87,7 @@ def draw_batches(
         states: list[np.ndarray] = []
 
         def notify(t, X, states=states):
+            check_finite(X, t, plain=constraint is None and log_r is None)
             if t in wanted:
                 states.append(np.asarray(X, dtype=np.float64))
             if callback:
@@ -95,3 +100,22 @@ def draw_batches(
             X = sample_chain(compiled, theta, log_r, count, noise, guidance, callback=notify)
         empty = np.empty((0, count, *model.example_shape))
         yield Batch(first, X, np.stack(states) if states else empty)
+
+
+def check_finite(X: np.ndarray, t: int, plain: bool) -> None:
+    """Raise InputError if a state x_t is not finite.
+
+    Args:
+        X: state of a trajectory, (n, ...).
+        t: its time.
+        plain: True where no r(x) multiplies the model.
+    """
+    if np.isfinite(X).all():
+        return
+    n_bad = int((~np.isfinite(X.reshape(len(X), -1))).any(axis=1).sum())
+    advice = (
+        "the parameters may be of a run that diverged"
+        if plain
+        else "r(x) is too narrow or steep for the float type: take a larger --sigma or smaller weights"
+    )
+    raise InputError(f"samples: {n_bad} of {len(X)} trajectories are not finite at t = {t}; {advice}; none is saved")

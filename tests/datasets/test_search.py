@@ -325,3 +325,23 @@ def test_load_reads_only_the_features(tmp_path):
         file.attrs["split"] = split
         file.create_dataset("names", data=["a"] * 5, dtype=h5py.string_dtype())
     assert mark(load("MNIST", path)) == 3
+
+
+def test_file_that_was_moved_is_found_by_its_folder_or_new_name(tmp_path):
+    """`load("old/x.hdf5", data_path=...)`: the path names where the file is now."""
+    write_set(tmp_path / "new" / "x.hdf5", 40)
+    other = write_set(tmp_path / "other.hdf5", 41)
+    old = tmp_path / "old" / "x.hdf5"
+    folders = os.pathsep.join([str(tmp_path / "none"), str(tmp_path / "new")])
+    assert [mark(load(old, place)) for place in (tmp_path / "new", folders, other)] == [40, 40, 41]
+    with pytest.raises(InputError, match=r"data set .*x\.hdf5: no file .*x\.hdf5; if x\.hdf5 was moved, --data-path"):
+        load(old)
+    with pytest.raises(InputError, match=r"data_path .*: no file .*old; if x\.hdf5 was moved"):
+        load(old, tmp_path / "old")
+
+
+def test_names_of_files_and_folders_become_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert search.canonical_name("sub/x.hdf5") == str(tmp_path / "sub" / "x.hdf5")
+    two = os.pathsep.join(["a", "b"])
+    assert search.absolute_data_path(two) == os.pathsep.join([str(tmp_path / "a"), str(tmp_path / "b")])

@@ -322,3 +322,23 @@ def test_missing_masks_are_refused(tmp_path):
         read_mask("middle", GRAY)
     with pytest.raises(InputError, match=r"--mask .*none\.png: no such file"):
         read_mask(tmp_path / "none.png", GRAY)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_mask_of_png_with_transparent_pixels_is_refused(tmp_path, mode):
+    """A hole in an image and strokes on a transparent layer mean opposite masks; opaque pixels are no question."""
+    pixels = np.full((8, 8, 4), 255, np.uint8)
+    pixels[2:4, 2:4] = 0
+    with pytest.raises(InputError, match="transparent pixels, which may mean either part; accepted: an image without"):
+        read_mask(save_png(tmp_path / "m.png", pixels, mode), GRAY)
+    pixels[..., 3] = 255
+    drawn = read_mask(save_png(tmp_path / "m.png", pixels, mode), GRAY)
+    assert np.array_equal(drawn[0], pixels[..., 0] != 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(0, "marks no pixel"), (1, "marks every pixel"), (np.nan, "holds values that are not finite")]
+)
+def test_masks_that_divide_nothing_are_refused(tmp_path, value, words):
+    with pytest.raises(InputError, match=words):
+        read_mask(save_npz(tmp_path / "m.npz", mask=np.full((8, 8), value)), GRAY)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dpm.base.errors import InputError
 from dpm.base.noise import ExampleNoise
 from dpm.sampler import Constraint, generate_samples
 from dpm.trajectories.draws import default_batch, draw_batches, state_times
@@ -70,3 +71,12 @@ def test_with_log_r_each_batch_is_sample_chain(compiled, theta):
 
 def test_a_batch_is_100_images_or_1000_vectors():
     assert (default_batch((1, 28, 28)), default_batch((20,))) == (100, 1000)
+
+
+def test_states_that_are_not_finite_are_named_where_they_arise(compiled, theta):
+    """1 / sigma^2 of 1e200 exceeds float64, so the first step, from t = 8 to 7, is inf / inf."""
+    narrow = Constraint(np.ones((2, *SHAPE)), sigma=1e-200)
+    with pytest.raises(InputError, match=r"2 of 2 trajectories are not finite at t = 7; r\(x\) is too narrow"):
+        list(draw_batches(compiled, theta, 2, 0, constraint=lambda first, count: narrow))
+    with pytest.raises(InputError, match="not finite at t = 7; the parameters may be of a run that diverged"):
+        list(draw_batches(compiled, np.full_like(theta, np.nan), 2, 0))

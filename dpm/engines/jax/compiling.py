@@ -4,6 +4,7 @@ Names of PyTensor and JAX that are not part of a documented interface are used h
 """
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -16,6 +17,7 @@ from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.rewriting.basic import out2in
 from pytensor.tensor.rewriting.shape import local_shape_ground
 
+from dpm.base.errors import InputError
 from dpm.engines.backend import Backend
 from dpm.engines.compile_times import cache_folder
 from dpm.graph import Tensor
@@ -27,6 +29,10 @@ XLA_LEVEL, XLA_LEVEL_HOT = 2, 3
 # What XLA does by itself, and algebra of special matrices, of which the models have none.
 SLOW_REWRITES = ("local_join_to_repeat", "dot_diag_to_elemwise", "orthogonal_dot_transpose_to_eye")
 
+# Variables of JAX with which its functions are not compiled, or stop at values that training skips or copies.
+HINDRANCES = ("JAX_DISABLE_JIT", "JAX_DEBUG_NANS", "JAX_DEBUG_INFS", "JAX_TRANSFER_GUARD")
+PLATFORM_NAMES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
+
 
 class JaxBackend(Backend):
     """Compiler of the JAX engine, for a CPU or an accelerator; caches what XLA compiles on disk."""
@@ -36,6 +42,7 @@ class JaxBackend(Backend):
     def __init__(self) -> None:
         # jax 0.10.2 warns about absent accelerators through the logger of this private module.
         logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
+        _check_environment()
         if not jax.config.values["jax_compilation_cache_dir"]:
             # Where the folder cannot be written, JAX compiles without a cache.
             jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
@@ -103,3 +110,25 @@ class JaxBackend(Backend):
 
 def _shapes(inputs: Sequence[Tensor]) -> list[jax.ShapeDtypeStruct]:
     return [jax.ShapeDtypeStruct(v.type.shape, v.type.dtype) for v in inputs]
+
+
+def _check_environment() -> None:
+    """Raise InputError where JAX cannot compile, or has no device, because of its environment variables."""
+    for name in HINDRANCES:
+        if jax.config.values[name.lower()] not in (None, False, "allow", "log", "log_explicit"):
+            raise InputError(
+                f"{name}={os.environ.get(name, True)}: got a mode of JAX for debugging, in which compiled functions do "
+                "not run as they are; unset it, or take --backend numba"
+            )
+    try:
+        jax.default_backend()
+    except (RuntimeError, AssertionError) as error:
+        name = next((name for name in PLATFORM_NAMES if os.environ.get(name)), PLATFORM_NAMES[0])
+        chosen = os.environ.get(name, jax.config.jax_platforms)
+        for option in PLATFORM_NAMES:  # with no platform demanded, JAX finds what there is
+            jax.config.update(option.lower(), None)
+        available = ", ".join(sorted({device.platform for device in jax.devices()}))
+        reason = " ".join(str(error).split()).partition(" (")[0] or "JAX has no such device"
+        raise InputError(
+            f"{name}={chosen}: {reason}; available here: {available}; unset {name}, or set it to one of these"
+        ) from None

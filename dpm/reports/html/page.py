@@ -64,7 +64,7 @@ def write_page(
         evaluations, notes = evaluate_models(runs, engine, data_path, quiet)
     text = render_page(runs, evaluations, notes)
     with atomic_write(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, "utf-8", "backslashreplace")  # a path may have bytes that are no text
     if not quiet:
         print(f"{len(runs)} run{'s' * (len(runs) > 1)}: {path} ({len(text) / 1e6:.1f} MB); open it in a browser")
     return 1 if notes else 0

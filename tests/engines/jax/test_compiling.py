@@ -1,5 +1,9 @@
 """JAX backend: XLA's cache, PyTensor's mode without shape inference, and graphs as StableHLO."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
@@ -13,6 +17,7 @@ pytest.importorskip("jax")
 import jax
 
 from dpm.engines.jax.compiling import JaxBackend
+from tests.helpers.runs import ROOT
 
 
 def test_jax_caches_what_it_compiled():
@@ -45,3 +50,31 @@ def test_the_mode_leaves_out_shape_inference():
     assert "ShapeOpt" in mode.provided_optimizer.exclude
     nodes = pytensor.function([x], x * x.shape[0], mode=mode).maker.fgraph.apply_nodes
     assert not [node for node in nodes if isinstance(node.op, Shape | Shape_i)]
+
+
+@pytest.mark.parametrize(
+    ("variable", "words"),
+    [
+        ("JAX_PLATFORMS=cuda", ["JAX_PLATFORMS=cuda: ", "available here: cpu; unset JAX_PLATFORMS"]),
+        ("JAX_PLATFORM_NAME=gpu", ["JAX_PLATFORM_NAME=gpu: ", "available here: cpu"]),
+        ("JAX_DISABLE_JIT=1", ["JAX_DISABLE_JIT=1: ", "unset it, or take --backend numba"]),
+        ("JAX_TRANSFER_GUARD=disallow", ["JAX_TRANSFER_GUARD=disallow: ", "unset it"]),
+        ("JAX_ENABLE_X64=banana", ["jax cannot start: ", "JAX_ENABLE_X64", "--backend numba"]),
+    ],
+)
+def test_environment_in_which_jax_cannot_work_is_named(variable, words):
+    """JAX reads its variables when it is imported, so each case is a process of its own."""
+    if jax.default_backend() != "cpu":
+        pytest.skip("a machine with an accelerator has other platforms")
+    name, _, value = variable.partition("=")
+    program = (
+        "from dpm.base.errors import InputError\nfrom dpm.engines.engine import Engine\n"
+        "try: Engine('jax')\nexcept InputError as error: print(error)"
+    )
+    others = {key: text for key, text in os.environ.items() if not key.startswith("JAX_PLATFORM")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=others | {name: value}, cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (line,) = done.stdout.splitlines()
+    assert all(text in line for text in words), line

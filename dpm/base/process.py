@@ -1,0 +1,114 @@
+"""The process of a command: its standard streams and environment, whatever it was started with."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
+
+MATPLOTLIB = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
+
+
+class Output:
+    """Text stream that never raises: the first failure to write is reported, and later text is dropped.
+
+    A reader that has closed its end of a pipe, or a full disk behind stdout, thus ends printing and nothing else.
+
+    Args:
+        stream: the stream to write to.
+        report: function of the reason, called once.
+
+    Attributes:
+        failed: True once text was lost.
+    """
+
+    def __init__(self, stream: TextIO, report: Callable[[str], None]) -> None:
+        self.stream, self.report, self.failed = stream, report, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Write text, unless an earlier write has failed."""
+        self._attempt(lambda: self.stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream, unless an earlier write has failed."""
+        self._attempt(self.stream.flush)
+
+    def _attempt(self, action: Callable[[], object]) -> None:
+        if self.failed:
+            return
+        try:
+            action()
+        except OSError as error:
+            self.failed = True
+            # What is still in the stream's buffer would fail again when the interpreter closes it.
+            with suppress(OSError, ValueError, AttributeError):  # not every stream is a file
+                _connect_to_null(self.stream.fileno())
+            self.report(error.strerror or type(error).__name__)
+
+
+@contextmanager
+def command_process(prog: str) -> Iterator[Output]:
+    """Prepare the process of a command, and yield the stream that replaces stdout.
+
+    - A closed standard stream becomes the null device: otherwise the next file that is opened would take its number.
+    - Characters that the terminal's encoding lacks are printed as escapes.
+    - Plots are drawn into files and look alike everywhere: matplotlib uses no backend of a notebook or display, and not
+      the user's configuration, such as LaTeX for all texts. Its remarks on its cache folder are not printed.
+
+    Args:
+        prog: name of the program in messages.
+    """
+    _open_closed_streams()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError):  # a test or a notebook may have replaced the stream
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    streams = sys.stdout, sys.stderr
+    variables = {name: os.environ.get(name) for name in MATPLOTLIB}
+    os.environ.update(MATPLOTLIB)
+
+    def report(reason: str) -> None:
+        print(f"{prog}: stdout cannot be written ({reason}); the command continues without it", file=sys.stderr)
+
+    stderr = Output(sys.stderr, lambda reason: None)
+    stdout = Output(sys.stdout, report)
+    sys.stdout, sys.stderr = stdout, stderr  # type: ignore[assignment]
+    try:
+        yield stdout
+    finally:
+        stdout.flush()
+        stderr.flush()
+        sys.stdout, sys.stderr = streams
+        for name, value in variables.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _open_closed_streams() -> None:
+    """Open the null device for each standard stream that the process was started without."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            _connect_to_null(number)
+    # The streams are open as long as the process runs.
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+def _connect_to_null(number: int) -> None:
+    """Make a file descriptor write to, and read from, the null device."""
+    null = os.open(os.devnull, os.O_RDWR)
+    if null != number:
+        os.dup2(null, number)
+        os.close(null)
