@@ -77,7 +77,7 @@ def command_process(prog: str) -> Iterator[Output]:
 
     stderr = Output(sys.stderr, lambda reason: None)
     stdout = Output(sys.stdout, report)
-    sys.stdout, sys.stderr = stdout, stderr  # type: ignore[assignment]
+    sys.stdout, sys.stderr = stdout, stderr
     try:
         yield stdout
     finally:

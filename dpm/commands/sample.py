@@ -1,5 +1,6 @@
 """`dpm sample`, and sample.py: draw samples, in-paintings, denoised images or samples of a product with r(x)."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -238,7 +239,7 @@ def draw_trajectories(options: Options, run: "Run") -> "tuple[np.ndarray, dict[s
     import numpy as np
 
     from dpm.runs import samples
-    from dpm.runs.user_images import read_images, read_mask
+    from dpm.runs.user_images import read_images
 
     constraint: samples.MakeConstraint | None = None
     images = known = np.empty(0)
@@ -252,7 +253,7 @@ def draw_trajectories(options: Options, run: "Run") -> "tuple[np.ndarray, dict[s
         sigma = 1.0 if options.sigma is None else options.sigma
         constraint = samples.noisy_images(run, images, sigma, options.seed + 1 if options.add_noise else None)
     elif options.mode == "inpaint":
-        known = ~read_mask("left" if options.mask is None else options.mask, run.model.example_shape)
+        known = ~read_drawn_pixels(options.mask or "left", run)
         constraint = samples.known_pixels(run, images, known)
     every = options.every or (max(1, run.model.trajectory_length // 60) if options.animate else 0)
     result = samples.draw_samples(
@@ -267,6 +268,16 @@ def draw_trajectories(options: Options, run: "Run") -> "tuple[np.ndarray, dict[s
     )
     X = samples.restore_known(result.X, images, known) if options.mode == "inpaint" else result.X
     return X, {"X_t": result.states, "t": np.array(result.times)} if every else {}
+
+
+def read_drawn_pixels(mask: str, run: "Run") -> "np.ndarray":
+    """Return the mask of --mask, and warn of one that divides nothing."""
+    from dpm.runs.user_images import describe_trivial_mask, read_mask
+
+    drawn = read_mask(mask, run.model.example_shape)
+    if text := describe_trivial_mask(drawn):
+        print(f"warning: --mask {mask}: {text}", file=sys.stderr)
+    return drawn
 
 
 def read_potential(options: Options, run: "Run") -> Any:

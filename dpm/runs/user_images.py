@@ -67,15 +67,18 @@ def read_mask(name: str | Path, example_shape: tuple[int, ...]) -> np.ndarray:
         example_shape: (c, h, w) of the model.
 
     Raises:
-        InputError: the name or the file is not accepted, or no pixel, or every pixel, would be drawn.
+        InputError: the name or the file is not accepted.
     """
     drawn = np.zeros(example_shape, dtype=bool)
     drawn[:] = _named_mask(str(name), example_shape) if _is_named_mask(str(name)) else _mask_file(name, example_shape)
-    if not drawn.any():
-        raise InputError(f"--mask {name}: marks no pixel to draw; accepted: values other than 0 where to draw")
-    if drawn.all():
-        raise InputError(f"--mask {name}: marks every pixel, so that none of the input is kept; take --mode sample")
     return drawn
+
+
+def describe_trivial_mask(drawn: np.ndarray) -> str:
+    """Return what to say of a mask that marks no pixel, or every pixel; "" for other masks."""
+    if not drawn.any():
+        return "marks no pixel, so the samples are the input"
+    return "marks every pixel, so nothing of the input is used, as with --mode sample" if drawn.all() else ""
 
 
 def _is_named_mask(name: str) -> bool:

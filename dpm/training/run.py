@@ -292,7 +292,7 @@ def describe_dequantization(data: RunData, model: Diffusion) -> list[str]:
 def describe_unused(model: Diffusion) -> list[str]:
     """Return a line on an argument of the model that has no effect next to the others, or no line."""
     arguments = model.arguments or {}
-    depth = arguments.get(arguments.get("dense_lower_depth"))
+    depth = arguments.get(str(arguments.get("dense_lower_depth")))
     if depth == 1 and arguments["n_hidden_dense_lower"]:
         return ["         n_hidden_dense_lower has no effect: a dense path of one layer has no hidden units"]
     return []

@@ -135,15 +135,17 @@ def test_full_disk_is_one_line_and_leaves_no_partial_file(trained, tmp_path, mon
 # ------------------------------------------------------------------ in-painting
 
 
-def test_inpainting_with_all_pixels_known_returns_the_input(draw, images, tmp_path):
+def test_inpainting_with_all_pixels_known_returns_the_input(draw, images, tmp_path, capsys):
     X = draw("--mode", "inpaint", "--input", images, "--mask", mask(tmp_path, np.zeros(SHAPE)))["X"]
     np.testing.assert_array_equal(X, KNOWN)
+    assert "mask.npz: marks no pixel, so the samples are the input" in capsys.readouterr().err
 
 
-def test_inpainting_with_no_pixel_known_is_the_plain_sample(draw, images, tmp_path):
+def test_inpainting_with_no_pixel_known_is_the_plain_sample(draw, images, tmp_path, capsys):
     plain = draw("--n", N)["X"]
     X = draw("--mode", "inpaint", "--input", images, "--mask", mask(tmp_path, np.ones(SHAPE)))["X"]
     np.testing.assert_array_equal(X, plain)
+    assert "mask.npz: marks every pixel" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

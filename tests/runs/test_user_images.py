@@ -8,7 +8,7 @@ from PIL import Image
 
 from dpm.base.errors import InputError
 from dpm.datasets import Scaling, load, to_unit_range, write_hdf5
-from dpm.runs.user_images import MASKS, read_images, read_mask
+from dpm.runs.user_images import MASKS, describe_trivial_mask, read_images, read_mask
 from tests.helpers import runs
 
 GRAY, COLOUR = (1, 8, 8), (3, 8, 8)
@@ -336,9 +336,10 @@ def test_mask_of_png_with_transparent_pixels_is_refused(tmp_path, mode):
     assert np.array_equal(drawn[0], pixels[..., 0] != 0)
 
 
-@pytest.mark.parametrize(
-    ("value", "words"), [(0, "marks no pixel"), (1, "marks every pixel"), (np.nan, "holds values that are not finite")]
-)
-def test_masks_that_divide_nothing_are_refused(tmp_path, value, words):
-    with pytest.raises(InputError, match=words):
-        read_mask(save_npz(tmp_path / "m.npz", mask=np.full((8, 8), value)), GRAY)
+def test_masks_that_divide_nothing_are_described(tmp_path):
+    for value, words in ((0, "marks no pixel, so the samples are the input"), (1, "marks every pixel")):
+        drawn = read_mask(save_npz(tmp_path / "m.npz", mask=np.full((8, 8), value)), GRAY)
+        assert describe_trivial_mask(drawn).startswith(words)
+    assert describe_trivial_mask(read_mask("left", GRAY)) == ""
+    with pytest.raises(InputError, match="holds values that are not finite"):
+        read_mask(save_npz(tmp_path / "m.npz", mask=np.full((8, 8), np.nan)), GRAY)

@@ -124,7 +124,7 @@ def _check_environment() -> None:
         jax.default_backend()
     except (RuntimeError, AssertionError) as error:
         name = next((name for name in PLATFORM_NAMES if os.environ.get(name)), PLATFORM_NAMES[0])
-        chosen = os.environ.get(name, jax.config.jax_platforms)
+        chosen = os.environ.get(name, jax.config.values["jax_platforms"])
         for option in PLATFORM_NAMES:  # with no platform demanded, JAX finds what there is
             jax.config.update(option.lower(), None)
         available = ", ".join(sorted({device.platform for device in jax.devices()}))
