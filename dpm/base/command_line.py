@@ -75,3 +75,20 @@ def _run(prog: str, action: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print(f"{prog}: stopped", file=sys.stderr)
         return 130
+    except Exception as error:
+        if not (name := _importing(error)):
+            raise
+        advice = "correct the environment variable or configuration file that it reads, or install it again"
+        print(error_line(prog, f"{name} cannot be imported ({error}); {advice}"), file=sys.stderr)
+        return 2
+
+
+def _importing(error: Exception) -> str:
+    """Return the name of the library whose import raised the error, or ""."""
+    name, trace = "", error.__traceback__
+    while trace is not None:
+        # The body of a module runs only while it is imported; the frames of the import itself are not in a traceback.
+        if trace.tb_frame.f_code.co_name == "<module>":
+            name = str(trace.tb_frame.f_globals["__name__"]).partition(".")[0]
+        trace = trace.tb_next
+    return name

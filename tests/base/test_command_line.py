@@ -1,5 +1,6 @@
 """The command line: one line per mistake, exit statuses, tables, and the list of commands."""
 
+import os
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 
 import dpm
 from dpm.base.command_line import Parser, print_table, run_command, spellings
+from tests.helpers.runs import ROOT
 
 
 @pytest.mark.parametrize(
@@ -60,3 +62,32 @@ def test_both_spellings():
 def test_importing_the_parser_imports_nothing_heavy():
     code = "import sys, dpm.base.command_line; sys.exit(bool({'numpy', 'pytensor'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("variable", "library"),
+    [("PYTENSOR_FLAGS=floatX=banana", "pytensor"), ("TQDM_MININTERVAL=soon", "tqdm"), ("OMP_NUM_THREADS=few", "")],
+)
+def test_environment_with_which_a_library_cannot_be_imported_is_one_line(variable, library):
+    """PyTensor, tqdm and OpenMP read variables when they are imported, and raise what they like."""
+    name, _, value = variable.partition("=")
+    program = (
+        "from dpm.base.command_line import run_command\n"
+        "def act():\n    import tqdm\n    import pytensor\n"
+        "raise SystemExit(run_command('dpm x', act))"
+    )
+    env = os.environ | {name: value}
+    done = subprocess.run([sys.executable, "-c", program], env=env, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"dpm x: error: {library}")
+    assert "cannot be imported (" in line
+    assert value.rpartition("=")[2] in line
+
+
+def test_errors_of_the_program_itself_keep_their_traceback():
+    def action():
+        raise KeyError("bug")
+
+    with pytest.raises(KeyError, match="bug"):
+        run_command("dpm x", action)
