@@ -53,6 +53,8 @@ def writable_folder(option: str, name: str | Path) -> Path:
     folder = Path(name)
     if not folder.is_dir():
         raise InputError(f"{option}: {folder} is not a folder; create it first, or give another")
+    if folder.stat().st_nlink == 0:
+        raise InputError(f"{option}: {folder} was deleted; change to a folder that exists, or give another")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"{option}: {folder} cannot be written; give another folder")
     return folder

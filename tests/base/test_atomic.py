@@ -95,3 +95,14 @@ def test_an_absent_folder_is_an_error_that_names_the_option(tmp_path):
     for name in ("file", "none"):
         with pytest.raises(InputError, match=r"^--output-dir: .* is not a folder; create it first"):
             writable_folder("--output-dir", tmp_path / name)
+
+
+def test_a_working_folder_that_was_deleted_is_refused_before_the_work(tmp_path, monkeypatch):
+    """A process keeps a deleted folder as its working directory, and every write in it fails."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    with pytest.raises(InputError, match=r"--output-dir: \. was deleted; change to a folder that exists"):
+        writable_folder("--output-dir", ".")
+    monkeypatch.undo()

@@ -66,3 +66,18 @@ def test_relative_difference_measures_small_elements_by_the_whole_array():
     assert relative_difference(1e-9, 0.0) == 1e-9
     assert relative_difference([1.0], [1.0, 2.0]) == float("inf")
     assert relative_difference([np.nan], [1.0]) == float("inf")
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "text", "objects", "empty"])
+def test_files_that_are_no_exported_npz_are_refused_without_the_advice_to_unpickle(tmp_path, trained, kind):
+    path = tmp_path / "x.npz"
+    if kind == "checkpoint":
+        path = trained
+    elif kind == "objects":
+        np.savez(path, config_json=np.array([{}, None], dtype=object))
+    else:
+        path.write_text("text" if kind == "text" else "")
+    with pytest.raises(InputError) as refusal:
+        load_npz(path)
+    assert "cannot be read as an exported npz (" in str(refusal.value)
+    assert "pickle" not in str(refusal.value)
