@@ -63,16 +63,20 @@ class Bound:
     def as_json(self) -> dict[str, Any]:
         """Return the numbers, and below "evaluation" how they were estimated; an error that does not exist is None."""
         values = {name: getattr(self, name) for name in NUMBERS} | {"L_null": self.L_null}
-        known = {
-            name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values.items()
-        }
-        return known | {"evaluation": {name: getattr(self, name) for name in HOW}}
+        return finite_or_none(values) | {"evaluation": {name: getattr(self, name) for name in HOW}}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Bound":
         """Return the Bound that `as_json` stored."""
         values: dict[str, Any] = {name: math.nan if content[name] is None else content[name] for name in NUMBERS}
         return cls(**values, **{name: content["evaluation"][name] for name in HOW})
+
+
+def finite_or_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with None, JSON's null, in place of numbers that are not finite."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
+    }
 
 
 def format_bound(

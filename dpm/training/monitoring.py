@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from dpm.base.atomic import atomic_write, write_json
 from dpm.likelihood.bound import L_null, default_times, estimate_bound
-from dpm.likelihood.result import Bound, format_bound
+from dpm.likelihood.result import Bound, finite_or_none, format_bound
 from dpm.runs import checkpoint
 from dpm.runs.folder import BEST, NEWEST, keep_earlier, mark_best, report_failure
 
@@ -119,7 +119,7 @@ class WriteResult:
         self.step = loop.state.step
         result = {"epoch": loop.epoch, "step": loop.state.step} | self.held_out(loop).as_json() | self.facts
         with report_failure("result.json", loop, replaceable=True):
-            write_json(self.path, result | (self.reference(loop) if self.reference else {}))
+            write_json(self.path, result | finite_or_none(self.reference(loop) if self.reference else {}))
 
     def after_training(self, loop: Any) -> None:
         if not loop.stopped and self.step != loop.state.step and not loop.diverged:

@@ -193,7 +193,7 @@ def read_log(path: Path) -> list[dict[str, float]]:
 
 
 def read_result(path: Path) -> dict[str, Any] | None:
-    """Read result.json, or return None where there is none.
+    """Read result.json, or return None where there is none, or its K is not finite, which is stored as null.
 
     Raises:
         InputError: a value that the report needs is not a number.
@@ -201,6 +201,8 @@ def read_result(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     result = read_json(path)
+    if "K" in result and result["K"] is None:
+        return None
     for key in RESULT_NUMBERS:
         if isinstance(result.get(key), bool) or not isinstance(result.get(key), int | float):
             raise InputError(f"{path}: {key} is {result.get(key)!r}; expected a number, as dpm train writes")
