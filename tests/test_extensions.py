@@ -55,9 +55,10 @@ def test_plots_are_made_every_n_epochs(base):
 
 
 @pytest.mark.parametrize(("plots", "kinds"), [("none", {}), ("few", FEW), ("all", FEW)])
-def test_number_of_files_of_each_kind_of_plots(train, plots, kinds):
+def test_number_of_files_of_each_kind_of_plots(base, tmp_path, monkeypatch, plots, kinds):
     """One round, after the last of two epochs; T = 10 has six captured states."""
-    folder = train("--plots", plots)
+    runs.share_compiled(monkeypatch)
+    folder = runs.train(tmp_path / "out", runs.data(base), "--plots", plots)
     top = {path.name for path in folder.iterdir() if path.is_file()}
     assert top == {"checkpoint.h5", "checkpoint_best.h5", "config.json", "log.csv", "result.json"}
     numbers = {path.name: len(list(path.iterdir())) for path in folder.glob("plots/*")}
@@ -189,7 +190,7 @@ def test_failed_plot_is_one_warning_and_changes_nothing(base, train, monkeypatch
 
     monkeypatch.setattr(viz, "plot_parameter", broken)
     runs.without_plots(monkeypatch, keep=PlotParameters)
-    folder = train(status=1)
+    folder = train("--plots", "all", status=1)
     expected = [f"warning: {kind} was not saved: no pen" for kind in ("PlotParameters", "PlotGradients")]
     expected.append("not saved: PlotGradients, PlotParameters; the warnings above say why")
     assert capsys.readouterr().err.splitlines() == expected

@@ -15,10 +15,9 @@ MEMORY = 100  # examples of a bin after which an older one counts 1/e
 UNIFORM_SHARE = 0.1  # of p(t): no time has probability 0, and no weight is above 10
 
 
-def bin_edges(trajectory_length: int) -> Array:
+def bin_edges(trajectory_length: int) -> npt.NDArray[np.int64]:
     """Return where bins of t = 2..T of geometric width begin, and T + 1, (bins + 1,)."""
-    edges: Array = np.unique(np.round(np.geomspace(2, trajectory_length + 1, N_BINS + 1)))
-    return edges
+    return np.unique(np.round(np.geomspace(2, trajectory_length + 1, N_BINS + 1)).astype(np.int64))
 
 
 class TermSizes:

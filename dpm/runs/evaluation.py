@@ -189,9 +189,9 @@ def _evaluate_terms(
     notes = ["K by Eq. 12 has means of log pi where Eq. 14 puts the prior's entropy: a bound for any examples."]
     means = terms.by_time(bin_edges(T) if k else None)
     gaps = bounds.bounds_apart(compiled, theta, X)
-    gap = np.add.reduceat(gaps, means.first.astype(int) - 2) / (means.last - means.first + 1)
+    gap = np.add.reduceat(gaps, means.first - 2) / (means.last - means.first + 1)
     rows = [("first_t", "last_t", "kl_nats_per_example", "standard_error", "draws", "bounds_apart_nats_per_example")]
-    rows += list(zip(*(a.astype(int) for a in means[:2]), *means[2:], gap, strict=True))
+    rows += list(zip(*means, gap, strict=True))
     arrays = {"times": terms.times, "kl": terms.kl, "weights": terms.weights}
     arrays |= {"forward_T": terms.forward_T, "forward_1": terms.forward_1}
     arrays |= {"prior": terms.prior, "K": terms.K, "K_eq12": terms.K + correction}

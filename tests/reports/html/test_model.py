@@ -108,7 +108,8 @@ def test_a_run_is_evaluated_from_its_own_folder(base):
     folder = runs.trained(base)
     run = read_run(folder)
     found, players = evaluate_run(run, "auto", None, True)
-    assert abs(found.K - run.bound()[0]) < 5 * max(found.K_error, 0.05)
+    assert found.bound.describe_errors() == run.bound().note
+    assert found.bound.K == pytest.approx(run.bound().K, abs=5e-5)
     assert [player.title for player in players] == ["Forward and reverse trajectory", "In-painting"]
 
 
