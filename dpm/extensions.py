@@ -18,7 +18,7 @@ from dpm.graph.bricks import RATES, Brick
 from dpm.graph.kernels import GaussianKernel
 from dpm.likelihood import bound
 from dpm.likelihood.entropies import spread_times, step_entropies
-from dpm.likelihood.result import format_bound
+from dpm.likelihood.result import format_released
 from dpm.plots import bounds, schedules
 from dpm.runs.data import RunData
 from dpm.runs.folder import RunPaths, save_arrays
@@ -36,21 +36,27 @@ def standard_extensions(folder: Path, config: dict[str, Any], data: RunData, set
     """Return the extensions of train.py, in the order in which they act."""
     every, paths = settings.ext_every_n, run_paths(folder, settings)
     held_out = HeldOutBound(data.test, every)
-    few: list[Any] = [PlotSamples(paths, data, complete=settings.plots == "all")]
-    more = [PlotParameters(paths), PlotGradients(paths), PlotInternalState(paths, data)]
-    curves = [PlotEntropies(paths, data.test, ENTROPY_IMAGES), PlotSchedule(paths)]
-    plots = {"none": [], "few": few + curves, "all": few + more + curves}[settings.plots]
-    monitors = [] if settings.plots == "none" else [EveryN(PlotMonitors(paths), every)]
     return [
         Monitoring(held_out),
         Printing(settings.quiet),
         WriteLog(folder),
         WriteResult(folder, held_out, result_facts(config, settings)),
         Checkpoint(folder, config, settings.keep),
-        *[EveryN(plot, every, settings.plot_before_training) for plot in plots],
-        *monitors,
+        *plot_extensions(paths, data, settings),
         EveryN(LogLikelihood(held_out, settings.quiet), every),
     ]
+
+
+def plot_extensions(paths: RunPaths, data: RunData, settings: Settings) -> list[EveryN]:
+    """Return the extensions that plot, as --plots selects them."""
+    if settings.plots == "none":
+        return []
+    every, complete = settings.ext_every_n, settings.plots == "all"
+    inside = [PlotParameters(paths), PlotGradients(paths), PlotInternalState(paths, data)] if complete else []
+    curves = [PlotEntropies(paths, data.test, ENTROPY_IMAGES), PlotSchedule(paths)]
+    plots: list[Any] = [PlotSamples(paths, data, complete), *inside, *curves]
+    before = settings.plot_before_training
+    return [*[EveryN(plot, every, before) for plot in plots], EveryN(PlotMonitors(paths), every)]
 
 
 def result_facts(config: dict[str, Any], settings: Settings) -> dict[str, Any]:
@@ -263,11 +269,9 @@ class LogLikelihood:
         estimates = bound.reference_likelihood(compiled, loop.averaged_theta, test, loop.seed, size, draws)
         for result in tqdm(estimates, total=draws, desc="likelihood", disable=None):  # noqa: B007
             pass  # the last one is the result
-        text = format_bound(result.value + bound.L_null(model), result.value, model.unit)
-        return (
-            f"{text}; standard error {result.standard_error:.4f}; as released in 2015, unlike log.csv: {draws:,} "
-            f"minibatches of {size} test examples, each at one random t, KL_t counted T times"
-        )
+        K = result.value + bound.L_null(model)
+        text = format_released(K, result.value, model.unit, result.standard_error, draws, size)
+        return f"{text}, unlike in log.csv"
 
 
 def diffuse(loop: Any, X: np.ndarray, times: list[int]) -> list[np.ndarray]:

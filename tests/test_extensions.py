@@ -1,6 +1,7 @@
 """Main-loop extensions: log, plots, printed lines and checkpoints, and failures of each."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ from dpm import viz
 from dpm.base.errors import InputError
 from dpm.commands.evaluate import main as evaluate
 from dpm.commands.report import main as report
+from dpm.experiments.variants import RELEASED
 from dpm.extensions import LogLikelihood, PlotParameters
 from dpm.likelihood.result import Bound
 from dpm.optimizers import Adam
-from dpm.runs import checkpoint
+from dpm.runs import checkpoint, settings
 from dpm.runs.settings import Settings
 from dpm.training import monitoring
 from dpm.training.monitoring import COLUMNS
@@ -69,11 +71,13 @@ def test_number_of_files_of_each_kind_of_plots(base, tmp_path, monkeypatch, plot
     assert len(list(folder.glob("arrays/*"))) == n_arrays
 
 
-def test_faithful_run_has_all_plots_in_one_folder_by_default():
+def test_faithful_run_has_all_plots_by_default_and_wrong_choices_are_refused():
     assert Settings.from_arguments(faithful=True).plots == "all"
     assert Settings.from_arguments().plots == "few"
     with pytest.raises(InputError, match="--plots: 'some' is not accepted; expected none, few, all"):
         Settings.from_arguments(plots="some")
+    with pytest.raises(InputError, match="--plot-before-training contradicts --plots none"):
+        Settings.from_arguments(plots="none", plot_before_training=True)
 
 
 def test_one_K_in_console_log_result_report_and_evaluation(base, tmp_path, capsys, data):
@@ -164,6 +168,21 @@ def test_printed_lines_name_units_signs_and_the_run(base):
         assert again == f"{text} the examples as a sample; 20 test examples, scaled units, 2 of 9 t each, seed 0"
     assert out.splitlines()[-1] == f"finished: {folder / 'checkpoint.h5'} (epoch 2, step 6)"
     assert err == ""
+
+
+def test_faithful_run_prints_the_released_estimator_and_says_so(train, monkeypatch, capsys):
+    """Its K is not that of log.csv, which counts KL_t T - 1 times."""
+    runs.without_plots(monkeypatch, keep=LogLikelihood)
+    short = replace(RELEASED, epoch_batches=2, likelihood_draws=30)
+    monkeypatch.setattr(settings, "select_variant", lambda faithful: short)
+    folder = train("--faithful", "--epochs", 1, "--quiet", "false")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("K = ")]
+    assert "; as released in 2015: 30 minibatches of 20, each at one random t, KL_t counted T times" in line
+    assert line.endswith(", unlike in log.csv")
+    (row,) = runs.rows(folder)
+    result = json.loads((folder / "result.json").read_text())
+    assert result["K"] == row["test_K"]
+    assert f"K = {row['test_K']:.4f}," not in line
 
 
 def test_quiet_prints_only_the_last_line(train, capsys, monkeypatch):

@@ -237,8 +237,8 @@ def report(about: dict[str, Any], result: "Evaluation", levels: tuple[float | No
     from dpm.likelihood.units import NAMES, format_number
 
     units = result.units
-    if result.bound:
-        print(result.bound)
+    if result.line:
+        print(result.line)
     print(f"{about['checkpoint']}: T = {about['trajectory_length']}, seed {about['seed']}, {about['engine']}")
     print(about["examples"])
     if "log_p" in result.values:

@@ -99,3 +99,19 @@ def format_errors(draws_error: float | None, standard_error: float) -> str:
         return "one example has no standard error"
     draws = "" if draws_error is None or math.isnan(draws_error) else f"{draws_error:.4f} of the draws of t and noise, "
     return f"standard error {draws}{standard_error:.4f} with the examples as a sample"
+
+
+def format_released(K: float, gain: float, unit: str, error: float, minibatches: int, size: int) -> str:
+    """Return K and K - L_null of the released estimator, in the form of `format_bound`.
+
+    Args:
+        K, gain, unit: as in `format_bound`.
+        error: standard error over minibatches; NaN for a single one.
+        minibatches: number of minibatches.
+        size: of a minibatch.
+    """
+    stated = f"standard error {error:.4f}" if math.isfinite(error) else "one minibatch has no standard error"
+    return (
+        f"{format_bound(K, gain, unit)}; {stated}; as released in 2015: {minibatches:,} minibatches of {size}, each at "
+        "one random t, KL_t counted T times"
+    )

@@ -10,7 +10,7 @@ from dpm.base.errors import InputError
 from dpm.graph.diffusion import Diffusion
 from dpm.likelihood import bound as bounds
 from dpm.likelihood import importance
-from dpm.likelihood.result import Bound
+from dpm.likelihood.result import Bound, format_released
 from dpm.likelihood.times import bin_edges
 from dpm.likelihood.units import Units
 from dpm.runs.loading import Run
@@ -35,6 +35,7 @@ class Evaluation:
         arrays: arrays of single examples.
         rows: a table, the first row being its header; empty for some estimators.
         units: conversion of nats per example.
+        line: K and K - L_null in one line; "" for log p(x_0).
         bound: K and K - L_null in one object; None for the other estimators.
     """
 
@@ -45,6 +46,7 @@ class Evaluation:
     arrays: dict[str, np.ndarray]
     rows: list[tuple[Any, ...]]
     units: Units
+    line: str = ""
     bound: Bound | None = None
 
     def bits(self, key: str = "K") -> float:
@@ -196,7 +198,7 @@ def _evaluate_terms(
     arrays |= {"forward_T": terms.forward_T, "forward_1": terms.forward_1}
     arrays |= {"prior": terms.prior, "K": terms.K, "K_eq12": terms.K + correction}
     found = bounds.summarize(compiled, terms, seed, k, split)
-    return Evaluation(values, errors, notes, {"bound": found.as_json()}, arrays, rows, units, found)
+    return Evaluation(values, errors, notes, {"bound": found.as_json()}, arrays, rows, units, str(found), found)
 
 
 def _evaluate_reference(
@@ -225,7 +227,9 @@ def _evaluate_reference(
         f"K - L_null is {(gain - (T - 1) * kl) * per_pixel:.5f}.",
     ]
     facts = {"draws": draws, "minibatch": size, "counted_once_too_often": units.in_all_units(kl)}
-    return Evaluation(values, {"standard error": T * error}, notes, facts, {}, [], units)
+    K, gain = (values[key] * per_pixel for key in ("K", "K_minus_L_null"))
+    line = format_released(K, gain, model.unit, T * error * per_pixel, draws, size)
+    return Evaluation(values, {"standard error": T * error}, notes, facts, {}, [], units, line)
 
 
 def _evaluate_trajectories(

@@ -321,6 +321,8 @@ def _check_recipe(values: dict[str, Any]) -> None:
             raise InputError(
                 f"--{key.replace('_', '-')}: {values[key]!r} is not accepted; expected {', '.join(accepted)}"
             )
+    if values["plots"] == "none" and values["plot_before_training"]:
+        raise InputError("--plot-before-training contradicts --plots none; leave one out")
     for key, released in plain_training(None).items():
         if values["faithful"] and values[key] != released:
             raise InputError(

@@ -15,6 +15,7 @@ from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.likelihood import bound, importance
 from dpm.likelihood.importance import Likelihood
+from dpm.likelihood.result import format_released
 from dpm.model import DiffusionModel
 from dpm.runs import checkpoint, evaluation
 from dpm.runs.loading import Run
@@ -218,6 +219,9 @@ def test_as_in_2015_differs_from_the_corrected_count_by_one_mean_term(run):
     assert values["sum_kl"]["bits/pixel"] == pytest.approx(runs.T * kl)
     assert summary["minibatch"] == min(runs.BATCH, runs.TEST)
     assert f"subtracts {kl:.5f} bits/pixel" in printed
+    K, gain = (values[key]["bits/pixel"] for key in ("K", "K_minus_L_null"))
+    line = format_released(K, gain, "bits/pixel", summary["errors"]["standard error"]["bits/pixel"], 50, 20)
+    assert printed.splitlines()[0] == line
 
 
 def test_too_many_examples_and_unknown_data_are_refused(run, golden, tmp_path):

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from dpm.likelihood.result import Bound, format_bound
+from dpm.likelihood.result import Bound, format_bound, format_released
 
 BOUND = Bound(1.25, 3.3, 0.004, 0.0068, "bits/pixel", 1000, 2, 999, 5, "test")
 
@@ -38,3 +38,10 @@ def test_json_holds_every_number_and_how_it_was_found(error):
     content = json.loads(json.dumps(bound.as_json(), allow_nan=False))
     assert str(Bound.from_json(content)) == str(bound)
     assert content["L_null"] == bound.L_null
+
+
+def test_released_estimator_has_the_same_form_and_says_what_it_is():
+    text = format_released(1.25, 3.3, "bits/pixel", 0.07, 10_000, 512)
+    assert text.startswith(format_bound(1.25, 3.3, "bits/pixel") + "; standard error 0.0700; as released in 2015: ")
+    assert "10,000 minibatches of 512" in text
+    assert "; one minibatch has no standard error; " in format_released(1.25, 3.3, "bits/pixel", math.nan, 1, 512)

@@ -109,7 +109,7 @@ def test_a_run_is_evaluated_from_its_own_folder(base):
     run = read_run(folder)
     found, players = evaluate_run(run, "auto", None, True)
     assert found.bound.describe_errors() == run.bound().note
-    assert found.bound.K == pytest.approx(run.bound().K, abs=5e-5)
+    assert pytest.approx(run.bound().K, abs=5e-5) == found.bound.K
     assert [player.title for player in players] == ["Forward and reverse trajectory", "In-painting"]
 
 
