@@ -320,7 +320,7 @@ def draw_noise(
 
 def entropies(compiled: CompiledModel, theta: np.ndarray, X: np.ndarray) -> list[np.ndarray]:
     """Return H_q(X_T | X_0), H_q(X_1 | X_0) and H_p(X_T) (Eq. 14) of scaled examples X, in nats, each float64 (n,)."""
-    size, engine = min(BLOCK, len(X)), compiled.engine
+    size, engine = batch_size_of(compiled, len(X)), compiled.engine
     function = compiled.function(compiled.model.entropies, [compiled.examples("X", size)])
     return [a.astype(np.float64) for a in map_microbatches(engine, function, theta, [engine.asarray(X[:])], size)]
 

@@ -114,7 +114,7 @@ def evaluate(
         batch_size: examples (trajectories) computed at once, or the minibatch of reference-2015.
         seed: seed of the draws; that of the run by default.
         quiet: show no progress bar.
-        split: name of the examples X, "test" or "train", for the description; "test" if X is None.
+        split: name of the examples X, "test" or "train", for the description; "test" for the run's own.
 
     Returns:
         An Evaluation: every part of K in nats per example, with standard errors and the terms by t.
@@ -129,7 +129,9 @@ def evaluate(
         >>> bool(np.isclose(result.values["K"] - result.values["L_null"], result.values["K_minus_L_null"]))
         True
     """
-    X, split = (run.data(), "test") if X is None else (X, split)
+    X = run.data() if X is None else X
+    if run.run_data is not None and X is run.run_data.test:
+        split = "test"
     seed = default_seed(run) if seed is None else seed
     units = units_of(run)
     if trajectories is not None:
