@@ -37,7 +37,7 @@ class Epochs:
 
 
 def test_a_run_compiles_three_functions_and_none_in_its_second_epoch(tmp_path, monkeypatch, functions):
-    """One for training, two for evaluation (KL_t and the entropies of Eq. 14), whatever the sizes of the last minibatch and of the test split."""
+    """One for training, two for evaluation: KL_t, and the entropies of Eq. 14. The last minibatch needs no other."""
     epochs = Epochs(lambda: len(functions))
     runs.without_plots(monkeypatch, epochs)
     data = runs.write_data(tmp_path, runs.pixels(runs.TRAIN), runs.pixels(runs.TEST, seed=1))
