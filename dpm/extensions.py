@@ -4,6 +4,7 @@ An extension is any object with some of the methods before_training(loop), after
 after_epoch(loop) and after_training(loop). The plots here have do(loop), which EveryN calls.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from dpm.graph.bricks import RATES, Brick
 from dpm.graph.kernels import GaussianKernel
 from dpm.likelihood import bound
 from dpm.likelihood.entropies import spread_times, step_entropies
+from dpm.likelihood.result import format_released
 from dpm.plots import bounds, schedules
 from dpm.runs.data import RunData
 from dpm.runs.folder import RunPaths, save_arrays
 from dpm.runs.settings import Settings
 from dpm.sampler import Constraint, capture_times, generate_inpaint_mask, generate_samples
-from dpm.training.monitoring import Checkpoint, EveryN, Monitoring, Printing, WriteLog
+from dpm.training.monitoring import Checkpoint, EveryN, HeldOutBound, Monitoring, Printing, WriteLog, WriteResult
 from dpm.trajectories.forward import forward_states, forward_trajectory
 
 IMAGES = 49
@@ -33,23 +35,38 @@ ENTROPY_IMAGES = 12  # for each time: an image network takes a second for all of
 def standard_extensions(folder: Path, config: dict[str, Any], data: RunData, settings: Settings) -> list[Any]:
     """Return the extensions of train.py, in the order in which they act."""
     every, paths = settings.ext_every_n, run_paths(folder, settings)
-    plots = [
-        PlotSamples(paths, data),
-        PlotParameters(paths),
-        PlotGradients(paths),
-        PlotInternalState(paths, data),
-        PlotEntropies(paths, data.test, ENTROPY_IMAGES),
-        PlotSchedule(paths),
-    ]
+    held_out = HeldOutBound(data.test, every)
     return [
-        Monitoring(data.test),
+        Monitoring(held_out),
         WriteLog(folder),
+        WriteResult(folder, held_out, result_facts(config, settings)),
         Checkpoint(folder, config, settings.keep),
         Printing(settings.quiet),
-        *[EveryN(plot, every, settings.plot_before_training) for plot in plots],
-        EveryN(PlotMonitors(paths), every),
-        EveryN(LogLikelihood(data.test, settings.quiet), every),
+        *plot_extensions(paths, data, settings),
+        EveryN(LogLikelihood(held_out, settings.quiet), every),
     ]
+
+
+def plot_extensions(paths: RunPaths, data: RunData, settings: Settings) -> list[EveryN]:
+    """Return the extensions that plot, as --plots selects them."""
+    if settings.plots == "none":
+        return []
+    every, complete = settings.ext_every_n, settings.plots == "all"
+    inside = [PlotParameters(paths), PlotGradients(paths), PlotInternalState(paths, data)] if complete else []
+    curves = [PlotEntropies(paths, data.test, ENTROPY_IMAGES), PlotSchedule(paths)]
+    plots: list[Any] = [PlotSamples(paths, data, complete), *inside, *curves]
+    before = settings.plot_before_training
+    return [*[EveryN(plot, every, before) for plot in plots], EveryN(PlotMonitors(paths), every)]
+
+
+def result_facts(config: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return what result.json holds besides K and its evaluation."""
+    return {
+        "seed": settings.seed,
+        "objective": settings.objective,
+        "data": config["data"]["name"],
+        "versions": config["versions"],
+    }
 
 
 def run_paths(folder: Path, settings: Settings) -> RunPaths:
@@ -58,10 +75,17 @@ def run_paths(folder: Path, settings: Settings) -> RunPaths:
 
 
 class PlotSamples:
-    """Plot samples, in-painting and denoising as the released code does, and the forward trajectory."""
+    """Plot samples, in-painting and denoising as the released code does, and the forward trajectory.
 
-    def __init__(self, paths: RunPaths, data: RunData) -> None:
-        self.paths, self.scaling = paths, data.scaling
+    Args:
+        paths: of the run.
+        data: of the run; test images are in-painted and denoised.
+        complete: plot all kinds at all times. Otherwise denoising is left out, and of the states before the last one
+            only the arrays are kept.
+    """
+
+    def __init__(self, paths: RunPaths, data: RunData, complete: bool = True) -> None:
+        self.paths, self.scaling, self.complete = paths, data.scaling, complete
         self.X_true = data.test[:IMAGES]
 
     def do(self, loop: Any) -> None:
@@ -69,7 +93,7 @@ class PlotSamples:
         kernel = compiled.model.kernel
         mask = generate_inpaint_mask(*X_true.shape[:3])
         kinds = {"": None, "_inpaint": Constraint(X_true, known=mask)}
-        if not kernel.binary:
+        if self.complete and not kernel.binary:
             noisy = X_true + noise.ExampleNoise(loop.seed + 1, 0, len(X_true))(X_true.shape)
             kinds["_denoise1"] = Constraint(noisy, sigma=1.0)
         self.save("_true", X_true, 0, loop)
@@ -89,11 +113,12 @@ class PlotSamples:
                 self.plot_trajectories(states, loop)
 
     def save(self, name: str, X: np.ndarray, t: int, loop: Any) -> None:
-        """Write `samples<name>_t####_batch######` as .png and .npz, in data units."""
+        """Write `samples<name>_t####_batch######` as .npz in data units and, of the last state, as .png."""
         stem = f"samples{name}_t{t:04d}_batch{loop.state.step:06d}"
         images = self.scaling.inverse(np.asarray(X, dtype=np.float64))
         save_arrays(self.paths.array(f"{stem}.npz"), X=images)
-        viz.plot_images(images, self.paths.plot("samples", f"{stem}.png"))
+        if self.complete or t == 0:
+            viz.plot_images(images, self.paths.plot("samples", f"{stem}.png"))
 
     def plot_trajectories(self, states: dict[int, np.ndarray], loop: Any) -> None:
         """Plot the forward and the reverse trajectory at the same times (the rows of Figure 1, for images)."""
@@ -213,25 +238,40 @@ class PlotMonitors:
 
 
 class LogLikelihood:
-    """Print K and K - L_null of the test data with the standard error, in bits per pixel."""
+    """Print K and K - L_null of the test data with their standard errors, as log.csv and result.json have them.
 
-    def __init__(self, test: np.ndarray, quiet: bool) -> None:
-        self.test, self.quiet = test, quiet
+    A faithful run prints the released estimator instead, and says so.
+
+    Args:
+        held_out: K of the test examples.
+        quiet: print nothing.
+        reference: function of the loop that returns the ceiling of K and the true log likelihood of a toy problem.
+    """
+
+    def __init__(
+        self, held_out: HeldOutBound, quiet: bool, reference: Callable[[Any], dict[str, float]] | None = None
+    ) -> None:
+        self.held_out, self.quiet, self.reference = held_out, quiet, reference
 
     def do(self, loop: Any) -> None:
-        size, compiled, draws = min(loop.batch_size, len(self.test)), loop.compiled, loop.variant.likelihood_draws
-        if draws:
-            estimates = bound.reference_likelihood(compiled, loop.averaged_theta, self.test, loop.seed, size, draws)
-            for result in tqdm(estimates, total=draws, disable=self.quiet or None, desc="likelihood"):  # noqa: B007
-                pass  # the last one is the result
+        if self.quiet:
+            return
+        if loop.variant.likelihood_draws:
+            tqdm.write(self.as_released(loop, loop.variant.likelihood_draws))
         else:
-            result = bound.K_minus_L_null(compiled, loop.averaged_theta, self.test, loop.seed, size, draws=4)
-        if not self.quiet:
-            K = result.value + bound.L_null(compiled.model)
-            tqdm.write(
-                f"K={K:.4f} bits/pix standard error={result.standard_error:.4f}  "
-                f"K - L_null={result.value:.4f} bits/pix (test data, scaled units)"
-            )
+            known = self.reference(loop) if self.reference else {}
+            tqdm.write("; ".join([str(self.held_out(loop)), *(f"{name} {value:.4f}" for name, value in known.items())]))
+
+    def as_released(self, loop: Any, draws: int) -> str:
+        """Return the line of a faithful run."""
+        compiled, test = loop.compiled, self.held_out.X
+        size, model = min(loop.batch_size, len(test)), compiled.model
+        estimates = bound.reference_likelihood(compiled, loop.averaged_theta, test, loop.seed, size, draws)
+        for result in tqdm(estimates, total=draws, desc="likelihood", disable=None):  # noqa: B007
+            pass  # the last one is the result
+        K = result.value + bound.L_null(model)
+        text = format_released(K, result.value, model.unit, result.standard_error, draws, size)
+        return f"{text}, unlike in log.csv"
 
 
 def diffuse(loop: Any, X: np.ndarray, times: list[int]) -> list[np.ndarray]:

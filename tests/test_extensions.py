@@ -1,6 +1,7 @@
 """Main-loop extensions: log, plots, printed lines and checkpoints, and failures of each."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,20 @@ import pytest
 from PIL import Image
 
 from dpm import viz
+from dpm.base.errors import InputError
+from dpm.commands.evaluate import main as evaluate
+from dpm.commands.report import main as report
+from dpm.experiments.variants import RELEASED
 from dpm.extensions import LogLikelihood, PlotParameters
-from dpm.likelihood import bound
-from dpm.likelihood.standard_errors import Estimate
+from dpm.likelihood.result import Bound
 from dpm.optimizers import Adam
-from dpm.runs import checkpoint
+from dpm.runs import checkpoint, settings
+from dpm.runs.settings import Settings
+from dpm.training import monitoring
 from dpm.training.monitoring import COLUMNS
 from tests.helpers import runs
+
+FEW = {"samples": 3, "trajectories": 2, "entropies": 1, "monitors": 1}  # samples, in-painting, true
 
 
 def test_log_has_one_row_per_epoch(base):
@@ -46,6 +54,62 @@ def test_plots_are_made_every_n_epochs(base):
         if name.endswith(".png"):
             with Image.open(files[name]) as image:
                 assert image.size > (40, 40)
+
+
+@pytest.mark.parametrize(("plots", "kinds"), [("none", {}), ("few", FEW), ("all", FEW)])
+def test_number_of_files_of_each_kind_of_plots(base, tmp_path, monkeypatch, plots, kinds):
+    """One round, after the last of two epochs; T = 10 has six captured states."""
+    runs.share_compiled(monkeypatch)
+    folder = runs.train(tmp_path / "out", runs.data(base), "--plots", plots)
+    top = {path.name for path in folder.iterdir() if path.is_file()}
+    assert top == {"checkpoint.h5", "checkpoint_best.h5", "config.json", "log.csv", "result.json"}
+    numbers = {path.name: len(list(path.iterdir())) for path in folder.glob("plots/*")}
+    expected = kinds | ({"samples": 1 + 3 * 6} if plots == "all" else {})
+    assert {name: numbers[name] for name in expected} == expected
+    assert set(numbers) - set(expected) == ({"parameters", "gradients", "internal"} if plots == "all" else set())
+    n_arrays = {"none": 0, "few": 1 + 2 * 6 + 1, "all": 1 + 3 * 6 + 1}[plots]
+    assert len(list(folder.glob("arrays/*"))) == n_arrays
+
+
+def test_faithful_run_has_all_plots_by_default_and_wrong_choices_are_refused():
+    assert Settings.from_arguments(faithful=True).plots == "all"
+    assert Settings.from_arguments().plots == "few"
+    with pytest.raises(InputError, match="--plots: 'some' is not accepted; expected none, few, all"):
+        Settings.from_arguments(plots="some")
+    with pytest.raises(InputError, match="--plot-before-training contradicts --plots none"):
+        Settings.from_arguments(plots="none", plot_before_training=True)
+
+
+def test_one_K_in_console_log_result_report_and_evaluation(base, tmp_path, capsys, data):
+    """Equal settings, equal text: K, K - L_null, both errors and how they were estimated."""
+    folder, out, _ = runs.complete(base)
+    row = runs.rows(folder)[-1]
+    result = json.loads((folder / "result.json").read_text())
+    assert result["epoch"] == row["epoch"] == 2
+    for name in ("K", "K_minus_L_null", "draws_error", "standard_error"):
+        assert result[name] == row[f"test_{name}"]
+    line = str(Bound.from_json(result))
+    assert out.splitlines()[-2] == line
+    assert evaluate([str(folder), "--data-path", str(data), "--output-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == line
+    assert report([str(folder), "--data-path", str(data), "--output", str(tmp_path / "r.html"), "--quiet"]) == 0
+    page = (tmp_path / "r.html").read_text()
+    assert f": {line}; from these terms" in page
+    assert line.partition("bits/pixel; ")[2] in page.partition("KL_t by t")[0]
+
+
+def test_result_holds_how_it_was_found(base):
+    result = json.loads((runs.complete(base)[0] / "result.json").read_text())
+    assert result["evaluation"] == {
+        "split": "test",
+        "n_examples": 20,
+        "times_per_example": 2,
+        "n_times": 9,
+        "seed": 0,
+        "units": "scaled units",
+    }
+    assert {"dpm", "pytensor", "jax", "numpy", "python"} <= set(result["versions"])
+    assert (result["seed"], result["objective"], result["step"], result["data"]) == (0, "K", 6, "MNIST")
 
 
 @pytest.mark.thorough
@@ -94,11 +158,31 @@ def test_printed_lines_name_units_signs_and_the_run(base):
         assert text in out
     epochs = [line for line in out.splitlines() if line.startswith("epoch ")]
     assert [line.split()[1] for line in epochs] == ["1/2", "2/2"]
-    assert all("K - L_null train " in line and line.endswith(" bits/pixel") for line in epochs)
-    (line, _) = [line for line in out.splitlines() if line.startswith("K=")]
-    assert all(text in line for text in ("bits/pix standard error=", "K - L_null=", "(test data, scaled units)"))
+    reported = [line for line in out.splitlines() if line.startswith("K = ")]
+    for line, row, again in zip(epochs, runs.rows(folder), reported, strict=True):
+        errors = f"{row['test_draws_error']:.4f} of the draws of t and noise, {row['test_standard_error']:.4f} with"
+        K = f"K = {row['test_K']:.4f}, K - L_null = {row['test_K_minus_L_null']:.4f} bits/pixel"
+        text = f"{K}; standard error {errors}"
+        assert text in line
+        assert line.endswith(f"; train K - L_null = {row['train_K_minus_L_null']:.4f}")
+        assert again == f"{text} the examples as a sample; 20 test examples, scaled units, 2 of 9 t each, seed 0"
     assert out.splitlines()[-1] == f"finished: {folder / 'checkpoint.h5'} (epoch 2, step 6)"
     assert err == ""
+
+
+def test_faithful_run_prints_the_released_estimator_and_says_so(train, monkeypatch, capsys):
+    """Its K is not that of log.csv, which counts KL_t T - 1 times."""
+    runs.without_plots(monkeypatch, keep=LogLikelihood)
+    short = replace(RELEASED, epoch_batches=2, likelihood_draws=30)
+    monkeypatch.setattr(settings, "select_variant", lambda faithful: short)
+    folder = train("--faithful", "--epochs", 1, "--quiet", "false")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("K = ")]
+    assert "; as released in 2015: 30 minibatches of 20, each at one random t, KL_t counted T times" in line
+    assert line.endswith(", unlike in log.csv")
+    (row,) = runs.rows(folder)
+    result = json.loads((folder / "result.json").read_text())
+    assert result["K"] == row["test_K"]
+    assert f"K = {row['test_K']:.4f}," not in line
 
 
 def test_quiet_prints_only_the_last_line(train, capsys, monkeypatch):
@@ -125,7 +209,7 @@ def test_failed_plot_is_one_warning_and_changes_nothing(base, train, monkeypatch
 
     monkeypatch.setattr(viz, "plot_parameter", broken)
     runs.without_plots(monkeypatch, keep=PlotParameters)
-    folder = train(status=1)
+    folder = train("--plots", "all", status=1)
     expected = [f"warning: {kind} was not saved: no pen" for kind in ("PlotParameters", "PlotGradients")]
     expected.append("not saved: PlotGradients, PlotParameters; the warnings above say why")
     assert capsys.readouterr().err.splitlines() == expected
@@ -174,10 +258,10 @@ def test_last_and_best_checkpoints_are_kept(train, monkeypatch):
     """Of five epochs the third has the best test K; of equal ones the later is kept."""
     values = iter([-3.0, -2.0, -1.0, float("nan"), -1.5] * 2)
 
-    def estimate(*arguments, **more):
-        return Estimate(next(values), 0.1)
+    def estimate(*arguments):
+        return Bound(next(values), 1.0, 0.1, 0.1, "bits/pixel", 20, 2, 9, 0, "test")
 
-    monkeypatch.setattr(bound, "K_minus_L_null", estimate)
+    monkeypatch.setattr(monitoring, "estimate_bound", estimate)
     folder = train("--epochs", 5, "--keep", 3)
     steps = {"checkpoint.h5": 15, "checkpoint_step00000012.h5": 12, "checkpoint_step00000009.h5": 9}
     assert checkpoints(folder) == steps | {"checkpoint_best.h5": 9}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dpm.base.command_line import Parser, print_table, run_command
+from dpm.base.command_line import Parser, argument_type, print_table, run_command
 from dpm.base.errors import InputError
 from dpm.commands.options import ModelOptions, add_model_options, open_run_of
 
@@ -35,12 +35,12 @@ class Options(ModelOptions):
     split: str | None
     data_path: str | None
     n_examples: int | None
-    t_per_example: int | None
+    t_per_example: int | str | None
     estimator: str | None
     draws: int | None
     trajectories: int | None
     batch_size: int | None
-    seed: int
+    seed: int | None
     output_dir: str
 
 
@@ -62,9 +62,10 @@ def build_parser(prog: str = PROG) -> Parser:
     add(
         "--t-per-example",
         "--t_per_example",
-        type=int,
+        type=argument_type(parse_times),
         metavar="N",
-        help="look at N times of each example, one in each of N equal parts of 2..T (default: every t)",
+        help="times t of each example, more where the terms of K are large; all: every t once (default: as training "
+        "evaluates, 2 for images, 50 for vectors)",
     )
     add("--estimator", choices=ESTIMATORS, help="reference-2015: as the released code printed it (default: exact)")
     add("--draws", type=int, help=f"reference-2015: minibatches, each at one random t (default: {DRAWS})")
@@ -81,10 +82,17 @@ def build_parser(prog: str = PROG) -> Parser:
         help=f"examples (trajectories) computed at once, up to {LARGEST_BATCH}, which changes only the last bits; "
         "reference-2015: minibatch size (default: the run's)",
     )
-    add("--seed", type=int, default=0, help="seed of all draws (default: %(default)s)")
+    add("--seed", type=int, help="seed of all draws (default: the run's)")
     add("--output-dir", "--output_dir", default=".", help="existing folder for evaluation.* (default: here)")
     add_model_options(top)
     return top
+
+
+def parse_times(text: str) -> int | str:
+    """Return the number of --t-per-example, or "all"; raise InputError for another text."""
+    if text == "all" or text.lstrip("-").isdecimal():
+        return text if text == "all" else int(text)
+    raise InputError(f"got {text}; expected a number of times, or all")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,23 +106,25 @@ def evaluate_run(options: Options) -> int:
     check_options(options)
     from dpm.base.atomic import writable_folder
     from dpm.likelihood.units import why_no_levels
-    from dpm.runs.evaluation import evaluate
+    from dpm.runs.evaluation import default_seed, evaluate
 
     folder = writable_folder("--output-dir", options.output_dir)
     run = open_run_of(options)
     model = run.model
+    seed = default_seed(run) if options.seed is None else options.seed
     given = read_input(options, run) if options.input else read_split(options, run)
     model.kernel.check(given.X, f"--input {options.input}" if options.input else given.name)
     result = evaluate(
         run,
         given.X,
         options.estimator or "exact",
-        t_per_example=options.t_per_example,
+        t_per_example=options.t_per_example,  # type: ignore[arg-type]
         draws=options.draws or DRAWS,
         trajectories=options.trajectories,
         batch_size=options.batch_size,
-        seed=options.seed,
+        seed=seed,
         quiet=options.quiet,
+        split="" if options.input else options.split or "test",
     )
     about = {
         "checkpoint": str(options.checkpoint),
@@ -122,7 +132,7 @@ def evaluate_run(options: Options) -> int:
         "n_examples": len(given.X),
         "estimator": "trajectories" if options.trajectories else options.estimator or "exact",
         "trajectory_length": model.trajectory_length,
-        "seed": options.seed,
+        "seed": seed,
         "engine": str(run.engine),
     }
     levels = bits_of_levels(result, why_no_levels(given.quantized, model.uniform_noise, run.scaling.scale))
@@ -140,9 +150,9 @@ def check_options(options: Options) -> None:
     """Raise InputError for a number that is not accepted and for an option that would be ignored."""
     for name in ("n_examples", "t_per_example", "draws", "trajectories", "batch_size", "threads"):
         value = getattr(options, name)
-        if value is not None and value < 1:
+        if value not in (None, "all") and value < 1:
             raise InputError(f"--{name.replace('_', '-')}: {value} is not accepted; take 1 or more")
-    if options.seed < 0:
+    if options.seed is not None and options.seed < 0:
         raise InputError(f"--seed: {options.seed} is not accepted; take 0 or more")
     reference = options.estimator == "reference-2015"
     contradictions = [
@@ -227,6 +237,8 @@ def report(about: dict[str, Any], result: "Evaluation", levels: tuple[float | No
     from dpm.likelihood.units import NAMES, format_number
 
     units = result.units
+    if result.line:
+        print(result.line)
     print(f"{about['checkpoint']}: T = {about['trajectory_length']}, seed {about['seed']}, {about['engine']}")
     print(about["examples"])
     if "log_p" in result.values:
@@ -306,6 +318,8 @@ def plot(path: "Path", result: "Evaluation", unit: str) -> "Path":
 
     from dpm.plots.bounds import plot_terms
 
-    t, kl, error, _, gap = np.array(result.rows[1:], dtype=np.float64).T
+    first, last, kl, error, _, gap = np.array(result.rows[1:], dtype=np.float64).T
+    times = np.arange(first[0], last[-1] + 1)
+    kl, error, gap = (np.repeat(values, (last - first + 1).astype(int)) for values in (kl, error, gap))
     factor = result.units.factors()["bits/pixel"]
-    return plot_terms(t, kl * factor, error * factor, gap * factor, path, unit)
+    return plot_terms(times, kl * factor, error * factor, gap * factor, path, unit)

@@ -63,7 +63,7 @@ RELEASED = Variant(
     epoch_batches=500,
     epochs=100_001,
     likelihood_draws=10_000,
-    training={"optimizer": "rmsprop", "batch_size": 512, "lr": 1e-3} | PLAIN,
+    training={"optimizer": "rmsprop", "batch_size": 512, "lr": 1e-3, "plots": "all"} | PLAIN,
 )
 VARIANTS = {variant.name: variant for variant in (CORRECTED, RELEASED)}
 # Names in the files of earlier versions.

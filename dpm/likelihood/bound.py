@@ -1,19 +1,22 @@
-"""Estimates of the bound K (Eq. 14): on a data set in one number, or of single examples term by term."""
+"""The estimator of the bound K (Eq. 14), term by term, and the released one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from dpm.base import noise
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.microbatches import map_microbatches
 from dpm.graph.diffusion import Diffusion
-from dpm.likelihood.standard_errors import Estimate, estimate, stratified_error
+from dpm.likelihood.result import Bound
+from dpm.likelihood.standard_errors import Estimate, estimate
+from dpm.likelihood.times import TermSizes, draw_positions, find_indices, mix_uniform
 
-BLOCK = 200  # examples that share one generator
+BLOCK, LARGEST_BLOCK = 200, 10_000  # examples that share one generator
+ELEMENTS = 2**17  # numbers in a block of small examples
+LOCAL = 10  # examples of like times whose mean is subtracted
 
 
 def L_null(model: Diffusion) -> float:
@@ -23,113 +26,6 @@ def L_null(model: Diffusion) -> float:
         Bits per pixel, all channels of a pixel together; bits per example for vectors.
     """
     return -model.kernel.prior_entropy() / np.log(2) * model.n_channels
-
-
-def evaluation_times(model: Diffusion, seed: int, n: int, draw: int = 0) -> np.ndarray:
-    """Return the time t at which each of n examples is evaluated, spread evenly over 2..T, shape (n,)."""
-    return noise.stratified_times(noise.generator(seed, noise.EVALUATION, draw), n, model.trajectory_length)
-
-
-def example_costs(
-    compiled: CompiledModel, theta: np.ndarray, X: np.ndarray, seed: int, batch_size: int, draw: int = 0
-) -> np.ndarray:
-    """Estimate -(K - L_null) of each example at one time t per example (Eq. 14).
-
-    The times are spread evenly over 2..T. Noise and times depend on (seed, draw, index of the example) only, so
-    repeated calls and all batch sizes give the same numbers.
-
-    Args:
-        compiled: model and engine.
-        theta: flat parameters.
-        X: scaled examples, (n, ...).
-        seed: seed of noise and times.
-        batch_size: number of examples computed at once.
-        draw: number of the draw: 0, 1, ... for further noise and times of the same examples.
-
-    Returns:
-        float64 (n,), bits per pixel, or bits per example for vectors.
-
-    Raises:
-        InputError: X holds values that the kernel does not accept.
-    """
-    engine = compiled.engine
-    compiled.model.kernel.check(X, "X")
-    function = compiled.costs(batch_size)
-    t = evaluation_times(compiled.model, seed, len(X), draw)
-
-    def inputs(start):
-        indices = np.arange(start, min(start + batch_size, len(X)))
-        N, U = noise.example_noise(seed, noise.EVALUATION, indices, X.shape[1:], compiled.model.kernel.noise, draw)
-        part = slice(start, start + batch_size)
-        return [engine.asarray(a) for a in (X[part], t[part], N, U)]
-
-    costs = [function(theta, *arrays) for arrays in engine.prefetch(inputs, range(0, len(X), batch_size))]
-    return np.concatenate(costs).astype(np.float64)
-
-
-def K_minus_L_null(
-    compiled: CompiledModel, theta: np.ndarray, X: np.ndarray, seed: int, batch_size: int, draws: int = 1
-) -> Estimate:
-    """Estimate K - L_null over a data set, each example at one time t per draw (Eq. 14).
-
-    More draws make the value more accurate. The standard error is that of a single draw, since all draws use the same
-    examples.
-
-    Args:
-        compiled: model and engine.
-        theta: flat parameters.
-        X: scaled examples, (n, ...).
-        seed: seed of noise and times.
-        batch_size: number of examples computed at once.
-        draws: number of draws of noise and time for each example.
-
-    Returns:
-        Mean and standard error, bits per pixel, or bits per example for vectors.
-    """
-    bounds = [-example_costs(compiled, theta, X, seed, batch_size, draw) for draw in range(draws)]
-    times = [evaluation_times(compiled.model, seed, len(X), draw) for draw in range(draws)]
-    errors = [stratified_error(values, t) for values, t in zip(bounds, times, strict=True)]
-    return Estimate(float(np.mean(bounds)), float(np.sqrt(np.mean(np.square(errors)))))
-
-
-def K_all_terms(
-    compiled: CompiledModel,
-    theta: np.ndarray,
-    X: np.ndarray,
-    seed: int,
-    batch_size: int,
-    draws: int,
-    progress: bool = False,
-) -> Estimate:
-    """Estimate K - L_null as the sum over all t = 2..T (Eq. 14).
-
-    Args:
-        compiled: model and engine.
-        theta: flat parameters.
-        X: scaled examples, (n, ...).
-        seed: seed of examples and noise.
-        batch_size: number of examples computed at once.
-        draws: number of examples drawn from X for each t.
-        progress: show a progress bar, if stderr is a terminal.
-
-    Returns:
-        Mean and standard error, bits per pixel, or bits per example for vectors.
-
-    Raises:
-        InputError: X holds values that the kernel does not accept.
-    """
-    model, engine = compiled.model, compiled.engine
-    model.kernel.check(X, "X")
-    function = compiled.costs(min(batch_size, draws))
-    costs = np.empty((model.trajectory_length - 1, draws))
-    times = range(2, model.trajectory_length + 1)
-    bar = tqdm(times, unit="step", desc="K", disable=None if progress else True, leave=False)
-    for row, t in zip(costs, bar, strict=True):
-        rng = noise.generator(seed, noise.LIKELIHOOD, t)
-        examples, N, U = noise.draw_examples(rng, X, draws, model.kernel.noise)
-        row[:] = function(theta, *(engine.asarray(a) for a in (examples, np.full(draws, t), N, U)))
-    error = np.sqrt(np.sum(costs.var(axis=1, ddof=1)) / draws) / len(costs)
-    return Estimate(float(-costs.mean()), float(error))
 
 
 def reference_likelihood(
@@ -162,6 +58,23 @@ def reference_likelihood(
         yield estimate(np.array(means))
 
 
+class TermMeans(NamedTuple):
+    """Means of KL_t over bins of t, in nats per example, each (bins,).
+
+    Attributes:
+        first, last: first and last t of each bin.
+        mean: mean over the bin's t and over examples; times the number of t in each bin they add up to the sum of KL_t.
+        error: standard error of the mean.
+        draws: number of draws; a mean of no draw and an error of fewer than two are NaN.
+    """
+
+    first: np.ndarray
+    last: np.ndarray
+    mean: np.ndarray
+    error: np.ndarray
+    draws: np.ndarray
+
+
 class Terms(NamedTuple):
     """Parts of K (Eq. 14) of n examples, in nats per example.
 
@@ -169,8 +82,10 @@ class Terms(NamedTuple):
     mean and variance: K is a bound for such data together, not for each example.
 
     Attributes:
-        times: times t at which each example was evaluated, (n, k).
+        times: times t at which each example was evaluated, (n, k), in ascending order.
         kl: D_KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) at these times, from one draw of x_t each, (n, k).
+        weights: times each of these terms counts in the sum over t = 2..T, (n, k): 1 where an example has every t,
+            1 / (k p(t)) where k times were drawn from p. The expectation is the sum, whatever p is.
         forward_T: H_q(X_T | X_0), (n,).
         forward_1: H_q(X_1 | X_0), (n,).
         prior: H_p(X_T), (n,).
@@ -179,19 +94,22 @@ class Terms(NamedTuple):
 
     times: np.ndarray
     kl: np.ndarray
+    weights: np.ndarray
     forward_T: np.ndarray
     forward_1: np.ndarray
     prior: np.ndarray
     T: int
 
     @property
-    def K(self) -> np.ndarray:
-        """K = -sum over t = 2..T of KL_t + H_q(X_T | X_0) - H_q(X_1 | X_0) - H_p(X_T), shape (n,).
+    def sum_kl(self) -> np.ndarray:
+        """The sum over t = 2..T of KL_t of each example, or its unbiased estimate from k times, (n,)."""
+        total: np.ndarray = (self.weights * self.kl).sum(axis=1, dtype=np.float64)
+        return total
 
-        With k < T - 1 times per example, one in each of k equal parts of 2..T, the sum is estimated by T - 1 times the
-        mean, which is unbiased.
-        """
-        return -(self.T - 1) * self.kl.mean(axis=1) + self.forward_T - self.forward_1 - self.prior
+    @property
+    def K(self) -> np.ndarray:
+        """K = -sum over t = 2..T of KL_t + H_q(X_T | X_0) - H_q(X_1 | X_0) - H_p(X_T), shape (n,)."""
+        return -self.sum_kl + self.forward_T - self.forward_1 - self.prior
 
     @property
     def L_null(self) -> np.ndarray:
@@ -207,29 +125,45 @@ class Terms(NamedTuple):
     def draws_error(self) -> float:
         """Part of `error` due to the draws of t and x_t: the standard error of the mean of K over these very examples.
 
-        After subtraction of the mean curve, neighboring terms of an example differ by noise only, so half the mean
-        square of their differences is the variance of a term, as in stratified_error. The last and the first term count
-        as neighbors, so that each term occurs twice. NaN for a single example or a single time.
+        Next to the mean over examples of like t, neighboring terms of an example differ by noise only, so half the mean
+        square of their differences is the variance of a term (the successive-difference estimator, von Neumann 1941).
+        The last and the first term count as neighbors, so that each term occurs twice. NaN for a single example or a
+        single time.
         """
         n, k = self.kl.shape
         if n < 2 or k < 2:
             return float("nan")
-        rest = self.kl - self.kl.mean(axis=0, dtype=np.float64)
-        squares = (np.diff(rest, axis=1) ** 2).sum() + ((rest[:, 0] - rest[:, -1]) ** 2).sum()
-        return float((self.T - 1) / k * np.sqrt(squares / 2 / (n - 1) / n))
+        values = subtract_local_mean(self.times, self.weights * self.kl.astype(np.float64))
+        squares = (np.diff(values, axis=1) ** 2).sum() + ((values[:, 0] - values[:, -1]) ** 2).sum()
+        return float(np.sqrt(squares / 2) / n)
 
-    def by_time(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return t = 2..T, the mean of KL_t in nats per example, its standard error, and the number of draws.
-
-        Each has shape (T - 1,). Means of no draw and errors of fewer than two draws are NaN.
-        """
-        t = np.arange(2, self.T + 1)
-        index, values = self.times.ravel() - 2, self.kl.ravel().astype(np.float64)
-        count = np.bincount(index, minlength=self.T - 1)
+    def by_time(self, edges: np.ndarray | None = None) -> TermMeans:
+        """Return the mean of KL_t over bins of t: each t, or bins that begin at `edges`, (bins + 1,), up to T."""
+        edges = np.arange(2, self.T + 2) if edges is None else edges
+        n_bins, index = len(edges) - 1, np.searchsorted(edges, self.times.ravel(), side="right") - 1
+        values = (self.weights * self.kl).ravel().astype(np.float64)
+        count = np.bincount(index, minlength=n_bins)
+        total = np.bincount(index, values, n_bins)
         with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.bincount(index, values, self.T - 1) / count
-            spread = np.bincount(index, (values - mean[index]) ** 2, self.T - 1) / (count - 1)
-            return t, mean, np.sqrt(spread / count), count
+            spread = np.bincount(index, (values - (total / count)[index]) ** 2, n_bins) / (count - 1)
+            size = len(self.kl) * np.diff(edges) * np.where(count > 0, 1, np.nan)
+            return TermMeans(edges[:-1], edges[1:] - 1, total / size, np.sqrt(spread * count) / size, count)
+
+
+def subtract_local_mean(times: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Subtract from values (n, k) their mean over examples of like times (n, k): some LOCAL of each column's in order.
+
+    The result is scaled up so that independent values keep their variance.
+    """
+    n = len(values)
+    order = np.argsort(times, axis=0, kind="stable")
+    rest = np.take_along_axis(values, order, axis=0)
+    for part in np.array_split(np.arange(n), max(1, n // LOCAL)):
+        rest[part] -= rest[part].mean(axis=0)
+        rest[part] *= np.sqrt(len(part) / (len(part) - 1))
+    result = np.empty_like(values)
+    np.put_along_axis(result, order, rest, axis=0)
+    return result
 
 
 def terms(
@@ -241,51 +175,152 @@ def terms(
     progress: Callable[[int], object] | None = None,
     batch_size: int | None = None,
 ) -> Terms:
-    """Estimate the terms of K (Eq. 14) of each example.
+    """Estimate the terms of K (Eq. 14) of each example: the one estimator of K of this program.
 
-    The draws of an example depend on the seed and on its index in X only.
+    With k times per example, the n k times are in equal strata of a density p(t) that is large where the terms are
+    (dpm/likelihood/times.py). p is measured first, on a few examples and with draws of its own. The noise of an example
+    depends on the seed and on its index in X only.
 
     Args:
         compiled: model and engine.
         theta: flat parameters.
         X: scaled examples, (n, ...).
         seed: seed of noise and times.
-        times_per_example: number k of times t of each example, one in each of k equal parts of 2..T; None for every t.
+        times_per_example: number k of times t of each example; None for every t from 2 to T, once.
         progress: called with the number of terms after each batch.
-        batch_size: number of examples computed at once, at most BLOCK; None for the fastest on this engine.
+        batch_size: number of examples computed at once; None for the fastest on this engine.
 
     Raises:
         InputError: X holds values that the kernel does not accept.
     """
-    model, engine = compiled.model, compiled.engine
-    model.kernel.check(X, "X")
-    T, n = model.trajectory_length, len(X)
-    k = T - 1 if times_per_example is None else min(times_per_example, T - 1)
-    size = min(BLOCK, n, batch_size or compiled.microbatch_size(BLOCK))
-    function = compiled.function(model.kl_single_t, compiled.forward_inputs(size), cache=True)
-    times, kl = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
+    engine = compiled.engine
+    compiled.model.kernel.check(X, "X")
+    block, T, n = block_size(compiled.model), compiled.model.trajectory_length, len(X)
+    size = batch_size_of(compiled, n, batch_size)
+    if times_per_example is None:
+        times = np.broadcast_to(np.arange(2, T + 1), (n, T - 1))
+        weights = np.broadcast_to(1.0, times.shape)
+    else:
+        p = measure_density(compiled, theta, X, seed, times_per_example, size)
+        positions = draw_positions(noise.generator(seed, noise.EVALUATION), n, times_per_example)
+        index = find_indices(p, positions)
+        times, weights = 2 + index, 1 / (times_per_example * p[index])
+    kl = np.empty(times.shape, np.float32)
 
-    def inputs(place):
+    def inputs(place: tuple[int, int]) -> tuple[slice, int, list[np.ndarray]]:
         start, j = place
-        part = slice(start, min(start + BLOCK, n))
-        rng = noise.generator(seed, noise.TERMS, start, j)
-        # The j-th of k equal parts of 2..T: with k = T - 1 it is t = j + 2.
-        shares = (j + rng.random(BLOCK)) / k
-        times[part, j] = (2 + np.floor(shares * (T - 1)).astype(np.int64))[: part.stop - start]
-        N, U = (draw[: part.stop - start] for draw in _noise(rng, model))
-        return part, j, [engine.asarray(a) for a in (X[part], times[part, j], N, U)]
+        part = slice(start, min(start + block, n))
+        shape = (part.stop - start, *compiled.model.example_shape)
+        draws = draw_noise(compiled.model, shape, seed, noise.TERMS, start, j)
+        return part, j, [engine.asarray(a) for a in (X[part], times[part, j], *draws)]
 
-    for part, j, arrays in engine.prefetch(inputs, product(range(0, n, BLOCK), range(k))):
-        (kl[part, j],) = map_microbatches(engine, function, theta, arrays, size)
+    places = product(range(0, n, block), range(times.shape[1]))
+    for part, j, arrays in engine.prefetch(inputs, places):
+        kl[part, j] = compute_kl(compiled, theta, arrays, size)
         if progress:
             progress(part.stop - part.start)
     forward_T, forward_1, prior = entropies(compiled, theta, X)
-    return Terms(times, kl, forward_T, forward_1, prior, T)
+    return Terms(times, kl, weights, forward_T, forward_1, prior, T)
+
+
+def estimate_bound(
+    compiled: CompiledModel,
+    theta: np.ndarray,
+    X: np.ndarray,
+    seed: int,
+    times_per_example: int | None,
+    split: str = "",
+    progress: Callable[[int], object] | None = None,
+) -> Bound:
+    """Estimate K of scaled examples X, (n, ...), and its gain over L_null (Eq. 14).
+
+    Args:
+        compiled, theta, X, seed, times_per_example, progress: as in `terms`.
+        split: as in Bound.
+    """
+    found = terms(compiled, theta, X, seed, times_per_example, progress)
+    return summarize(compiled, found, seed, times_per_example, split)
+
+
+def summarize(
+    compiled: CompiledModel, found: Terms, seed: int, times_per_example: int | None, split: str = ""
+) -> Bound:
+    """Return the Bound of terms that were drawn with this seed and this number of times per example."""
+    model = compiled.model
+    bits = 1 / np.log(2) / model.n_pixels
+    K, null = float(found.K.mean() * bits), float(found.L_null.mean() * bits)
+    return Bound(
+        K,
+        K - null,
+        found.draws_error * bits,
+        found.error * bits,
+        model.unit,
+        len(found.kl),
+        times_per_example,
+        found.T - 1,
+        seed,
+        split,
+        "" if model.kernel.binary else "scaled units",
+    )
+
+
+def block_size(model: Diffusion) -> int:
+    """Return how many examples are drawn and computed together: BLOCK images, more vectors."""
+    return max(BLOCK, min(LARGEST_BLOCK, ELEMENTS // int(np.prod(model.example_shape))))
+
+
+def batch_size_of(compiled: CompiledModel, n: int, batch_size: int | None = None) -> int:
+    """Return how many of n examples `terms` computes at once, which a compiled function is made for."""
+    block = block_size(compiled.model)
+    return min(block, n, batch_size or compiled.microbatch_size(block))
+
+
+def default_times(model: Diffusion) -> int:
+    """Return the times per example at which K is evaluated unless a number is given: 2 of images, 50 of vectors."""
+    return 2 if model.n_pixels > 1 else 50
+
+
+def measure_density(
+    compiled: CompiledModel, theta: np.ndarray, X: np.ndarray, seed: int, times_per_example: int, size: int
+) -> np.ndarray:
+    """Return p(t) at t = 2..T, (T - 1,), from the sizes of the terms of some examples: a tenth of the cost of K.
+
+    Its draws are not those of K, so K has no bias.
+
+    Args:
+        compiled, theta, X, seed, times_per_example: as in `terms`.
+        size: number of examples computed at once.
+    """
+    sizes = TermSizes(compiled.model.trajectory_length)
+    n_bins = len(sizes.counts)
+    each = int(np.clip(len(X) * times_per_example // (10 * n_bins), 2, block_size(compiled.model) // 4))
+    rng = noise.generator(seed, noise.SIZES)
+    t = np.concatenate([rng.choice(sizes.times[sizes.bins == number], each) for number in range(n_bins)])
+    examples = X[rng.integers(0, len(X), len(t))]
+    draws = draw_noise(compiled.model, examples.shape, seed, noise.SIZES, 0, 0)
+    arrays = [compiled.engine.asarray(a) for a in (examples, t, *draws)]
+    sizes.update(t, compute_kl(compiled, theta, arrays, size))
+    return mix_uniform(sizes.rms())
+
+
+def compute_kl(compiled: CompiledModel, theta: np.ndarray, arrays: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """Return KL_t of examples, (m,), from their [X, t, N, U], `size` at once."""
+    function = compiled.function(compiled.model.kl_single_t, compiled.forward_inputs(size), cache=True)
+    (kl,) = map_microbatches(compiled.engine, function, theta, arrays, size)
+    return kl
+
+
+def draw_noise(
+    model: Diffusion, shape: Sequence[int], seed: int, purpose: int, start: int, j: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the kernel's and uniform noise, each of that shape; the draws of an example do not depend on later ones."""
+    kernel, uniform = (noise.generator(seed, purpose, start, j, kind) for kind in range(2))
+    return noise.DRAWS[model.kernel.noise](kernel, shape), uniform.random(shape)
 
 
 def entropies(compiled: CompiledModel, theta: np.ndarray, X: np.ndarray) -> list[np.ndarray]:
     """Return H_q(X_T | X_0), H_q(X_1 | X_0) and H_p(X_T) (Eq. 14) of scaled examples X, in nats, each float64 (n,)."""
-    size, engine = min(BLOCK, len(X)), compiled.engine
+    size, engine = batch_size_of(compiled, len(X)), compiled.engine
     function = compiled.function(compiled.model.entropies, [compiled.examples("X", size)])
     return [a.astype(np.float64) for a in map_microbatches(engine, function, theta, [engine.asarray(X[:])], size)]
 
@@ -310,9 +345,3 @@ def bounds_apart(compiled: CompiledModel, theta: np.ndarray, X: np.ndarray) -> n
     times = range(2, compiled.model.trajectory_length + 1)
     rows = [function(theta, X, compiled.engine.asarray(np.full(len(X), t)))[0] for t in times]
     return np.array(rows).mean(axis=1, dtype=np.float64)
-
-
-def _noise(rng: np.random.Generator, model: Diffusion) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the kernel's and uniform noise of a whole block, so that draws do not depend on the number of examples."""
-    shape = (BLOCK, *model.example_shape)
-    return noise.DRAWS[model.kernel.noise](rng, shape), rng.random(shape)

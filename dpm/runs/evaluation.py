@@ -1,47 +1,26 @@
 """Evaluate a run: K term by term (Eq. 14), K as in 2015, or log p(x_0) of single examples (Eq. 9)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from tqdm import tqdm
 
 from dpm.base.errors import InputError
+from dpm.graph.diffusion import Diffusion
 from dpm.likelihood import bound as bounds
 from dpm.likelihood import importance
+from dpm.likelihood.result import Bound, format_released
+from dpm.likelihood.times import bin_edges
 from dpm.likelihood.units import Units
 from dpm.runs.loading import Run
 
 DRAWS = 10_000
 SINGLE_EXAMPLES = 10
-T_PER_EXAMPLE = 20
+DRAWS_LABEL, SAMPLE_LABEL = "standard error: draws of t and noise", "standard error: examples as a sample"
 
-
-@dataclass(frozen=True)
-class Bound:
-    """The bound K and its gain over the prior, with standard errors.
-
-    Attributes:
-        K: lower bound on the log likelihood (Eq. 14).
-        K_minus_L_null: K less the log likelihood of the prior pi(x), which is what the model has learned.
-        standard_error: standard error of K as the mean over a sample of the data.
-        draws_error: the part of it that comes from the draws of x_t and t.
-        unit: "bits/pixel" or "bits/example".
-        n_examples: number of examples.
-    """
-
-    K: float
-    K_minus_L_null: float
-    standard_error: float
-    draws_error: float
-    unit: str
-    n_examples: int
-
-    def __str__(self) -> str:
-        return (
-            f"K = {self.K:.4f} +- {self.standard_error:.4f} {self.unit}, "
-            f"K - L_null = {self.K_minus_L_null:.4f} ({self.n_examples:,} examples, scaled units)"
-        )
+#: Number of times t of each example; "all" for every t once; None for the number at which training evaluates.
+TimesPerExample = int | Literal["all"] | None
 
 
 @dataclass(frozen=True)
@@ -56,6 +35,8 @@ class Evaluation:
         arrays: arrays of single examples.
         rows: a table, the first row being its header; empty for some estimators.
         units: conversion of nats per example.
+        line: K and K - L_null in one line; "" for log p(x_0).
+        bound: K and K - L_null in one object; None for the other estimators.
     """
 
     values: dict[str, float]
@@ -65,6 +46,8 @@ class Evaluation:
     arrays: dict[str, np.ndarray]
     rows: list[tuple[Any, ...]]
     units: Units
+    line: str = ""
+    bound: Bound | None = None
 
     def bits(self, key: str = "K") -> float:
         """Return a value in bits per pixel, or per vector."""
@@ -72,15 +55,22 @@ class Evaluation:
 
 
 def bound(
-    run: Run, X: np.ndarray | None = None, t_per_example: int | None = T_PER_EXAMPLE, seed: int = 0, quiet: bool = True
+    run: Run,
+    X: np.ndarray | None = None,
+    t_per_example: TimesPerExample = None,
+    seed: int | None = None,
+    quiet: bool = True,
 ) -> Bound:
     """Estimate the bound K (Eq. 14) of a trained model on scaled examples.
+
+    Without further arguments it is the number in the last row of log.csv and in result.json.
 
     Args:
         run: a trained model.
         X: scaled examples, (n, ...), such as `data.test`; by default the test examples of the run.
-        t_per_example: times t of each example, one in each of that many equal parts of 2..T; None for every t.
-        seed: seed of the draws.
+        t_per_example: times t of each example, more where the terms of K are large; "all" for every t once; None for
+            the number at which training evaluates.
+        seed: seed of the draws; that of the run by default.
         quiet: show no progress bar.
 
     Returns:
@@ -92,15 +82,11 @@ def bound(
 
     Example:
         >>> print(dpm.bound(run, data.test[:10], t_per_example=5))  # doctest: +ELLIPSIS
-        K = ... +- ... bits/pixel, K - L_null = ... (10 examples, scaled units)
+        K = ..., K - L_null = ... bits/pixel; standard error ... with the examples as a sample; 10 examples, ...
     """
-    if t_per_example is not None:
-        t_per_example = min(t_per_example, run.model.trajectory_length - 1)
-    result = evaluate(run, X, t_per_example=t_per_example, seed=seed, quiet=quiet)
-    bits = result.units.factors()["bits/pixel"]
-    error, draws = (value * bits for value in result.errors.values())
-    n = len(result.arrays["K"])
-    return Bound(result.bits("K"), result.bits("K_minus_L_null"), error, draws, run.model.unit, n)
+    result = evaluate(run, X, t_per_example=t_per_example, seed=seed, quiet=quiet).bound
+    assert result is not None
+    return result
 
 
 def evaluate(
@@ -108,12 +94,13 @@ def evaluate(
     X: np.ndarray | None = None,
     estimator: str = "exact",
     *,
-    t_per_example: int | None = None,
+    t_per_example: TimesPerExample = None,
     draws: int = DRAWS,
     trajectories: int | None = None,
     batch_size: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     quiet: bool = True,
+    split: str = "",
 ) -> Evaluation:
     """Evaluate a trained model on scaled examples.
 
@@ -121,12 +108,13 @@ def evaluate(
         run: a trained model.
         X: scaled examples, (n, ...); by default the test examples of the run.
         estimator: "exact": K as the sum over t (Eq. 14); "reference-2015": as the released code printed it.
-        t_per_example: exact: times t of each example, in equal parts of 2..T; None for every t.
+        t_per_example: exact: as in dpm.bound.
         draws: reference-2015: minibatches, each at one random t.
         trajectories: instead of K: log p(x_0) of each example by that many forward trajectories (Eq. 9).
         batch_size: examples (trajectories) computed at once, or the minibatch of reference-2015.
-        seed: seed of the draws.
+        seed: seed of the draws; that of the run by default.
         quiet: show no progress bar.
+        split: name of the examples X, "test" or "train", for the description; "test" for the run's own.
 
     Returns:
         An Evaluation: every part of K in nats per example, with standard errors and the terms by t.
@@ -142,12 +130,30 @@ def evaluate(
         True
     """
     X = run.data() if X is None else X
+    if run.run_data is not None and X is run.run_data.test:
+        split = "test"
+    seed = default_seed(run) if seed is None else seed
     units = units_of(run)
     if trajectories is not None:
         return _evaluate_trajectories(run, X, units, trajectories, batch_size, seed, quiet)
     if estimator == "reference-2015":
         return _evaluate_reference(run, X, units, draws, batch_size, seed, quiet)
-    return _evaluate_terms(run, X, units, t_per_example, batch_size, seed, quiet)
+    return _evaluate_terms(run, X, units, count_times(run.model, t_per_example), batch_size, seed, quiet, split)
+
+
+def default_seed(run: Run) -> int:
+    """Return the seed of an evaluation: that of the run, or 0 for a model.pkl of 2015."""
+    return run.settings.seed if run.settings else 0
+
+
+def count_times(model: Diffusion, t_per_example: TimesPerExample) -> int | None:
+    """Return the number of times per example, or None for every t. Raises InputError for a number below 1."""
+    if t_per_example == "all":
+        return None
+    k = bounds.default_times(model) if t_per_example is None else t_per_example
+    if k < 1:
+        raise InputError(f"--t-per-example: got {k}; expected 1 or more, or all")
+    return k
 
 
 def units_of(run: Run) -> Units:
@@ -158,21 +164,23 @@ def units_of(run: Run) -> Units:
 
 
 def _evaluate_terms(
-    run: Run, X: np.ndarray, units: Units, t_per_example: int | None, batch_size: int | None, seed: int, quiet: bool
+    run: Run,
+    X: np.ndarray,
+    units: Units,
+    k: int | None,
+    batch_size: int | None,
+    seed: int,
+    quiet: bool,
+    split: str,
 ) -> Evaluation:
-    """Compute K as the sum over t (Eq. 14)."""
+    """Compute K as the sum over t (Eq. 14), from k times per example, or every t if k is None."""
     compiled, theta, T = run.compiled, run.theta, run.model.trajectory_length
-    k = t_per_example or T - 1
-    if k > T - 1:
-        raise InputError(
-            f"--t-per-example: {k} is more than there are, t = 2..{T}; take up to {T - 1}, or leave it out"
-        )
-    with tqdm(total=len(X) * k, unit="term", unit_scale=True, disable=quiet or None, desc="K") as bar:
-        terms = bounds.terms(compiled, theta, X, seed, t_per_example, bar.update, batch_size)
+    with tqdm(total=len(X) * (k or T - 1), unit="term", unit_scale=True, disable=quiet or None, desc="K") as bar:
+        terms = bounds.terms(compiled, theta, X, seed, k, bar.update, batch_size)
     correction = bounds.edge_correction(compiled, theta, X)
     K, null = terms.K.mean(), terms.L_null.mean()
     values = {
-        "sum_kl": (T - 1) * terms.kl.mean(dtype=np.float64),
+        "sum_kl": terms.sum_kl.mean(),
         "forward_T": terms.forward_T.mean(),
         "forward_1": terms.forward_1.mean(),
         "prior": terms.prior.mean(),
@@ -181,22 +189,18 @@ def _evaluate_terms(
         "K_minus_L_null": K - null,
         "K_eq12": K + correction.mean(),
     }
-    errors = {"standard error of K": terms.error, "of it from draws": terms.draws_error}
-    times = (
-        f"every t from 2 to {T}" if k == T - 1 else f"{k} of the {T - 1} times t per example, one in each equal part"
-    )
-    notes = [
-        f"{times}, one draw of x_t each. The standard error is that of the examples as a sample of the data; the part "
-        "from draws is what remains for K of these very examples.",
-        "K by Eq. 12 has means of log pi where Eq. 14 puts the prior's entropy: a bound for any examples.",
-    ]
-    t, mean, error, count = terms.by_time()
+    errors = {SAMPLE_LABEL: terms.error, DRAWS_LABEL: terms.draws_error}
+    notes = ["K by Eq. 12 has means of log pi where Eq. 14 puts the prior's entropy: a bound for any examples."]
+    means = terms.by_time(bin_edges(T) if k else None)
     gaps = bounds.bounds_apart(compiled, theta, X)
-    rows = [("t", "kl_nats_per_example", "standard_error", "draws", "bounds_apart_nats_per_example")]
-    rows += list(zip(t, mean, error, count, gaps, strict=True))
-    arrays = {"times": terms.times, "kl": terms.kl, "forward_T": terms.forward_T, "forward_1": terms.forward_1}
+    gap = np.add.reduceat(gaps, means.first - 2) / (means.last - means.first + 1)
+    rows = [("first_t", "last_t", "kl_nats_per_example", "standard_error", "draws", "bounds_apart_nats_per_example")]
+    rows += list(zip(*means, gap, strict=True))
+    arrays = {"times": terms.times, "kl": terms.kl, "weights": terms.weights}
+    arrays |= {"forward_T": terms.forward_T, "forward_1": terms.forward_1}
     arrays |= {"prior": terms.prior, "K": terms.K, "K_eq12": terms.K + correction}
-    return Evaluation(values, errors, notes, {"times_per_example": k}, arrays, rows, units)
+    found = bounds.summarize(compiled, terms, seed, k, split)
+    return Evaluation(values, errors, notes, {"bound": found.as_json()}, arrays, rows, units, str(found), found)
 
 
 def _evaluate_reference(
@@ -225,7 +229,9 @@ def _evaluate_reference(
         f"K - L_null is {(gain - (T - 1) * kl) * per_pixel:.5f}.",
     ]
     facts = {"draws": draws, "minibatch": size, "counted_once_too_often": units.in_all_units(kl)}
-    return Evaluation(values, {"standard error": T * error}, notes, facts, {}, [], units)
+    K, gain = (values[key] * per_pixel for key in ("K", "K_minus_L_null"))
+    line = format_released(K, gain, model.unit, T * error * per_pixel, draws, size)
+    return Evaluation(values, {"standard error": T * error}, notes, facts, {}, [], units, line)
 
 
 def _evaluate_trajectories(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from dpm.base.arguments import parse_literals, parse_switch
 from dpm.base.command_line import Parser, argument_type, spellings
 from dpm.engines.names import DTYPES, ENGINES
-from dpm.runs.settings import CHANGEABLE, DEFAULTS, LR_SCHEDULES, OBJECTIVES, OPTIMIZERS, TIMES, field_types
+from dpm.runs.settings import CHANGEABLE, DEFAULTS, LR_SCHEDULES, OBJECTIVES, OPTIMIZERS, PLOTS, TIMES, field_types
 
 CHOICES = {
     "backend": ENGINES,
@@ -17,6 +17,7 @@ CHOICES = {
     "times": TIMES,
     "objective": OBJECTIVES,
     "lr-schedule": LR_SCHEDULES,
+    "plots": PLOTS,
 }
 
 PARSERS: dict[type, Callable[[str], Any]] = {bool: parse_switch, dict: parse_literals}
@@ -65,6 +66,10 @@ HELP = {
     ),
     "warmup": "steps in which the learning rate rises to its value, but not more than a tenth of the run",
     "ema": "decay of averaged weights, such as 0.999, which are then evaluated, sampled and stored; 0: no average",
+    "plots": (
+        "none; few: samples, in-painting, trajectories, curves and entropies; all: also denoising, parameters, "
+        "gradients and the network's inside, the default with --faithful"
+    ),
     "faithful": "train as released in 2015, without the corrections of docs/from-2015.md",
     "tensorboard": "also write the log for TensorBoard (extra tensorboard)",
     "quiet": "print only errors and the last line",

@@ -20,12 +20,13 @@ TIMES = ("stratified", "importance")
 OBJECTIVES = ("K", "balanced", "balanced-then-K")
 LR_SCHEDULES = ("release", "constant", "linear", "cosine", "late-linear")
 OPTIMIZERS = ("sfo", "lbfgs", "rmsprop", "adam")
+PLOTS = ("none", "few", "all")
 FROZEN = ("sfo", "lbfgs")  # these minimize a fixed function, so the noise of each subfunction is frozen
 # What a resumed run may change.
 CHANGEABLE = frozenset(
     (
         *("ext_every_n", "epochs", "hours", "keep", "max_skipped", "data_path", "backend", "threads"),
-        *("lr_schedule", "warmup", "tensorboard", "quiet"),
+        *("lr_schedule", "warmup", "plots", "tensorboard", "quiet"),
     )
 )
 TOY_CONFLICTS = ("dataset", "model", "data_path", "faithful", "dropout_rate", "crop", "in_memory")
@@ -74,6 +75,7 @@ class Settings(NamedTuple):
     lr_schedule: str = "cosine"
     warmup: int = 100
     ema: float = 0.998
+    plots: str = "few"
     faithful: bool = False
     tensorboard: bool = False
     quiet: bool = False
@@ -189,7 +191,7 @@ def field_types(name: str) -> list[type]:
 
 def complete_saved(saved: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run's saved values, and for flags that its version did not know values that change nothing."""
-    return DEFAULTS | {"optimizer": "rmsprop"} | plain_training(saved.get("experiment")) | dict(saved)
+    return DEFAULTS | {"optimizer": "rmsprop", "plots": "all"} | plain_training(saved.get("experiment")) | dict(saved)
 
 
 def select_variant(faithful: bool) -> "Variant":
@@ -320,11 +322,14 @@ def _check_optimizer(values: dict[str, Any], given: dict[str, Any]) -> None:
 
 def _check_recipe(values: dict[str, Any]) -> None:
     """Raise InputError for choices of training that are unknown or contradict others."""
-    for key, accepted in {"times": TIMES, "objective": OBJECTIVES, "lr_schedule": LR_SCHEDULES}.items():
+    choices = {"times": TIMES, "objective": OBJECTIVES, "lr_schedule": LR_SCHEDULES, "plots": PLOTS}
+    for key, accepted in choices.items():
         if values[key] not in accepted:
             raise InputError(
                 f"--{key.replace('_', '-')}: {values[key]!r} is not accepted; expected {', '.join(accepted)}"
             )
+    if values["plots"] == "none" and values["plot_before_training"]:
+        raise InputError("--plot-before-training contradicts --plots none; leave one out")
     for key, released in plain_training(None).items():
         if values["faithful"] and values[key] != released:
             raise InputError(

@@ -14,7 +14,7 @@ from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.experiments.variants import PLAIN, Variant
 from dpm.graph.networks.vectors import GaussianNetwork
-from dpm.likelihood.bound import example_costs
+from dpm.likelihood.bound import batch_size_of, terms
 from dpm.model import DiffusionModel, argument_names
 from dpm.optimizers import LBFGS, SFO, Adam, RMSProp
 from dpm.optimizers.sfo import default_subspace
@@ -187,8 +187,7 @@ def compile_functions(loop: Loop, test: np.ndarray, settings: Settings) -> float
     start = time.perf_counter()
     # Engines compile part of a function at its first call.
     loop.first_gradient()
-    size = min(loop.batch_size, len(test))
-    example_costs(loop.compiled, loop.averaged_theta, test[:size], loop.seed, size)
+    terms(loop.compiled, loop.averaged_theta, test[: batch_size_of(loop.compiled, len(test))], loop.seed, 1)
     seconds = time.perf_counter() - start
     compile_times.keep_seconds(key, seconds)
     return seconds

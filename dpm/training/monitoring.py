@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from dpm.base.atomic import atomic_write
-from dpm.likelihood import bound
+from dpm.base.atomic import atomic_write, write_json
+from dpm.likelihood.bound import L_null, default_times, estimate_bound
+from dpm.likelihood.result import Bound, finite_or_none, format_bound
 from dpm.runs import checkpoint
 from dpm.runs.folder import BEST, NEWEST, keep_earlier, mark_best, report_failure
 
+FEW_TIMES = 2  # of each example, at epochs in between
 COLUMNS = (
     "epoch",
     "step",
@@ -24,43 +26,104 @@ COLUMNS = (
     "train_K_minus_L_null",
     "test_K",
     "test_K_minus_L_null",
+    "test_draws_error",
+    "test_standard_error",
     "learning_rate",
     "skipped_steps",
 )
 
 
+class HeldOutBound:
+    """K of the test data at the present step, computed once for all that print, store or plot it.
+
+    Training evaluates at bound.default_times of each example every n epochs, after the last one and where it ends, and
+    at FEW_TIMES at most after the other epochs. Times and noise are the same at every epoch.
+
+    Args:
+        X: scaled test examples.
+        every: n.
+    """
+
+    def __init__(self, X: np.ndarray, every: int = 1) -> None:
+        self.X, self.every = X, every
+        self._step: int | None = None
+        self._bound: Bound
+
+    def __call__(self, loop: Any) -> Bound:
+        """Return K of a loop's averaged parameters."""
+        if self._step != loop.state.step:
+            times = self.times_per_example(loop)
+            self._bound = estimate_bound(loop.compiled, loop.averaged_theta, self.X, loop.seed, times, "test")
+            self._step = loop.state.step
+        return self._bound
+
+    def times_per_example(self, loop: Any) -> int:
+        """Return the number of times t of each example at the present step."""
+        times, in_between = default_times(loop.compiled.model), loop.epoch % self.every and loop.epoch < loop.epochs
+        return min(times, FEW_TIMES) if in_between and loop.state.step % loop.epoch_length == 0 else times
+
+
 class Monitoring:
     """Append a log row after each epoch: K and K - L_null of training and test data, in bits per pixel.
 
-    Training: the mean over the epoch's minibatches, each before its step. Test: every example once, with the same times
-    and noise at every epoch.
+    Training: the mean over the epoch's minibatches, each before its step. Test: every example, with standard errors.
 
     Args:
-        test: scaled test examples.
+        held_out: K of the test examples.
         reference: function of the loop that returns further columns, such as the true log likelihood.
     """
 
-    def __init__(self, test: np.ndarray, reference: Callable[[Any], dict[str, float]] | None = None) -> None:
-        self.test, self.reference = test, reference
+    def __init__(self, held_out: HeldOutBound, reference: Callable[[Any], dict[str, float]] | None = None) -> None:
+        self.held_out, self.reference = held_out, reference
 
     def after_epoch(self, loop: Any) -> None:
-        null = bound.L_null(loop.compiled.model)
-        size = min(loop.batch_size, len(self.test))
-        test = bound.K_minus_L_null(loop.compiled, loop.averaged_theta, self.test, loop.seed, size)
-        train = -loop.state.epoch_cost
+        test, train = self.held_out(loop), -loop.state.epoch_cost
         values = (
             loop.epoch,
             loop.state.step,
             round(loop.state.seconds, 3),
-            train + null,
+            train + test.L_null,
             train,
-            test.value + null,
-            test.value,
+            test.K,
+            test.K_minus_L_null,
+            test.draws_error,
+            test.standard_error,
             loop.learning_rate,
             loop.skipped_steps,
         )
         row = dict(zip(COLUMNS, values, strict=True))
         loop.state.rows.append(row | (self.reference(loop) if self.reference else {}))
+
+
+class WriteResult:
+    """Write result.json: K of the test data and how it was evaluated, after each epoch and where training ends.
+
+    Args:
+        folder: the run folder.
+        held_out: K of the test examples, which the log has too.
+        facts: further entries, such as versions.
+        reference: as in Monitoring.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        held_out: HeldOutBound,
+        facts: dict[str, Any],
+        reference: Callable[[Any], dict[str, float]] | None = None,
+    ) -> None:
+        self.path, self.held_out, self.facts, self.reference = folder / "result.json", held_out, facts, reference
+        self.step: int | None = None
+
+    def after_epoch(self, loop: Any) -> None:
+        self.step = loop.state.step
+        result = {"epoch": loop.epoch, "step": loop.state.step} | self.held_out(loop).as_json() | self.facts
+        with report_failure("result.json", loop, replaceable=True):
+            write_json(self.path, result | finite_or_none(self.reference(loop) if self.reference else {}))
+
+    def after_training(self, loop: Any) -> None:
+        if not loop.stopped and self.step != loop.state.step and not loop.diverged:
+            self.after_epoch(loop)
 
 
 class Printing:
@@ -89,9 +152,11 @@ class Printing:
         if not (self.quiet or self.terminal):
             row = loop.state.rows[-1]
             unit = loop.compiled.model.unit
+            test = (row[f"test_{name}"] for name in ("draws_error", "standard_error"))
             print(
-                f"epoch {row['epoch']}{self._left(loop)}  step {row['step']}  {row['seconds']:.0f} s  K - L_null "
-                f"train {row['train_K_minus_L_null']:.4f} test {row['test_K_minus_L_null']:.4f} {unit}"
+                f"epoch {row['epoch']}{self._left(loop)}  step {row['step']}  {row['seconds']:.0f} s  test "
+                f"{format_bound(row['test_K'], row['test_K_minus_L_null'], unit, *test)}; train K - L_null = "
+                f"{row['train_K_minus_L_null']:.4f}"
                 + (f"  skipped {row['skipped_steps']}" if row["skipped_steps"] else ""),
                 flush=True,
             )
@@ -103,7 +168,7 @@ class Printing:
     def _text(self, loop: Any, train: float) -> str:
         test = f" test {loop.state.rows[-1]['test_K']:.3f}" if loop.state.rows else ""
         skipped = f" skipped {loop.skipped_steps}" if loop.skipped_steps else ""
-        K = train + bound.L_null(loop.compiled.model)
+        K = train + L_null(loop.compiled.model)
         return f"epoch {loop.epoch + 1}{self._left(loop)} K {K:.3f}{test} {loop.compiled.model.unit}{skipped}"
 
     def _left(self, loop: Any) -> str:
@@ -123,7 +188,9 @@ class WriteLog:
 
     def after_epoch(self, loop: Any) -> None:
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, list(loop.state.rows[0]) if loop.state.rows else COLUMNS)
+        # The first rows of a resumed run may be of a version with fewer columns.
+        columns = dict.fromkeys(name for row in loop.state.rows for name in row)
+        writer = csv.DictWriter(text, list(columns) or COLUMNS)
         writer.writeheader()
         writer.writerows(loop.state.rows)
         with report_failure("log.csv", loop, replaceable=True), atomic_write(self.path) as temporary:

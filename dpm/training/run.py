@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from dpm.runs.loading import Run
 from dpm.runs.settings import FROZEN, Settings
 from dpm.training.building import build_loop, compile_functions, gray_level_noise, prepare_loop, restore
 from dpm.training.loop import Loop
-from dpm.training.monitoring import Monitoring, Printing
+from dpm.training.monitoring import HeldOutBound, Monitoring, Printing
 from dpm.training.tensorboard import TensorBoard, check_installed
 from dpm.training.toy_extensions import toy_extensions
 from dpm.util import create_log_dir
@@ -99,7 +100,7 @@ def train(
     with ExitStack() as stack:
         path = config = None
         if output_dir is None:
-            loop.extensions = [Monitoring(data.test), Printing(quiet), *extensions]
+            loop.extensions = [Monitoring(HeldOutBound(data.test)), Printing(quiet), *extensions]
         else:
             chosen = chosen.replace(output_dir=str(output_dir))
             check_output(chosen)
@@ -262,7 +263,7 @@ def divergence(loop: Loop) -> str:
 
 def run_config(settings: Settings, data: RunData, model: Diffusion, command: Sequence[str]) -> dict[str, Any]:
     """Return all that is needed to run again, as JSON can hold it."""
-    packages = ("pytensor", "numpy", "h5py")
+    packages = ("pytensor", "numpy", "h5py", *(["jax"] if find_spec("jax") else []))
     return {
         "command": list(command),
         "flags": settings.flags(),

@@ -7,67 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dpm.engines.microbatches import ObjectiveWithTerms
-from dpm.optimizers.base import check_state
+from dpm.likelihood.times import TermSizes, find_indices, mix_uniform
 
 Array = npt.NDArray[np.float64]
 
-N_BINS = 40
-MEMORY = 100  # examples of a bin after which an older one counts 1/e
-UNIFORM_SHARE = 0.1  # of p(t): no time has probability 0, and no weight is above 10
 #: Parts of the run of --objective balanced-then-K at which the weights begin and end to turn into those of K.
 TURN_BEGINS, TURN_ENDS = 0.4, 0.7
-
-
-class TermSizes:
-    """Running root mean square of the terms of Eq. 14 by t, from the terms that training computes.
-
-    The times 2..T are in bins of geometric width, as the terms are roughly a power of t.
-
-    Attributes:
-        squares: sum of the squared terms of each bin, older ones counting less, (bins,).
-        counts: the number of terms in these sums, (bins,).
-        not_finite: how many terms were not finite; they are left out of the sums.
-
-    Args:
-        trajectory_length: T.
-    """
-
-    def __init__(self, trajectory_length: int) -> None:
-        edges = np.unique(np.round(np.geomspace(2, trajectory_length + 1, N_BINS + 1)))
-        self.times = np.arange(2, trajectory_length + 1)
-        self.bins = np.searchsorted(edges, self.times, side="right") - 1
-        self.squares, self.counts = np.zeros((2, len(edges) - 1))
-        self.not_finite = 0
-        self._log_centers = np.log((edges[:-1] + edges[1:] - 1) / 2)
-
-    def update(self, t: npt.ArrayLike, terms: npt.ArrayLike) -> None:
-        """Add the terms of some examples at their times t, both (n,)."""
-        values = np.asarray(terms, dtype=np.float64)
-        finite = np.isfinite(values)
-        self.not_finite += int((~finite).sum())
-        bins = self.bins[np.asarray(t, dtype=np.int64)[finite] - 2]
-        new = np.bincount(bins, minlength=len(self.counts))
-        kept = np.exp(-new / MEMORY)
-        self.squares = kept * self.squares + np.bincount(bins, values[finite] ** 2, len(self.counts))
-        self.counts = kept * self.counts + new
-
-    def rms(self) -> Array:
-        """Return the root mean square at t = 2..T, (T - 1,); between the bins by a power of t, 1 before any update."""
-        known = (self.counts > 0) & (self.squares > 0)
-        if not known.any():
-            return np.ones(len(self.times))
-        log_rms = np.log(self.squares[known] / self.counts[known]) / 2
-        return np.exp(np.interp(np.log(self.times), self._log_centers[known], log_rms))
-
-    def state(self) -> dict[str, np.ndarray]:
-        """Return what a checkpoint keeps, as a dict of arrays."""
-        return {"squares": self.squares, "counts": self.counts, "not_finite": np.array(self.not_finite)}
-
-    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Continue from a state that :meth:`state` returned. Raises ValueError for one of other bins."""
-        check_state(state, {name: (array.shape, array.dtype.kind) for name, array in self.state().items()})
-        self.squares, self.counts = (np.array(state[name], dtype=np.float64) for name in ("squares", "counts"))
-        self.not_finite = int(state["not_finite"])
 
 
 class Placed(NamedTuple):
@@ -142,8 +87,7 @@ class TimeWeights:
         n = len(weights)
         if self.times == "stratified":
             return np.full(n, 1 / n)
-        sizes = weights * self.sizes.rms()
-        return UNIFORM_SHARE / n + (1 - UNIFORM_SHARE) * sizes / sizes.sum()
+        return mix_uniform(weights * self.sizes.rms())
 
     def place(self, positions: npt.ArrayLike, progress: float = 0.0) -> Placed:
         """Return the times at positions in [0, 1) of the distribution function of p, and the examples' weights.
@@ -154,9 +98,7 @@ class TimeWeights:
         """
         w = self.weights(progress)
         p = self.probabilities(w)
-        total = np.cumsum(p)
-        index = np.searchsorted(total, np.asarray(positions, dtype=np.float64) * total[-1], side="right")
-        index = np.minimum(index, len(p) - 1)  # a position that float32 has rounded to 1
+        index = find_indices(p, positions)
         corrections = 1 / (p[index] * len(p))
         return Placed(self.sizes.times[index].astype(np.float64), w[index] * corrections, corrections)
 

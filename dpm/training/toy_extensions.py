@@ -5,24 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from dpm.base.atomic import write_json
 from dpm.base.noise import ExampleNoise
 from dpm.experiments.toys import Toy
-from dpm.extensions import PlotEntropies, PlotMonitors, PlotSchedule, run_paths
-from dpm.likelihood import bound
+from dpm.extensions import LogLikelihood, PlotEntropies, PlotMonitors, PlotSchedule, result_facts, run_paths
 from dpm.plots import paper_figures
 from dpm.runs.data import RunData
 from dpm.runs.folder import RunPaths, save_arrays
 from dpm.runs.settings import Settings
 from dpm.sampler import generate_samples
 from dpm.training.least_squares import refit
-from dpm.training.monitoring import Checkpoint, EveryN, Monitoring, Printing, WriteLog
+from dpm.training.monitoring import Checkpoint, EveryN, HeldOutBound, Monitoring, Printing, WriteLog, WriteResult
 from dpm.trajectories.forward import forward_trajectory
 
-EVALUATIONS = 4_000_000  # single terms of K for a reported bound
-EVALUATIONS_SMALL = 200_000  # with --small: seconds, as training; the standard error is 4.5 times as large
 SAMPLES = 2000
 ENTROPY_EXAMPLES = 20_000  # for each time: rare flips decide the entropy of bits at small t
 STATES_SHOWN = 6
@@ -33,20 +28,23 @@ def toy_extensions(folder: Path, config: dict[str, Any], data: RunData, settings
     toy, arguments, paths = settings.toy, config["model"], run_paths(folder, settings)
     assert toy is not None
     every = settings.ext_every_n
-    reference = ReferenceBounds(toy, arguments, every)
+    reference, held_out = ReferenceBounds(toy, arguments, every), HeldOutBound(data.test, every)
     start = [LeastSquaresStart(data.train, settings.quiet)] if arguments.get("start") == "least_squares" else []
-    plot = PlotTrajectories(paths, data, str(settings.experiment))
-    return [
-        *start,
-        Monitoring(data.test, reference),
-        WriteLog(folder),
-        Checkpoint(folder, config, settings.keep),
-        Printing(settings.quiet),
-        EveryN(plot, every, settings.plot_before_training),
+    plots = [
+        EveryN(PlotTrajectories(paths, data, str(settings.experiment)), every, settings.plot_before_training),
         EveryN(PlotEntropies(paths, data.test, ENTROPY_EXAMPLES), every),
         EveryN(PlotSchedule(paths), every),
         EveryN(PlotMonitors(paths), every),
-        EveryN(Bound(folder, reference, data.test, settings), every),
+    ]
+    return [
+        *start,
+        Monitoring(held_out, reference),
+        WriteLog(folder),
+        WriteResult(folder, held_out, result_facts(config, settings), reference),
+        Checkpoint(folder, config, settings.keep),
+        Printing(settings.quiet),
+        *([] if settings.plots == "none" else plots),
+        EveryN(LogLikelihood(held_out, settings.quiet, reference), every),
     ]
 
 
@@ -87,38 +85,6 @@ class LeastSquaresStart:
 
         if loop.state.step == 0:
             loop.theta = refit(loop.compiled, loop.theta, self.X, loop.seed, self.quiet, check)
-
-
-class Bound:
-    """Print K of the test data as the sum over all t next to truth and ceiling, and write result.json."""
-
-    def __init__(self, folder: Path, reference: ReferenceBounds, test: np.ndarray, settings: Settings) -> None:
-        self.path = folder / "result.json"
-        self.reference, self.test, self.quiet = reference, test, settings.quiet
-        self.evaluations = EVALUATIONS_SMALL if settings.small else EVALUATIONS
-
-    def do(self, loop: Any) -> None:
-        compiled = loop.compiled
-        draws = max(2, self.evaluations // (compiled.model.trajectory_length - 1))
-        if not self.quiet:
-            tqdm.write(f"K as the sum over all t, {draws} draws of each term ...")
-        estimate = bound.K_all_terms(
-            compiled, loop.averaged_theta, self.test, loop.seed, loop.batch_size, draws, not self.quiet
-        )
-        result = {
-            "epoch": loop.epoch,
-            "K": estimate.value + bound.L_null(compiled.model),
-            "K_minus_L_null": estimate.value,
-            "standard_error": estimate.standard_error,
-            "draws_of_each_term": draws,
-            "unit": compiled.model.unit,
-        } | self.reference(loop)
-        write_json(self.path, result)
-        if not self.quiet:
-            tqdm.write(
-                f"K={result['K']:.4f} +- {estimate.standard_error:.4f} {result['unit']}  "
-                f"K - L_null={estimate.value:.4f}  (ceiling {result['ceiling']:.4f}, truth {result['truth']:.4f})"
-            )
 
 
 class PlotTrajectories:

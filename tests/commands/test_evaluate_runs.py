@@ -15,6 +15,7 @@ from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.likelihood import bound, importance
 from dpm.likelihood.importance import Likelihood
+from dpm.likelihood.result import format_released
 from dpm.model import DiffusionModel
 from dpm.runs import checkpoint, evaluation
 from dpm.runs.loading import Run
@@ -100,15 +101,31 @@ def test_eq_9_of_the_zero_network_is_the_unit_gaussian_with_zero_variance():
 # ------------------------------------------------------------------ the command
 
 
-def test_figures_agree_with_the_log_within_their_errors(run, trained):
-    """Test K - L_null of the log (one time per image, times spread evenly) estimates the same number."""
-    summary, _ = run()
+def test_default_figures_are_those_of_the_log(run, trained):
+    summary, printed = run()
     row = checkpoint.load(trained)[0]["state"]["rows"][-1]
-    ours, error = summary["scaled_units"]["K_minus_L_null"]["bits/pixel"], summary["errors"]["standard error of K"]
     assert summary["n_examples"] == runs.TEST
-    assert summary["times_per_example"] == runs.T - 1
-    assert abs(ours - row["test_K_minus_L_null"]) < 0.5
-    assert error["bits/pixel"] > summary["errors"]["of it from draws"]["bits/pixel"] > 0
+    assert summary["bound"]["evaluation"]["times_per_example"] == 2
+    assert summary["bound"]["K"] == pytest.approx(row["test_K"], abs=5e-5)
+    assert summary["scaled_units"]["K_minus_L_null"]["bits/pixel"] == pytest.approx(
+        row["test_K_minus_L_null"], abs=5e-5
+    )
+    sample, draws = (error["bits/pixel"] for error in summary["errors"].values())
+    assert (sample, draws) == pytest.approx((row["test_standard_error"], row["test_draws_error"]), abs=5e-5)
+    first = printed.splitlines()[0]
+    assert first.startswith(f"K = {row['test_K']:.4f}, K - L_null = {row['test_K_minus_L_null']:.4f} bits/pixel; ")
+    assert first.endswith("; 20 test examples, scaled units, 2 of 9 t each, seed 0")
+
+
+def test_other_examples_or_draws_are_named_in_the_line_of_K(run):
+    for given, expected in (
+        (
+            ("--n-examples", 7, "--t-per-example", 3, "--seed", 4),
+            "; 7 test examples, scaled units, 3 of 9 t each, seed 4",
+        ),
+        (("--split", "train", "--t-per-example", "all"), "; 60 train examples, scaled units, every t each, seed 0"),
+    ):
+        assert run(*given)[1].splitlines()[0].endswith(expected)
 
 
 def test_data_units_and_gray_levels_by_hand(run, trained):
@@ -123,13 +140,13 @@ def test_data_units_and_gray_levels_by_hand(run, trained):
 
 
 def test_files_hold_the_printed_figures(run, tmp_path):
-    summary, printed = run("--n-examples", 7)
+    summary, printed = run("--n-examples", 7, "--t-per-example", "all")
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"evaluation.{e}" for e in ("csv", "json", "npz", "png")]
     with np.load(tmp_path / "evaluation.npz") as file:
         arrays = dict(file)
     with open(tmp_path / "evaluation.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["t"]) for row in rows] == list(range(2, runs.T + 1))
+    assert [int(row["first_t"]) for row in rows] == [int(row["last_t"]) for row in rows] == list(range(2, runs.T + 1))
     assert [float(row["kl_nats_per_example"]) for row in rows] == pytest.approx(arrays["kl"].mean(axis=0))
     assert arrays["K"].mean() == pytest.approx(summary["scaled_units"]["K"]["nats/example"])
     assert f"{arrays['K'].mean():.4f}" in printed
@@ -149,9 +166,8 @@ def test_figures_depend_on_the_seed_and_not_on_the_batches(run):
 
 @pytest.mark.thorough
 def test_strata_agree_with_every_t_within_their_error(run):
-    every, few = run()[0], run("--t-per-example", 3, "--seed", 5)[0]
-    error = few["errors"]["of it from draws"]["bits/pixel"]
-    assert few["times_per_example"] == 3
+    every, few = run("--t-per-example", "all")[0], run("--t-per-example", 3, "--seed", 5)[0]
+    error = np.hypot(every["bound"]["draws_error"], few["bound"]["draws_error"])
     apart = every["scaled_units"]["K"]["bits/pixel"] - few["scaled_units"]["K"]["bits/pixel"]
     assert abs(apart) < 3 * error
 
@@ -160,8 +176,8 @@ def test_strata_agree_with_every_t_within_their_error(run):
 def test_one_example_has_no_error_and_prints_no_nan(run, tmp_path):
     summary, printed = run("--n-examples", 1, "--t-per-example", 1)
     assert "nan" not in printed.lower().replace("nano", "")
-    assert "standard error of K  none" in printed
-    assert set(summary["errors"]["standard error of K"].values()) == {None}
+    assert "; one example has no standard error; 1 test example, " in printed
+    assert all(set(errors.values()) == {None} for errors in summary["errors"].values())
     assert "nan" not in (tmp_path / "evaluation.csv").read_text()
     summary, printed = run("--n-examples", 1, "--trajectories", 1, stem="log_likelihood")
     assert "nan" not in printed.lower()
@@ -203,11 +219,13 @@ def test_as_in_2015_differs_from_the_corrected_count_by_one_mean_term(run):
     assert values["sum_kl"]["bits/pixel"] == pytest.approx(runs.T * kl)
     assert summary["minibatch"] == min(runs.BATCH, runs.TEST)
     assert f"subtracts {kl:.5f} bits/pixel" in printed
+    K, gain = (values[key]["bits/pixel"] for key in ("K", "K_minus_L_null"))
+    line = format_released(K, gain, "bits/pixel", summary["errors"]["standard error"]["bits/pixel"], 50, 20)
+    assert printed.splitlines()[0] == line
 
 
 def test_too_many_examples_and_unknown_data_are_refused(run, golden, tmp_path):
     assert "--n-examples: 21 is more than there are, 20 test examples" in run("--n-examples", 21, status=2)
-    assert "--t-per-example: 10 is more than there are, t = 2..10" in run("--t-per-example", 10, status=2)
     assert "no MNIST found" in run(where=("--data-path", tmp_path), status=2)
     assert "give --input" in run(where=(), model=golden / "checkpoint/model.pkl", status=2)
 

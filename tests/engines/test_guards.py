@@ -36,13 +36,13 @@ class Epochs:
         self.seen.append(self.number())
 
 
-def test_a_run_compiles_two_functions_and_none_in_its_second_epoch(tmp_path, monkeypatch, functions):
-    """One for training, one for evaluation, whatever the sizes of the last minibatch and of the test split."""
+def test_a_run_compiles_three_functions_and_none_in_its_second_epoch(tmp_path, monkeypatch, functions):
+    """One for training, two for evaluation: KL_t, and the entropies of Eq. 14. The last minibatch needs no other."""
     epochs = Epochs(lambda: len(functions))
     runs.without_plots(monkeypatch, epochs)
     data = runs.write_data(tmp_path, runs.pixels(runs.TRAIN), runs.pixels(runs.TEST, seed=1))
     runs.train(tmp_path / "out", data)
-    assert epochs.seen == [2, 2]
+    assert epochs.seen == [3, 3]
 
 
 def test_jax_compiles_nothing_in_the_second_epoch(tmp_path, monkeypatch, request):

@@ -8,8 +8,8 @@ import pytest
 from dpm.commands.sample import main as sample_main
 from dpm.commands.train import main as train_main
 from dpm.experiments.toys import HEARTBEAT
-from dpm.likelihood.bound import K_all_terms
 from dpm.runs.loading import open_run
+from tests.helpers.bounds import K_all_terms
 
 pytestmark = pytest.mark.slow
 

@@ -21,7 +21,7 @@ from dpm.graph.networks import vectors as networks
 from dpm.graph.networks.vectors import lower_triangle
 from dpm.graph.schedules import signal_shares
 from dpm.graph.vector_model import VectorDiffusion
-from dpm.likelihood.bound import K_all_terms
+from tests.helpers.bounds import K_all_terms
 from tests.helpers.graphs import compiled_vectors
 
 T = 10

@@ -10,10 +10,10 @@ from dpm.engines.engine import Engine
 from dpm.experiments.toys import TOYS
 from dpm.experiments.variants import CORRECTED
 from dpm.graph import schedules
-from dpm.likelihood.bound import K_all_terms
 from dpm.optimizers import Adam
 from dpm.training.least_squares import refit
 from dpm.training.loop import MainLoop
+from tests.helpers.bounds import K_all_terms
 from tests.helpers.graphs import compiled_vectors
 
 T = 10

@@ -69,7 +69,7 @@ def complete(base):
     out, err = StringIO(), StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         share_compiled(patch)
-        folder = train(base / "runs-complete", data(base), "--ext-every-n", 1, "--quiet", "false")
+        folder = train(base / "runs-complete", data(base), "--ext-every-n", 1, "--plots", "all", "--quiet", "false")
     return folder, out.getvalue(), err.getvalue()
 
 

@@ -14,8 +14,11 @@ from dpm.commands.sample import main as sample_main
 from dpm.commands.train import main as train_main
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
+from dpm.likelihood.bound import L_null
 from dpm.model import DiffusionModel
 from dpm.runs import checkpoint
+from dpm.runs.loading import open_run
+from tests.helpers.bounds import K_at_even_times
 from tests.helpers.checkpoints import unseal
 from tests.helpers.graphs import TINY
 
@@ -66,7 +69,12 @@ def test_old_run_resumes(version, tmp_path, data, quick_runs):
     assert facts["format_version"] == checkpoint.FORMAT_VERSION
     assert meta["state"]["step"] == 9
     assert meta["state"]["rows"][:2] == before
-    assert meta["state"]["rows"][2]["test_K"] == pytest.approx(-1.904178334338785, abs=1e-4)
+    run = open_run(path)
+    K = K_at_even_times(run.compiled, run.theta, run.data("test", str(data)), run.settings.seed)
+    assert K + L_null(run.model) == pytest.approx(-1.904178334338785, abs=1e-4)
+    assert run.log[2]["test_K"] == pytest.approx(K + L_null(run.model), abs=5 * run.log[2]["test_standard_error"])
+    with (tmp_path / "log.csv").open() as log:
+        assert log.readline().strip().endswith("skipped_steps,test_draws_error,test_standard_error")
 
 
 @VERSIONS

@@ -10,8 +10,9 @@ from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.experiments import exact
 from dpm.experiments.toys import TOYS
-from dpm.likelihood.bound import K_all_terms, L_null
+from dpm.likelihood.bound import L_null
 from dpm.training import bernoulli_readouts as readouts
+from tests.helpers.bounds import K_all_terms
 
 T, KNOTS, UNITS = 6, 4, 24
 

@@ -76,7 +76,7 @@ def check_stops(tmp_path, data, monkeypatch, optimizer, engine, *choices):
         return folder
 
     expected = fingerprint(train("uninterrupted"))
-    assert set(expected) == {"checkpoint.h5", "checkpoint_best.h5", "log.csv"}
+    assert set(expected) == {"checkpoint.h5", "checkpoint_best.h5", "log.csv", "result.json"}
     rng = np.random.default_rng(OPTIMIZERS.index(optimizer))
     steps = rng.choice(np.arange(1, EPOCHS * STEPS), STOPS, replace=False)
     for step in steps:

@@ -169,11 +169,13 @@ def fill(path):
 
 def check_after_the_fault(folder, stderr, reason):
     """Check for one warning per failed write (3 epochs and the last attempt) and an intact first checkpoint."""
-    log, newest = "warning: log.csv", "warning: checkpoint.h5"
+    log, result, newest = (f"warning: {name}" for name in ("log.csv", "result.json", "checkpoint.h5"))
     *warnings, last = stderr.splitlines()
-    assert [line.partition(" was not saved: ")[0] for line in warnings] == [log, newest] * (EPOCHS - 1) + [newest]
+    assert [line.partition(" was not saved: ")[0] for line in warnings] == [log, result, newest] * (EPOCHS - 1) + [
+        newest
+    ]
     assert all(reason in line for line in warnings)
-    assert last == "not saved: checkpoint.h5, log.csv; the warnings above say why"
+    assert last == "not saved: checkpoint.h5, log.csv, result.json; the warnings above say why"
     assert checkpoint.load_run(folder / "checkpoint.h5")[0]["state"]["step"] == runs.STEPS
 
 

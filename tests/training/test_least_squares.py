@@ -13,8 +13,8 @@ from dpm.graph.kernels.full_gaussian import FullGaussianKernel
 from dpm.graph.kernels.gaussian import GaussianKernel
 from dpm.graph.networks import vectors as networks
 from dpm.graph.vector_model import VectorDiffusion
-from dpm.likelihood.bound import K_all_terms
 from dpm.training import least_squares as refit
+from tests.helpers.bounds import K_all_terms
 
 T = 6
 COVARIANCE = np.array([[1.0, 0.8], [0.8, 1.0]])

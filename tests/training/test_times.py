@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from dpm.graph import schedules
-from dpm.training.times import UNIFORM_SHARE, TermSizes, TimeWeights
+from dpm.likelihood.times import UNIFORM_SHARE
+from dpm.training.times import TimeWeights
 from tests.helpers.graphs import compiled_bits, compiled_tiny, compiled_vectors
 
 T, N = 8, 3
@@ -134,22 +135,3 @@ def test_balanced_weights_make_every_time_count_alike_and_turn_into_those_of_K()
     np.testing.assert_array_equal(turning.weights(1.0), 1)
     assert [turning.exponent(part) for part in (0.2, 0.9)] == [1, 0]
     assert 0 < turning.exponent(0.55) < 1
-
-
-def test_terms_that_are_not_finite_are_counted_and_change_nothing():
-    sizes, clean = TermSizes(100), TermSizes(100)
-    sizes.update([2, 50, 50, 99], [3.0, np.nan, np.inf, 1.0])
-    clean.update([2, 99], [3.0, 1.0])
-    assert sizes.not_finite == 2
-    np.testing.assert_array_equal(sizes.rms(), clean.rms())
-    assert np.isfinite(TimeWeights(100, "importance", "K").place([0.5]).weights).all()
-
-
-def test_sizes_follow_terms_that_change_and_forget_old_ones():
-    sizes, rng = TermSizes(1000), np.random.default_rng(0)
-    for scale in (100.0, 1.0):
-        for _ in range(3000):
-            t = rng.integers(2, 1001, 64)
-            sizes.update(t, scale * t**-1.0)
-    few = sizes.times > 60  # bins of many times, which have seen many draws
-    np.testing.assert_allclose(sizes.rms()[few], 1 / sizes.times[few], rtol=0.1)

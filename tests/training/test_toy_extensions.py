@@ -22,7 +22,6 @@ PAPER_SWISSROLL = "form='paper',trajectory_length=6,hidden=8,noise=0.1"
 @pytest.fixture
 def train(tmp_path, monkeypatch):
     """Return a function that trains a small toy and returns its folder; stop: an extension."""
-    monkeypatch.setattr(toy_extensions, "EVALUATIONS", 20_000)
     monkeypatch.setattr(refit, "EXAMPLES", 2000)
     monkeypatch.setattr(bernoulli_readouts, "EXAMPLES", 2000)
     monkeypatch.setattr(variable_projection, "EXAMPLES", 500)
@@ -110,14 +109,13 @@ def test_stopped_run_resumes_like_an_uninterrupted_run(train, monkeypatch, name,
 
 
 @pytest.mark.thorough
-def test_a_small_run_has_a_small_evaluation(train, monkeypatch):
-    """The number of draws of each term is stated next to the standard error, which follows from it."""
-    monkeypatch.setattr(toy_extensions, "EVALUATIONS_SMALL", 2200)
-    small, full = (
-        json.loads((train("heartbeat", HEARTBEAT, *flags) / "result.json").read_text()) for flags in (["--small"], [])
-    )
-    assert (small["draws_of_each_term"], full["draws_of_each_term"]) == (200, 20_000 // 11)
-    assert small["standard_error"] > 2 * full["standard_error"]
+def test_reported_epochs_have_more_draws_and_one_K_in_log_and_result(train):
+    """Few times of each example at the epoch in between, 50 at the last one, which result.json states."""
+    folder = train("heartbeat", HEARTBEAT)
+    result, (first, last) = json.loads((folder / "result.json").read_text()), runs.rows(folder)
+    assert result["evaluation"]["times_per_example"] == 50
+    assert result["K"] == last["test_K"]
+    assert result["draws_error"] == last["test_draws_error"] < first["test_draws_error"] / 3
 
 
 @pytest.mark.thorough

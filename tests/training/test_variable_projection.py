@@ -14,7 +14,6 @@ from dpm.graph import schedules
 from dpm.graph.kernels.gaussian import GaussianKernel
 from dpm.graph.networks import vectors
 from dpm.graph.vector_model import VectorDiffusion
-from dpm.likelihood.bound import K_all_terms
 from dpm.optimizers import Adam
 from dpm.runs.settings import Settings
 from dpm.training import variable_projection
@@ -22,6 +21,7 @@ from dpm.training.building import prepare_loop
 from dpm.training.least_squares import readout_views
 from dpm.training.recipe import Recipe
 from dpm.training.variable_projection import ProjectionLoop, project, shared_paths, solve_readouts
+from tests.helpers.bounds import K_all_terms
 from tests.training.test_least_squares import COVARIANCE, T, best_K
 
 N = 300

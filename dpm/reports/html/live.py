@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from dpm.base.errors import InputError
+from dpm.likelihood.result import format_bound
 from dpm.reports.html.charts import clean
 from dpm.reports.html.page import render_page
 from dpm.reports.html.players import compute_stamp
@@ -111,7 +112,8 @@ def collect_updates(runs: Sequence[RunFiles]) -> dict[str, list[Any]]:
         state = "no epoch yet"
         if run.rows:
             last = run.rows[-1]
-            state = f"epoch {last['epoch']:g}, test K - L_null {last['test_K_minus_L_null']:.4f} {run.unit}"
+            bound = format_bound(last["test_K"], last["test_K_minus_L_null"], run.unit)
+            state = f"epoch {last['epoch']:g}, test {bound}"
         states.append(state)
     stamps = [compute_stamp(run.folder) for run in runs]
     return {"logs": [clean(run.columns()) for run in runs], "states": states, "stamps": stamps}

@@ -9,7 +9,9 @@ from tqdm import tqdm
 from dpm.base.errors import InputError
 from dpm.base.noise import ExampleNoise
 from dpm.datasets import Scaling
-from dpm.likelihood.bound import terms
+from dpm.likelihood.bound import default_times, summarize, terms
+from dpm.likelihood.result import Bound
+from dpm.likelihood.times import bin_edges
 from dpm.reports.html.players import POINTS, Panel, Player, images_per_frame
 from dpm.runs.folder import NEWEST
 from dpm.runs.loading import open_run
@@ -17,7 +19,6 @@ from dpm.sampler import Constraint, generate_inpaint_mask, generate_samples
 from dpm.trajectories.draws import state_times
 from dpm.trajectories.forward import forward_states
 
-EXAMPLES, TIMES = 100, 40  # test examples, and t of each: as many evaluations of the network as 4 in 100 of T = 1000
 FRAMES = 20
 
 
@@ -25,10 +26,9 @@ class Divergences(NamedTuple):
     """KL_t of Eq. 14 over test examples, in bits per pixel (a vector counts as one).
 
     Attributes:
-        t, first, last: middle and ends of equal parts of 2..T.
-        kl, error: mean of KL_t in each part, and its standard error.
-        K, K_error: the bound, and its standard error.
-        examples: number of test examples.
+        t, first, last: middle and ends of bins of 2..T.
+        kl, error: mean of KL_t in each bin, and its standard error.
+        bound: the bound that the terms sum to, as training evaluates it.
     """
 
     t: np.ndarray
@@ -36,9 +36,7 @@ class Divergences(NamedTuple):
     last: np.ndarray
     kl: np.ndarray
     error: np.ndarray
-    K: float
-    K_error: float
-    examples: int
+    bound: Bound
 
 
 def evaluate_run(files: Any, backend: str, data_path: str | None, quiet: bool) -> tuple[Divergences, list[Player]]:
@@ -49,10 +47,9 @@ def evaluate_run(files: Any, backend: str, data_path: str | None, quiet: bool) -
     run = open_run(path, backend)
     X = run.data("test", data_path)
     seed, T = run.settings.seed if run.settings else 0, run.model.trajectory_length
-    n = min(len(X), EXAMPLES)
-    total = n * min(TIMES, T - 1) + (2 if run.has_images else 1) * (T - 1)
+    total = len(X) * default_times(run.model) + (2 if run.has_images else 1) * (T - 1)
     with tqdm(total=total, disable=quiet or None, desc=files.name, dynamic_ncols=True) as bar:
-        result = divergences(run.compiled, run.theta, X[:n], seed, bar.update)
+        result = divergences(run.compiled, run.theta, X, seed, bar.update)
         players = trajectories(run.compiled, run.theta, X, seed, run.scaling, bar.update)
     return result, players
 
@@ -60,15 +57,14 @@ def evaluate_run(files: Any, backend: str, data_path: str | None, quiet: bool) -
 def divergences(
     compiled: Any, theta: np.ndarray, X: np.ndarray, seed: int, progress: Callable[[int], object] | None = None
 ) -> Divergences:
-    """Return the Divergences of scaled examples X, (n, ...), each at TIMES of its t, one in each equal part of 2..T."""
-    found = terms(compiled, theta, X, seed, TIMES, progress)
-    n, k = found.kl.shape
-    ends = 2 + np.floor(np.arange(k + 1) * (found.T - 1) / k).astype(int)
-    first, last = ends[:-1], np.maximum(ends[1:] - 1, ends[:-1])
-    bits = compiled.model.n_channels / np.log(2) / np.prod(X.shape[1:])
-    kl, K = found.kl * bits, found.K * bits
-    errors = [values.std(axis=0, ddof=1) / n**0.5 if n > 1 else np.full(values.shape[1:], np.nan) for values in (kl, K)]
-    return Divergences((first + last) / 2, first, last, kl.mean(axis=0), errors[0], K.mean(), float(errors[1]), n)
+    """Return the Divergences of scaled test examples X, (n, ...), evaluated as in training."""
+    times = default_times(compiled.model)
+    found = terms(compiled, theta, X, seed, times, progress)
+    means = found.by_time(bin_edges(found.T))
+    bits = 1 / np.log(2) / compiled.model.n_pixels
+    middle = (means.first + means.last) / 2
+    bound = summarize(compiled, found, seed, times, "test")
+    return Divergences(middle, means.first, means.last, means.mean * bits, means.error * bits, bound)
 
 
 def trajectories(

@@ -17,10 +17,10 @@ class Line(NamedTuple):
         source: "paper, Table 1" or the name of a run.
         model: data set, size and length of training.
         K: bound, or None where it was not measured.
-        error: standard error of K, or None.
+        error: standard error of K with the examples as a sample, or None.
         K_minus_L_null: bound less the log likelihood of the prior, or None.
         unit: of these numbers.
-        note: how K was measured.
+        note: the standard errors of K and how it was measured.
         published: whether it is a line of the paper.
     """
 
@@ -60,8 +60,7 @@ def make_line(run: RunFiles, note: str = "") -> Line:
     bound = run.bound()
     if bound is None:
         return Line(run.name, describe_size(run), None, None, None, run.unit, f"K not measured yet. {note}".strip())
-    how = "sum over all t" if run.result else "as last logged, one t per test example"
-    note = f"after epoch {bound.epoch:g}, {how}. {note}".strip()
+    note = f"after epoch {bound.epoch:g}; {bound.note}. {note}".strip()
     numbers = bound.K, bound.standard_error, bound.K_minus_L_null
     return Line(run.name, describe_size(run), *numbers, run.unit, note)
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from dpm.base.errors import InputError
 from dpm.experiments.variants import find_variant
+from dpm.likelihood.result import Bound
 
 MAX_RUNS = 8  # one for each color of the charts
 MAX_FILE_SIZE = 2**26  # bytes; a row of the log has about 150
@@ -18,23 +19,25 @@ MAX_POINTS = 2000  # points of a curve; more cannot be distinguished on a screen
 CONFIG_PARTS = ("flags", "data", "model", "versions")
 VECTOR_EXPERIMENTS = ("heartbeat", "swissroll")
 BOUND_COLUMNS = ("train_K_minus_L_null", "test_K_minus_L_null")
-RESULT_KEYS = ("K", "K_minus_L_null", "standard_error", "epoch")
+RESULT_NUMBERS = ("K", "K_minus_L_null", "epoch")
 
 
-class Bound(NamedTuple):
+class Measured(NamedTuple):
     """The last measured bound of a run on test data, in the run's unit.
 
     Attributes:
         K: the bound (Eq. 14).
         K_minus_L_null: K less the log likelihood of the prior.
-        standard_error: of K, or None where it was not measured.
+        standard_error: of K, with the examples as a sample, or None where it was not measured.
         epoch: after which it was measured.
+        note: its standard errors and how it was estimated, in words.
     """
 
     K: float
     K_minus_L_null: float
     standard_error: float | None
     epoch: float
+    note: str
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class RunFiles:
         name: name of the folder.
         config: content of config.json under today's key names, see `read_config`.
         rows: rows of log.csv, each a dict of numbers with NaN for missing ones.
-        result: content of result.json, with K as the sum over all t, or None.
+        result: content of result.json, or None.
     """
 
     folder: Path
@@ -78,13 +81,18 @@ class RunFiles:
             columns[name] = [row.get(name, math.nan) - row["test_K"] + row["test_K_minus_L_null"] for row in rows]
         return columns
 
-    def bound(self) -> Bound | None:
+    def bound(self) -> Measured | None:
         """Return the bound of result.json if there is one, else of the last finite row of the log, else None."""
         if self.result:
-            return Bound(*(self.result[key] for key in RESULT_KEYS))
+            K, gain, epoch = (self.result[key] for key in RESULT_NUMBERS)
+            error = self.result.get("standard_error")
+            if "evaluation" not in self.result:  # of an earlier version
+                return Measured(K, gain, error, epoch, "sum over all t")
+            return Measured(K, gain, error, epoch, Bound.from_json(self.result).describe_errors())
         for row in reversed(self.rows):
             if math.isfinite(row["test_K"]) and math.isfinite(row["test_K_minus_L_null"]):
-                return Bound(row["test_K"], row["test_K_minus_L_null"], None, row["epoch"])
+                note = "as last logged, one t per test example"
+                return Measured(row["test_K"], row["test_K_minus_L_null"], None, row["epoch"], note)
         return None
 
 
@@ -185,7 +193,7 @@ def read_log(path: Path) -> list[dict[str, float]]:
 
 
 def read_result(path: Path) -> dict[str, Any] | None:
-    """Read result.json of a toy problem, or return None where there is none.
+    """Read result.json, or return None where there is none, or its K is not finite, which is stored as null.
 
     Raises:
         InputError: a value that the report needs is not a number.
@@ -193,9 +201,16 @@ def read_result(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     result = read_json(path)
-    for key in RESULT_KEYS:
+    if "K" in result and result["K"] is None:
+        return None
+    for key in RESULT_NUMBERS:
         if isinstance(result.get(key), bool) or not isinstance(result.get(key), int | float):
             raise InputError(f"{path}: {key} is {result.get(key)!r}; expected a number, as dpm train writes")
+    if "evaluation" in result:
+        try:
+            str(Bound.from_json(result))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{path}: was not written by dpm train ({type(error).__name__}: {error})") from None
     return result
 
 

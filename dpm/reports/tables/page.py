@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dpm.experiments.published import TABLE_1, TABLE_2_DEAD_LEAVES, TABLE_2_MNIST
+from dpm.likelihood.result import format_bound
 from dpm.reports.tables.rows import Row
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def make_table_2(row: Row, record: Record, plan: "Plan") -> list[str]:
             f"{data['path'].rpartition('/')[2]}; {describe_training(record)}",
         ),
         "",
-        f"K - L_null of the same model: {format_number(get_value(record, row, 'K_minus_L_null'))} bits/pixel.",
+        f"The same model: {describe_bound(record, row)}.",
         "",
         format_row("Dead leaves", "bits/pixel", "model"),
         format_row(*["---"] * 3),
@@ -159,6 +160,12 @@ def get_value(record: Record, row: Row, key: str = "K") -> float:
 def get_standard_error(record: Record, row: Row) -> float:
     """Return the standard error of K, in the unit of its row."""
     return next(iter(record["evaluation"]["errors"].values()))[row.unit]
+
+
+def describe_bound(record: Record, row: Row) -> str:
+    """Return K and K - L_null of a record with their unit and standard error."""
+    K, gain = (get_value(record, row, key) for key in ("K", "K_minus_L_null"))
+    return format_bound(K, gain, row.unit, None, get_standard_error(record, row))
 
 
 def describe_training(record: Record) -> str:

@@ -93,7 +93,7 @@ ROWS = {
             "heartbeat",
             "the further form: one readout for all steps predicts the bits of x_0",
             ("--experiment", "heartbeat"),
-            ("--n-examples", "5000"),
+            ("--t-per-example", "100"),
             ("--experiment", "heartbeat", "--small", "--epochs", "1", "--model-args", "trajectory_length=20,hidden=8"),
             whole=True,
         ),
@@ -101,7 +101,7 @@ ROWS = {
             "heartbeat-paper",
             "the paper's form (D.1.2): three sigmoid layers, and a readout of the rates for each step",
             ("--experiment", "heartbeat", "--model-args", "form='paper'"),
-            ("--n-examples", "5000"),
+            ("--t-per-example", "100"),
             (
                 *("--experiment", "heartbeat", "--small", "--epochs", "2"),
                 *("--model-args", "form='paper',trajectory_length=20,hidden=24"),

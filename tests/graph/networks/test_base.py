@@ -10,7 +10,7 @@ from dpm.graph.bricks import WEIGHT, Brick, Constant, Convolutional
 from dpm.graph.kernels import Gaussian, GaussianKernel
 from dpm.graph.networks import ReverseNetwork
 from dpm.graph.vector_model import VectorDiffusion
-from dpm.likelihood.bound import K_all_terms
+from tests.helpers.bounds import K_all_terms
 from tests.helpers.graphs import check_gradient
 
 T, SHAPE = 5, (2, 4, 3)

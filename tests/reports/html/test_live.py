@@ -42,7 +42,7 @@ def test_curves_follow_the_log(served):
     folders.write_log(folder, 5)
     answer = json.loads(read(f"{address}/curves.json"))
     assert answer["logs"][0]["epoch"] == [1, 2, 3, 4, 5]
-    assert answer["states"] == ["epoch 5, test K - L_null 0.5000 bits/pixel"]
+    assert answer["states"] == ["epoch 5, test K = -1.5000, K - L_null = 0.5000 bits/pixel"]
 
 
 @pytest.mark.thorough

@@ -70,12 +70,12 @@ def test_K_is_minus_the_sum_of_KL_t_and_the_entropies(compiled, X):
     found = divergences(compiled, theta, X, 0)
     a_bar = np.cumprod(1 - np.asarray(compiled.beta(theta), np.float64))
     entropies = (np.log((1 - a_bar[-1]) / (1 - a_bar[0])) - np.log(2 * np.pi * np.e)) / 2 / np.log(2)
-    np.testing.assert_allclose(found.K, entropies - found.kl.sum(), rtol=1e-4)
-    assert found.examples == N
+    np.testing.assert_allclose(found.bound.K, entropies - found.kl.sum(), rtol=1e-4)
+    assert str(found.bound).endswith("; 60 test examples, scaled units, 2 of 9 t each, seed 0")
 
 
-def test_parts_of_a_long_trajectory_cover_it_once(compiled, X, monkeypatch):
-    monkeypatch.setattr("dpm.reports.html.model.TIMES", 4)
+def test_bins_of_a_long_trajectory_cover_it_once(compiled, X, monkeypatch):
+    monkeypatch.setattr("dpm.likelihood.times.N_BINS", 4)
     found = divergences(*compiled, X, 0)
     covered = [t for first, last in zip(found.first, found.last, strict=True) for t in range(first, last + 1)]
     assert covered == list(range(2, 11))
@@ -108,7 +108,8 @@ def test_a_run_is_evaluated_from_its_own_folder(base):
     folder = runs.trained(base)
     run = read_run(folder)
     found, players = evaluate_run(run, "auto", None, True)
-    assert abs(found.K - run.bound()[0]) < 5 * max(found.K_error, 0.05)
+    assert found.bound.describe_errors() == run.bound().note
+    assert pytest.approx(run.bound().K, abs=5e-5) == found.bound.K
     assert [player.title for player in players] == ["Forward and reverse trajectory", "In-painting"]
 
 

@@ -6,13 +6,14 @@ import math
 import pytest
 
 from dpm.base.errors import InputError
+from dpm.likelihood.result import Bound
 from dpm.reports.html.runs import MAX_POINTS, read_config, read_run, read_runs
 from tests.helpers import report_folders as folders
 
 
 def test_numbers_match_the_files(tmp_path):
     run = read_run(folders.make(tmp_path / "a", n=4))
-    assert run.bound() == (0.4 - 2, 0.4, None, 4)
+    assert run.bound() == (0.4 - 2, 0.4, None, 4, "as last logged, one t per test example")
     assert run.columns()["train_K_minus_L_null"] == [e / 10 - 0.1 for e in (1, 2, 3, 4)]
     assert (run.unit, run.has_vectors) == ("bits/pixel", False)
 
@@ -22,8 +23,24 @@ def test_result_json_takes_precedence_over_the_log(tmp_path):
     result = {"K": 2.5, "K_minus_L_null": 6.6, "standard_error": 0.01, "epoch": 3}
     (folder / "result.json").write_text(json.dumps(result))
     run = read_run(folder)
-    assert run.bound() == (2.5, 6.6, 0.01, 3)
+    assert run.bound() == (2.5, 6.6, 0.01, 3, "sum over all t")
     assert run.unit == "bits/example"
+
+
+def test_result_json_of_today_says_how_K_was_evaluated(tmp_path):
+    folder = folders.make(tmp_path / "a")
+    found = Bound(2.5, 6.6, 0.01, 0.02, "bits/pixel", 20, 2, 9, 0, "test")
+    (folder / "result.json").write_text(json.dumps({"epoch": 3} | found.as_json()))
+    assert read_run(folder).bound() == (2.5, 6.6, 0.02, 3, found.describe_errors())
+
+
+@pytest.mark.parametrize("evaluation", [3, {}, {"split": "test", "n_examples": "many"}])
+def test_result_json_with_another_evaluation_is_refused(tmp_path, evaluation):
+    folder = folders.make(tmp_path / "a")
+    content = Bound(2.5, 6.6, 0.01, 0.02, "bits/pixel", 20, 2, 9, 0).as_json() | {"epoch": 3, "evaluation": evaluation}
+    (folder / "result.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"result\.json: was not written by dpm train"):
+        read_run(folder)
 
 
 def test_exact_log_likelihood_and_ceiling_are_relative_to_L_null(tmp_path):
