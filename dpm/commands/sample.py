@@ -67,6 +67,7 @@ def build_parser(prog: str = "dpm sample") -> Parser:
     )
     parser.add_argument("checkpoint", metavar="RUN", help="run folder, its checkpoint.h5, or a model.pkl of 2015")
     _add_mode_options(parser)
+    _add_posterior_options(parser)
     add = parser.group("output").add_argument
     add("--animate", action="store_true", help="write samples.gif of the reverse trajectory")
     add("--every", type=int, metavar="N", help="also keep every N-th state: samples.npz then holds X_t and t")
@@ -110,6 +111,10 @@ def _add_mode_options(parser: Parser) -> None:
     add("--sigma", type=float, help="denoise: deviation of the noise in --input, in standard "
         "deviations of the training data (default: 1)")  # fmt: skip
     add("--add-noise", action="store_true", help="denoise: first add noise of --sigma to the input, as in 2015")
+
+
+def _add_posterior_options(parser: Parser) -> None:
+    """Add the options of the product with r(x)."""
     add = parser.group("--mode posterior").add_argument
     add(
         "--log-r",
