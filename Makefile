@@ -18,7 +18,7 @@ help:  ## list the targets
 
 $(VENV)/train: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet -e ".[jax]"
+	$(VENV)/bin/pip install --quiet -e ".[jax,report]"
 	touch $@
 
 $(VENV)/test: pyproject.toml

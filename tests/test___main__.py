@@ -1,5 +1,8 @@
 """`python -m dpm` and the console command: the list of commands, the version, and mistakes in one line."""
 
+import argparse
+import importlib
+import shlex
 import subprocess
 import sys
 
@@ -45,3 +48,28 @@ def test_a_folder_called_dpm_does_not_hide_the_package(tmp_path):
     for words in (["--version"], ["datasets", "--help"]):
         done = subprocess.run([sys.executable, "-m", "dpm", *words], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+
+
+def parsers():
+    """Return (words of the command, its parser) of every command and subcommand."""
+    found = []
+    for name in COMMANDS:
+        parser = importlib.import_module(f"dpm.commands.{name}").build_parser()
+        found.append((name, parser))
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                found += [(f"{name} {sub}", kind) for sub, kind in action.choices.items()]
+    return found
+
+
+@pytest.mark.parametrize(("words", "parser"), [pytest.param(*pair, id=pair[0]) for pair in parsers()])
+def test_help_of_each_command_has_groups_and_two_examples_that_are_accepted(words, parser):
+    text = parser.format_help()
+    assert "None)" not in text
+    ungrouped = [action.option_strings for action in parser._optionals._group_actions]
+    assert ungrouped == [["-h", "--help"], ["--version"]]
+    examples = [line.strip() for line in text.partition("\nexamples:\n")[2].splitlines()[::2]]
+    assert len(examples) >= (1 if words == "datasets list" else 2)
+    for example in examples:
+        assert example.startswith(f"dpm {words}")
+        parser.parse_args(shlex.split(example)[1 + len(words.split()) :])

@@ -11,11 +11,35 @@ from dpm.base.process import command_process
 
 
 class Parser(argparse.ArgumentParser):
-    """Argument parser that reports an error in one line and exits with status 2."""
+    """Argument parser that reports an error in one line and exits with status 2.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    Every option is accepted with hyphens and, as 2015 wrote it, with underscores: --output-dir and --output_dir.
+
+    Args:
+        examples: (arguments, explanation) of command lines that `--help` ends with.
+    """
+
+    def __init__(self, *args: Any, examples: Sequence[tuple[str, str]] = (), **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(*args, **({"allow_abbrev": False} | kwargs))
+        if examples:
+            lines = [f"  {f'{self.prog} {words}'.rstrip()}\n      {text}" for words, text in examples]
+            self.epilog = "\n".join(["examples:", *lines])
+        if self.description:
+            self.description = self.description[0].upper() + self.description[1:]
+        self._groups: dict[str, Any] = {}
         self.add_argument("--version", action="version", version=f"dpm {dpm.__version__}")
+
+    def group(self, title: str) -> Any:
+        """Return the group of options with that title, made at the first call."""
+        if title not in self._groups:
+            self._groups[title] = self.add_argument_group(title)
+        return self._groups[title]
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as argparse does, with hyphens for the underscores in names of options."""
+        words = sys.argv[1:] if args is None else args
+        return super().parse_known_args([_hyphenate(word) for word in words], namespace)
 
     def error(self, message: str) -> Any:
         """Print the error line and exit with status 2."""
@@ -34,9 +58,10 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
 
-def spellings(name: str) -> list[str]:
-    """Return the accepted spellings of a flag: --with-hyphens and --with_underscores."""
-    return sorted({f"--{name}", f"--{name.replace('-', '_')}"})
+def _hyphenate(word: str) -> str:
+    """Return an option with hyphens in its name; any other word as it is."""
+    name, equals, value = word.partition("=")
+    return f"{name.replace('_', '-')}{equals}{value}" if name.startswith("--") else word
 
 
 def argument_type(kind: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -63,13 +63,32 @@ def in_data_units(bits: float, elements: int, scale: float) -> float:
 
 def build_parser(prog: str = PROG) -> Parser:
     """Return the parser of the command."""
-    top = Parser(prog=prog, description=str(__doc__).partition(": ")[2])
-    add = top.add_argument
-    add("--experiment", help="data of a named experiment, as in train.py --experiment")
+    top = Parser(
+        prog=prog,
+        description=str(__doc__).partition(": ")[2],
+        examples=[
+            ("DiffusionModel_MNIST-...", "all models that fit the data of a run"),
+            ("--experiment heartbeat --small", "the same for data of an experiment, without a run"),
+        ],
+    )
+    top.add_argument("run", nargs="?", metavar="RUN", help="run folder, or its checkpoint.h5, whose data are taken")
+    add = top.group("data, where no run is named").add_argument
+    add("--experiment", metavar="NAME", help="data of a named experiment, as in train.py --experiment")
     add("--small", action="store_true", help="the data of its small variant")
-    add("--dataset", help="data set, as in train.py --dataset (default: MNIST)")
-    add("--data-path", help="folder(s) or file to search for the data")
-    add("--crop", type=int, help="pieces of this side of the images, side by side")
+    add("--dataset", metavar="NAME", help="data set, as in train.py --dataset (default: MNIST)")
+    add("--crop", type=int, metavar="SIDE", help="pieces of this side of the images, side by side")
+    add = top.group("data").add_argument
+    add("--data-path", metavar="PATH", help="folder(s) or file to search for the data")
+    add(
+        "--noise",
+        type=float,
+        metavar="VARIANCE",
+        help="of Gaussian noise mixed into all examples, as x_1 has; K leaves the noise of beta_1 in the data "
+        "(default: none)",
+    )
+    add("--seed", type=int, help="seed of generated data, dequantization and starts (default: 0; with RUN, generated "
+        "data have the seed of the run)")  # fmt: skip
+    add = top.group("models").add_argument
     add(
         "--kinds",
         nargs="+",
@@ -84,28 +103,21 @@ def build_parser(prog: str = PROG) -> Parser:
         metavar="FLOOR",
         help=f"values to choose from, added to all variances (default: {', '.join(f'{floor:g}' for floor in FLOORS)})",
     )
-    add(
-        "--noise",
-        type=float,
-        metavar="VARIANCE",
-        help="of Gaussian noise mixed into all examples, as x_1 has; K leaves the noise of beta_1 in the data "
-        "(default: none)",
-    )
-    add("--seed", type=int, default=0, help="seed of generated data, dequantization and starts (default: %(default)s)")
-    add("--quiet", action="store_true", help="print only the table")
+    top.group("output").add_argument("--quiet", action="store_true", help="print only the table")
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
     options = build_parser().parse_args(arguments)
-    chosen = ("kinds", "floors", "noise")
+    chosen = ("run", "kinds", "floors", "noise")
     given = {k: v for k, v in vars(options).items() if k not in chosen and v is not None and v is not False}
-    return run_command(PROG, lambda: compare_models(given, options.kinds, options.floors, options.noise))
+    return run_command(PROG, lambda: compare_models(given, options.run, options.kinds, options.floors, options.noise))
 
 
 def compare_models(
     given: dict[str, Any],
+    run: str | None,
     names: Sequence[str] | None,
     floors: Sequence[float] | None = None,
     variance: float | None = None,
@@ -114,6 +126,7 @@ def compare_models(
 
     Args:
         given: settings of train.py that determine the data.
+        run: a run whose data are taken, or None.
         names, floors: as in choose_kinds.
         variance: as in add_noise, or None.
     """
@@ -123,13 +136,16 @@ def compare_models(
         raise InputError('scikit-learn is not installed; take the extra: pip install -e ".[baselines]"') from None
     from dpm.runs.data import validation_start
 
-    settings = Settings.from_arguments(**given)
-    data = load_examples(settings.replace(dtype="float64"))
+    settings, saved = Settings.from_arguments(**given), None
+    seed, quiet = settings.seed, settings.quiet
+    if run is not None:
+        settings, saved = read_run(run, given)
+    data = load_examples(settings.replace(dtype="float64"), seed, saved)
     if variance is not None:
-        data = add_noise(data, variance, settings.seed)
+        data = add_noise(data, variance, seed)
     kinds = choose_kinds(names, data, floors)
     start = validation_start(len(data.train))
-    if not settings.quiet:
+    if not quiet:
         print(data.text)
         print(f"chosen   on the last {len(data.train) - start:,} training examples, then fitted to all of them")
     header = ("kind", "what", "chosen", f"log p, {data.unit}", "error", "minus L_null", "in data units", "seconds")
@@ -137,9 +153,27 @@ def compare_models(
     if data.truth is not None:
         rows.append(("truth", "distribution of the data", "", *format_figures(data, data.truth), ""))
     for place, (name, kind) in enumerate(kinds.items()):
-        rows.append(fit_row(name, kind, data, start, settings.seed, place, settings.quiet))
+        rows.append(fit_row(name, kind, data, start, seed, place, quiet))
     print_table(rows)
     return 0
+
+
+def read_run(path: str, given: dict[str, Any]) -> tuple[Settings, Any]:
+    """Return the settings of a run with the given --data-path, and what its config holds about its data.
+
+    Raises:
+        InputError: it is no run of train.py, or other data are given too.
+    """
+    from dpm.runs import checkpoint
+    from dpm.runs.folder import find_checkpoint
+
+    for name in ("experiment", "small", "dataset", "crop"):
+        if name in given:
+            raise InputError(f"--{name}: is not used with {path}, a run, which names its data; leave one out")
+    found = find_checkpoint(path)
+    config = checkpoint.load_run(found)[0]["config"]
+    more = {key: given[key] for key in ("data_path", "quiet") if key in given}
+    return Settings.from_checkpoint(config, found, **more), config["data"]
 
 
 def fit_row(name: str, kind: Kind, data: Data, start: int, seed: int, place: int, quiet: bool) -> Sequence[str]:
@@ -233,8 +267,17 @@ def add_noise(data: Data, variance: float, seed: int) -> Data:
     return data._replace(train=train, test=test, text=f"{data.text}\nnoise    of variance {variance:g}, as x_1 has")
 
 
-def load_examples(settings: Settings) -> Data:
-    """Return the Data of the settings, as training has them. Raises InputError as train.py does."""
+def load_examples(settings: Settings, seed: int, saved: Any = None) -> Data:
+    """Return the Data of the settings, as training has them.
+
+    Args:
+        settings: of the run, or of one that would have these data.
+        seed: of the dequantization.
+        saved: as in dpm.runs.data.load_data.
+
+    Raises:
+        InputError: as train.py does.
+    """
     import numpy as np
 
     from dpm.base import noise
@@ -244,12 +287,12 @@ def load_examples(settings: Settings) -> Data:
     from dpm.runs.data import cut_pieces, load_data
     from dpm.training.building import gray_level_noise
 
-    data, toy = load_data(settings), settings.toy
+    data, toy = load_data(settings, saved), settings.toy
     train, test = cut_pieces(data.train[:], settings.crop), data.test
-    if width := gray_level_noise(settings.variant, data):
-        train = train + (noise.generator(settings.seed, noise.BASELINE, 0).random(train.shape) - 0.5) * width
+    if width := settings.model_args.get("uniform_noise", gray_level_noise(settings.variant, data)):
+        train = train + (noise.generator(seed, noise.BASELINE, 0).random(train.shape) - 0.5) * width
         # The noise of the test examples is the one that their K is computed with.
-        _, U = noise.example_noise(settings.seed, noise.EVALUATION, range(len(test)), test.shape[1:], "normal")
+        _, U = noise.example_noise(seed, noise.EVALUATION, range(len(test)), test.shape[1:], "normal")
         test = test + (U - 0.5) * width
     shape = test.shape[1:]
     elements = test[0].size if toy else shape[0]

@@ -15,6 +15,7 @@ from dpm.base.errors import InputError
 from dpm.base.hashing import hash_array
 from dpm.datasets.reading import atomic_write
 from dpm.runs import checkpoint
+from dpm.runs.folder import find_checkpoint
 
 PROG = "dpm checkpoint"
 LONGEST_LIST = 60  # characters; longer lists are shown by their length
@@ -23,25 +24,49 @@ SAFETENSORS = {
     "u4": "U32", "u2": "U16", "u1": "U8", "b1": "BOOL",
 }  # fmt: skip
 
+EXAMPLES = {
+    "verify": (
+        ("DiffusionModel_MNIST-...", "check the newest checkpoint of a run"),
+        ("runs/*/*.h5", "check every checkpoint of all runs"),
+    ),
+    "show": (
+        ("DiffusionModel_MNIST-...", "model, data, state, command and parameters of a run"),
+        ("DiffusionModel_MNIST-.../checkpoint_best.h5", "the same of its best checkpoint"),
+    ),
+    "diff": (
+        ("DiffusionModel_MNIST-... DiffusionModel_MNIST_2-...", "how two runs differ"),
+        ("RUN/checkpoint_best.h5 RUN", "what has changed in a run since its best checkpoint"),
+    ),
+    "export": (
+        ("DiffusionModel_MNIST-... --to safetensors", "checkpoint.safetensors"),
+        ("DiffusionModel_MNIST-... --all --output digits.npz", "with the state of the optimizer"),
+    ),
+}
+
 
 def build_parser(prog: str = PROG) -> Parser:
     """Return the parser of the command."""
-    top = Parser(prog=prog, description="Verify, show, compare and export checkpoints.")
+    text = "Verify, show, compare and export checkpoints. FILE is a checkpoint.h5 or its run folder."
+    top = Parser(prog=prog, description=text, examples=[(f"{name} {EXAMPLES[name][0][0]}", EXAMPLES[name][0][1])
+        for name in ("verify", "show")])  # fmt: skip
     kinds = top.add_subparsers(metavar="COMMAND", parser_class=Parser, required=True)
 
-    def add(name: str, run: Callable[..., int | None], text: str) -> Callable[..., Any]:
-        sub = kinds.add_parser(name, help=text, description=text)
+    def add(name: str, run: Callable[..., int | None], text: str) -> Parser:
+        sub: Parser = kinds.add_parser(name, help=text, description=text, examples=EXAMPLES[name])
         sub.set_defaults(run=run)
-        return sub.add_argument
+        return sub
 
-    add("verify", verify, "load each file, with all checks; status 2 if any is bad")("files", metavar="FILE", nargs="+")
-    add("show", show, "print the contents of a file")("file", metavar="FILE")
-    option = add("diff", diff, "print the differences of two files; status 1 if there are any")
-    option("file", metavar="FILE")
-    option("other", metavar="FILE")
-    option = add("export", export, "write the parameters as npz or safetensors")
-    option("file", metavar="FILE")
-    option("--to", choices=("npz", "safetensors"), default="npz", help="(default: %(default)s)")
+    one: dict[str, Any] = {"metavar": "FILE", "type": find_checkpoint, "help": "checkpoint.h5, or its run folder"}
+    verifying = add("verify", verify, "load each file, with all checks; status 2 if any is bad")
+    verifying.add_argument("files", nargs="+", **one)
+    add("show", show, "print the contents of a file").add_argument("file", **one)
+    differing = add("diff", diff, "print the differences of two files; status 1 if there are any")
+    differing.add_argument("file", **one)
+    differing.add_argument("other", **one)
+    exporting = add("export", export, "write the parameters as npz or safetensors")
+    exporting.add_argument("file", **one)
+    option = exporting.group("output").add_argument
+    option("--to", choices=("npz", "safetensors"), default="npz", help="format (default: %(default)s)")
     option(
         "--output",
         metavar="PATH",
@@ -58,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_command(PROG, lambda: action(**given))
 
 
-def verify(files: Sequence[str]) -> int:
+def verify(files: Sequence[Path]) -> int:
     """Print one line per file: the checks that it passed, or on stderr the error.
 
     Args:
@@ -84,7 +109,7 @@ def verify(files: Sequence[str]) -> int:
     return status
 
 
-def show(file: str) -> None:
+def show(file: Path) -> None:
     """Print the contents of a run's checkpoint, then a table of its arrays.
 
     Args:
@@ -99,7 +124,7 @@ def show(file: str) -> None:
     flags, data, rows = config["flags"], config["data"], state["rows"]
     model = {name: value for name, value in meta["model"].items() if name != "network"}
     last = rows[-1] if rows else {"epoch": 0}
-    print(f"{file}: format version {facts['format_version']}, {Path(file).stat().st_size:,} bytes")
+    print(f"{file}: format version {facts['format_version']}, {file.stat().st_size:,} bytes")
     other = "of a toy problem" if model else "of the user's own class, schedule, kernel or network"
     lines = {
         "model": f"{format_value(meta['model'].get('network', other))}: {format_values(model)}",
@@ -136,7 +161,7 @@ def describe_array(array: np.ndarray) -> tuple[str, ...]:
     return shape, str(array.dtype), hash_array(array)[:8], value_range, mean, str(array.size - numbers.size)
 
 
-def diff(file: str, other: str) -> int:
+def diff(file: Path, other: Path) -> int:
     """Print the differences of two checkpoints in meta and in the arrays.
 
     Args:
@@ -203,7 +228,7 @@ def compare_arrays(name: str, array: np.ndarray, other: np.ndarray) -> list[tupl
     return [(name, f"type {array.dtype} | {other.dtype}", "", "")] if array.dtype != other.dtype else []
 
 
-def export(file: str, to: str, output: str | None, all: bool) -> None:
+def export(file: Path, to: str, output: str | None, all: bool) -> None:
     """Write the parameters, by their Blocks paths without the first slash.
 
     Args:
@@ -215,18 +240,17 @@ def export(file: str, to: str, output: str | None, all: bool) -> None:
     Raises:
         InputError: if the output has another ending or is the checkpoint itself, or if names of arrays collide.
     """
-    path = Path(file)
-    target = Path(output or f"{path.stem}.{to}")
+    target = Path(output or f"{file.stem}.{to}")
     if target.suffix != f".{to}":
         raise InputError(f"--output: {target} does not end in .{to}; give such a name, or another --to")
-    if target.exists() and path.exists() and target.samefile(path):
+    if target.exists() and file.exists() and target.samefile(file):
         raise InputError(f"--output: {target} is the checkpoint itself; give another name")
-    parameters, optimizer = checkpoint.split(checkpoint.load(path)[1])
+    parameters, optimizer = checkpoint.split(checkpoint.load(file)[1])
     arrays = {name.lstrip("/"): array for name, array in parameters.items()}
     if all:
         arrays |= {f"optimizer/{name}": array for name, array in optimizer.items()}
     if len(arrays) < len(parameters) + all * len(optimizer) or "__metadata__" in arrays:
-        raise InputError(f"export {path}: two arrays would have the same name, or a name is reserved by the format")
+        raise InputError(f"export {file}: two arrays would have the same name, or a name is reserved by the format")
     with atomic_write(target) as temporary, open(temporary, "wb") as stream:
         (write_npz if to == "npz" else write_safetensors)(stream, arrays)
     print(f"{target}: {len(arrays)} arrays")

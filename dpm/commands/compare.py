@@ -11,10 +11,23 @@ TOLERANCE = {"float64": 1e-7, "float32": 1e-4}
 
 def build_parser(prog: str = PROG) -> Parser:
     """Return the parser of the command."""
-    parser = Parser(prog=prog, description=str(__doc__).partition(": ")[2])
-    parser.add_argument("files", nargs="+", metavar="FILE", help="exported .npz, or model.pkl next to its eval.npz")
-    parser.add_argument("--backend", choices=ENGINES, default="auto", help="engine (default: %(default)s)")
-    parser.add_argument("--dtype", choices=DTYPES, default="float64", help="float type (default: %(default)s)")
+    parser = Parser(
+        prog=prog,
+        description=str(__doc__).partition(": ")[2],
+        examples=[
+            ("tests/golden/*.npz tests/golden/checkpoint", "compare with the arrays of 2015 that come with the tests"),
+            ("exported.npz --backend numba", "compare what tests/golden/export_2015.py has written"),
+        ],
+    )
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="exported .npz, or a model.pkl of 2015 with an eval.npz in its folder, or that folder",
+    )
+    add = parser.group("speed and precision").add_argument
+    add("--backend", choices=ENGINES, default="auto", help="engine (default: %(default)s)")
+    add("--dtype", choices=DTYPES, default="float64", help="float type (default: %(default)s)")
     return parser
 
 

@@ -42,6 +42,27 @@ CONVERT_OPTIONS: dict[str, tuple[str, ...]] = {
     "ARRAYS": ("key", "test_share", "seed"),
 }
 
+EXAMPLES = {
+    "list": (("", "every known data set, with its path or how to get it"),),
+    "fetch": (("MNIST", "into the data folder"), ("CIFAR10 --output-dir data", "into another folder, which exists")),
+    "convert": (
+        ("images --input photos --size 64 --gray", "photos.hdf5 from a folder of PNG and JPEG"),
+        ("arrays --input digits.npz --output digits.hdf5", "from the arrays of an .npz or .npy file"),
+    ),
+    "make": (
+        ("DEAD_LEAVES --n 2000 --test 500 --size 32", "images of overlapping disks"),
+        ("HEARTBEAT --seed 1 --output heartbeat.hdf5", "sequences of bits"),
+    ),
+    "info": (
+        ("photos.hdf5", "table of contents, and photos_sheet.png"),
+        ("train-images-idx3-ubyte.gz --output-dir sheets", "the same of an original file of MNIST"),
+    ),
+    "export": (
+        ("photos.hdf5", "the images as PNG files, in the folder photos_images"),
+        ("photos.hdf5 --to npz --output photos.npz", "all arrays in one file"),
+    ),
+}
+
 
 def list_sets() -> None:
     """Print every known data set with its path, or how to get it, and the folder for new data sets."""
@@ -229,12 +250,19 @@ def export_set(file: str, to: str = "png", output: str | None = None, quiet: boo
 
 def build_parser(prog: str = "dpm datasets") -> Parser:
     """Return the parser of all commands; `run` is the function of the chosen command, None without one."""
-    parser = Parser(prog=prog, description="Get, make, inspect and convert data sets.")
+    parser = Parser(
+        prog=prog,
+        description="Get, make, inspect and convert data sets.",
+        examples=[
+            ("list", "the known data sets, and where each was found"),
+            ("convert images --input photos --size 64", "your own photographs as one data set"),
+        ],
+    )
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
 
     def add(name: str, run: Callable[..., None], text: str) -> Parser:
-        command = commands.add_parser(name, help=text, description=text)
+        command = commands.add_parser(name, help=text, description=text, examples=EXAMPLES[name])
         command.set_defaults(run=run)
         return command
 
@@ -244,15 +272,18 @@ def build_parser(prog: str = "dpm datasets") -> Parser:
     _add_make_options(add("make", make_set, "draw a synthetic data set"))
     info = add("info", show_info, "print the contents of a data file, and write a contact sheet of its images")
     info.add_argument("file", metavar="FILE", help=".hdf5, .npz, .npy, idx or CIFAR-10")
-    info.add_argument("--output-dir", help="folder of the contact sheet (default: here)")
+    info.group("output").add_argument(
+        "--output-dir", metavar="FOLDER", help="folder of the contact sheet (default: here)"
+    )
     _add_export_options(add("export", export_set, "write an HDF5 file as images or arrays"))
     return parser
 
 
 def _add_fetch_options(parser: Parser) -> None:
     parser.add_argument("name", metavar="NAME", help="MNIST, FASHION_MNIST or CIFAR10")
-    parser.add_argument("--output-dir", help="folder (default: the data folder, see dpm datasets list)")
-    parser.add_argument("--quiet", action="store_true", help="print only the paths of the files")
+    option = parser.group("output").add_argument
+    option("--output-dir", metavar="FOLDER", help="folder (default: the data folder, see dpm datasets list)")
+    option("--quiet", action="store_true", help="print only the paths of the files")
 
 
 def _add_convert_options(parser: Parser) -> None:
@@ -260,25 +291,30 @@ def _add_convert_options(parser: Parser) -> None:
         "MNIST, FASHION_MNIST, CIFAR10, BARK, TEXTURE (photographs of scikit-image), IMAGES (a folder of PNG and JPEG) "
         "or ARRAYS (npz, npy)"
     )
-    option = parser.add_argument
-    option("name", metavar="NAME", help=names)
-    option("--input", dest="source", help="folder or file to read (default: where the data set is found)")
-    option("--output", help="the .hdf5 file (default: named after NAME or the input, in the data folder)")
-    option("--size", type=int, help="images: height and width")
-    option("--crop", choices=("center", "random"), help="images: the largest central square, resized (default), or "
-        "windows at random positions, not resized")  # fmt: skip
-    option("--crops", type=int, help="images: windows per image, with --crop random (default: 1)")
-    option("--gray", action="store_true", help="images: convert colors to gray")
+    parser.add_argument("name", metavar="NAME", help=names)
+    option = parser.group("input").add_argument
+    option("--input", dest="source", metavar="PATH", help="folder or file to read (default: where the data set is "
+        "found)")  # fmt: skip
     option("--key", help="arrays: name of the array with the images")
+    option = parser.group("images").add_argument
+    option("--size", type=int, help="height and width")
+    option("--crop", choices=("center", "random"), help="the largest central square, resized (default), or "
+        "windows at random positions, not resized")  # fmt: skip
+    option("--crops", type=int, help="windows per image, with --crop random (default: 1)")
+    option("--gray", action="store_true", help="convert colors to gray")
+    option = parser.group("test set").add_argument
     option("--test-share", type=float, help="share of the images that becomes the test set, if the input has none "
         f"(default: {TEST_SHARE})")  # fmt: skip
-    option("--seed", type=int, help="seed of the random positions and of the test set (default: 0)")
+    option("--seed", type=int, help="seed of the test set and of random positions (default: 0)")
+    option = parser.group("output").add_argument
+    option("--output", metavar="FILE", help="the .hdf5 file (default: named after NAME or the input, in the data "
+        "folder)")  # fmt: skip
     option("--quiet", action="store_true", help="print only errors")
 
 
 def _add_make_options(parser: Parser) -> None:
-    option = parser.add_argument
-    option("name", metavar="NAME", help="DEAD_LEAVES, BARK_LIKE, SWISSROLL or HEARTBEAT")
+    parser.add_argument("name", metavar="NAME", help="DEAD_LEAVES, BARK_LIKE, SWISSROLL or HEARTBEAT")
+    option = parser.group("examples of the data set").add_argument
     option("--n", type=int, help="number of training examples (default: that of the data set)")
     option("--test", type=int, help="number of test examples (default: that of the data set)")
     option("--size", type=int, help="side of an image, or length of a vector")
@@ -286,15 +322,17 @@ def _add_make_options(parser: Parser) -> None:
         "(default: uniform)")  # fmt: skip
     option("--r-min", type=float, help=f"DEAD_LEAVES: smallest radius of a leaf in pixels (default: {R_MIN:g})")
     option("--seed", type=int, default=0, help="seed of the examples (default: %(default)s)")
-    option("--output", help="the .hdf5 file (default: NAME.hdf5 in the data folder)")
+    option = parser.group("output").add_argument
+    option("--output", metavar="FILE", help="the .hdf5 file (default: NAME.hdf5 in the data folder)")
     option("--quiet", action="store_true", help="print only errors")
 
 
 def _add_export_options(parser: Parser) -> None:
     parser.add_argument("file", metavar="FILE", help="an .hdf5 file")
-    parser.add_argument("--to", choices=("png", "npz"), default="png", help="format (default: %(default)s)")
-    parser.add_argument("--output", help="the folder of images, which must not exist, or the .npz file")
-    parser.add_argument("--quiet", action="store_true", help="print only errors")
+    option = parser.group("output").add_argument
+    option("--to", choices=("png", "npz"), default="png", help="format (default: %(default)s)")
+    option("--output", metavar="PATH", help="the folder of images, which must not exist, or the .npz file")
+    option("--quiet", action="store_true", help="print only errors")
 
 
 def main(arguments: list[str] | None = None, prog: str = "dpm datasets") -> int:

@@ -46,29 +46,55 @@ class Options(ModelOptions):
 
 def build_parser(prog: str = PROG) -> Parser:
     """Return the parser of the command."""
-    top = Parser(prog=prog, description=str(__doc__).partition(": ")[2])
-    add = top.add_argument
-    add("checkpoint", metavar="CHECKPOINT", help="checkpoint.h5, its run folder, or a model.pkl of 2015 with --input")
-    add("--input", metavar="FILE", help="other examples than the run's: .npz, .png, or FILE.hdf5[:SPLIT[:A-B]]")
+    top = Parser(
+        prog=prog,
+        description=str(__doc__).partition(": ")[2],
+        examples=[
+            ("DiffusionModel_MNIST-... --t-per-example 20", "K of the test data from 20 times of each example"),
+            ("DiffusionModel_MNIST-... --input other.hdf5:test:0-100", "K of the first 100 test examples of a file"),
+        ],
+    )
+    top.add_argument("checkpoint", metavar="RUN", help="run folder, its checkpoint.h5, or a model.pkl of 2015 with "
+        "--input")  # fmt: skip
+    _add_example_options(top)
+    _add_estimate_options(top)
+    top.group("output").add_argument(
+        "--output-dir", default=".", help="existing folder for evaluation.* (default: here)"
+    )
+    add_model_options(top)
+    return top
+
+
+def _add_example_options(parser: Parser) -> None:
+    """Add the options that choose the examples."""
+    add = parser.group("examples to evaluate").add_argument
+    add(
+        "--input",
+        metavar="FILE",
+        help="other examples than the run's: .npz, .png, or FILE.hdf5[:SPLIT[:A-B]], A to B - 1 of a split",
+    )
     add("--split", choices=("test", "train"), help="which examples of the run (default: test)")
-    add("--data-path", "--data_path", help="folder(s) or file where the run's data are now")
+    add("--data-path", metavar="PATH", help="folder(s) or file where the run's data are now")
     add(
         "--n-examples",
-        "--n_examples",
         type=int,
         metavar="N",
         help=f"the first N examples (default: all; {SINGLE_EXAMPLES} with --trajectories)",
     )
+
+
+def _add_estimate_options(parser: Parser) -> None:
+    """Add the options that choose the estimator and its precision."""
+    add = parser.group("estimator").add_argument
     add(
         "--t-per-example",
-        "--t_per_example",
         type=argument_type(parse_times),
         metavar="N",
         help="times t of each example, more where the terms of K are large; all: every t once (default: as training "
         "evaluates, 2 for images, 50 for vectors)",
     )
     add("--estimator", choices=ESTIMATORS, help="reference-2015: as the released code printed it (default: exact)")
-    add("--draws", type=int, help=f"reference-2015: minibatches, each at one random t (default: {DRAWS})")
+    add("--draws", type=int, metavar="N", help=f"reference-2015: minibatches, each at one random t (default: {DRAWS})")
     add(
         "--trajectories",
         type=int,
@@ -77,15 +103,12 @@ def build_parser(prog: str = PROG) -> Parser:
     )
     add(
         "--batch-size",
-        "--batch_size",
         type=int,
+        metavar="N",
         help=f"examples (trajectories) computed at once, up to {LARGEST_BATCH}, which changes only the last bits; "
         "reference-2015: minibatch size (default: the run's)",
     )
     add("--seed", type=int, help="seed of all draws (default: the run's)")
-    add("--output-dir", "--output_dir", default=".", help="existing folder for evaluation.* (default: here)")
-    add_model_options(top)
-    return top
 
 
 def parse_times(text: str) -> int | str:

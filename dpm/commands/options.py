@@ -1,5 +1,6 @@
 """Options that several commands share, and the run that they name."""
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,19 +27,30 @@ class ModelOptions:
 
 def add_model_options(parser: Parser) -> None:
     """Add the options of every command that takes a checkpoint of ours or a model.pkl of 2015."""
-    add = parser.add_argument
+    add = parser.group("speed").add_argument
     add("--backend", choices=ENGINES, default="auto", help="engine (default: %(default)s)")
     add("--threads", type=int, metavar="N", help="microbatches computed in parallel (default: number of processors)")
+    add = parser.group("a model.pkl of 2015").add_argument
     add(
         "--model-args",
-        "--model_args",
-        type=argument_type(parse_literals),
+        type=argument_type(parse_model_args),
+        metavar="TEXT",
         default={},
-        help="model.pkl only: arguments of DiffusionModel that its arrays do not determine",
+        help='arguments of DiffusionModel that the arrays do not determine, as "n_scales=3"; help: list them',
     )
-    add("--scale", type=float, help="model.pkl only: the model's units are scale * x + shift (default: 1)")
-    add("--shift", type=float, help="model.pkl only (default: 0)")
-    add("--quiet", action="store_true", help="print only errors")
+    add("--scale", type=float, help="the model's units are scale * x + shift (default: 1)")
+    add("--shift", type=float, help="see --scale (default: 0)")
+    parser.group("output").add_argument("--quiet", action="store_true", help="print only errors")
+
+
+def parse_model_args(text: str) -> dict[str, Any]:
+    """Return the arguments of a text; for "help" print a list of them, and exit with status 0."""
+    if text != "help":
+        return parse_literals(text)
+    from dpm.runs.model_help import print_arguments
+
+    print_arguments(faithful=True)
+    sys.exit(0)
 
 
 def open_run_of(options: ModelOptions, size: int | None = None) -> "Run":

@@ -43,35 +43,49 @@ class Options:
 
 def build_parser(prog: str = PROG) -> Parser:
     """Return the parser of the command."""
-    top = Parser(prog=prog, description=str(__doc__).partition(": ")[2])
-    add = top.add_argument
-    add(
-        "source",
-        metavar="CHECKPOINT|SAMPLES",
-        help="checkpoint.h5 of a run, or its folder, from which samples are drawn; or samples in data units: FILE.npz "
-        "(its array X) or FILE.hdf5[:SPLIT[:A-B]]",
+    top = Parser(
+        prog=prog,
+        description=str(__doc__).partition(": ")[2],
+        examples=[
+            ("DiffusionModel_MNIST-...", f"draw {N_SAMPLES:,} samples of a run, and compare them with its test data"),
+            ("parzen_samples.npz --dataset MNIST --clip", "the same of samples that are drawn already"),
+        ],
     )
-    add("--dataset", help="samples only: the data to compare with, as in train.py --dataset (default: MNIST)")
-    add("--data-path", help="folder(s) or file to search for the data")
+    top.add_argument(
+        "source",
+        metavar="RUN|SAMPLES",
+        help="run folder, or its checkpoint.h5, from which samples are drawn; or samples in data units: FILE.npz (its "
+        "array X) or FILE.hdf5[:SPLIT[:A-B]], A to B - 1 of a split",
+    )
+    add = top.group("data").add_argument
+    add(
+        "--dataset",
+        metavar="NAME",
+        help="SAMPLES: the data to compare with, as in train.py --dataset (default: MNIST)",
+    )
+    add("--data-path", metavar="PATH", help="folder(s) or file to search for the data")
+    add = top.group("samples").add_argument
     add(
         "--n-samples",
         type=int,
-        help=f"checkpoint: how many samples to draw (default: {N_SAMPLES:,}); samples: how many to take (default: all)",
+        metavar="N",
+        help=f"RUN: how many samples to draw (default: {N_SAMPLES:,}); SAMPLES: how many to take (default: all)",
     )
-    add(
+    add("--seed", type=int, help=f"RUN: seed of the noise, as in sample.py (default: {SEED})")
+    add("--clip", action="store_true", help="samples of pixels: clip to 0..1 (default: as drawn)")
+    top.group("estimate").add_argument(
         "--sigmas",
         type=float,
         nargs="+",
         metavar="SIGMA",
         help="widths to choose from, in data units (default: 10 from 0.1 to 1, evenly spaced in their logarithm)",
     )
-    add("--clip", action="store_true", help="samples of pixels: clip to 0..1 (default: as drawn)")
-    add("--seed", type=int, help=f"checkpoint only: seed of the noise, as in sample.py (default: {SEED})")
-    add("--backend", choices=ENGINES, help="checkpoint only: engine (default: auto)")
+    top.group("speed").add_argument("--backend", choices=ENGINES, help="RUN: engine (default: auto)")
+    add = top.group("output").add_argument
     add(
         "--output-dir",
         default=".",
-        help="existing folder for parzen.json and, from a checkpoint, parzen_samples.npz (default: here)",
+        help="existing folder for parzen.json and, from a run, parzen_samples.npz (default: here)",
     )
     add("--quiet", action="store_true", help="print only the last line")
     return top
@@ -90,8 +104,9 @@ def estimate_window(options: Options) -> int:
 
     from dpm.base.atomic import writable_folder, write_json
     from dpm.likelihood.parzen_window import SIGMAS, parzen
+    from dpm.runs.folder import find_checkpoint
 
-    from_run = Path(options.source).suffix == ".h5" or Path(options.source).is_dir()
+    from_run = find_checkpoint(options.source).suffix == ".h5"
     folder = writable_folder("--output-dir", options.output_dir)
     check_options(options, from_run)
     sigmas = [float(sigma) for sigma in sorted(set(options.sigmas or SIGMAS))]
@@ -164,8 +179,8 @@ def check_options(options: Options, from_run: bool) -> None:
             raise InputError(f"--{name}: is not used with {kind}; leave it out")
     if not from_run and not {".npz", ".hdf5"} & {Path(part).suffix for part in options.source.split(":")}:
         raise InputError(
-            f"{options.source}: accepted are checkpoint.h5, FILE.npz and FILE.hdf5[:SPLIT[:A-B]]; for a model.pkl draw "
-            "with sample.py and give its samples.npz"
+            f"{options.source}: accepted are a run folder, checkpoint.h5, FILE.npz and FILE.hdf5[:SPLIT[:A-B]]; for a "
+            "model.pkl draw with sample.py and give its samples.npz"
         )
     if options.n_samples is not None and options.n_samples < 1:
         raise InputError(f"--n-samples: {options.n_samples} is not accepted; take 1 or more")

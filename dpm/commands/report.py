@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import os
 from collections.abc import Sequence
 
 from dpm.base.command_line import Parser, run_command
@@ -14,17 +15,29 @@ OUTPUT, PORT = "report.html", 8765
 
 def build_parser(prog: str = PROG) -> Parser:
     """Return the parser of the command; options without a value are None or False."""
-    top = Parser(prog=prog, description="Show runs of train.py as one HTML page that needs nothing else.")
-    add = top.add_argument
-    add("runs", metavar="RUN", nargs="+", help="run folder of train.py, also one still running; at most 8")
-    add("--output", metavar="FILE.html", help=f"the page (default: {OUTPUT}, here)")
+    top = Parser(
+        prog=prog,
+        description="Show runs of train.py as one HTML page that needs nothing else.",
+        examples=[
+            ("DiffusionModel_MNIST-...", f"write {OUTPUT}, with samples and the terms of K of the trained model"),
+            ("DiffusionModel_MNIST-... --watch", f"serve live curves of a run on http://127.0.0.1:{PORT}/"),
+        ],
+    )
+    top.add_argument(
+        "runs", metavar="RUN", nargs="+", help="run folder of train.py, also one still running, or its checkpoint.h5; "
+        "at most 8",
+    )  # fmt: skip
+    add = top.group("the model").add_argument
     add("--no-model", action="store_true", help="show only the files of the folders: compile nothing, no KL_t")
     add("--backend", choices=ENGINES, help="engine that evaluates the models (default: auto)")
     add("--data-path", metavar="PATH", help="folder(s) or file to look for the test data in (default: as in training)")
+    add = top.group("while a run trains").add_argument
     add("--watch", action="store_true", help="serve the page on this machine with live curves until "
         "Ctrl-C; models are not evaluated")  # fmt: skip
-    add("--port", type=int, help=f"watch: port on 127.0.0.1; 0 for any free port (default: {PORT})")
-    add("--quiet", action="store_true", help="print nothing but errors")
+    add("--port", type=int, help=f"port on 127.0.0.1; 0 for any free port (default: {PORT})")
+    add = top.group("output").add_argument
+    add("--output", metavar="FILE.html", help=f"the page (default: {OUTPUT}, here)")
+    add("--quiet", action="store_true", help="print only errors")
     return top
 
 
@@ -52,14 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def action() -> int | None:
         check_options(options)
+        runs = [os.path.dirname(run) or "." if run.endswith(".h5") else run for run in options.runs]
         if options.watch:
             from dpm.reports.html.live import watch
 
-            return watch(options.runs, PORT if options.port is None else options.port, options.quiet)
+            return watch(runs, PORT if options.port is None else options.port, options.quiet)
         from dpm.reports.html.page import write_page
 
         return write_page(
-            options.runs,
+            runs,
             options.output or OUTPUT,
             evaluate=not options.no_model,
             engine=options.backend or "auto",

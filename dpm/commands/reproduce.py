@@ -21,9 +21,17 @@ SAMPLES, SMALL_SAMPLES = 10_000, 20
 
 def build_parser(prog: str = PROG) -> Parser:
     """Return the parser of the command."""
-    top = Parser(prog=prog, description=str(__doc__).partition(": ")[2])
-    add = top.add_argument
-    add("what", choices=("table1", "table2", "figures"), help="page to make; it resumes where it was interrupted")
+    top = Parser(
+        prog=prog,
+        description=str(__doc__).partition(": ")[2],
+        examples=[
+            ("table1 --rows heartbeat swissroll", "train both toy problems, and write docs/results/table1.md"),
+            ("figures --small --runs new/runs --results new", "a miniature of the figures, in a folder of its own"),
+        ],
+    )
+    top.add_argument("what", choices=("table1", "table2", "figures"), help="page to make; it resumes where it was "
+        "interrupted")  # fmt: skip
+    add = top.group("what to make").add_argument
     add("--rows", nargs="+", metavar="NAME", help="make only these; the page shows what exists of the others (default: "
         "all rows of the page)")  # fmt: skip
     add(
@@ -34,9 +42,10 @@ def build_parser(prog: str = PROG) -> Parser:
     )
     add("--samples", type=int, metavar="N", help="table2: number of samples (default: 10,000, the paper's protocol)")
     add("--seed", type=int, default=0, help="seed of training and evaluation (default: %(default)s)")
+    add("--small", action="store_true", help="a miniature of every row, which takes minutes and shows that it works")
+    add = top.group("output, in folders that are made if they do not exist").add_argument
     add("--runs", default="runs/paper", metavar="FOLDER", help="folder of the models (default: %(default)s)")
     add("--results", default="docs/results", metavar="FOLDER", help="folder of the page (default: %(default)s)")
-    add("--small", action="store_true", help="a miniature of every row, which takes minutes and shows that it works")
     return top
 
 
@@ -66,17 +75,22 @@ def make_plan(options: argparse.Namespace) -> "Plan":
         raise InputError(f"--samples {options.samples}: {what}")
     if options.seed < 0:
         raise InputError(f"--seed: {options.seed} is not accepted; take 0 or more")
-    from dpm.base.atomic import writable_folder
     from dpm.reports.tables.running import Plan
 
-    results = writable_folder("--results", options.results)
-    try:
-        Path(options.runs).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--runs: {options.runs} cannot be made ({error.strerror}); give another folder") from None
-    runs = writable_folder("--runs", options.runs)
+    runs, results = (find_or_make_folder(f"--{name}", getattr(options, name)) for name in ("runs", "results"))
     budget = options.budget or BUDGET
     return Plan(options.what, options.rows, budget, options.samples, options.seed, runs, results, options.small)
+
+
+def find_or_make_folder(flag: str, name: str) -> Path:
+    """Return a writable folder, made if it does not exist. Raises InputError, naming the flag, if it cannot be."""
+    from dpm.base.atomic import writable_folder
+
+    try:
+        Path(name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{flag}: {name} cannot be made ({error.strerror}); give another folder") from None
+    return writable_folder(flag, name)
 
 
 def reproduce(plan: "Plan") -> int:

@@ -55,9 +55,32 @@ class Options(ModelOptions):
 
 def build_parser(prog: str = "dpm sample") -> Parser:
     """Return the parser of the command."""
-    parser = Parser(prog=prog, description="Draw from a trained model; its checkpoint is all that is needed.")
-    add = parser.add_argument
-    add("checkpoint", metavar="CHECKPOINT", help="checkpoint.h5, its run folder, or a model.pkl of 2015")
+    parser = Parser(
+        prog=prog,
+        description="Draw from a trained model; its checkpoint is all that is needed.",
+        examples=[
+            ("DiffusionModel_MNIST-... --n 16 --animate", "draw 16 samples, and show how they form"),
+            (
+                "DiffusionModel_MNIST-... --mode inpaint --mask left --input mnist5k.hdf5:test:0-10",
+                "draw the left halves of the first ten test images of a file",
+            ),
+        ],
+    )
+    parser.add_argument("checkpoint", metavar="RUN", help="run folder, its checkpoint.h5, or a model.pkl of 2015")
+    _add_mode_options(parser)
+    _add_posterior_options(parser)
+    add = parser.group("output").add_argument
+    add("--animate", action="store_true", help="write samples.gif of the reverse trajectory")
+    add("--every", type=int, metavar="N", help="also keep every N-th state: samples.npz then holds X_t and t")
+    add("--output-dir", default=".", help="existing folder for samples.* (default: the current folder)")
+    add_model_options(parser)
+    return parser
+
+
+def _add_mode_options(parser: Parser) -> None:
+    """Add the options that determine what is drawn."""
+    add = parser.group("what to draw").add_argument
+    add("--mode", choices=MODES, default="sample", help="what to draw (default: %(default)s)")
     add(
         "--n",
         type=int,
@@ -70,49 +93,41 @@ def build_parser(prog: str = "dpm sample") -> Parser:
         default=12345,
         help="seed of the noise; without --particles sample i depends on (seed, i) only (default: %(default)s)",
     )
-    _add_mode_options(parser)
-    add("--animate", action="store_true", help="write samples.gif of the reverse trajectory")
-    add("--every", type=int, metavar="N", help="also keep every N-th state: samples.npz then holds X_t and t")
-    add(
-        "--output-dir",
-        "--output_dir",
-        default=".",
-        help="existing folder for samples.* (default: the current folder)",
-    )
-    add_model_options(parser)
-    return parser
-
-
-def _add_mode_options(parser: Parser) -> None:
-    """Add the options that determine what is drawn."""
-    add = parser.add_argument
-    add("--mode", choices=MODES, default="sample", help="what to draw (default: %(default)s)")
-    add("--input", metavar="FILE", help="images to in-paint or denoise: .npz, .png, or FILE.hdf5[:SPLIT[:A-B]]")
-    add(
-        "--mask",
-        help="inpaint: the part to draw: left, right, top, bottom, center, center:SIDE, or an image FILE whose nonzero "
-        "pixels mark it (default: left, as in 2015)",
-    )
     add(
         "--size",
         type=int,
         help="height and width of the samples, if the model can draw other sizes than it was trained on (docs/data.md)",
     )
+    add = parser.group("--mode inpaint and denoise").add_argument
+    add(
+        "--input",
+        metavar="FILE",
+        help="images to in-paint or denoise: .npz, .png, or FILE.hdf5[:SPLIT[:A-B]], the images A to B - 1 of a split",
+    )
+    add(
+        "--mask",
+        help="inpaint: the part to draw: left, right, top, bottom, center, center:SIDE, or an image FILE whose nonzero "
+        "pixels mark it (default: left, as in 2015)",
+    )
     add("--sigma", type=float, help="denoise: deviation of the noise in --input, in standard "
         "deviations of the training data (default: 1)")  # fmt: skip
     add("--add-noise", action="store_true", help="denoise: first add noise of --sigma to the input, as in 2015")
+
+
+def _add_posterior_options(parser: Parser) -> None:
+    """Add the options of the product with r(x)."""
+    add = parser.group("--mode posterior").add_argument
     add(
         "--log-r",
-        "--log_r",
         metavar="NAME(...)",
-        help="posterior: log of the r(x) that multiplies the model: gaussian(mean=..., sigma=...), bits(known=..., "
+        help="log of the r(x) that multiplies the model: gaussian(mean=..., sigma=...), bits(known=..., "
         "value=..., error=0.001) or linear(weights=...), each a number or a list with one for each element, in data "
         "units; None in mean: not observed",
     )
     add(
         "--guidance",
         choices=GUIDANCE,
-        help="posterior: guidance schedule, how r(x) enters at step t: in full (constant, as in the paper), growing "
+        help="guidance schedule, how r(x) enters at step t: in full (constant, as in the paper), growing "
         "linearly or with the signal (alpha_bar), at the end only, or as r of the predicted x_0 (default: "
         f"{CHAIN_GUIDANCE}, and {PARTICLES_GUIDANCE} with --particles)",
     )
@@ -120,7 +135,7 @@ def _add_mode_options(parser: Parser) -> None:
         "--particles",
         type=int,
         metavar="N",
-        help="posterior: weigh N samples against one another, which is exact for large N, and estimate log Z (default: "
+        help="weigh N samples against one another, which is exact for large N, and estimate log Z (default: "
         "the multiplied chain without weights)",
     )
 

@@ -109,7 +109,7 @@ def load_with_facts(path: str | Path) -> "tuple[Section, dict[str, np.ndarray], 
     """Load as `load` does; the third item has the file's `format_version` and whether it is `sealed` by a checksum."""
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"checkpoint {path}: no such file; give the checkpoint.h5 of a run folder")
+        raise InputError(f"checkpoint {path}: no such file; give a run folder, or its checkpoint.h5")
     try:
         sealed = _check_seal(path)
         if fault := probe.find_fault(path, 2 * MOST_ARRAYS, _most_bytes(path)):

@@ -15,6 +15,7 @@ from dpm.datasets import ImageData, Scaling, image_data_from_arrays
 from dpm.datasets import load as load_images
 from dpm.datasets.scaling import level_factor, unit_values
 from dpm.datasets.stored import PreparedImages, StoredImages, in_parts
+from dpm.graph.kernels.binomial import BinomialKernel
 from dpm.runs.settings import Settings
 
 IN_MEMORY = {"auto": None, "yes": True, "no": False}
@@ -126,7 +127,7 @@ def load(
     if train.ndim == 2:
         vectors = _vector_data(train, test, dtype)
         for name in ("train", "test") if binary else ():
-            check_bits(getattr(vectors, name), f"the {name} vectors")
+            BinomialKernel().check(getattr(vectors, name), f"the {name} vectors")
         return vectors
     images = image_data_from_arrays(train, test)
     settings = Settings.from_arguments(dtype=dtype, quiet=quiet).replace(crop=crop)
@@ -216,21 +217,11 @@ def prepare_images(
         for part, found, name in ((images.train, train, "train"), (images.test, test, "test")):
             unit = PreparedImages(part, found.factor, IDENTITY, settings.dtype)
             for some in in_parts(unit, READ_AT_ONCE):
-                check_bits(some, f"{images.path} ({name})")
+                BinomialKernel().check(some, f"{images.path} ({name})")
         scaling = IDENTITY
     else:
         scaling = Scaling(saved["scale"], saved["shift"]) if saved else fit_scaling(images, train, settings)
     return scale_images(images, train, test, scaling, digest, settings, binary)
-
-
-def check_bits(X: np.ndarray, name: str) -> None:
-    """Raise InputError where the data X, called `name` in the message, are not 0 and 1."""
-    wrong = (X != 0) & (X != 1)
-    if wrong.any():
-        raise InputError(
-            f"{name}: got {X[wrong][0]:g} among the values; expected bits, 0 and 1, for the binomial kernel; round the "
-            "images, or take the Gaussian kernel"
-        )
 
 
 def scale_images(

@@ -1,11 +1,12 @@
 """The flags of train.py: what the command line and the documentation say of each field of Settings, and the parser."""
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from dpm.base.arguments import parse_literals, parse_switch
-from dpm.base.command_line import Parser, argument_type, spellings
+from dpm.base.command_line import Parser, argument_type, run_command
 from dpm.engines.names import DTYPES, ENGINES
 from dpm.runs.settings import CHANGEABLE, DEFAULTS, LR_SCHEDULES, OBJECTIVES, OPTIMIZERS, PLOTS, TIMES, field_types
 
@@ -21,14 +22,26 @@ CHOICES = {
 }
 
 PARSERS: dict[type, Callable[[str], Any]] = {bool: parse_switch, dict: parse_literals}
+#: The groups of --help. A flag of 2015 is in the first one, one that is not named here in the last.
+GROUPS = {
+    "flags of 2015": (),
+    "data": ("experiment", "small", "data_path", "crop", "in_memory"),
+    "length": ("epochs", "hours", "max_skipped"),
+    "training": ("faithful", "model", "optimizer", "times", "objective", "lr_schedule", "warmup", "ema", "seed"),
+    "sfo and lbfgs": ("n_subfunctions", "refresh_noise"),
+    "speed": ("backend", "threads", "dtype"),
+    "output": ("keep", "tensorboard", "quiet"),
+}
 HELP = {
     "batch_size": "minibatch size (capped at the number of training examples)",
     "lr": "largest learning rate; default with rmsprop 1e-3; it follows --lr-schedule",
-    "resume_file": "checkpoint.h5 of a run to resume in its own folder; auto: the newest run in the output folder",
+    "resume_file": (
+        "run to resume in its own folder: the folder or its checkpoint.h5; auto: the newest run in the output folder"
+    ),
     "suffix": "suffix of the run folder's name",
     "output_dir": "existing folder in which the run folder is made",
     "ext_every_n": "epochs between plots and reported likelihoods",
-    "model_args": 'arguments of DiffusionModel, as "n_hidden_conv=100,n_scales=3"',
+    "model_args": 'arguments of DiffusionModel, as "n_hidden_conv=100,n_scales=3"; help: list those of the experiment',
     "dropout_rate": "fraction of the inputs of every layer set to 0 in training",
     "dataset": "MNIST, FASHION_MNIST, CIFAR10, IMAGENET, BARK, BARK_LIKE, TEXTURE, DEAD_LEAVES, or a file FILE.hdf5",
     "plot_before_training": "true: make all plots once before training",
@@ -88,6 +101,12 @@ DEFAULTS_2015 = {
     "plot_before_training": "False",
     "optimizer": "RMSProp",
 }
+EXAMPLES = (
+    ("--epochs 6", "train on MNIST, or on the embedded digits where it is not found"),
+    ("--experiment swissroll --model-args help", "list the arguments of the swiss roll's model"),
+    ("--resume-file DiffusionModel_MNIST-... --epochs 12 --lr-schedule cosine", "train a run further"),
+)
+MODEL_ARGS_HELP = "help"
 
 
 class Flag(NamedTuple):
@@ -99,6 +118,7 @@ class Flag(NamedTuple):
         default: the default of this program.
         default_2015: the default of the 2015 code, as text; "" for a new flag.
         help: the help text.
+        group: a key of GROUPS.
         on_resume: True if a resumed run may change the value.
     """
 
@@ -107,6 +127,7 @@ class Flag(NamedTuple):
     default: Any
     default_2015: str
     help: str
+    group: str
     on_resume: bool
 
     @property
@@ -119,7 +140,9 @@ def describe_flag(key: str, default: Any) -> Flag:
     """Return the flag of a field of Settings."""
     kind = field_types(key)[0]
     parse = PARSERS.get(kind, kind)
-    return Flag(key.replace("_", "-"), parse, default, DEFAULTS_2015.get(key, ""), HELP[key], key in CHANGEABLE)
+    of_2015, *others = GROUPS
+    group = next((name for name in others if key in GROUPS[name]), of_2015 if key in DEFAULTS_2015 else others[-1])
+    return Flag(key.replace("_", "-"), parse, default, DEFAULTS_2015.get(key, ""), HELP[key], group, key in CHANGEABLE)
 
 
 TRAIN_FLAGS = tuple(describe_flag(key, default) for key, default in DEFAULTS.items())
@@ -129,24 +152,44 @@ def build_train_parser(prog: str = "dpm train") -> Parser:
     """Return the parser of train.py; flags that are not given are not set."""
     parser = Parser(
         prog=prog,
+        usage="%(prog)s [FLAGS]",
         description="Train a diffusion probabilistic model (Sohl-Dickstein et al., ICML 2015).",
+        examples=EXAMPLES,
         argument_default=argparse.SUPPRESS,
     )
+    for title in GROUPS:
+        parser.group(title)
     for flag in TRAIN_FLAGS:
+        show_default = flag.default is not False and flag.default not in (None, "", {})
         options: dict[str, Any] = {
             "dest": flag.key,
-            "help": flag.help + (f" (default: {flag.default})" if flag.default not in (None, "", {}) else ""),
+            "help": flag.help + (f" (default: {flag.default})" if show_default else ""),
         }
-        if flag.parse is parse_switch:
+        parse = _parse_model_args if flag.name == "model-args" else flag.parse
+        if parse is parse_switch:
             options |= {"nargs": "?", "const": True, "metavar": "true|false"}
         elif flag.name in CHOICES:
             options |= {"choices": CHOICES[flag.name]}
         else:
-            options |= {"metavar": flag.parse.__name__.upper() if flag.parse in (int, float) else "TEXT"}
-        parser.add_argument(*spellings(flag.name), type=argument_type(flag.parse), **options)
+            options |= {"metavar": parse.__name__.upper() if parse in (int, float) else "TEXT"}
+        parser.group(flag.group).add_argument(f"--{flag.name}", type=argument_type(parse), **options)
     return parser
 
 
+def _parse_model_args(text: str) -> dict[str, Any] | str:
+    """Return the arguments of a text; MODEL_ARGS_HELP as it is."""
+    return text if text == MODEL_ARGS_HELP else parse_literals(text)
+
+
 def parse_flags(words: Sequence[str], prog: str = "dpm train") -> dict[str, Any]:
-    """Return the given flags of a command line by the names of Settings; exit with status 2 for one not accepted."""
-    return vars(build_train_parser(prog).parse_args(words))
+    """Return the given flags of a command line by the names of Settings.
+
+    Exit with status 2 for one that is not accepted, and with status 0 after `--model-args help` has printed its list.
+    """
+    given = vars(build_train_parser(prog).parse_args(words))
+    if given.get("model_args") == MODEL_ARGS_HELP:
+        from dpm.runs.model_help import print_arguments
+
+        given = {key: value for key, value in given.items() if key not in ("model_args", "resume_file")}
+        sys.exit(run_command(prog, lambda: print_arguments(**given)))
+    return given

@@ -20,6 +20,7 @@ from dpm.base.errors import InputError
 from dpm.runs import checkpoint
 
 NEWEST, BEST = "checkpoint.h5", "checkpoint_best.h5"
+OF_2015 = "model.pkl"
 EARLIER = re.compile(r"checkpoint_step([0-9]+)\.h5")
 LOCK = "run.lock"
 
@@ -100,6 +101,14 @@ def _lock_file(path: Path) -> Iterator[IO[str]]:
         stream.close()
     with stream:
         yield stream
+
+
+def find_checkpoint(path: str | os.PathLike[str]) -> Path:
+    """Return the checkpoint that a path means: of a run folder its newest one, or model.pkl if only that is there."""
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    return path / (OF_2015 if (path / OF_2015).is_file() and not (path / NEWEST).exists() else NEWEST)
 
 
 def find_newest_run(output_dir: str | os.PathLike[str]) -> tuple[Path, checkpoint.Contents, list[str]]:

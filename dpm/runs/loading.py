@@ -20,7 +20,7 @@ from dpm.model import DiffusionModel, argument_names
 from dpm.runs import checkpoint
 from dpm.runs.blocks_checkpoint import PARAMETER_PREFIX, infer_arguments, read_blocks_checkpoint
 from dpm.runs.data import RunData, cut_pieces, is_quantized, load_data
-from dpm.runs.folder import NEWEST
+from dpm.runs.folder import find_checkpoint
 from dpm.runs.settings import Settings
 
 
@@ -126,7 +126,7 @@ def open_run(
     """Open a trained model.
 
     Args:
-        path: checkpoint.h5, the run folder that holds it, or a model.pkl of 2015 (which is never unpickled).
+        path: checkpoint.h5, or a model.pkl of 2015 (which is never unpickled), or the run folder that holds it.
         engine: "auto", "jax", "numba" or "c".
         threads: microbatches computed in parallel; default: the number of processors.
         size: height and width of the images, where the model can draw another size than it was trained on.
@@ -148,9 +148,7 @@ def open_run(
         >>> run.model.example_shape, run.settings.batch_size
         ((1, 8, 8), 25)
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / NEWEST
+    path = find_checkpoint(path)
     if path.suffix == ".pkl":
         if size is not None:
             raise InputError(

@@ -22,6 +22,7 @@ from dpm.experiments.variants import RELEASED
 from dpm.model import DiffusionModel, argument_names
 from dpm.optimizers import RMSProp
 from dpm.runs.blocks_checkpoint import PARAMETER_PREFIX, infer_arguments, read_blocks_checkpoint
+from dpm.runs.folder import find_checkpoint
 from dpm.sampler import Constraint, capture_times, generate_inpaint_mask, generate_samples
 
 Arrays = dict[str, np.ndarray]
@@ -276,11 +277,12 @@ def compare(arrays: Arrays, parameters: Arrays, arguments: dict[str, Any], engin
 
 
 def load(path: str | Path) -> tuple[Arrays, Arrays, dict[str, Any]]:
-    """Load an exported npz, or a Blocks checkpoint `model.pkl` with the eval.npz in its folder."""
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; give an exported .npz or a 2015 model.pkl")
-    if Path(path).suffix == ".pkl":
-        return load_blocks(path, Path(path).with_name("eval.npz"))
+    """Load an exported npz, or a Blocks checkpoint `model.pkl`, or its folder, with the eval.npz in that folder."""
+    path = find_checkpoint(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give an exported .npz, or a model.pkl of 2015 or its folder")
+    if path.suffix == ".pkl":
+        return load_blocks(path, path.with_name("eval.npz"))
     return load_npz(path)
 
 

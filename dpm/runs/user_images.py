@@ -44,7 +44,7 @@ def read_images(
     elif suffix == ".png":
         images = _read_png(_existing(name, flag))
     else:
-        raise InputError(f"{what}: accepted are .npz, .png and FILE.hdf5[:SPLIT[:A-B]]")
+        raise InputError(f"{what}: accepted are .npz, .png and FILE.hdf5[:SPLIT[:A-B]], the examples A to B - 1")
     if images.shape == example_shape:
         images = images[None]
     elif images.ndim == 3 and example_shape[0] == 1:
@@ -180,7 +180,7 @@ def _open_png(path: Path) -> Iterator[Image.Image]:
 
 
 def _read_hdf5(what: str, path: Path, split: str | None, rows: str | None) -> np.ndarray:
-    """Return examples of a split of a Fuel file: "A-B" for A to B - 1, or all.
+    """Return examples of a split of a Fuel file: "A-B" for A to B - 1 as in a Python slice, or all.
 
     The whole split decides, as in training, if the numbers are 8-bit levels.
     """
@@ -189,7 +189,9 @@ def _read_hdf5(what: str, path: Path, split: str | None, rows: str | None) -> np
     if rows:
         span = re.fullmatch(r"([0-9]{1,18})-([0-9]{1,18})", rows)
         if not span or not int(span[1]) < int(span[2]) <= stop:
-            raise InputError(f"{what}: accepted is A-B with 0 <= A < B <= {stop}")
+            raise InputError(
+                f"{what}: accepted is A-B with 0 <= A < B <= {stop}, for the examples A to B - 1: 0-10 are ten"
+            )
         start, stop = int(span[1]), int(span[2])
     (features,) = dataset.get_data(slice(None))
     features = channel_first(features, what, dataset.axis_labels["features"])

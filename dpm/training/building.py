@@ -223,9 +223,7 @@ def restore(loop: Loop, meta: Any, arrays: dict[str, np.ndarray], new_schedule: 
 
 def _schedule_ended(loop: Loop, meta: Any) -> bool:
     """Return True if the learning rate had come to its end under the settings of the checkpoint."""
-    if not isinstance(loop, MainLoop) or not loop.recipe.lr_ends:
-        return False
-    saved = meta["config"]["flags"]
-    epochs, hours = saved.get("epochs"), saved.get("hours")
-    by_steps = epochs is not None and loop.state.step >= epochs * loop.epoch_length
-    return by_steps or (hours is not None and loop.state.seconds >= 3600 * hours)
+    saved, epoch = meta["config"]["flags"], loop.state.step / loop.epoch_length
+    return isinstance(loop, MainLoop) and loop.recipe.has_ended(
+        epoch, saved.get("epochs"), loop.state.seconds, saved.get("hours")
+    )

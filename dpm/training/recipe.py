@@ -44,6 +44,18 @@ class Recipe(NamedTuple):
         """True if the learning rate depends on the part of the run that is done."""
         return self.lr_schedule not in ("release", "constant")
 
+    def has_ended(self, epoch: float, epochs: int | None, seconds: float, hours: float | None) -> bool:
+        """Return True if the learning rate has fallen to 0.
+
+        Args:
+            epoch: epochs done.
+            epochs: epochs after which the schedule ends, or None.
+            seconds: seconds of training.
+            hours: hours after which the schedule ends, or None.
+        """
+        by_epochs = epochs is not None and epoch >= epochs
+        return self.lr_ends and (by_epochs or (hours is not None and seconds >= 3600 * hours))
+
     def time_weights(self, trajectory_length: int) -> TimeWeights | None:
         """Return what draws and weighs the times, or None where they are even and the objective is K."""
         if (self.times, self.objective) == ("stratified", "K"):

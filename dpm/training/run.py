@@ -26,7 +26,7 @@ from dpm.graph.vector_model import VectorDiffusion
 from dpm.model import DiffusionModel
 from dpm.runs import checkpoint
 from dpm.runs.data import IDENTITY, RunData
-from dpm.runs.folder import NEWEST, find_newest_run, lock_folder
+from dpm.runs.folder import NEWEST, find_checkpoint, find_newest_run, lock_folder
 from dpm.runs.loading import Run
 from dpm.runs.settings import FROZEN, Settings
 from dpm.training.building import build_loop, compile_functions, gray_level_noise, prepare_loop, restore
@@ -182,13 +182,13 @@ def make_folder(settings: Settings, data: RunData, stack: ExitStack) -> Path:
 def open_saved_run(given: dict[str, Any], stack: ExitStack) -> tuple[Settings, Path, checkpoint.Contents]:
     """Return settings, folder and checkpoint of the run to resume; its folder is locked until the stack is closed."""
     name, quiet = given["resume_file"], given.get("quiet")
-    if name.endswith(".pkl"):
+    if find_checkpoint(name).suffix == ".pkl":
         raise InputError(
             f"--resume-file {name}: a model.pkl of 2015 can be sampled from, not resumed, since its pickle is never "
             "opened; give a checkpoint.h5"
         )
     messages: list[str] = []
-    path = Path(name)
+    path = find_checkpoint(name)
     if name == "auto":
         path, saved, messages = find_newest_run(given.get("output_dir", "."))
         given = {key: value for key, value in given.items() if key != "output_dir"}

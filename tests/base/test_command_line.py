@@ -1,13 +1,14 @@
 """The command line: one line per mistake, exit statuses, tables, and the list of commands."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
 import dpm
-from dpm.base.command_line import Parser, print_table, run_command, spellings
+from dpm.base.command_line import Parser, print_table, run_command
 from tests.helpers.runs import ROOT
 
 
@@ -54,9 +55,25 @@ def test_tables_have_left_aligned_columns(capsys):
     assert capsys.readouterr().out == "a     bb  c\nlong  x\n"
 
 
-def test_both_spellings():
-    assert spellings("output-dir") == ["--output-dir", "--output_dir"]
-    assert spellings("n") == ["--n"]
+@pytest.mark.parametrize("words", [["--output-dir", "a_b"], ["--output_dir", "a_b"], ["--output_dir=a_b"]])
+def test_both_spellings_of_an_option_are_accepted(words):
+    """As 2015 wrote it with underscores, and with hyphens; values keep theirs."""
+    parser = Parser(prog="dpm x")
+    parser.add_argument("--output-dir")
+    assert parser.parse_args(words).output_dir == "a_b"
+
+
+def test_help_shows_groups_and_ends_with_examples(capsys):
+    parser = Parser(prog="dpm x", description="draw.", examples=[("RUN --n 50%", "half of them"), ("", "all")])
+    for name, title in (("--n", "size"), ("--seed", "noise"), ("--m", "size")):
+        parser.group(title).add_argument(name, help=f"help of {name}")
+    with pytest.raises(SystemExit) as stop:
+        parser.parse_args(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert "\nDraw.\n" in text
+    assert re.search(r"\nsize:\n  --n N .*\n  --m M .*\n\nnoise:\n  --seed SEED ", text)
+    assert text.endswith("\nexamples:\n  dpm x RUN --n 50%\n      half of them\n  dpm x\n      all\n")
 
 
 def test_importing_the_parser_imports_nothing_heavy():

@@ -104,7 +104,7 @@ def test_conditional_mixture_of_gray_levels(run, tmp_path):
 def test_noise_of_the_first_step_is_that_of_the_forward_kernel(data):
     """q(x_1 | x_0) = N(sqrt(1 - beta_1) x_0, beta_1) (Table C.1): the variance of the difference, and of the sum."""
     settings = Settings.from_arguments(data_path=str(data), quiet=True).replace(dtype="float64")
-    plain = baselines.load_examples(settings)
+    plain = baselines.load_examples(settings, settings.seed)
     noisy = baselines.add_noise(plain, 0.2, 0)
     for before, after in ((plain.train, noisy.train), (plain.test, noisy.test)):
         z = (after - np.sqrt(0.8) * before) / np.sqrt(0.2)
@@ -132,7 +132,7 @@ def test_five_components_model_heartbeats_exactly(run):
 def test_examples_have_the_scale_and_dequantization_noise_of_training(data):
     """Each number is a scaled level plus noise, which is uniform over one level and depends on the seed only."""
     settings = Settings.from_arguments(data_path=str(data), quiet=True).replace(dtype="float64")
-    first, again = baselines.load_examples(settings), baselines.load_examples(settings)
+    first, again = baselines.load_examples(settings, settings.seed), baselines.load_examples(settings, settings.seed)
     np.testing.assert_array_equal(first.train, again.train)
     pixels = runs.pixels(runs.TRAIN)
     unit = pixels / 255
@@ -140,6 +140,16 @@ def test_examples_have_the_scale_and_dequantization_noise_of_training(data):
     for scaled, levels in ((first.train, pixels), (first.test, runs.pixels(runs.TEST, seed=1))):
         noise = (scaled / first.scale + unit.mean()) * 255 - levels.reshape(len(levels), -1)
         assert stats.kstest(noise.ravel(), stats.uniform(-0.5, 1).cdf).pvalue > 1e-3
+
+
+def test_a_run_names_its_data(run, trained, data):
+    """The figures of the run are those of the same data without a run."""
+    words = ("--kinds", "ppca", "--quiet")
+    plain, of_run = (table(run(*given, *words)[1]) for given in (("--data-path", data), (trained.parent,)))
+    assert [{**row, "seconds": ""} for row in plain.values()] == [{**row, "seconds": ""} for row in of_run.values()]
+    status, _, (line,) = run(trained, "--dataset", "MNIST")
+    assert status == 2
+    assert f"--dataset: is not used with {trained}, a run, which names its data; leave one out" in line
 
 
 def test_without_scikit_learn_the_extra_is_named(run, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -66,10 +67,24 @@ def test_verify_continues_after_a_bad_file(run, tmp_path):
         ],
         [
             f"dpm checkpoint: error: checkpoint {bad}: damaged or not an HDF5 file (its checksum does not agree)",
-            f"dpm checkpoint: error: checkpoint {tmp_path}: no such file; give the checkpoint.h5 of a run folder",
+            f"dpm checkpoint: error: checkpoint {tmp_path / 'checkpoint.h5'}: no such file; give a run folder, or "
+            "its checkpoint.h5",
         ],
     )
     assert run("verify", GOLDEN)[0] == 0
+
+
+def test_a_run_folder_means_its_newest_checkpoint(run, tmp_path, monkeypatch):
+    """In every subcommand a folder gives the output of its checkpoint.h5."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    shutil.copy(GOLDEN, tmp_path / "run" / "checkpoint.h5")
+    for words in (("verify", "{}"), ("show", "{}"), ("diff", "{}", GOLDEN), ("export", "{}", "--output", "x.npz")):
+        by_folder, by_file = (
+            run(*(str(word).format(path) for word in words)) for path in ("run", Path("run", "checkpoint.h5"))
+        )
+        assert by_folder == by_file
+        assert by_folder[0] == 0
 
 
 # ------------------------------------------------------------------ show

@@ -33,6 +33,13 @@ def test_agreement_is_counted_with_status_0(golden, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "5 of 5 arrays agree"
 
 
+def test_folder_of_2015_means_its_checkpoint(golden, capsys):
+    """mu and sigma of model.pkl at the inputs of eval.npz."""
+    assert main([str(golden / "checkpoint")]) == 0
+    out = capsys.readouterr().out
+    assert [line.split()[2] for line in out.splitlines() if "pass" in line] == ["mu", "sigma"]
+
+
 @pytest.mark.parametrize("content", [b"", b"not a zip", None, "no config", "misspelt"])
 def test_unusable_file_is_one_line_with_status_2(golden, tmp_path, capsys, content):
     path = tmp_path / "x.npz"

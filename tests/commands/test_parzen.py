@@ -155,7 +155,7 @@ def test_single_sigma_gives_no_edge_warning(run, result, data, tmp_path):
 
 
 REFUSED = [
-    (["model.pkl"], "model.pkl: accepted are checkpoint.h5, FILE.npz and FILE.hdf5"),
+    (["model.pkl"], "model.pkl: accepted are a run folder, checkpoint.h5, FILE.npz and FILE.hdf5"),
     (["none.npz"], "samples none.npz: no such file"),
     (["none.h5"], "checkpoint none.h5: no such file"),
     (["none.h5", "--dataset", "MNIST"], "--dataset: is not used with a checkpoint"),

@@ -72,6 +72,12 @@ def test_unloadable_model_is_reported_and_the_page_is_written(tmp_path, capsys):
     assert printed.out.startswith(f"1 run: {output} (")
 
 
+def test_checkpoint_means_its_run_folder(tmp_path, capsys):
+    folder, output = folders.make(tmp_path / "run"), tmp_path / "report.html"
+    assert main([str(folder / "checkpoint.h5"), "--no-model", "--output", str(output)]) == 0
+    assert capsys.readouterr().out.startswith(f"1 run: {output} (")
+
+
 def test_failed_page_keeps_the_old_one(refused, tmp_path):
     folder, output = folders.make(tmp_path / "run"), tmp_path / "report.html"
     output.write_text("old")

@@ -1,11 +1,12 @@
 """python -m dpm reproduce: errors, and a miniature of each page."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from dpm.base.errors import InputError
-from dpm.commands.reproduce import PROG, main
+from dpm.commands.reproduce import PROG, build_parser, main, make_plan
 from dpm.reports.tables import running
 from tests.helpers import runs
 from tests.helpers.reproduce_here import here
@@ -23,7 +24,7 @@ from tests.helpers.reproduce_here import here
         (["table1", "--budget", "2", "--small"], "--budget 2: is not used for a miniature"),
         (["table1", "--budget", "2", "--rows", "heartbeat", "swissroll"], "is not used for heartbeat and swissroll"),
         (["table1", "--results", ".", "--runs", "a-file"], "--runs: a-file cannot be made"),
-        (["table1", "--results", "absent"], "--results: absent is not a folder"),
+        (["table1", "--results", "a-file/x"], "--results: a-file/x cannot be made"),
     ],
 )
 def test_invalid_options_are_refused_in_one_line(given, named, capsys, tmp_path, monkeypatch):
@@ -31,6 +32,14 @@ def test_invalid_options_are_refused_in_one_line(given, named, capsys, tmp_path,
     (tmp_path / "a-file").touch()
     (tmp_path / "docs" / "results").mkdir(parents=True)
     assert named in runs.refused(capsys, main, *given, progs=(PROG,))
+
+
+def test_folders_of_runs_and_results_are_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = make_plan(build_parser().parse_args(["table1", "--results", "new/results", "--runs", "new/runs"]))
+    assert (plan.results, plan.runs) == (Path("new/results"), Path("new/runs"))
+    assert plan.results.is_dir()
+    assert plan.runs.is_dir()
 
 
 def test_help_imports_nothing_heavy():

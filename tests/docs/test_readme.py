@@ -60,6 +60,10 @@ def test_a_command_is_accepted(page, command, arguments):
     words = shlex.split(arguments, comments=True)
     if command != "train":
         parser_of(command).parse_args(words)
+    elif "help" in words:
+        with pytest.raises(SystemExit) as stop:
+            parse_flags(words)
+        assert stop.value.code == 0
     elif "resume_file" not in (given := parse_flags(words)):
         Settings.from_arguments(**given)
 
@@ -68,6 +72,15 @@ def test_make_train_is_accepted():
     flags = re.search(r"^TRAIN_FLAGS \?= (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert flags is not None
     Settings.from_arguments(**parse_flags(shlex.split(flags[1])))
+
+
+def test_what_the_readme_installs_is_what_its_commands_need():
+    """`dpm report` is among them; `make train` installs the same into the same folder."""
+    (extras,) = re.findall(r"^pip install -e \"\.\[(.+)\]\"$", README, re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text()
+    assert set(extras.split(",")) == {"jax", "report"}
+    assert f'install --quiet -e ".[{extras}]"' in makefile
+    assert "VENV ?= .venv\n" in makefile
 
 
 def test_make_targets_of_the_readme_exist():

@@ -1,5 +1,7 @@
 """The flags of train.py: both spellings, switches, and that no flag text is executed."""
 
+import re
+
 import pytest
 
 from dpm.base.arguments import parse_switch
@@ -8,7 +10,7 @@ from dpm.commands.sample import build_parser as sample_parser
 from dpm.commands.sample import main as sample_main
 from dpm.commands.train import build_parser as train_parser
 from dpm.commands.train import main as train_main
-from dpm.runs.flags import TRAIN_FLAGS, parse_flags
+from dpm.runs.flags import GROUPS, TRAIN_FLAGS, parse_flags
 
 EXECUTABLE = (
     "n=__import__('os').system('touch {path}')",
@@ -65,6 +67,23 @@ def test_both_spellings_of_each_flag_are_accepted():
             assert vars(train_parser().parse_args([f"--{name}", text])) == {flag.key: flag.parse(text)}
     for name in ("--output-dir", "--output_dir"):
         assert sample_parser().parse_args(["x", name, "y"]).output_dir == "y"
+
+
+def test_help_begins_with_the_flags_of_2015_and_has_one_spelling_of_each():
+    """The ten flags of 2015's parse_args; RMSProp was no flag."""
+    text = train_parser().format_help()
+    section = text.partition("\nflags of 2015:\n")[2].partition("\n\n")[0]
+    flags = re.findall(r"^  (--[a-z-]+)", section, re.MULTILINE)
+    assert flags == [
+        *("--batch-size", "--lr", "--resume-file", "--suffix", "--output-dir", "--ext-every-n", "--model-args"),
+        *("--dropout-rate", "--dataset", "--plot-before-training"),
+    ]
+    assert re.findall(r"--\w*_\w*", text) == []
+    assert "(default: 0)" in text.partition("--seed")[2].partition("--model")[0], "0 is a default that is shown"
+
+
+def test_flags_that_a_group_names_exist():
+    assert {key for keys in GROUPS.values() for key in keys} <= {flag.key for flag in TRAIN_FLAGS}
 
 
 def test_only_given_flags_are_set():

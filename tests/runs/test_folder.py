@@ -52,6 +52,22 @@ def test_lock_of_a_killed_process_is_taken_over_with_a_message(tmp_path, holder)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_means_its_newest_checkpoint_and_without_one_that_of_2015(tmp_path):
+    find = run_folder.find_checkpoint
+    assert find(tmp_path / "checkpoint_best.h5") == tmp_path / "checkpoint_best.h5"
+    assert find(tmp_path) == tmp_path / "checkpoint.h5"
+    (tmp_path / "model.pkl").touch()
+    assert find(str(tmp_path)) == tmp_path / "model.pkl"
+    (tmp_path / "checkpoint.h5").touch()
+    assert find(tmp_path) == tmp_path / "checkpoint.h5"
+
+
+def test_a_folder_is_resumed_as_its_checkpoint_is(train):
+    folder = train()
+    assert train_main(["--resume-file", str(folder), "--epochs", "3", "--quiet"]) == 0
+    assert checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] == 9
+
+
 def test_running_run_is_not_resumed_twice(train, tmp_path, capsys):
     folder = train()
     with run_folder.lock_folder(folder):

@@ -224,7 +224,7 @@ def test_part_of_a_data_set(hdf5, part, expected):
     "part", [":test:4-2", ":test:2-2", ":test:0-5", ":test:3", ":test:-3", ":test:a-b", ":test:²-3", ":test:0-1:x"]
 )
 def test_invalid_part_is_refused_with_the_accepted_ones(hdf5, part):
-    with pytest.raises(InputError, match=r"accepted is A-B with 0 <= A < B <= 4"):
+    with pytest.raises(InputError, match=r"accepted is A-B with 0 <= A < B <= 4, for the examples A to B - 1"):
         read_images(f"{hdf5}{part}", GRAY)
 
 

@@ -71,7 +71,10 @@ def test_binary_images_are_trained_plotted_sampled_and_evaluated(bits, tmp_path,
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--model-args", f"{DENSE},{BITS}"], "among the values; expected bits, 0 and 1, for the binomial kernel"),
+        (
+            ["--model-args", f"{DENSE},{BITS}"],
+            "among the values; expected 0 and 1, the bits of the binomial kernel; round them",
+        ),
         (["--model-args", f"{DENSE},schedule='fre'"], "schedule: 'fre' is not accepted; expected released or"),
         (["--model-args", f"{DENSE},{FREE}", "--faithful"], "schedule='free' contradicts --faithful"),
         (["--model-args", "beta_1=1e-5", "--faithful"], "beta_1=1e-05 contradicts --faithful, which sets beta_1=None"),

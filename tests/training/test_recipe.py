@@ -55,6 +55,19 @@ def test_the_release_s_schedule_is_that_of_2015(variant, low):
     assert recipe.learning_rate(5e-5, 1000, 0.9, variant) == pytest.approx(low, rel=0.01)
 
 
+@pytest.mark.parametrize("name", LR_SCHEDULES)
+def test_a_rate_has_ended_where_its_factor_is_0(name):
+    """After all epochs, or all hours; the rates that do not fall to 0 never end."""
+    recipe = Recipe(lr_schedule=name)
+    ends = recipe.learning_rate(1.0, 10, 1.0, CORRECTED) == pytest.approx(0, abs=1e-12)
+    assert ends == (name not in ("release", "constant"))
+    for limits, before, after in (((6, None), (5.9, 9e9), (6, 0)), ((None, 0.5), (99, 1799), (0, 1800))):
+        epochs, hours = limits
+        found = [recipe.has_ended(epoch, epochs, seconds, hours) for epoch, seconds in (before, after)]
+        assert found == [False, ends]
+    assert not recipe.has_ended(9, None, 9e9, None)
+
+
 def test_average_is_the_weighted_sum_of_the_parameters():
     """With d_k = min(0.5, (1 + k) / (10 + k)): a_1 = d_1 x_1 + (1 - d_1) x_1, a_k = d_k a_{k-1} + (1 - d_k) x_k."""
     points = np.random.default_rng(0).standard_normal((30, 4))

@@ -53,7 +53,10 @@ class BinomialKernel:
         """Raise InputError where the data X, called `name` in the message, are not bits."""
         wrong = (X != 0) & (X != 1)
         if wrong.any():
-            raise InputError(f"{name}: got {X[wrong][0]} among the values; expected 0 and 1")
+            raise InputError(
+                f"{name}: got {X[wrong][0]} among the values; expected 0 and 1, the bits of the binomial kernel; round "
+                "them, or take the Gaussian kernel"
+            )
 
     def forward_step(self, x_previous: Tensor, beta: Tensor) -> Bernoulli:
         """Return q(x_t | x_{t-1}): a bit stays with probability 1 - beta and is redrawn otherwise (Eq. 2)."""

@@ -23,6 +23,7 @@ from dpm.runs.data import load_data
 from dpm.runs.flags import parse_flags
 from dpm.runs.folder import NEWEST
 from dpm.runs.settings import CHANGEABLE, Settings, complete_saved
+from dpm.training.building import build_recipe
 
 RECORD, SPEED = "row.json", "speed.json"
 SCRIPTS = {"train": "train.py", "sample": "sample.py"}  # under these names at the root of the repository
@@ -113,8 +114,9 @@ def train(folder: Path, flags: tuple[str, ...], seed: int, hours: float | None =
     present = newest_checkpoint(folder)
     limit = () if hours is None else ("--hours", f"{hours:g}")
     if present:
-        check_flags(present, (*flags, "--seed", str(seed)))
-        run("train", "--resume-file", present, *limit, *begin_schedule(present, hours))
+        meta, _ = checkpoint.load_run(present)
+        check_flags(present, meta, (*flags, "--seed", str(seed)))
+        run("train", "--resume-file", present, *limit, *begin_schedule(present, meta, hours))
     else:
         run("train", *flags, *limit, "--seed", seed, "--output-dir", folder)
     path = newest_checkpoint(folder)
@@ -128,19 +130,23 @@ def train(folder: Path, flags: tuple[str, ...], seed: int, hours: float | None =
     return path
 
 
-def begin_schedule(path: Path, hours: float | None) -> tuple[str, ...]:
-    """Return the flags that begin the learning rate's schedule anew where a run has used up its hours and gets more."""
-    meta, _ = checkpoint.load_run(path)
+def begin_schedule(path: Path, meta: Any, hours: float | None) -> tuple[str, ...]:
+    """Return the flags that restart the learning rate's schedule of a run that has used up its hours and gets more.
+
+    Args:
+        path, meta: checkpoint of the run.
+        hours: hours of training in all, or None.
+    """
     settings = Settings.from_checkpoint(meta["config"], path)
-    if hours is None or settings.hours is None or settings.lr_schedule == "release":
+    if hours is None or settings.hours is None or hours <= settings.hours:
         return ()
-    ended = meta["state"]["seconds"] >= 3600 * settings.hours
-    return ("--lr-schedule", settings.lr_schedule) if ended and hours > settings.hours else ()
+    ended = build_recipe(settings).has_ended(0, None, meta["state"]["seconds"], settings.hours)
+    return ("--lr-schedule", settings.lr_schedule) if ended else ()
 
 
-def check_flags(path: Path, flags: tuple[str, ...]) -> None:
-    """Raise InputError if the run of a checkpoint has other flags than these."""
-    saved, expected = complete_saved(checkpoint.load_run(path)[0]["config"]["flags"]), read_flags(flags).flags()
+def check_flags(path: Path, meta: Any, flags: tuple[str, ...]) -> None:
+    """Raise InputError if the run of a checkpoint, with its meta, has other flags than these."""
+    saved, expected = complete_saved(meta["config"]["flags"]), read_flags(flags).flags()
     # A run may change these and remain the same run.
     free = CHANGEABLE - {"epochs", "lr_schedule", "warmup"} | {"output_dir", "resume_file"}
     if others := [key for key in expected if key not in free and saved[key] != expected[key]]:
