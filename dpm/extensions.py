@@ -21,7 +21,7 @@ from dpm.plots import bounds, schedules
 from dpm.runs.data import RunData
 from dpm.runs.folder import RunPaths, save_arrays
 from dpm.runs.settings import Settings
-from dpm.sampler import Constraint, capture_times, generate_inpaint_mask, generate_samples
+from dpm.sampler import Constraint, capture_times, generate_inpaint_mask, generate_samples, shown_time
 from dpm.training.monitoring import Checkpoint, EveryN, Monitoring, Printing, WriteLog
 from dpm.trajectories.forward import forward_states, forward_trajectory
 
@@ -99,10 +99,11 @@ class PlotSamples:
         """Plot the forward and the reverse trajectory at the same times (the rows of Figure 1, for images)."""
         times = sorted(states)
         forward = diffuse(loop, self.X_true, times)
-        for name, rows in (("forward", forward), ("reverse", [states[t] for t in times])):
-            images = [self.scaling.inverse(np.asarray(X, dtype=np.float64)) for X in rows]
+        reverse = {shown_time(t): states[t] for t in times}
+        for name, rows in (("forward", dict(zip(times, forward, strict=True))), ("reverse", reverse)):
+            images = [self.scaling.inverse(np.asarray(X, dtype=np.float64)) for X in rows.values()]
             path = self.paths.plot("trajectories", f"trajectory_{name}_batch{loop.state.step:06d}.png")
-            viz.plot_trajectory(images, times, path)
+            viz.plot_trajectory(images, list(rows), path)
 
 
 class PlotParameters:

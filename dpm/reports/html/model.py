@@ -13,7 +13,7 @@ from dpm.likelihood.bound import terms
 from dpm.reports.html.players import POINTS, Panel, Player, images_per_frame
 from dpm.runs.folder import NEWEST
 from dpm.runs.loading import open_run
-from dpm.sampler import Constraint, generate_inpaint_mask, generate_samples
+from dpm.sampler import Constraint, generate_inpaint_mask, generate_samples, shown_time
 from dpm.trajectories.draws import state_times
 from dpm.trajectories.forward import forward_states
 
@@ -106,14 +106,19 @@ def trajectories(
         generate_samples(compiled, theta, n, ExampleNoise(seed, 0, n, model.kernel.noise), constraint, keep)
         return [states[t] for t in times]
 
-    forward = [scaling.inverse(x) for x in forward_states(compiled, theta, X, times, seed)]
+    shown = [shown_time(t) for t in times]
+    forward = [scaling.inverse(x) for x in forward_states(compiled, theta, X, shown, seed)]
     panels = [Panel("Forward: test data become noise, x_t of q", forward)]
     panels.append(Panel("Reverse: noise becomes samples, x_t of p", reverse()))
-    caption = "Both ways at the same t: read the forward trajectory from t = 0 up, the reverse one from t = T down."
-    players = [Player("Forward and reverse trajectory", caption, times, panels, plays=True)]
+    caption = (
+        "Both ways at the same t: read the forward trajectory from t = 1 up, the reverse one from t = T down to the "
+        "samples x_1."
+    )
+    players = [Player("Forward and reverse trajectory", caption, shown, panels, plays=True)]
     if has_images:
         known = generate_inpaint_mask(n, X.shape[1], X.shape[3])
-        panels = [Panel("Test images", [forward[-1]]), Panel("In-painting, x_t", reverse(Constraint(X, known=known)))]
+        true = [scaling.inverse(np.asarray(X, np.float64))]
+        panels = [Panel("Test images", true), Panel("In-painting, x_t", reverse(Constraint(X, known=known)))]
         caption = "The right half is known, the left half is drawn by the multiplied chain (section 2.5)."
-        players.append(Player("In-painting", caption, times, panels))
+        players.append(Player("In-painting", caption, shown, panels))
     return players

@@ -13,6 +13,7 @@ from PIL import Image
 from dpm.base.errors import InputError
 from dpm.datasets.formats.arrays import read_arrays
 from dpm.plots.charts import BLUE, make_figure, render_png
+from dpm.sampler import shown_time
 from dpm.viz import image_grid
 
 ARRAYS_FOLDER = "arrays"  # of a run folder; earlier versions and --faithful keep the arrays at the top
@@ -172,9 +173,10 @@ def load_players(folder: str | Path) -> list[Player]:
         trajectory = dict(sorted(states.get(kind, {}).items(), reverse=True))
         if trajectory:
             panels = [Panel(f"{title}, x_t", list(trajectory.values()))]
+            times = [shown_time(number) for number in trajectory]
             if kind and true:
                 panels.insert(0, Panel("Test images", list(true.values())))
-            players.append(Player(title, f"{caption} After {newest} steps.", list(trajectory), panels))
+            players.append(Player(title, f"{caption} After {newest} steps.", times, panels))
     return players
 
 
@@ -190,7 +192,7 @@ def _load_vectors(paths: Sequence[Path]) -> list[Player]:
         raise InputError(f"{found[step]}: has no array x_t; it was not written by dpm train")
     states = dict(sorted(states.items(), reverse=True))
     caption = f"The reverse trajectory, as saved during training after {step} steps."
-    return [Player("Samples", caption, list(states), [Panel("Samples, x_t", list(states.values()))])]
+    return [Player("Samples", caption, [shown_time(t) for t in states], [Panel("Samples, x_t", list(states.values()))])]
 
 
 def _read_images(path: Path) -> np.ndarray:

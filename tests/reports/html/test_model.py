@@ -96,7 +96,7 @@ def test_the_forward_trajectory_is_one_noise_at_every_t(compiled, X):
 def test_players_have_every_time_and_inpainting_keeps_what_is_known(compiled, X):
     steps = []
     both, inpaint = trajectories(*compiled, X, 0, Scaling(2.0, 0.5), steps.append)
-    assert both.times == [10, 9, 8, 7, 6, 5, 4, 3, 2, 0]
+    assert both.times == [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
     assert sum(steps) == 2 * 9
     assert {len(panel.states) for panel in both.panels} == {10}
     true, drawn = inpaint.panels

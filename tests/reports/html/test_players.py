@@ -30,9 +30,10 @@ def pixels(uri):
 
 
 @pytest.mark.parametrize("flat", LAYOUTS.values(), ids=LAYOUTS)
-def test_frames_are_the_saved_states_from_T_to_0(tmp_path, flat):
+def test_frames_are_the_saved_states_from_T_to_x_1(tmp_path, flat):
+    """The files number the sample 0, as in 2015; it is x_1."""
     samples, inpaint = load_players(folders.make(tmp_path / "a", samples=True, flat=flat))
-    assert (samples.title, samples.times) == ("Samples", [10, 6, 0])
+    assert (samples.title, samples.times) == ("Samples", [10, 6, 1])
     assert [len(panel.states) for panel in inpaint.panels] == [1, 3]
     middles = [np.median(pixels(frame)) for frame in render_player(samples, "a")["panels"][0]["frames"]]
     assert middles == [255, 153, 0]  # t / 10 of 255
@@ -45,7 +46,7 @@ def test_newest_samples_are_shown_wherever_they_are(tmp_path, flat, newest_flat)
     folder = folders.make(tmp_path / "a", samples=True, flat=flat)
     np.savez(folders.array_path(folder, "samples_t0000_batch000999.npz", newest_flat), X=np.ones((1, 1, 8, 8)))
     (player,) = load_players(folder)
-    assert player.times == [0]
+    assert player.times == [1]
     assert "999 steps" in player.caption
 
 
@@ -80,7 +81,7 @@ def test_vectors_become_points_and_rows_on_one_scale(tmp_path, flat):
         np.savez(path, times=[0, 20, 40], x_40=rng.random((50, size)),
             x_20=rng.random((50, size)), x_0=np.zeros((50, size)))  # fmt: skip
         (player,) = load_players(folder)
-        assert player.times == [40, 20, 0]
+        assert player.times == [40, 20, 1]
         frames = [pixels(frame) for frame in render_player(player, "v")["panels"][0]["frames"]]
         dark = [(frame < 200).sum() for frame in frames]
         assert dark[2] < dark[0], "points at one place cover less; 0 is white"
