@@ -178,7 +178,7 @@ class PlotEntropies:
         arrays = {"times": times, "lower": lower, "upper": upper, "entropy": entropy, "standard_error": error}
         save_arrays(self.paths.array(f"{stem}.npz"), **arrays)
         path = self.paths.plot("entropies", f"{stem}.png")
-        bounds.plot_entropy_bounds(times, lower, upper, entropy, path, compiled.model.unit)
+        bounds.plot_entropy_bounds(times, lower, upper, entropy, path, compiled.model.unit, error)
 
 
 class PlotSchedule:
