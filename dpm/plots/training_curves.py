@@ -1,0 +1,93 @@
+"""Training curves: what each is called and how its line is drawn, and the limits of their axis."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from dpm.plots.charts import BLUE, DARK, GREEN, ORANGE, column_values, integer_ticks, make_figure, plot_curve
+
+Values = npt.NDArray[np.float64]
+
+# Column of the log: name and line style, the same in PNG files and in the HTML report.
+CURVES = {
+    "test_K_minus_L_null": ("test", "solid"),
+    "train_K_minus_L_null": ("train", "dashed"),
+    "ceiling": ("ceiling of K", "dotted"),
+    "truth": ("exact log likelihood", "dashdot"),
+}
+COLORS = dict(zip(CURVES, (ORANGE, BLUE, DARK, GREEN), strict=True))
+REFERENCES = ("ceiling", "truth")
+MARGIN = 0.05  # of the axis, above and below the curves
+WORTH_CUTTING = 3  # times the height of the last half; a lower curve is shown as a whole
+
+
+class Limits(NamedTuple):
+    """Limits of the axis of the bound.
+
+    Attributes:
+        low, high: its ends.
+        note: what of the curves is off the axis, or "".
+    """
+
+    low: float
+    high: float
+    note: str
+
+
+def find_limits(epochs: Values, curves: Mapping[str, Values]) -> Limits:
+    """Return limits that fit the last half of the epochs, so that their differences can be read.
+
+    The curves fall by orders of magnitude in the first epochs. Ceiling and truth are inside in any case. If everything
+    needs an axis of at most WORTH_CUTTING times that height, it is shown as a whole.
+
+    Args:
+        epochs: (n,), NaN where missing.
+        curves: values (n,) by a name of CURVES; NaN where missing.
+    """
+    finite = np.isfinite(epochs)
+    late = finite & (epochs > (epochs[finite].min(initial=np.inf) + epochs[finite].max(initial=-np.inf)) / 2)
+    values = {name: y[np.isfinite(y) & finite] for name, y in curves.items()}
+    last = [y if name in REFERENCES else curves[name][late & np.isfinite(curves[name])] for name, y in values.items()]
+    everything, shown = np.concatenate([*values.values(), []]), np.concatenate([*last, []])
+    if not shown.size:
+        shown = everything if everything.size else np.zeros(1)
+    low, high = shown.min(), shown.max()
+    if np.ptp(everything) <= WORTH_CUTTING * (high - low) or everything.size == 0:
+        low, high = everything.min(initial=low), everything.max(initial=high)
+    margin = MARGIN * (high - low) or max(MARGIN * abs(high), 1e-6)
+    low, high = float(low - margin), float(high + margin)
+    sides = (("below", int((everything < low).sum())), ("above", int((everything > high).sum())))
+    parts = [f"{count} {side}" for side, count in sides if count]
+    return Limits(low, high, f"earlier values off the axis: {' and '.join(parts)}" if parts else "")
+
+
+def draw_training_curves(rows: Sequence[Mapping[str, Any]], unit: str) -> Figure:
+    """Return the figure of viz.plot_monitors."""
+    epochs = column_values(rows, "epoch")
+    figure, (bound, rate) = make_figure(7, 5, 2, 1, sharex=True, height_ratios=[3, 1])
+    null = column_values(rows, "test_K") - column_values(rows, "test_K_minus_L_null")
+    curves = {
+        name: column_values(rows, name) - (null if name in REFERENCES else 0)
+        for name in CURVES
+        if name not in REFERENCES or any(name in row for row in rows)
+    }
+    for name, values in curves.items():
+        label, style = CURVES[name]
+        plot_curve(bound, epochs, values, label=label, color=COLORS[name], linestyle=style)
+    low, high, note = find_limits(epochs, curves)
+    bound.set(ylabel=rf"$K - L_\mathrm{{null}}$ ({unit})", ylim=(low, high))
+    bound.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False)
+    if note:
+        bound.text(0.01, 0.02, note, transform=bound.transAxes, fontsize=8, va="bottom")
+    rates = column_values(rows, "learning_rate")
+    plot_curve(rate, epochs, rates, color=DARK)
+    if (rates > 0).any():
+        rate.set_yscale("log")
+    rate.set(xlabel="epoch", ylabel="learning rate")
+    rate.xaxis.set_major_locator(integer_ticks())
+    for axes in (bound, rate):
+        axes.grid(alpha=0.3)
+    return figure
