@@ -36,13 +36,14 @@ from dpm.plots.pixels import (
     image_grid,
 )
 from dpm.plots.training_curves import draw_training_curves
-from dpm.plots.weights import draw_parameter, draw_receptive_fields
+from dpm.plots.weights import draw_channels, draw_parameter, draw_receptive_fields
 
 __all__ = [
     "MAGENTA",
     "animate",
     "image_grid",
     "is_square",
+    "plot_channels",
     "plot_images",
     "plot_monitors",
     "plot_parameter",
@@ -166,6 +167,30 @@ def show_receptive_fields(weights: npt.ArrayLike, path: StrPath, max_units: int 
     target = check_target(path, ".png")
     array = check_numbers(weights, "weights")
     write_files({target: render_png(draw_receptive_fields(array, check_whole(max_units, "max_units", 1)))})
+    return target
+
+
+def plot_channels(values: npt.ArrayLike, path: StrPath, title: str) -> Path:
+    """Write what a network computes as PNG: a row for each of the first 4 images, a column for each channel.
+
+    All tiles share one color scale, symmetric about 0. The title says how many images and channels are shown.
+
+    Args:
+        values: (n, channels, h, w).
+        path: ends in ``.png``.
+        title: what the values are, and at which t.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: for another number of axes, or for a path as :func:`plot_images`.
+    """
+    target = check_target(path, ".png")
+    array = check_numbers(values, "channels")
+    if array.ndim != 4:
+        raise InputError(f"channels: got shape {array.shape}; expected (n, channels, h, w)")
+    write_files({target: render_png(draw_channels(array, title))})
     return target
 
 

@@ -48,15 +48,18 @@ def find_limits(epochs: Values, curves: Mapping[str, Values]) -> Limits:
         curves: values (n,) by a name of CURVES; NaN where missing.
     """
     finite = np.isfinite(epochs)
-    late = finite & (epochs > (epochs[finite].min(initial=np.inf) + epochs[finite].max(initial=-np.inf)) / 2)
+    middle = (epochs[finite].min() + epochs[finite].max()) / 2 if finite.any() else 0.0
+    late = finite & (epochs > middle)
     values = {name: y[np.isfinite(y) & finite] for name, y in curves.items()}
     last = [y if name in REFERENCES else curves[name][late & np.isfinite(curves[name])] for name, y in values.items()]
     everything, shown = np.concatenate([*values.values(), []]), np.concatenate([*last, []])
+    if not everything.size:
+        return Limits(-1.0, 1.0, "")
     if not shown.size:
-        shown = everything if everything.size else np.zeros(1)
+        shown = everything
     low, high = shown.min(), shown.max()
-    if np.ptp(everything) <= WORTH_CUTTING * (high - low) or everything.size == 0:
-        low, high = everything.min(initial=low), everything.max(initial=high)
+    if np.ptp(everything) <= WORTH_CUTTING * (high - low):
+        low, high = everything.min(), everything.max()
     margin = MARGIN * (high - low) or max(MARGIN * abs(high), 1e-6)
     low, high = float(low - margin), float(high + margin)
     sides = (("below", int((everything < low).sum())), ("above", int((everything > high).sum())))
