@@ -50,20 +50,18 @@ def plot_panels(panels: Sequence[Panel], path: StrPath, title: str = "") -> Path
         chart.imshow(grid, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         chart.set_title(panel.title, fontsize=10)
         chart.set_axis_off()
-        if panel.hole is not None:
-            chart.contour(_outline(panel, grid.shape[:2]), levels=[0.5], colors=ORANGE, linewidths=1)
+        if panel.hole is not None and panel.hole.any():
+            chart.contour(_outline(panel), levels=[0.5], colors=ORANGE, linewidths=1)
     if title:
         figure.suptitle(title, fontsize=10)
     write_files({target: render_png(figure)})
     return target
 
 
-def _outline(panel: Panel, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+def _outline(panel: Panel) -> npt.NDArray[np.float64]:
     """Return 1 in the holes of a panel's grid and 0 elsewhere, (H, W)."""
     holes = np.broadcast_to(np.asarray(panel.hole), panel.images.shape)[:MOST].any(axis=1, keepdims=True)
-    grid = image_grid(holes.astype(np.float64), background=0)
-    assert grid.shape == shape
-    return grid / 255.0
+    return image_grid(holes.astype(np.float64), background=0) / 255.0
 
 
 def plot_restoration(

@@ -180,5 +180,5 @@ def _figure_size(tiles: Values) -> tuple[float, float]:
     n, c, h, w = tiles.shape
     across = count_across(n, c)
     width, height = across * c * (w + 1), -(-n // across) * (h + 1)
-    longest = 7 / max(width, height)
+    longest = (10 if max(width, height) > 500 else 7) / max(width, height)  # many small tiles need more pixels
     return max(4.0, width * longest + 1.6), max(2.2, height * longest + 1.0)
