@@ -10,7 +10,7 @@ import numpy.typing as npt
 from dpm.plots.charts import ORANGE, StrPath, check_target, make_figure, render_png, write_files
 from dpm.plots.pixels import image_grid
 
-MOST = 25  # images of a panel
+MOST = 36  # images of a panel
 WIDTH = 3.6  # inches of a panel
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dpm.plots.charts import BLUE, GRAY, ORANGE, make_figure
+from dpm.plots.charts import BLUE, GRAY, ORANGE, integer_ticks, make_figure
 
 Values = npt.NDArray[Any]
 
@@ -77,6 +77,7 @@ def draw_sequences(samples: Values, product: Product) -> Figure:
         rows.set(title=f"{name}, {min(len(X), ROWS)} of {len(X):,}", yticks=[])
         shares.bar(bins, X.mean(axis=0), color=color)
         shares.set(xlabel="bin", ylim=(0, 1.25), yticks=[0, 0.5, 1])
+        shares.xaxis.set_major_locator(integer_ticks())
         for chosen, marker, label in ((gain > 0, "^", "r prefers 1"), (gain < 0, "v", "r prefers 0")):
             if chosen.any():
                 shares.plot(bins[chosen], np.full(chosen.sum(), 1.1), marker, color=ORANGE, label=label, linestyle="")
