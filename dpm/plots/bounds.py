@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
 
 from dpm.plots.charts import (
     BLUE,
@@ -18,6 +17,7 @@ from dpm.plots.charts import (
     make_figure,
     plot_curve,
     render_png,
+    set_log_time,
     write_files,
 )
 
@@ -111,9 +111,7 @@ def plot_terms(times: Values, kl: Values, error: Values, gap: Values, path: StrP
 
 def _write_pair(figure: Figure, upper: Axes, lower: Axes, target: Path) -> Path:
     """Write the figure of two axes over the same log t and return its path."""
-    # Most of the bits are in the first steps, which a linear axis of t = 2..T squeezes into its left edge.
-    lower.set(xlabel="t", xscale="log")
-    lower.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    set_log_time(lower)
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
     write_files({target: render_png(figure)})

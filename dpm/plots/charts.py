@@ -20,7 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from dpm.base.atomic import atomic_write
 from dpm.base.errors import InputError
@@ -148,6 +148,15 @@ def plot_histogram(axes: Axes, values: npt.NDArray[np.float64]) -> None:
 def integer_ticks() -> MaxNLocator:
     """Return a locator of up to nine ticks at whole numbers."""
     return MaxNLocator(9, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
+
+
+def set_log_time(axes: Axes) -> None:
+    """Make the horizontal axis log t, with ticks at 1, 2 and 5 of each decade as plain numbers."""
+    # Most of the bits are in the first steps, which a linear axis of t = 2..T squeezes into its left edge.
+    axes.set(xlabel="t", xscale="log")
+    axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def column_values(rows: Sequence[Mapping[str, Any]], key: str) -> npt.NDArray[np.float64]:

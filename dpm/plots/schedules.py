@@ -6,9 +6,18 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.ticker import StrMethodFormatter
 
-from dpm.plots.charts import BLUE, DARK, ORANGE, StrPath, check_target, make_figure, render_png, write_files
+from dpm.plots.charts import (
+    BLUE,
+    DARK,
+    ORANGE,
+    StrPath,
+    check_target,
+    make_figure,
+    render_png,
+    set_log_time,
+    write_files,
+)
 
 SMALLEST_SHARE = 1e-8  # of signal, in the plot: all of it may be erased at T
 
@@ -39,10 +48,10 @@ def plot_schedule(
     for values, style, name in ((beta, "-", ""), (start, ":", ", start")):
         if values is not None:
             _plot_rates(rates, shares, np.asarray(values, dtype=np.float64), style, name)
-    rates.set(title="forward diffusion", xscale="log", yscale="log", ylabel=r"rate $\beta_t$", xlabel="t")
-    shares.set(xscale="log", yscale="log", ylabel="share of the variance", xlabel="t")
+    rates.set(title="forward diffusion", yscale="log", ylabel=r"rate $\beta_t$")
+    shares.set(yscale="log", ylabel="share of the variance")
     for chart in axes[:2]:
-        chart.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        set_log_time(chart)
         chart.legend(fontsize=9)
     if bumps is not None:
         g = np.asarray(bumps, dtype=np.float64)

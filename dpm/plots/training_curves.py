@@ -22,6 +22,7 @@ COLORS = dict(zip(CURVES, (ORANGE, BLUE, DARK, GREEN), strict=True))
 REFERENCES = ("ceiling", "truth")
 MARGIN = 0.05  # of the axis, above and below the curves
 WORTH_CUTTING = 3  # times the height of the last half; a lower curve is shown as a whole
+FEW = 8  # epochs, which are shown as a whole too
 
 
 class Limits(NamedTuple):
@@ -40,8 +41,8 @@ class Limits(NamedTuple):
 def find_limits(epochs: Values, curves: Mapping[str, Values]) -> Limits:
     """Return limits that fit the last half of the epochs, so that their differences can be read.
 
-    The curves fall by orders of magnitude in the first epochs. Ceiling and truth are inside in any case. If everything
-    needs an axis of at most WORTH_CUTTING times that height, it is shown as a whole.
+    The curves fall by orders of magnitude in the first epochs. Ceiling and truth are inside in any case. Few epochs,
+    and curves that need an axis of at most WORTH_CUTTING times that height, are shown as a whole.
 
     Args:
         epochs: (n,), NaN where missing.
@@ -58,7 +59,7 @@ def find_limits(epochs: Values, curves: Mapping[str, Values]) -> Limits:
     if not shown.size:
         shown = everything
     low, high = shown.min(), shown.max()
-    if np.ptp(everything) <= WORTH_CUTTING * (high - low):
+    if finite.sum() <= FEW or np.ptp(everything) <= WORTH_CUTTING * (high - low):
         low, high = everything.min(), everything.max()
     margin = MARGIN * (high - low) or max(MARGIN * abs(high), 1e-6)
     low, high = float(low - margin), float(high + margin)
@@ -87,8 +88,11 @@ def draw_training_curves(rows: Sequence[Mapping[str, Any]], unit: str) -> Figure
         bound.text(0.01, 0.02, note, transform=bound.transAxes, fontsize=8, va="bottom")
     rates = column_values(rows, "learning_rate")
     plot_curve(rate, epochs, rates, color=DARK)
-    if (rates > 0).any():
+    positive = rates[rates > 0]
+    if positive.size and positive.max() > 10 * positive.min():  # ticks within a decade of a log axis are crowded
         rate.set_yscale("log")
+    else:
+        rate.ticklabel_format(axis="y", scilimits=(-2, 2))
     rate.set(xlabel="epoch", ylabel="learning rate")
     rate.xaxis.set_major_locator(integer_ticks())
     for axes in (bound, rate):

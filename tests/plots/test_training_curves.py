@@ -27,6 +27,10 @@ def test_limits_fit_the_last_half_with_ceiling_and_truth_and_the_rest_is_counted
     assert note == f"earlier values off the axis: {below} below"
 
 
+def test_few_epochs_are_shown_as_a_whole():
+    assert find_limits(EPOCHS[:4], {"test_K_minus_L_null": LEARNED[:4]}).low < LEARNED[0]
+
+
 def test_a_curve_of_similar_height_is_shown_as_a_whole():
     straight = find_limits(EPOCHS, {"test_K_minus_L_null": EPOCHS})
     assert (straight.low < 1, straight.high > 40, straight.note) == (True, True, "")
