@@ -38,34 +38,41 @@ class Limits(NamedTuple):
     note: str
 
 
-def find_limits(epochs: Values, curves: Mapping[str, Values]) -> Limits:
-    """Return limits that fit the last half of the epochs, so that their differences can be read.
+Run = tuple[Values, Mapping[str, Values]]  # epochs (n,), and the curves (n,) by a name of CURVES; NaN where missing
 
-    The curves fall by orders of magnitude in the first epochs. Ceiling and truth are inside in any case. Few epochs,
+
+def find_limits(runs: Sequence[Run]) -> Limits:
+    """Return limits that fit the last half of the epochs of each run, so that their differences can be read.
+
+    The curves rise by orders of magnitude in the first epochs. Ceiling and truth are inside in any case. Few epochs,
     and curves that need an axis of at most WORTH_CUTTING times that height, are shown as a whole.
 
     Args:
-        epochs: (n,), NaN where missing.
-        curves: values (n,) by a name of CURVES; NaN where missing.
+        runs: the curves of each run.
     """
-    finite = np.isfinite(epochs)
-    middle = (epochs[finite].min() + epochs[finite].max()) / 2 if finite.any() else 0.0
-    late = finite & (epochs > middle)
-    values = {name: y[np.isfinite(y) & finite] for name, y in curves.items()}
-    last = [y if name in REFERENCES else curves[name][late & np.isfinite(curves[name])] for name, y in values.items()]
-    everything, shown = np.concatenate([*values.values(), []]), np.concatenate([*last, []])
+    everything = np.concatenate(
+        [y[np.isfinite(epochs) & np.isfinite(y)] for epochs, curves in runs for y in curves.values()]
+    )
     if not everything.size:
         return Limits(-1.0, 1.0, "")
-    if not shown.size:
+    shown = np.concatenate([_select_late(*run) for run in runs])
+    longest = max(np.isfinite(epochs).sum() for epochs, _ in runs)
+    if not shown.size or longest <= FEW or np.ptp(everything) <= WORTH_CUTTING * np.ptp(shown):
         shown = everything
     low, high = shown.min(), shown.max()
-    if finite.sum() <= FEW or np.ptp(everything) <= WORTH_CUTTING * (high - low):
-        low, high = everything.min(), everything.max()
     margin = MARGIN * (high - low) or max(MARGIN * abs(high), 1e-6)
     low, high = float(low - margin), float(high + margin)
     sides = (("below", int((everything < low).sum())), ("above", int((everything > high).sum())))
     parts = [f"{count} {side}" for side, count in sides if count]
     return Limits(low, high, f"earlier values off the axis: {' and '.join(parts)}" if parts else "")
+
+
+def _select_late(epochs: Values, curves: Mapping[str, Values]) -> Values:
+    """Return the values of the last half of the epochs, and all of ceiling and truth."""
+    finite = np.isfinite(epochs)
+    middle = (epochs[finite].min() + epochs[finite].max()) / 2 if finite.any() else 0.0
+    parts = [y[np.isfinite(y) & (finite if name in REFERENCES else epochs > middle)] for name, y in curves.items()]
+    return np.concatenate(parts)
 
 
 def draw_training_curves(rows: Sequence[Mapping[str, Any]], unit: str) -> Figure:
@@ -81,7 +88,7 @@ def draw_training_curves(rows: Sequence[Mapping[str, Any]], unit: str) -> Figure
     for name, values in curves.items():
         label, style = CURVES[name]
         plot_curve(bound, epochs, values, label=label, color=COLORS[name], linestyle=style)
-    low, high, note = find_limits(epochs, curves)
+    low, high, note = find_limits([(epochs, curves)])
     bound.set(ylabel=rf"$K - L_\mathrm{{null}}$ ({unit})", ylim=(low, high))
     bound.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False)
     if note:

@@ -17,7 +17,7 @@ HEARTBEAT = {
 
 
 def test_limits_fit_the_last_half_with_ceiling_and_truth_and_the_rest_is_counted():
-    low, high, note = find_limits(EPOCHS, HEARTBEAT)
+    low, high, note = find_limits([(EPOCHS, HEARTBEAT)])
     last = LEARNED[20:]
     assert low < last.min()
     assert high > 12.15
@@ -27,18 +27,27 @@ def test_limits_fit_the_last_half_with_ceiling_and_truth_and_the_rest_is_counted
     assert note == f"earlier values off the axis: {below} below"
 
 
+def test_limits_of_two_runs_fit_the_last_half_of_both():
+    """A short run and a long one: each has its own last half."""
+    short = {"test_K_minus_L_null": LEARNED[:10] - 1}
+    low, high, _ = find_limits([(EPOCHS, HEARTBEAT), (EPOCHS[:10], short)])
+    assert low < short["test_K_minus_L_null"][5]
+    assert low > short["test_K_minus_L_null"][3]
+    assert high > 12.15
+
+
 def test_few_epochs_are_shown_as_a_whole():
-    assert find_limits(EPOCHS[:4], {"test_K_minus_L_null": LEARNED[:4]}).low < LEARNED[0]
+    assert find_limits([(EPOCHS[:4], {"test_K_minus_L_null": LEARNED[:4]})]).low < LEARNED[0]
 
 
 def test_a_curve_of_similar_height_is_shown_as_a_whole():
-    straight = find_limits(EPOCHS, {"test_K_minus_L_null": EPOCHS})
+    straight = find_limits([(EPOCHS, {"test_K_minus_L_null": EPOCHS})])
     assert (straight.low < 1, straight.high > 40, straight.note) == (True, True, "")
 
 
 @pytest.mark.parametrize("values", [[], [np.nan], [3.0], [3.0, 3.0], [-np.inf, 2.0]])
 def test_any_values_have_limits(values):
-    low, high, _ = find_limits(np.arange(len(values)) + 1.0, {"test_K_minus_L_null": np.array(values)})
+    low, high, _ = find_limits([(np.arange(len(values)) + 1.0, {"test_K_minus_L_null": np.array(values)})])
     assert np.isfinite([low, high]).all()
     assert low < high
 
@@ -60,7 +69,7 @@ def test_lines_are_named_and_drawn_as_in_the_report():
     assert [text.get_text() for text in bound.get_legend().get_texts()] == [label for label, _ in CURVES.values()]
     assert bound.texts[0].get_text().startswith("earlier values off the axis: ")
     np.testing.assert_allclose(bound.lines[3].get_ydata(), 12.15)
-    assert bound.get_ylim() == pytest.approx(find_limits(EPOCHS, HEARTBEAT)[:2])
+    assert bound.get_ylim() == pytest.approx(find_limits([(EPOCHS, HEARTBEAT)])[:2])
 
 
 def test_without_truth_and_ceiling_there_are_two_lines():

@@ -6,18 +6,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from dpm.base import noise
 from dpm.base.errors import InputError
 from dpm.base.noise import ExampleNoise
 from dpm.datasets import Scaling
-from dpm.likelihood.bound import terms
-from dpm.reports.html.players import POINTS, Panel, Player, images_per_frame
+from dpm.engines.microbatches import map_microbatches
+from dpm.likelihood.bound import entropies
+from dpm.reports.html.players import POINTS, Panel, Player, images_per_frame, show_restoration
 from dpm.runs.folder import NEWEST
 from dpm.runs.loading import open_run
 from dpm.sampler import Constraint, generate_inpaint_mask, generate_samples, shown_time
 from dpm.trajectories.draws import state_times
 from dpm.trajectories.forward import forward_states
 
-EXAMPLES, TIMES = 100, 40  # test examples, and t of each: as many evaluations of the network as 4 in 100 of T = 1000
+EXAMPLES, TIMES = 100, 40  # test examples, and the largest number of t of each
 FRAMES = 20
 
 
@@ -25,7 +27,7 @@ class Divergences(NamedTuple):
     """KL_t of Eq. 14 over test examples, in bits per pixel (a vector counts as one).
 
     Attributes:
-        t, first, last: middle and ends of equal parts of 2..T.
+        t, first, last: geometric middle and ends of parts of 2..T, see `log_parts`.
         kl, error: mean of KL_t in each part, and its standard error.
         K, K_error: the bound, and its standard error.
         examples: number of test examples.
@@ -50,25 +52,52 @@ def evaluate_run(files: Any, backend: str, data_path: str | None, quiet: bool) -
     X = run.data("test", data_path)
     seed, T = run.settings.seed if run.settings else 0, run.model.trajectory_length
     n = min(len(X), EXAMPLES)
-    total = n * min(TIMES, T - 1) + (2 if run.has_images else 1) * (T - 1)
+    total = n * (len(log_parts(T, TIMES)) - 1) + (2 if run.has_images else 1) * (T - 1)
     with tqdm(total=total, disable=quiet or None, desc=files.name, dynamic_ncols=True) as bar:
         result = divergences(run.compiled, run.theta, X[:n], seed, bar.update)
         players = trajectories(run.compiled, run.theta, X, seed, run.scaling, bar.update)
     return result, players
 
 
+def log_parts(trajectory_length: int, parts: int) -> np.ndarray:
+    """Return the ends of parts of 2..T that grow with t, int (k + 1,): part i is ends[i]..ends[i + 1] - 1, k <= parts.
+
+    Where a part would be shorter than a step it is a single one: the first steps, whose terms are the largest and
+    differ most, are apart.
+    """
+    return np.unique(np.geomspace(2, trajectory_length + 1, parts + 1).round().astype(int))
+
+
 def divergences(
-    compiled: Any, theta: np.ndarray, X: np.ndarray, seed: int, progress: Callable[[int], object] | None = None
+    compiled: Any,
+    theta: np.ndarray,
+    X: np.ndarray,
+    seed: int,
+    progress: Callable[[int], object] = lambda terms: None,
 ) -> Divergences:
-    """Return the Divergences of scaled examples X, (n, ...), each at TIMES of its t, one in each equal part of 2..T."""
-    found = terms(compiled, theta, X, seed, TIMES, progress)
-    n, k = found.kl.shape
-    ends = 2 + np.floor(np.arange(k + 1) * (found.T - 1) / k).astype(int)
-    first, last = ends[:-1], np.maximum(ends[1:] - 1, ends[:-1])
-    bits = compiled.model.n_channels / np.log(2) / np.prod(X.shape[1:])
-    kl, K = found.kl * bits, found.K * bits
+    """Return the Divergences of scaled examples X, (n, ...), each at one t in each of the parts of `log_parts`.
+
+    K is estimated without bias: the sum over t = 2..T in Eq. 14 is that of the parts' lengths times their mean KL_t.
+    """
+    model, engine, n = compiled.model, compiled.engine, len(X)
+    model.kernel.check(X, "X")
+    ends = log_parts(model.trajectory_length, TIMES)
+    first, lengths = ends[:-1], np.diff(ends)
+    size = min(n, compiled.microbatch_size(n))
+    function = compiled.function(model.kl_single_t, compiled.forward_inputs(size), cache=True)
+    nats = np.empty((n, len(first)))
+    for part, (start, length) in enumerate(zip(first, lengths, strict=True)):
+        rng = noise.generator(seed, noise.TERMS, part)
+        t = start + np.floor(rng.random(n) * length)
+        arrays = [X, t, noise.DRAWS[model.kernel.noise](rng, X.shape), rng.random(X.shape)]
+        nats[:, part] = map_microbatches(engine, function, theta, [engine.asarray(a) for a in arrays], size)[0]
+        progress(n)
+    forward_T, forward_1, prior = entropies(compiled, theta, X)
+    bits = model.n_channels / np.log(2) / np.prod(X.shape[1:])
+    kl, K = nats * bits, (forward_T - forward_1 - prior - nats @ lengths) * bits
     errors = [values.std(axis=0, ddof=1) / n**0.5 if n > 1 else np.full(values.shape[1:], np.nan) for values in (kl, K)]
-    return Divergences((first + last) / 2, first, last, kl.mean(axis=0), errors[0], K.mean(), float(errors[1]), n)
+    last = ends[1:] - 1
+    return Divergences(np.sqrt(first * last), first, last, kl.mean(axis=0), errors[0], K.mean(), float(errors[1]), n)
 
 
 def trajectories(
@@ -117,8 +146,8 @@ def trajectories(
     players = [Player("Forward and reverse trajectory", caption, shown, panels, plays=True)]
     if has_images:
         known = generate_inpaint_mask(n, X.shape[1], X.shape[3])
-        true = [scaling.inverse(np.asarray(X, np.float64))]
-        panels = [Panel("Test images", true), Panel("In-painting, x_t", reverse(Constraint(X, known=known)))]
-        caption = "The right half is known, the left half is drawn by the multiplied chain (section 2.5)."
+        states = reverse(Constraint(X, known=known))
+        panels = show_restoration(scaling.inverse(np.asarray(X, np.float64)), states, "In-painting, x_t", ~known[0])
+        caption = "The right half is known, the left half (outlined) is drawn by the multiplied chain (section 2.5)."
         players.append(Player("In-painting", caption, shown, panels))
     return players

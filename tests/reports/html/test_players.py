@@ -5,9 +5,11 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from dpm.base.errors import InputError
+from dpm.plots.charts import ORANGE
 from dpm.reports.html.players import (
     MAX_IMAGES,
     MIN_IMAGES,
@@ -34,9 +36,23 @@ def test_frames_are_the_saved_states_from_T_to_x_1(tmp_path, flat):
     """The files number the sample 0, as in 2015; it is x_1."""
     samples, inpaint = load_players(folders.make(tmp_path / "a", samples=True, flat=flat))
     assert (samples.title, samples.times) == ("Samples", [10, 6, 1])
-    assert [len(panel.states) for panel in inpaint.panels] == [1, 3]
+    assert [len(panel.states) for panel in inpaint.panels] == [1, 1, 3]
     middles = [np.median(pixels(frame)) for frame in render_player(samples, "a")["panels"][0]["frames"]]
     assert middles == [255, 153, 0]  # t / 10 of 255
+
+
+def test_the_drawn_half_of_an_inpainting_is_outlined(tmp_path):
+    """The released mask: of 8 columns 0 to 3 are drawn. With one image, the grid has a gap of 1 and is enlarged 24x."""
+    hole = np.arange(8) < 4
+    player = Player("a", "b", [0], [Panel("c", [np.zeros((1, 1, 8, 8))], hole)])
+    (frame,) = render_player(player, "run")["panels"][0]["frames"]
+    _, _, content = frame.partition(",")
+    image = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+    rows, columns = np.nonzero((image == np.rint(255 * np.array(to_rgb(ORANGE)))).all(axis=2))
+    factor = image.shape[0] // 10
+    assert (columns.min(), columns.max()) == (factor, 5 * factor - 1)
+    assert (rows.min(), rows.max()) == (factor, 9 * factor - 1)
+    assert len(rows) == 2 * 4 * factor + 2 * 8 * factor - 4, "one pixel wide"
 
 
 @pytest.mark.parametrize("flat", LAYOUTS.values(), ids=LAYOUTS)
