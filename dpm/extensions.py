@@ -19,11 +19,11 @@ from dpm.graph.kernels import GaussianKernel
 from dpm.likelihood import bound
 from dpm.likelihood.entropies import spread_times, step_entropies
 from dpm.likelihood.result import format_released
-from dpm.plots import bounds, schedules
+from dpm.plots import bounds, panels, schedules
 from dpm.runs.data import RunData
 from dpm.runs.folder import RunPaths, save_arrays
 from dpm.runs.settings import Settings
-from dpm.sampler import Constraint, capture_times, generate_inpaint_mask, generate_samples
+from dpm.sampler import Constraint, capture_times, generate_inpaint_mask, generate_samples, shown_time
 from dpm.training.monitoring import Checkpoint, EveryN, HeldOutBound, Monitoring, Printing, WriteLog, WriteResult
 from dpm.trajectories.forward import forward_states, forward_trajectory
 
@@ -91,8 +91,8 @@ class PlotSamples:
     def do(self, loop: Any) -> None:
         compiled, X_true = loop.compiled, self.X_true
         kernel = compiled.model.kernel
-        mask = generate_inpaint_mask(*X_true.shape[:3])
-        kinds = {"": None, "_inpaint": Constraint(X_true, known=mask)}
+        known = generate_inpaint_mask(*X_true.shape[:3])
+        kinds = {"": None, "_inpaint": Constraint(X_true, known=known)}
         if self.complete and not kernel.binary:
             noisy = X_true + noise.ExampleNoise(loop.seed + 1, 0, len(X_true))(X_true.shape)
             kinds["_denoise1"] = Constraint(noisy, sigma=1.0)
@@ -109,8 +109,10 @@ class PlotSamples:
             generate_samples(compiled, loop.averaged_theta, len(X_true), source, constraint, capture)
             for t, X in states.items():
                 self.save(name, X, t, loop)
-            if not name:
+            if constraint is None:
                 self.plot_trajectories(states, loop)
+            else:
+                self.plot_restoration(name[1:], states, None if constraint.known is None else ~known, loop)
 
     def save(self, name: str, X: np.ndarray, t: int, loop: Any) -> None:
         """Write `samples<name>_t####_batch######` as .npz in data units and, of the last state, as .png."""
@@ -120,14 +122,21 @@ class PlotSamples:
         if self.complete or t == 0:
             viz.plot_images(images, self.paths.plot("samples", f"{stem}.png"))
 
+    def plot_restoration(self, name: str, states: dict[int, np.ndarray], hole: np.ndarray | None, loop: Any) -> None:
+        """Plot test images, the start of the reverse chain and its end as `restoration_<name>_batch######.png`."""
+        path = self.paths.plot("samples", f"restoration_{name}_batch{loop.state.step:06d}.png")
+        arrays = (self.X_true, states[max(states)], states[0])
+        panels.plot_restoration(*(self.scaling.inverse(np.asarray(X, dtype=np.float64)) for X in arrays), path, hole)
+
     def plot_trajectories(self, states: dict[int, np.ndarray], loop: Any) -> None:
         """Plot the forward and the reverse trajectory at the same times (the rows of Figure 1, for images)."""
         times = sorted(states)
         forward = diffuse(loop, self.X_true, times)
-        for name, rows in (("forward", forward), ("reverse", [states[t] for t in times])):
-            images = [self.scaling.inverse(np.asarray(X, dtype=np.float64)) for X in rows]
+        reverse = {shown_time(t): states[t] for t in times}
+        for name, rows in (("forward", dict(zip(times, forward, strict=True))), ("reverse", reverse)):
+            images = [self.scaling.inverse(np.asarray(X, dtype=np.float64)) for X in rows.values()]
             path = self.paths.plot("trajectories", f"trajectory_{name}_batch{loop.state.step:06d}.png")
-            viz.plot_trajectory(images, times, path)
+            viz.plot_trajectory(images, list(rows), path)
 
 
 class PlotParameters:
@@ -146,7 +155,7 @@ class PlotParameters:
         for path, value in self.values(loop).items():
             name = path.removeprefix("/diffusionmodel/").replace("/", "-").replace(" ", "_")
             stem = self.paths.plot(self.kind, f"{self.prefix}-{name}_batch{loop.state.step:06d}")
-            viz.plot_parameter(value, stem, name)
+            viz.plot_parameter(value, stem, name, getattr(loop.compiled.model, "spatial_width", None))
 
 
 class PlotGradients(PlotParameters):
@@ -160,7 +169,10 @@ class PlotGradients(PlotParameters):
 
 
 class PlotInternalState:
-    """Plot what the network computes for noisy images at T/2 as `internal-<name>`; nothing of a user's own network."""
+    """Plot what the network computes for noisy images at T/2 as `internal-<name>`; nothing of a user's own network.
+
+    The title names t and what is shown: the first images, the first channels, the scales that the path sums over.
+    """
 
     def __init__(self, paths: RunPaths, data: RunData) -> None:
         self.paths, self.X = paths, data.test[:IMAGES]
@@ -176,7 +188,7 @@ class PlotInternalState:
         times = np.full(len(self.X), t, dtype=engine.dtype)
         for name, value in zip(self.names, function(loop.averaged_theta, engine.asarray(noisy), times), strict=True):
             path = self.paths.plot("internal", f"internal-{name}_batch{loop.state.step:06d}.png")
-            viz.plot_images(_channels_as_images(value[:4]), path, title=name)
+            viz.plot_channels(value, path, f"{describe_state(name, model)}, t = {t} of {model.trajectory_length}")
 
     def _graph(self, model: Any, X: Any, t: Any) -> list[Any]:
         state = model.internal_state(X, t)
@@ -202,13 +214,13 @@ class PlotEntropies:
         arrays = {"times": times, "lower": lower, "upper": upper, "entropy": entropy, "standard_error": error}
         save_arrays(self.paths.array(f"{stem}.npz"), **arrays)
         path = self.paths.plot("entropies", f"{stem}.png")
-        bounds.plot_entropy_bounds(times, lower, upper, entropy, path, compiled.model.unit)
+        bounds.plot_entropy_bounds(times, lower, upper, entropy, path, compiled.model.unit, error)
 
 
 class PlotSchedule:
-    """Plot beta_t and the shares of signal and noise of a learned schedule as `schedule_batch######`, with arrays.
+    """Plot beta_t, the shares of signal and noise, and the bumps over time as `schedule_batch######`, with arrays.
 
-    Next to them the schedule that training started from. A schedule that is not learned has no such plot.
+    Next to a learned schedule the one that training started from.
     """
 
     def __init__(self, paths: RunPaths) -> None:
@@ -216,13 +228,12 @@ class PlotSchedule:
 
     def do(self, loop: Any) -> None:
         compiled = loop.compiled
-        if not any(parameter.role == RATES for parameter in compiled.layout.parameters.values()):
-            return
-        start = compiled.start(noise.generator(loop.seed, noise.START, 1))
-        rates = {"beta": compiled.beta(loop.averaged_theta), "start": compiled.beta(start)}
-        stem = f"schedule_batch{loop.state.step:06d}"
-        save_arrays(self.paths.array(f"{stem}.npz"), **rates)
-        schedules.plot_schedule(**rates, path=self.paths.plot("schedule", f"{stem}.png"))
+        learned = any(parameter.role == RATES for parameter in compiled.layout.parameters.values())
+        start = compiled.beta(compiled.start(noise.generator(loop.seed, noise.START, 1))) if learned else None
+        beta, stem = compiled.beta(loop.averaged_theta), f"schedule_batch{loop.state.step:06d}"
+        save_arrays(self.paths.array(f"{stem}.npz"), beta=beta, **({"start": start} if learned else {}))
+        bumps = getattr(compiled.model, "temporal_basis", None)
+        schedules.plot_schedule(beta, start, self.paths.plot("schedule", f"{stem}.png"), bumps)
 
 
 class PlotMonitors:
@@ -282,9 +293,15 @@ def diffuse(loop: Any, X: np.ndarray, times: list[int]) -> list[np.ndarray]:
     return forward_trajectory(loop.compiled.beta(loop.averaged_theta), X, times, N)
 
 
-def _channels_as_images(value: np.ndarray) -> np.ndarray:
-    """Return (n, channels, h, w) as n * channels gray images, stretched to [0, 1] together."""
-    low, high = float(value.min()), float(value.max())
-    n, channels, height, width = value.shape
-    stretched = (value - low) / (high - low) if high > low else np.zeros_like(value)
-    return stretched.reshape(n * channels, 1, height, width)
+def describe_state(name: str, model: Any) -> str:
+    """Return what an intermediate result of the network is, for the title of its plot."""
+    scales = model.arguments["n_scales"]
+    texts = {
+        "Z": "Z, input of the readout (Eq. 63)",
+        "mu_coeff": "mu_coeff, readout of the mean summed over the bumps (Eq. 63)",
+        "beta_coeff": "beta_coeff, readout of the variance summed over the bumps (Eq. 63)",
+        "rate_coeff": "rate_coeff, readout of the rate summed over the bumps (Eq. 63)",
+        "conv": f"conv, output of the convolutional path: sum of {scales} scale{'s' * (scales > 1)}",
+        "dense_lower": "dense_lower, output of the dense path",
+    }
+    return texts.get(name, name)

@@ -157,6 +157,11 @@ def capture_times(trajectory_length: int, num_intermediate_plots: int = 4) -> li
     return [trajectory_length, *between, 0]
 
 
+def shown_time(number: int) -> int:
+    """Return t of the state that generate_samples reports under a number: the sample, number 0, is x_1."""
+    return max(number, 1)
+
+
 def generate_samples(
     compiled: CompiledModel,
     theta: np.ndarray,

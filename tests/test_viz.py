@@ -48,84 +48,6 @@ def test_is_square(number, expected):
     assert viz.is_square(number) is expected
 
 
-# ---- image_grid ----
-
-
-def test_one_image_has_a_gray_frame():
-    expected = [[128, 128, 128, 128], [128, 0, 255, 128], [128, 51, 102, 128], [128, 128, 128, 128]]
-    grid = viz.image_grid([[[[0.0, 1.0], [0.2, 0.4]]]])
-    assert grid.dtype == np.uint8
-    assert grid.tolist() == expected
-
-
-@pytest.mark.parametrize(("n", "rows", "columns"), [(1, 1, 1), (2, 1, 2), (3, 2, 2), (5, 2, 3), (49, 7, 7), (50, 7, 8)])
-@pytest.mark.parametrize("gap", [0, 1, 3])
-def test_images_are_in_reading_order_and_empty_cells_are_gray(n, rows, columns, gap):
-    images = uniform(n, 1, 3, 2)
-    grid = viz.image_grid(images, gap=gap)
-    assert grid.shape == (rows * (3 + gap) + gap, columns * (2 + gap) + gap)
-    expected = np.full_like(grid, 128)
-    for i, image in enumerate(images):
-        top, left = gap + i // columns * (3 + gap), gap + i % columns * (2 + gap)
-        expected[top : top + 3, left : left + 2] = np.round(255 * image[0])
-    np.testing.assert_array_equal(grid, expected)
-
-
-def test_color_channels_stay_in_place():
-    images = uniform(3, 3, 2, 4)
-    grid = viz.image_grid(images, rows=1, gap=0)
-    np.testing.assert_array_equal(grid[:, 4:8], np.round(255 * images[1]).transpose(1, 2, 0))
-
-
-@pytest.mark.parametrize(("rows", "shape"), [(1, (4, 16)), (2, (7, 10)), (4, (13, 7)), (9, (28, 4))])
-def test_rows_can_be_chosen(rows, shape):
-    assert viz.image_grid(uniform(5, 1, 2, 2), rows=rows).shape == shape
-
-
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_eight_bit_levels_are_exact_and_values_outside_are_clipped(dtype):
-    levels = (np.arange(256) / 255).astype(dtype).reshape(1, 1, 16, 16)
-    np.testing.assert_array_equal(viz.image_grid(levels, gap=0).ravel(), np.arange(256))
-    assert viz.image_grid(np.array([-0.1, 1.1, -1e4, 6e4], dtype).reshape(1, 1, 2, 2), gap=0).tolist() == [
-        [0, 255],
-        [0, 255],
-    ]
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_non_finite_pixels_are_magenta(channels, bad):
-    images = np.full((2, channels, 2, 2), 0.2)
-    images[1, channels - 1, 0, 1] = bad
-    grid = viz.image_grid(images, gap=0)
-    expected = np.full((2, 4, 3), 51)
-    expected[0, 3] = viz.MAGENTA
-    np.testing.assert_array_equal(grid, expected)
-
-
-@pytest.mark.parametrize(
-    ("images", "message"),
-    [
-        (np.zeros((2, 28, 28)), r"\(2, 28, 28\); expected \(n, 1, h, w\) or \(n, 3, h, w\)"),
-        (np.zeros((2, 28, 28, 3)), r"\(2, 28, 28, 3\); expected"),
-        (np.zeros((2, 4, 8, 8)), r"\(2, 4, 8, 8\); expected"),
-        (np.zeros((0, 1, 8, 8)), r"\(0, 1, 8, 8\); expected"),
-        (np.zeros((1, 1, 8, 8), np.uint8), "uint8.*255"),
-        (np.zeros((1, 1, 8, 8), complex), "complex128"),
-    ],
-)
-def test_images_of_other_shapes_or_types_raise_an_error(images, message):
-    with pytest.raises(InputError, match=message) as caught:
-        viz.image_grid(images)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("arguments", [{"rows": 0}, {"rows": 1.5}, {"gap": -1}])
-def test_invalid_layouts_raise_an_error(arguments):
-    with pytest.raises(InputError, match=next(iter(arguments))):
-        viz.image_grid(np.zeros((1, 1, 2, 2)), **arguments)
-
-
 # ---- image files ----
 
 
@@ -238,42 +160,6 @@ def test_invalid_frame_rates_raise_an_error(tmp_path, fps):
 
 
 # ---- parameters ----
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_weight_lights_its_pixel(tmp_path, channels):
-    side, place = 7, (channels - 1, 2, 5)  # row 2, column 5 of the last channel
-    weights = np.zeros((channels * side * side, 4))
-    weights[np.ravel_multi_index(place, (channels, side, side)), 3] = 0.01
-    weights[np.ravel_multi_index(place, (channels, side, side)), 1] = -20
-    shown = pixels(viz.show_receptive_fields(weights, tmp_path / "rf.png"))
-    scale = round(800 / (2 * (side + 1) + 1))
-    small = shown[::scale, ::scale].reshape(17, 17, channels)
-    expected = np.full((4, channels, side, side), 128)
-    expected[(3, *place)], expected[(1, *place)] = 255, 0
-    for unit, (top, left) in enumerate([(1, 1), (1, 9), (9, 1), (9, 9)]):
-        tile = small[top : top + side, left : left + side]
-        np.testing.assert_array_equal(tile.transpose(2, 0, 1), expected[unit])
-    assert (small[0] == 255).all(), "a field of zeros has a visible edge"
-
-
-def test_filters_are_tiles_or_rows(tmp_path):
-    filters = uniform(5, 2, 3, 3) - 0.5
-    shown = pixels(viz.show_receptive_fields(filters, tmp_path / "rf.png"))
-    scale = round(800 / 21)
-    small = shown[::scale, ::scale]
-    assert small.shape == (5 * 4 + 1, 2 * 4 + 1)
-    expected = np.round(255 * (0.5 + 0.5 * filters[4] / np.abs(filters[4]).max()))
-    np.testing.assert_array_equal(small[17:20, 5:8], expected[1])
-    colored = pixels(viz.show_receptive_fields(uniform(5, 3, 3, 3), tmp_path / "c.png"))
-    assert colored.shape == (9 * 62, 13 * 62, 3)
-
-
-def test_the_number_of_units_is_limited(tmp_path):
-    for units, side in [(101, 31), (99, 31), (4, 7)]:
-        shown = pixels(viz.show_receptive_fields(uniform(4, units), tmp_path / "rf.png"))
-        assert shown.shape == (side * round(800 / side),) * 2
-    assert pixels(viz.show_receptive_fields(uniform(4, 9), tmp_path / "rf.png", 1)).shape == (800, 800)
 
 
 @pytest.mark.parametrize("shape", [(500, 20), (9,), (4, 1, 3, 5), (2, 2, 2), (9, 0)])

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from dpm.plots.products import Product
     from dpm.runs.loading import Run
 
 MODES = ("sample", "inpaint", "denoise", "posterior")
@@ -147,7 +148,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "dpm sample") -> in
 
 
 def draw(options: Options) -> int:
-    """Draw with the options of a command line; write samples.npz and samples.png."""
+    """Draw with the options of a command line; write samples.npz, samples.png, and inpaint.png or denoise.png."""
     from dpm.base.atomic import writable_folder
 
     folder = writable_folder("--output-dir", options.output_dir)
@@ -161,6 +162,8 @@ def draw(options: Options) -> int:
     write(folder, X, more, run, options)
     if not options.quiet:
         print(f"{len(X)} samples: {folder / 'samples.npz'} and {folder / 'samples.png'}")
+        if options.mode in USED_BY["input"]:
+            print(f"next to their input: {folder / options.mode}.png")
     return 0
 
 
@@ -270,7 +273,8 @@ def draw_trajectories(options: Options, run: "Run") -> "tuple[np.ndarray, dict[s
     elif options.mode == "inpaint":
         known = ~read_drawn_pixels(options.mask or "left", run)
         constraint = samples.known_pixels(run, images, known)
-    every = options.every or (max(1, run.model.trajectory_length // 60) if options.animate else 0)
+    T = run.model.trajectory_length
+    every = options.every or (max(1, T // 60) if options.animate else T * (options.mode in USED_BY["input"]))
     result = samples.draw_samples(
         run,
         options.n or n,
@@ -304,7 +308,7 @@ def read_potential(options: Options, run: "Run") -> Any:
 
 
 def write(folder: "Path", X: "np.ndarray", more: dict[str, Any], run: "Run", options: Options) -> None:
-    """Write samples.npz (X and the arrays `more`), samples.png and, on request, samples.gif."""
+    """Write samples.npz (X and the arrays `more`), samples.png, the picture of a restoration and samples.gif."""
     from dpm import viz
     from dpm.plots.vectors import save_vectors
     from dpm.runs.folder import save_arrays
@@ -312,12 +316,47 @@ def write(folder: "Path", X: "np.ndarray", more: dict[str, Any], run: "Run", opt
 
     try:
         if not run.has_images:
-            save_vectors(X, folder / "samples", **more)
+            product = make_product(options, run) if options.mode == "posterior" else None
+            save_vectors(X, folder / "samples", product, **more)
             return
         viz.save_images(X, folder / "samples")
+        if options.mode in USED_BY["input"]:
+            plot_restoration(folder / f"{options.mode}.png", X, more["X_t"][0], run, options)
         if more and (options.every or options.particles):
             save_arrays(folder / "samples.npz", X=X, **more)
         if options.animate:
             viz.animate([state[:DEFAULT_N] for state in more["X_t"]], folder / "samples.gif")
     except OSError as error:
         raise InputError(f"--output-dir: cannot write in {folder} ({error}); give another folder") from None
+
+
+def plot_restoration(path: "Path", X: "np.ndarray", start: "np.ndarray", run: "Run", options: Options) -> None:
+    """Plot in-painted or denoised images X next to what the chain starts at and, where it is known, the original."""
+    from dpm.plots import panels
+    from dpm.runs.samples import repeat_images
+    from dpm.runs.user_images import read_images, read_mask
+
+    shape, hole = run.model.example_shape, None
+    original = repeat_images(read_images(str(options.input), shape, run.quantized), 0, len(X))
+    if options.mode == "inpaint":
+        hole = read_mask("left" if options.mask is None else options.mask, shape)
+    known = hole is not None or options.add_noise
+    panels.plot_restoration(original if known else None, start, X, path, hole)
+
+
+def make_product(options: Options, run: "Run") -> "Product":
+    """Return r(x) of --log-r and the test data, in data units, for the plot; no data where they are not found."""
+    import numpy as np
+
+    from dpm.plots.products import Product
+
+    log_r = read_potential(options, run)
+
+    def evaluate(X: np.ndarray) -> np.ndarray:
+        function = run.compiled.function(log_r, [run.compiled.examples("X", len(X))])
+        return function(run.theta, run.engine.asarray(run.scaling.forward(X)))[0]
+
+    try:
+        return Product(evaluate, run.scaling.inverse(np.asarray(run.data("test"), np.float64)))
+    except InputError:
+        return Product(evaluate)

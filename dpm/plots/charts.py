@@ -17,9 +17,10 @@ import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from dpm.base.atomic import atomic_write
 from dpm.base.errors import InputError
@@ -27,6 +28,9 @@ from dpm.base.errors import InputError
 StrPath = str | os.PathLike[str]
 
 BLUE, ORANGE, DARK = "#0072B2", "#D55E00", "#444444"  # distinct for every common kind of color blindness
+GREEN, GRAY = "#009E73", "#999999"
+COLORS_OF_VALUES = "RdBu_r"  # blue below 0, white at 0, red above
+PERCENTILE = 99.5  # of the magnitudes, where a color scale ends
 DPI = 128  # a power of two: whole pixels stay whole when converted to inches and back
 
 
@@ -93,18 +97,38 @@ def plot_curve(axes: Axes, x: npt.NDArray[Any], y: npt.NDArray[np.float64], **st
     axes.plot(x[finite], y[finite], marker="o" if finite.sum() <= 30 else "", markersize=4, **style)
 
 
+def symmetric_limit(values: npt.NDArray[Any]) -> float:
+    """Return the limit of a color scale symmetric about 0 that a few outliers do not stretch.
+
+    It is the PERCENTILE-th percentile of the magnitudes, or the largest one if that is 0, or 1 if all are 0.
+
+    Args:
+        values: finite values of any shape; may be empty.
+    """
+    magnitudes = np.abs(values)
+    limit = np.percentile(magnitudes, PERCENTILE) if magnitudes.size else 0
+    return float(limit or magnitudes.max(initial=0) or 1.0)
+
+
+def add_color_bar(axes: Axes, colors: ScalarMappable, values: npt.NDArray[Any], limit: float) -> None:
+    """Add the color bar of finite values; pointed ends, and its label, say that some are beyond its limit."""
+    beyond = int((np.abs(values) > limit).sum())
+    bar = axes.figure.colorbar(colors, ax=axes, extend="both" if beyond else "neither")
+    bar.set_label(f"value; {beyond:,} of {values.size:,} beyond" if beyond else "value")
+
+
 def plot_matrix(axes: Axes, matrix: npt.NDArray[np.float64]) -> None:
     """Draw a matrix (rows, columns) in colors symmetric about 0; values that are not finite are magenta."""
     finite = np.isfinite(matrix)
-    limit = np.abs(matrix[finite]).max(initial=0) or 1.0
+    limit = symmetric_limit(matrix[finite])
     # Averaging keeps a matrix larger than the panel free of aliasing, but would blur a small one.
     smooth = "nearest" if max(matrix.shape) <= 300 else "auto"
-    colors = colormaps["RdBu_r"].with_extremes(bad="magenta")
+    colors = colormaps[COLORS_OF_VALUES].with_extremes(bad="magenta")
     masked = np.ma.masked_where(~finite, matrix)
     image = axes.imshow(masked, cmap=colors, vmin=-limit, vmax=limit, aspect="auto", interpolation=smooth)
     rows, columns = np.nonzero(~finite)
     axes.plot(columns, rows, "s", markersize=3, color="magenta")  # a marker: one cell can be less than a pixel
-    axes.figure.colorbar(image, ax=axes)
+    add_color_bar(axes, image, matrix[finite], limit)
     axes.set(xlabel="column", ylabel="row")
     axes.xaxis.set_major_locator(integer_ticks())
     axes.yaxis.set_major_locator(integer_ticks())
@@ -124,6 +148,15 @@ def plot_histogram(axes: Axes, values: npt.NDArray[np.float64]) -> None:
 def integer_ticks() -> MaxNLocator:
     """Return a locator of up to nine ticks at whole numbers."""
     return MaxNLocator(9, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
+
+
+def set_log_time(axes: Axes) -> None:
+    """Make the horizontal axis log t, with ticks at 1, 2 and 5 of each decade as plain numbers."""
+    # Most of the bits are in the first steps, which a linear axis of t = 2..T squeezes into its left edge.
+    axes.set(xlabel="t", xscale="log")
+    axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def column_values(rows: Sequence[Mapping[str, Any]], key: str) -> npt.NDArray[np.float64]:

@@ -8,20 +8,26 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from dpm.plots import products
 from dpm.plots.charts import BLUE, StrPath, check_target, integer_ticks, make_figure, render_png, write_files
+from dpm.plots.products import Product
 
 ROWS = 40
 
 
-def save_vectors(X: npt.NDArray[Any], stem: StrPath, **more: npt.ArrayLike) -> tuple[Path, Path]:
+def save_vectors(
+    X: npt.NDArray[Any], stem: StrPath, product: Product | None = None, **more: npt.ArrayLike
+) -> tuple[Path, Path]:
     """Write `<stem>.npz`, the vectors under the key X and further arrays, and their plot `<stem>.png`.
 
     Vectors of two numbers are points. Longer ones are rows, the first 40, from white at the smallest value (0 or
-    below) to black at the largest (1 or above), above the means of all vectors.
+    below) to black at the largest (1 or above), above the means of all vectors. Samples of a product are drawn next to
+    the data and r(x), if they are points or bits.
 
     Args:
         X: vectors (n, size) in data units.
         stem: path of both files without their endings.
+        product: r(x) and the data, for samples of a product with r(x).
         **more: further arrays for the .npz, by key.
 
     Returns:
@@ -33,7 +39,11 @@ def save_vectors(X: npt.NDArray[Any], stem: StrPath, **more: npt.ArrayLike) -> t
     arrays, plot = check_target(f"{stem}.npz", ".npz"), check_target(f"{stem}.png", ".png")
     buffer = io.BytesIO()
     np.savez(buffer, X=X, **more)  # type: ignore[arg-type]
-    figure = _plot_points(X) if X.shape[1] == 2 else _plot_sequences(X)
+    points = X.shape[1] == 2
+    if product is not None and (points or np.isin(X, (0, 1)).all()):
+        figure = products.draw_points(X, product) if points else products.draw_sequences(X, product)
+    else:
+        figure = _plot_points(X) if points else _plot_sequences(X)
     write_files({arrays: buffer.getvalue(), plot: render_png(figure)})
     return arrays, plot
 

@@ -13,7 +13,7 @@ from dpm.plots import paper_figures
 from dpm.runs.data import RunData
 from dpm.runs.folder import RunPaths, save_arrays
 from dpm.runs.settings import Settings
-from dpm.sampler import generate_samples
+from dpm.sampler import generate_samples, shown_time
 from dpm.training.least_squares import refit
 from dpm.training.monitoring import Checkpoint, EveryN, HeldOutBound, Monitoring, Printing, WriteLog, WriteResult
 from dpm.trajectories.forward import forward_trajectory
@@ -21,6 +21,7 @@ from dpm.trajectories.forward import forward_trajectory
 SAMPLES = 2000
 ENTROPY_EXAMPLES = 20_000  # for each time: rare flips decide the entropy of bits at small t
 STATES_SHOWN = 6
+HEARTBEAT_PERIOD = 5  # bins (section 3.1.2)
 
 
 def toy_extensions(folder: Path, config: dict[str, Any], data: RunData, settings: Settings) -> list[Any]:
@@ -115,10 +116,11 @@ class PlotTrajectories:
         if self.name == "swissroll":
             N = ExampleNoise(loop.seed + 1, 0, n, model.kernel.noise)(self.X.shape)
             forward = forward_trajectory(compiled.beta(loop.averaged_theta), self.X, times, N)
-            drift = [self._drift(loop, max(t, 2)) for t in times]
-            paper_figures.plot_figure_1(forward, [states[t] for t in times], drift, times, path)
+            reverse = [(shown_time(t), states[t]) for t in times]
+            drift = [(t, self._drift(loop, t)) for t in (2, *times[1:])]
+            paper_figures.plot_figure_1(list(zip(times, forward, strict=True)), reverse, drift, path)
         else:
-            paper_figures.plot_figure_2(self.X, {t: states[t] for t in shown}, path)
+            paper_figures.plot_figure_2(self.X, {shown_time(t): states[t] for t in shown}, path, HEARTBEAT_PERIOD)
 
     def _drift(self, loop: Any, t: int) -> tuple[np.ndarray, np.ndarray]:
         """Return f_mu(x, t) - x on a grid: points (n, 2) and arrows (n, 2)."""

@@ -30,6 +30,32 @@ def test_all_three_lines_are_drawn_and_the_same_numbers_give_the_same_bytes(tmp_
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
+def test_an_entropy_outside_its_bounds_is_marked_unless_the_error_explains_it(tmp_path, drawn):
+    """Of five steps one is above and one below; the third is outside by one standard error only."""
+    t, lower = np.array([2, 10, 100, 500, 1000]), np.zeros(5)
+    entropy = np.array([0.5, 1.5, 0.5, -0.3, 1.1])
+    error = np.array([0.1, 0.1, 0.1, 0.1, 0.1])
+    bounds.plot_entropy_bounds(t, lower, lower + 1, entropy, tmp_path / "a.png", error=error)
+    bounds.plot_entropy_bounds(t, lower, lower + 1, lower + 0.5, tmp_path / "b.png", error=error)
+    steps, differences = drawn[0].axes
+    (marks,) = [line for line in steps.lines if line.get_label() == bounds.OUTSIDE]
+    assert marks.get_xdata().tolist() == [10, 500]
+    assert marks.get_ydata().tolist() == [1.5, -0.3]
+    (marks,) = [line for line in differences.lines if line.get_label() == bounds.OUTSIDE]
+    np.testing.assert_allclose(marks.get_ydata(), [1.0, -0.8])
+    legend = [text.get_text() for text in drawn[1].axes[0].get_legend().get_texts()]
+    assert len(legend) == 3, "nothing is outside"
+
+
+def test_t_is_on_a_logarithmic_axis_and_the_band_is_between_the_bounds(tmp_path, drawn):
+    bounds.plot_entropy_bounds(TIMES, UPPER - 0.5, UPPER, UPPER - 0.2, tmp_path / "a.png")
+    bounds.plot_terms(TIMES, 1 / TIMES, 0.1 / TIMES, 2 / TIMES, tmp_path / "b.png")
+    assert {axes.get_xscale() for figure in drawn for axes in figure.axes} == {"log"}
+    corners = drawn[0].axes[0].collections[0].get_paths()[0].vertices
+    at_10 = corners[corners[:, 0] == 10, 1]
+    np.testing.assert_allclose([at_10.min(), at_10.max()], [UPPER[8] - 0.5, UPPER[8]])
+
+
 def test_an_entropy_of_nan_leaves_the_bounds(tmp_path):
     path = tmp_path / "a.png"
     bounds.plot_entropy_bounds(TIMES, UPPER - 0.5, UPPER, np.full(len(TIMES), np.nan), path)

@@ -24,7 +24,9 @@ def test_figure_1_shows_data_model_and_drift_at_each_time(tmp_path):
     rng = np.random.default_rng(0)
     forward, reverse = ([rng.standard_normal((300, 2)) for _ in range(3)] for _ in range(2))
     points = rng.uniform(-2, 2, (20, 2))
-    path = paper_figures.plot_figure_1(forward, reverse, [(points, -points)] * 3, [0, 20, 40], tmp_path / "f.png")
+    forward, reverse, drift = (list(zip(times, states, strict=True)) for times, states in (
+        ((0, 20, 40), forward), ((1, 20, 40), reverse), ((2, 20, 40), [(points, -points)] * 3)))  # fmt: skip
+    path = paper_figures.plot_figure_1(forward, reverse, drift, tmp_path / "f.png")
     assert path == tmp_path / "f.png"
     data, model, drift = (color_in(path, c) for c in (BLUE, ORANGE, DARK))
     for mask in (data, model, drift):
@@ -35,13 +37,43 @@ def test_figure_1_shows_data_model_and_drift_at_each_time(tmp_path):
 
 def test_outliers_do_not_change_the_axes(tmp_path):
     """One stray sample must not shrink the figure: the axes are the same at all times."""
-    states, drift = [np.zeros((5, 2))] * 2, [(np.zeros((1, 2)), np.ones((1, 2)))] * 2
-    stray = [np.array([[0.0, 0], [1e6, 1e6], [0, 0], [0, 0], [0, 0]])] * 2
+    states, drift = [(7, np.zeros((5, 2)))] * 2, [(7, (np.zeros((1, 2)), np.ones((1, 2))))] * 2
+    stray = [(7, np.array([[0.0, 0], [1e6, 1e6], [0, 0], [0, 0], [0, 0]]))] * 2
     paths = [tmp_path / "a.png", tmp_path / "b.png"]
     for path, reverse in zip(paths, (states, stray), strict=True):
-        paper_figures.plot_figure_1(states, reverse, drift, [0, 1], path)
+        paper_figures.plot_figure_1(states, reverse, drift, path)
     first, second = (np.asarray(Image.open(path)) for path in paths)
     assert (first != second).mean() < 1e-4  # except for the rounding at the edges of markers
+
+
+def test_every_panel_of_figure_1_has_its_own_t(tmp_path, drawn):
+    """The reverse trajectory ends at x_1 (sampler.generate_samples), whose last step is p(x_1 | x_2)."""
+    X, arrows = np.zeros((3, 2)), (np.zeros((1, 2)), np.ones((1, 2)))
+    paper_figures.plot_figure_1([(0, X), (40, X)], [(1, X), (40, X)], [(2, arrows), (40, arrows)], tmp_path / "f.png")
+    titles = [axes.get_title() for axes in drawn[0].axes]
+    assert titles == ["t = 0, data", "t = 40", "t = 1, samples", "t = 40", "t = 2, last step", "t = 40"]
+
+
+def test_figure_2_is_shifted_to_a_common_pulse_and_a_chain_moves_as_its_sample(tmp_path, drawn):
+    """All five phases of the heartbeat become the one with pulses in bins 0, 5, 10 and 15; a bit of noise follows."""
+    phases = np.arange(5)
+    beats = (np.arange(20) % 5 == phases[:, None]).astype(float)
+    noise = np.zeros((5, 20))
+    noise[phases, (phases + 3) % 20] = 1  # three bins after the first pulse of its sample
+    paper_figures.plot_figure_2(beats[::-1], {100: noise, 1: beats}, tmp_path / "f.png", period=5)
+    axes = drawn[0].axes
+    data, first, last = (np.asarray(axes[i].images[0].get_array()) for i in range(3))
+    expected = np.tile(np.arange(20) % 5 == 0, (5, 1))
+    np.testing.assert_array_equal(data, expected)
+    np.testing.assert_array_equal(last, expected)
+    np.testing.assert_array_equal(first, np.tile(np.arange(20) == 3, (5, 1)))
+    assert [a.get_title() for a in axes[:3]] == ["data, t = 0", "t = 100", "t = 1, samples"]
+
+
+def test_the_phase_of_a_damaged_heartbeat_is_that_of_most_pulses():
+    X = (np.arange(20) % 5 == 2).astype(float)[None].repeat(2, axis=0)
+    X[1, [2, 9]] = 0, 1
+    assert paper_figures.find_phases(X, 5).tolist() == [2, 2]
 
 
 def test_figure_2_shows_the_data_the_trajectory_and_the_rates(tmp_path):

@@ -27,6 +27,21 @@ def test_the_start_is_drawn_too(tmp_path):
     assert one.read_bytes() != other.read_bytes()
 
 
+def test_alpha_bar_is_the_cumulative_product_and_the_bumps_have_a_panel(tmp_path, drawn):
+    """alpha_bar_t = prod (1 - beta_s) over s <= t (Eq. 3 in closed form), from t = 1 on."""
+    bumps = np.random.default_rng(0).random((4, 50))
+    plot_schedule(START, None, tmp_path / "a.png", bumps)
+    rates, shares, functions = drawn[0].axes
+    (line,) = rates.lines
+    np.testing.assert_array_equal(line.get_xdata(), np.arange(1, 51))
+    np.testing.assert_array_equal(line.get_ydata(), START)
+    signal, noise = (line.get_ydata() for line in shares.lines)
+    np.testing.assert_allclose(signal, np.cumprod(1 - START))
+    np.testing.assert_allclose(signal + noise, 1)
+    np.testing.assert_array_equal([line.get_ydata() for line in functions.lines], bumps)
+    assert (rates.get_xscale(), shares.get_yscale(), functions.get_xscale()) == ("log", "log", "linear")
+
+
 def test_another_file_ending_raises_an_error(tmp_path):
     with pytest.raises(InputError, match=r"\.png"):
         plot_schedule(START, START, tmp_path / "a.pdf")

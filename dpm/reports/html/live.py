@@ -8,10 +8,10 @@ from typing import Any
 
 from dpm.base.errors import InputError
 from dpm.likelihood.result import format_bound
-from dpm.reports.html.charts import clean
+from dpm.reports.html.charts import clean, find_bound_limits
 from dpm.reports.html.page import render_page
 from dpm.reports.html.players import compute_stamp
-from dpm.reports.html.runs import RunFiles, read_runs
+from dpm.reports.html.runs import RunFiles, group_by_unit, read_runs
 
 HOST = "127.0.0.1"
 
@@ -100,12 +100,13 @@ class Handler(BaseHTTPRequestHandler):
         """Print nothing for a request."""
 
 
-def collect_updates(runs: Sequence[RunFiles]) -> dict[str, list[Any]]:
+def collect_updates(runs: Sequence[RunFiles]) -> dict[str, Any]:
     """Return what the page polls.
 
     Returns:
-        "logs": the columns of each run's log; "states": one line about each run; "stamps": a text for each run that
-        changes with its saved trajectories and its result.
+        "logs": the columns of each run's log; "limits": low, high and note of the axis of K - L_null, by the position
+        of the first run of each chart; "states": one line about each run; "stamps": a text for each run that changes
+        with its saved trajectories and its result.
     """
     states = []
     for run in runs:
@@ -116,4 +117,9 @@ def collect_updates(runs: Sequence[RunFiles]) -> dict[str, list[Any]]:
             state = f"epoch {last['epoch']:g}, test {bound}"
         states.append(state)
     stamps = [compute_stamp(run.folder) for run in runs]
-    return {"logs": [clean(run.columns()) for run in runs], "states": states, "stamps": stamps}
+    return {
+        "logs": [clean(run.columns()) for run in runs],
+        "limits": {numbers[0]: find_bound_limits([runs[i] for i in numbers]) for numbers in group_by_unit(runs)},
+        "states": states,
+        "stamps": stamps,
+    }

@@ -6,16 +6,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from dpm.base import noise
 from dpm.base.errors import InputError
 from dpm.base.noise import ExampleNoise
 from dpm.datasets import Scaling
 from dpm.likelihood.bound import default_times, summarize, terms
 from dpm.likelihood.result import Bound
 from dpm.likelihood.times import bin_edges
-from dpm.reports.html.players import POINTS, Panel, Player, images_per_frame
+from dpm.reports.html.players import POINTS, Panel, Player, images_per_frame, show_restoration
 from dpm.runs.folder import NEWEST
 from dpm.runs.loading import open_run
-from dpm.sampler import Constraint, generate_inpaint_mask, generate_samples
+from dpm.sampler import Constraint, generate_inpaint_mask, generate_samples, shown_time
 from dpm.trajectories.draws import state_times
 from dpm.trajectories.forward import forward_states
 
@@ -26,7 +27,7 @@ class Divergences(NamedTuple):
     """KL_t of Eq. 14 over test examples, in bits per pixel (a vector counts as one).
 
     Attributes:
-        t, first, last: middle and ends of bins of 2..T.
+        t, first, last: geometric middle and ends of bins of 2..T.
         kl, error: mean of KL_t in each bin, and its standard error.
         bound: the bound that the terms sum to, as training evaluates it.
     """
@@ -55,14 +56,18 @@ def evaluate_run(files: Any, backend: str, data_path: str | None, quiet: bool) -
 
 
 def divergences(
-    compiled: Any, theta: np.ndarray, X: np.ndarray, seed: int, progress: Callable[[int], object] | None = None
+    compiled: Any,
+    theta: np.ndarray,
+    X: np.ndarray,
+    seed: int,
+    progress: Callable[[int], object] | None = None,
 ) -> Divergences:
     """Return the Divergences of scaled test examples X, (n, ...), evaluated as in training."""
     times = default_times(compiled.model)
     found = terms(compiled, theta, X, seed, times, progress)
     means = found.by_time(bin_edges(found.T))
     bits = 1 / np.log(2) / compiled.model.n_pixels
-    middle = (means.first + means.last) / 2
+    middle = np.sqrt(means.first * means.last)
     bound = summarize(compiled, found, seed, times, "test")
     return Divergences(middle, means.first, means.last, means.mean * bits, means.error * bits, bound)
 
@@ -102,14 +107,19 @@ def trajectories(
         generate_samples(compiled, theta, n, ExampleNoise(seed, 0, n, model.kernel.noise), constraint, keep)
         return [states[t] for t in times]
 
-    forward = [scaling.inverse(x) for x in forward_states(compiled, theta, X, times, seed)]
+    shown = [shown_time(t) for t in times]
+    forward = [scaling.inverse(x) for x in forward_states(compiled, theta, X, shown, seed)]
     panels = [Panel("Forward: test data become noise, x_t of q", forward)]
     panels.append(Panel("Reverse: noise becomes samples, x_t of p", reverse()))
-    caption = "Both ways at the same t: read the forward trajectory from t = 0 up, the reverse one from t = T down."
-    players = [Player("Forward and reverse trajectory", caption, times, panels, plays=True)]
+    caption = (
+        "Both ways at the same t: read the forward trajectory from t = 1 up, the reverse one from t = T down to the "
+        "samples x_1."
+    )
+    players = [Player("Forward and reverse trajectory", caption, shown, panels, plays=True)]
     if has_images:
         known = generate_inpaint_mask(n, X.shape[1], X.shape[3])
-        panels = [Panel("Test images", [forward[-1]]), Panel("In-painting, x_t", reverse(Constraint(X, known=known)))]
-        caption = "The right half is known, the left half is drawn by the multiplied chain (section 2.5)."
-        players.append(Player("In-painting", caption, times, panels))
+        states = reverse(Constraint(X, known=known))
+        panels = show_restoration(scaling.inverse(np.asarray(X, np.float64)), states, "In-painting, x_t", ~known[0])
+        caption = "The right half is known, the left half (outlined) is drawn by the multiplied chain (section 2.5)."
+        players.append(Player("In-painting", caption, shown, panels))
     return players

@@ -23,7 +23,7 @@ from dpm.reports.html import charts
 from dpm.reports.html.facts import collect_facts
 from dpm.reports.html.paper import compare_with_paper
 from dpm.reports.html.players import Player, compute_stamp, load_players, render_player
-from dpm.reports.html.runs import RunFiles, read_runs
+from dpm.reports.html.runs import RunFiles, group_by_unit, read_runs
 
 if TYPE_CHECKING:
     from dpm.reports.html.model import Divergences
@@ -168,8 +168,7 @@ def render_players(runs: Sequence[RunFiles], evaluations: Mapping[int, tuple]) -
 def make_charts(runs: Sequence[RunFiles], evaluations: Evaluations) -> tuple[list[charts.Chart], list[charts.Chart]]:
     """Return the charts of the bound and of KL_t; each has the runs of one unit."""
     curves, divergences = [], []
-    for unit in dict.fromkeys(run.unit for run in runs):
-        numbers = [number for number, run in enumerate(runs) if run.unit == unit]
+    for numbers in group_by_unit(runs):
         curves.append(charts.make_bound_chart([runs[number] for number in numbers], numbers))
         numbers = [number for number in numbers if number in evaluations]
         if numbers:

@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from dpm.base.errors import InputError
 from dpm.datasets.formats.arrays import read_arrays
-from dpm.plots.charts import BLUE, make_figure, render_png
-from dpm.viz import image_grid
+from dpm.plots.charts import BLUE, ORANGE, make_figure, render_png
+from dpm.plots.pixels import enlarge, image_grid
+from dpm.sampler import generate_inpaint_mask, shown_time
 
 ARRAYS_FOLDER = "arrays"  # of a run folder; earlier versions and --faithful keep the arrays at the top
 SAMPLES = re.compile(r"samples(?P<kind>_true|_inpaint|_denoise1)?_t(?P<t>\d{1,9})_batch(?P<step>\d{1,12})\.npz")
 TOY_TRAJECTORY = re.compile(r"trajectory_batch(?P<step>\d{1,12})\.npz")
 KINDS = (
     ("", "Samples", "From noise to a sample, as saved during training."),
-    ("_inpaint", "In-painting", "The right half is given, the left half is drawn (section 2.5)."),
+    ("_inpaint", "In-painting", "The right half is given, the left half (outlined) is drawn (section 2.5)."),
     ("_denoise1", "Denoising", "The input is test images with noise of standard deviation 1 (section 2.5)."),
 )
 MAX_NUMBERS = 30_000  # pixel values of a frame; noise compresses to about a byte each
@@ -35,10 +37,12 @@ class Panel(NamedTuple):
     Attributes:
         label: caption of the panel.
         states: x_t at each time of the player, shape (n, ...) in data units; or a single state for all times.
+        hole: bool array that broadcasts to the images, True where pixels are drawn, which is outlined; or None.
     """
 
     label: str
     states: list[np.ndarray]
+    hole: np.ndarray | None = None
 
 
 class Player(NamedTuple):
@@ -64,7 +68,7 @@ def render_player(player: Player, name: str) -> dict[str, Any]:
     render = _make_renderer([state for panel in player.panels for state in panel.states])
     panels = []
     for panel in player.panels:
-        frames = [encode_png(render(state)) for state in panel.states]
+        frames = [encode_png(render(state, panel.hole)) for state in panel.states]
         panels.append({"label": panel.label, "alt": f"{panel.label}, of {name}", "frames": frames})
     return {
         "title": player.title,
@@ -86,22 +90,42 @@ def images_per_frame(size: int) -> int:
     return int(np.clip(MAX_NUMBERS // size, MIN_IMAGES, MAX_IMAGES))
 
 
-def _make_renderer(states: Sequence[np.ndarray]) -> Callable[[np.ndarray], bytes]:
-    """Return a function that renders one of the states as PNG, with one scale for all of them."""
+def show_restoration(true: np.ndarray, states: list[np.ndarray], label: str, hole: np.ndarray | None) -> list[Panel]:
+    """Return the panels of in-painting or denoising: test images, what the chain starts at, and its states."""
+    start = "Input, noise in the hole" if hole is not None else "Noisy input"
+    return [Panel("Test images", [true], hole), Panel(start, [states[0]], hole), Panel(label, states, hole)]
+
+
+def _make_renderer(states: Sequence[np.ndarray]) -> Callable[[np.ndarray, np.ndarray | None], bytes]:
+    """Return a function of a state and a hole that renders it as PNG, with one scale for all states."""
     if states[0].ndim == 4:
         return _render_images
     finite = np.concatenate([state[np.isfinite(state)] for state in states])
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     plot = _plot_points if states[0].shape[1] == 2 else _plot_rows
-    return lambda state: _reduce_colors(render_png(plot(state, low, high)))
+    return lambda state, hole: _reduce_colors(render_png(plot(state, low, high)))
 
 
-def _render_images(images: np.ndarray) -> bytes:
-    grid = image_grid(images[: images_per_frame(images[0].size)])
+def _render_images(images: np.ndarray, hole: np.ndarray | None = None) -> bytes:
+    n = images_per_frame(images[0].size)
+    grid = image_grid(images[:n])
     factor = -(-MIN_SIDE // max(grid.shape[:2]))
+    pixels = enlarge(grid, factor)
+    if hole is not None:
+        holes = np.broadcast_to(hole, images.shape)[:n].any(axis=1, keepdims=True)
+        holes = enlarge(image_grid(holes.astype(float), background=0), factor) > 0
+        pixels = pixels if pixels.ndim == 3 else pixels[..., None].repeat(3, axis=2)
+        pixels[_find_edge(holes)] = np.rint(255 * np.array(to_rgb(ORANGE))).astype(np.uint8)
     stream = io.BytesIO()
-    Image.fromarray(grid.repeat(factor, axis=0).repeat(factor, axis=1)).save(stream, "PNG", optimize=True)
+    Image.fromarray(pixels).save(stream, "PNG", optimize=True)
     return stream.getvalue()
+
+
+def _find_edge(holes: np.ndarray) -> np.ndarray:
+    """Return the outermost pixels of the holes in a mask (h, w), bool."""
+    padded = np.pad(holes, 1)
+    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return holes & ~inside
 
 
 def _plot_points(X: np.ndarray, low: float, high: float) -> Any:
@@ -172,9 +196,13 @@ def load_players(folder: str | Path) -> list[Player]:
         trajectory = dict(sorted(states.get(kind, {}).items(), reverse=True))
         if trajectory:
             panels = [Panel(f"{title}, x_t", list(trajectory.values()))]
+            times = [shown_time(number) for number in trajectory]
             if kind and true:
-                panels.insert(0, Panel("Test images", list(true.values())))
-            players.append(Player(title, f"{caption} After {newest} steps.", list(trajectory), panels))
+                images, shown = list(true.values())[-1], panels[0].states
+                masked = kind == "_inpaint" and images.shape[1:] == shown[0].shape[1:]
+                hole = ~generate_inpaint_mask(1, *images.shape[1:3])[0] if masked else None
+                panels = show_restoration(images, shown, panels[0].label, hole)
+            players.append(Player(title, f"{caption} After {newest} steps.", times, panels))
     return players
 
 
@@ -190,7 +218,7 @@ def _load_vectors(paths: Sequence[Path]) -> list[Player]:
         raise InputError(f"{found[step]}: has no array x_t; it was not written by dpm train")
     states = dict(sorted(states.items(), reverse=True))
     caption = f"The reverse trajectory, as saved during training after {step} steps."
-    return [Player("Samples", caption, list(states), [Panel("Samples, x_t", list(states.values()))])]
+    return [Player("Samples", caption, [shown_time(t) for t in states], [Panel("Samples, x_t", list(states.values()))])]
 
 
 def _read_images(path: Path) -> np.ndarray:

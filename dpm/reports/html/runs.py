@@ -113,6 +113,12 @@ def read_runs(folders: Sequence[str | Path]) -> list[RunFiles]:
     return [read_run(path) for path in paths]
 
 
+def group_by_unit(runs: Sequence[RunFiles]) -> list[list[int]]:
+    """Return the positions of the runs of each unit, in the order of the page; those of one unit share a chart."""
+    units = dict.fromkeys(run.unit for run in runs)
+    return [[number for number, run in enumerate(runs) if run.unit == unit] for unit in units]
+
+
 def read_run(folder: str | Path) -> RunFiles:
     """Read one run folder.
 

@@ -5,11 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from dpm.base.atomic import atomic_write
 from dpm.base.errors import InputError
+from dpm.datasets.formats.arrays import read_arrays
+from dpm.plots.panels import Panel, plot_panels
 from dpm.reports.tables import running
 from dpm.reports.tables.rows import Row
 from dpm.reports.tables.running import Plan
+from dpm.runs.data import load_data
 
 Plot = tuple[Path, list[str]]  # an image file, and the commands that made it
 
@@ -23,20 +28,26 @@ def trajectories(row: Row, folder: Path, checkpoint: Path, plan: Plan) -> Plot:
 
 
 def samples(row: Row, folder: Path, checkpoint: Path, plan: Plan) -> Plot:
-    """Draw samples of the model."""
-    return _draw_samples(folder, checkpoint, ("--n", 4 if plan.small else 36))
+    """Draw samples of the model next to as many training images."""
+    n = 4 if plan.small else 36
+    _, commands = _draw_samples(folder, checkpoint, ("--n", n))
+    data = load_data(running.read_flags((*row.flags(plan.small)[0], "--quiet")))
+    training = data.scaling.inverse(np.asarray(data.train[:n], np.float64))
+    drawn = read_arrays(folder / "samples.npz")["X"]
+    panels = [Panel("(a) training data", training), Panel("(b) samples of the model", drawn)]
+    return plot_panels(panels, folder / "panels.png"), commands
 
 
 def in_painting(row: Row, folder: Path, checkpoint: Path, plan: Plan) -> Plot:
-    """In-paint the middle 100 x 100 pixels of a 256 x 256 texture; smaller in the miniature."""
+    """In-paint the middle 100 x 100 pixels of a 256 x 256 texture, next to it and to the noise. Miniature: smaller."""
     side, middle = (32, 12) if plan.small else (256, 100)
     texture = folder / "bark_like.hdf5"
     make = ("make", "BARK_LIKE", "--n", 1, "--test", 2, "--size", side, "--seed", plan.seed + 1, "--output")
     if not texture.is_file():
         running.run("datasets", *make, texture)
     flags = ("--size", side, "--mode", "inpaint", "--mask", f"center:{middle}", "--input")
-    image, _ = _draw_samples(folder, checkpoint, (*flags, f"{texture}:test:0-1"))
-    return image, [
+    _draw_samples(folder, checkpoint, (*flags, f"{texture}:test:0-1"))
+    return folder / "inpaint.png", [
         running.format_command("datasets", (*make, texture.name)),
         running.format_command("sample", ("CHECKPOINT", *flags, f"{texture.name}:test:0-1")),
     ]
@@ -63,10 +74,20 @@ FIGURES = (
         "swissroll",
         trajectories,
     ),
-    Figure("Figure 2", "heartbeats: samples, and the noise that they begin as", "heartbeat", trajectories),
-    Figure("Figure 3", "samples of CIFAR-10", "cifar10", samples),
-    Figure("Figure 4", "samples of dead leaves", "deadleaves", samples),
-    Figure("Figure 5", "the in-painted middle of a generated texture, not of bark", "bark", in_painting),
+    Figure(
+        "Figure 2",
+        "heartbeats: data, and samples from the noise that they begin as, shifted to a common pulse",
+        "heartbeat",
+        trajectories,
+    ),
+    Figure("Figure 3", "CIFAR-10: training data and samples", "cifar10", samples),
+    Figure("Figure 4", "dead leaves: training data and samples", "deadleaves", samples),
+    Figure(
+        "Figure 5",
+        "a generated texture, not bark: the original, noise in its middle, and the middle in-painted",
+        "bark",
+        in_painting,
+    ),
 )
 
 

@@ -18,12 +18,52 @@ def test_colors_are_the_palette_of_okabe_and_ito():
     assert len(charts.COLORS) == 8
 
 
+def labels(item):
+    """Return the labels of the legends of a chart as JSON, one list for each."""
+    found = []
+
+    def search(node):
+        if isinstance(node, dict):
+            if node.get("name") == "Legend":
+                found.append([i["attributes"]["label"]["value"] for i in node["attributes"]["items"]])
+            for value in node.values():
+                search(value)
+        elif isinstance(node, list):
+            for value in node:
+                search(value)
+
+    search(item)
+    return found
+
+
+def test_legends_name_the_kinds_of_curves_and_several_runs(tmp_path):
+    one, two = (read_run(folders.make(tmp_path / name)) for name in ("a", "b"))
+    _, item = charts.make_bound_chart([one], [0])
+    assert labels(item) == [["test", "train"]]
+    _, item = charts.make_bound_chart([one, two], [0, 1])
+    assert labels(item) == [["test", "train"], ["a", "b"], ["a", "b"]]
+
+
+def test_the_axis_of_the_bound_has_the_limits_of_the_files_and_its_note(tmp_path):
+    """From -47 to 12 bits, of which the last half of 40 epochs is at 12."""
+    folder = folders.make(tmp_path / "a")
+    values = 12 - 59 * np.exp(-np.arange(1, 41) / 3)
+    lines = [f"{e},{e},1,0,{v},0,{v},0.001,0" for e, v in enumerate(values, start=1)]
+    (folder / "log.csv").write_text("\n".join([folders.HEADER, *lines]) + "\n")
+    run = read_run(folder)
+    low, high, note = charts.find_bound_limits([run])
+    assert 11 < low < high < 13
+    text = json.dumps(charts.make_bound_chart([run], [0])[1])
+    assert note in text
+    assert f'"start": {low}, "end": {high}' in text
+
+
 def test_curves_have_the_color_of_their_run(tmp_path):
     runs = [read_run(folders.make(tmp_path / name)) for name in ("a", "b")]
     title, item = charts.make_bound_chart(runs, [0, 3])
     text = json.dumps(item)
     assert title == "K - L_null, bits/pixel, and learning rate"
-    assert {color for color in OKABE_ITO if color in text} == {charts.COLORS[0], charts.COLORS[3]}
+    assert {color for color in OKABE_ITO - {"#000000"} if color in text} == {charts.COLORS[0], charts.COLORS[3]}
     assert '"log0"' in text
     assert '"log3"' in text
 

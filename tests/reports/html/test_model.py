@@ -10,7 +10,7 @@ from dpm.datasets import Scaling
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.model import DiffusionModel
-from dpm.reports.html.model import divergences, evaluate_run, trajectories
+from dpm.reports.html.model import divergences, evaluate_run, log_parts, trajectories
 from dpm.reports.html.runs import read_run
 from dpm.runs import checkpoint
 from dpm.trajectories.forward import forward_states
@@ -81,6 +81,27 @@ def test_bins_of_a_long_trajectory_cover_it_once(compiled, X, monkeypatch):
     assert covered == list(range(2, 11))
 
 
+def test_the_first_steps_of_a_long_trajectory_are_apart_and_parts_grow():
+    ends = log_parts(1000, 40)
+    lengths = np.diff(ends)
+    assert (ends[0], ends[-1]) == (2, 1001)
+    assert lengths[:5].tolist() == [1] * 5
+    assert lengths[-1] > 100
+    assert len(lengths) <= 40
+    # A part of a geometric series of 40 grows by (1001 / 2)^(1 / 40) from one to the next, up to rounding.
+    assert lengths[-1] / lengths[-6] == pytest.approx((1001 / 2) ** (5 / 40), rel=0.02)
+
+
+def test_K_from_few_parts_is_that_of_all_steps(compiled, X, monkeypatch):
+    """Eq. 14 is a sum over t: with 3 parts of 9 steps it is estimated without bias, up to its error."""
+    exact = divergences(*compiled, X, 0)
+    monkeypatch.setattr("dpm.reports.html.model.TIMES", 3)
+    estimates = [divergences(*compiled, X, seed) for seed in range(20)]
+    mean, error = np.mean([e.K for e in estimates]), np.std([e.K for e in estimates], ddof=1) / 20**0.5
+    assert len(estimates[0].kl) == 3
+    assert abs(mean - exact.K) < 4 * np.hypot(error, exact.K_error)
+
+
 def test_the_forward_trajectory_is_one_noise_at_every_t(compiled, X):
     """x_t = sqrt(a_bar_t) x_0 + sqrt(1 - a_bar_t) N (Eq. 3)."""
     compiled, theta = compiled
@@ -96,11 +117,13 @@ def test_the_forward_trajectory_is_one_noise_at_every_t(compiled, X):
 def test_players_have_every_time_and_inpainting_keeps_what_is_known(compiled, X):
     steps = []
     both, inpaint = trajectories(*compiled, X, 0, Scaling(2.0, 0.5), steps.append)
-    assert both.times == [10, 9, 8, 7, 6, 5, 4, 3, 2, 0]
+    assert both.times == [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
     assert sum(steps) == 2 * 9
     assert {len(panel.states) for panel in both.panels} == {10}
-    true, drawn = inpaint.panels
+    true, start, drawn = inpaint.panels
     np.testing.assert_allclose(drawn.states[-1][..., 4:], true.states[0][..., 4:], atol=1e-5)
+    np.testing.assert_array_equal(start.states[0], drawn.states[0])
+    assert true.hole.any(axis=(0, 1)).tolist() == [True] * 4 + [False] * 4
     np.testing.assert_allclose(true.states[0], (X[:25] - 0.5) / 2, atol=1e-6)
 
 

@@ -5,9 +5,11 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from dpm.base.errors import InputError
+from dpm.plots.charts import ORANGE
 from dpm.reports.html.players import (
     MAX_IMAGES,
     MIN_IMAGES,
@@ -30,12 +32,27 @@ def pixels(uri):
 
 
 @pytest.mark.parametrize("flat", LAYOUTS.values(), ids=LAYOUTS)
-def test_frames_are_the_saved_states_from_T_to_0(tmp_path, flat):
+def test_frames_are_the_saved_states_from_T_to_x_1(tmp_path, flat):
+    """The files number the sample 0, as in 2015; it is x_1."""
     samples, inpaint = load_players(folders.make(tmp_path / "a", samples=True, flat=flat))
-    assert (samples.title, samples.times) == ("Samples", [10, 6, 0])
-    assert [len(panel.states) for panel in inpaint.panels] == [1, 3]
+    assert (samples.title, samples.times) == ("Samples", [10, 6, 1])
+    assert [len(panel.states) for panel in inpaint.panels] == [1, 1, 3]
     middles = [np.median(pixels(frame)) for frame in render_player(samples, "a")["panels"][0]["frames"]]
     assert middles == [255, 153, 0]  # t / 10 of 255
+
+
+def test_the_drawn_half_of_an_inpainting_is_outlined(tmp_path):
+    """The released mask: of 8 columns 0 to 3 are drawn. With one image, the grid has a gap of 1 and is enlarged 24x."""
+    hole = np.arange(8) < 4
+    player = Player("a", "b", [0], [Panel("c", [np.zeros((1, 1, 8, 8))], hole)])
+    (frame,) = render_player(player, "run")["panels"][0]["frames"]
+    _, _, content = frame.partition(",")
+    image = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+    rows, columns = np.nonzero((image == np.rint(255 * np.array(to_rgb(ORANGE)))).all(axis=2))
+    factor = image.shape[0] // 10
+    assert (columns.min(), columns.max()) == (factor, 5 * factor - 1)
+    assert (rows.min(), rows.max()) == (factor, 9 * factor - 1)
+    assert len(rows) == 2 * 4 * factor + 2 * 8 * factor - 4, "one pixel wide"
 
 
 @pytest.mark.parametrize("flat", LAYOUTS.values(), ids=LAYOUTS)
@@ -45,7 +62,7 @@ def test_newest_samples_are_shown_wherever_they_are(tmp_path, flat, newest_flat)
     folder = folders.make(tmp_path / "a", samples=True, flat=flat)
     np.savez(folders.array_path(folder, "samples_t0000_batch000999.npz", newest_flat), X=np.ones((1, 1, 8, 8)))
     (player,) = load_players(folder)
-    assert player.times == [0]
+    assert player.times == [1]
     assert "999 steps" in player.caption
 
 
@@ -80,7 +97,7 @@ def test_vectors_become_points_and_rows_on_one_scale(tmp_path, flat):
         np.savez(path, times=[0, 20, 40], x_40=rng.random((50, size)),
             x_20=rng.random((50, size)), x_0=np.zeros((50, size)))  # fmt: skip
         (player,) = load_players(folder)
-        assert player.times == [40, 20, 0]
+        assert player.times == [40, 20, 1]
         frames = [pixels(frame) for frame in render_player(player, "v")["panels"][0]["frames"]]
         dark = [(frame < 200).sum() for frame in frames]
         assert dark[2] < dark[0], "points at one place cover less; 0 is white"

@@ -1,5 +1,11 @@
 """Each figure of the paper that shows a model has an entry, made from a row trained for it."""
 
+from types import SimpleNamespace
+
+import numpy as np
+
+from dpm.datasets import Scaling
+from dpm.reports.tables import figures, running
 from dpm.reports.tables.figures import FIGURES
 from dpm.reports.tables.rows import TABLES
 
@@ -7,3 +13,22 @@ from dpm.reports.tables.rows import TABLES
 def test_figures_1_to_5_use_the_rows_of_their_page():
     assert [title for title, *_ in FIGURES] == [f"Figure {number}" for number in range(1, 6)]
     assert {name for _, _, name, _ in FIGURES} == set(TABLES["figures"])
+
+
+def test_figures_3_and_4_show_training_data_next_to_samples_in_data_units(tmp_path, monkeypatch):
+    """Panels (a) and (b) of the paper's Figures 3 and 4."""
+    images = np.random.default_rng(0).random((6, 1, 4, 4))
+    scaling = Scaling(2.0, -1.0)
+    plan = SimpleNamespace(small=True)
+    row = SimpleNamespace(flags=lambda small: (("--dataset", "X"), ()))
+    monkeypatch.setattr(running, "run", lambda *a: np.savez(tmp_path / "samples.npz", X=1 - images[:4]))
+    monkeypatch.setattr(running, "read_flags", lambda flags: flags)
+    monkeypatch.setattr(figures, "load_data", lambda f: SimpleNamespace(train=scaling.forward(images), scaling=scaling))
+    seen = []
+    monkeypatch.setattr(figures, "plot_panels", lambda panels, path: seen.extend(panels) or path)
+    path, commands = figures.samples(row, tmp_path, tmp_path / "checkpoint.h5", plan)
+    assert path == tmp_path / "panels.png"
+    assert commands == ["python sample.py CHECKPOINT --n 4"]
+    assert [panel.title for panel in seen] == ["(a) training data", "(b) samples of the model"]
+    np.testing.assert_allclose(seen[0].images, images[:4])
+    np.testing.assert_allclose(seen[1].images, 1 - images[:4])

@@ -111,8 +111,12 @@ async function refresh() {
 async function poll() {
   const line = document.getElementById("live");
   try {
-    const { logs, states, stamps } = JSON.parse(await read("curves.json"));
+    const { logs, limits, states, stamps } = JSON.parse(await read("curves.json"));
     logs.forEach((data, i) => sources(`log${i}`).forEach((source) => { source.data = data; }));
+    for (const [i, [start, end, note]] of Object.entries(limits)) {
+      sources(`limits${i}`).forEach((range) => range.setv({ start, end, reset_start: start, reset_end: end }));
+      sources(`note${i}`).forEach((title) => { title.text = note; });
+    }
     document.querySelectorAll(".state").forEach((place, i) => { place.textContent = states[i]; });
     if (String(stamps) !== String(page.stamps)) await refresh();
     line.textContent = `Curves updated at ${new Date().toLocaleTimeString()}; tables and samples update when training saves new samples.`;
