@@ -58,8 +58,6 @@ _HOMES = {
     "sample": "dpm.runs.samples",
     "train": "dpm.training.run",
 }
-# Names that build graphs; a user may compile them with PyTensor directly, in any mode.
-_GRAPHS = {"Diffusion", "DiffusionModel", "VectorDiffusion", "bricks", "networks", "kernels", "schedules"}
 
 __all__ = [
     "BinomialKernel",
@@ -94,10 +92,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'dpm' has no attribute {name!r}")
-    if name in _GRAPHS:
-        from dpm.engines.dispatch import register
-
-        register()
     if name in _MODULES:
         value: Any = importlib.import_module(_MODULES[name])
     else:

@@ -11,7 +11,6 @@ from scipy.special import expit, xlogy
 from dpm.base.errors import InputError
 from dpm.base.noise import START, generator
 from dpm.engines.compiled import CompiledModel
-from dpm.engines.dispatch import register
 from dpm.engines.engine import Engine
 from dpm.graph import schedules
 from dpm.graph.networks import vectors as networks
@@ -184,7 +183,6 @@ def _double():
             import jax
 
             stack.enter_context(jax.enable_x64(True))
-        register()
         yield
 
 

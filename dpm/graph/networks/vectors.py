@@ -15,6 +15,7 @@ from dpm.graph import Tensor
 from dpm.graph.bricks import BIAS, MLP, WEIGHT, Activation, Brick, Constant, Copies, IsotropicGaussian, Linear
 from dpm.graph.kernels import Bernoulli, BinomialKernel, FullGaussian, Gaussian, GaussianKernel
 from dpm.graph.kernels.gaussian import posterior_weights
+from dpm.graph.naming import name_variable
 from dpm.graph.networks.base import ReverseNetwork
 from dpm.util import logit
 
@@ -244,8 +245,8 @@ class Network(ReverseNetwork):
 
     def read(self, x_t: Tensor, t: Tensor, rates: StepRates) -> dict[str, Tensor]:
         """Return the readouts by name, each (n, d) unless output_sizes says otherwise."""
-        features = self.hidden.apply(x_t, rates)
-        return {name: readout.apply(features, t) for name, readout in self.readouts.items()}
+        features = name_variable(self.hidden.apply(x_t, rates), "features")
+        return {name: name_variable(readout.apply(features, t), f"z {name}") for name, readout in self.readouts.items()}
 
 
 class GaussianNetwork(Network):
