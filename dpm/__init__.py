@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dpm.base.errors import InputError
     from dpm.datasets import Scaling
     from dpm.engines.engine import Engine
+    from dpm.engines.kernel_checks import check_kernel
     from dpm.graph import bricks, kernels, networks, schedules
     from dpm.graph.diffusion import Diffusion
     from dpm.graph.kernels.binomial import BinomialKernel
@@ -50,6 +51,7 @@ _HOMES = {
     "Settings": "dpm.runs.settings",
     "VectorDiffusion": "dpm.graph.vector_model",
     "bound": "dpm.runs.evaluation",
+    "check_kernel": "dpm.engines.kernel_checks",
     "denoise": "dpm.runs.samples",
     "evaluate": "dpm.runs.evaluation",
     "inpaint": "dpm.runs.samples",
@@ -74,6 +76,7 @@ __all__ = [
     "VectorDiffusion",
     "bound",
     "bricks",
+    "check_kernel",
     "denoise",
     "evaluate",
     "inpaint",

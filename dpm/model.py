@@ -13,6 +13,7 @@ from dpm.graph.arguments import ModelArguments, takes
 from dpm.graph.bricks import SCHEDULE, Brick, Constant
 from dpm.graph.diffusion import Diffusion
 from dpm.graph.kernels import Bernoulli, BinomialKernel, Gaussian
+from dpm.graph.kernels.gaussian import from_unit_prior, to_unit_prior
 from dpm.graph.naming import name_variable
 from dpm.graph.networks.images import NETWORKS, ImageNetwork
 from dpm.regression import MLP_conv_dense
@@ -133,18 +134,20 @@ class DiffusionModel(Diffusion):
 
         As released, the mean is the forward kernel's plus mu_coeff sqrt(beta_t) and the variance is
         sigmoid(beta_coeff / sqrt(T) + logit(beta_t)); the paper's are Eq. 66 and 65 (dpm/graph/networks/images.py).
+        They are for the unit Gaussian as prior; those of a kernel with another prior are moved and scaled.
 
         Args:
             X_noisy: x_t, (n, n_colors, spatial_width, spatial_width).
             t: its time, (n,).
         """
-        mu_coeff, beta_coeff = self.temporal_readout(self.mlp.apply(X_noisy), t)
+        X = self._standardize(X_noisy)
+        mu_coeff, beta_coeff = self.temporal_readout(self.mlp.apply(X), t)
         beta_forward = self.get_beta_forward(t)
         beta_reverse = name_variable(
             self.form.variance(beta_coeff, beta_forward, self.trajectory_length), "beta_reverse"
         )
-        mu = self.form.mean(X_noisy, mu_coeff, beta_forward, beta_reverse)
-        return Gaussian(mu, pt.sqrt(beta_reverse))
+        mu = self.form.mean(X, mu_coeff, beta_forward, beta_reverse)
+        return from_unit_prior(self.kernel, Gaussian(mu, pt.sqrt(beta_reverse)), X_noisy)
 
     def get_rate(self, X_noisy: Tensor, t: Tensor) -> Bernoulli:
         """Return p(x_{t-1} | x_t) of bits: f_b of Table C.1, the readout as logits added to those of the null kernel.
@@ -163,9 +166,9 @@ class DiffusionModel(Diffusion):
         return ("rate_coeff",) if self.kernel.binary else ("mu_coeff", "beta_coeff")
 
     def _standardize(self, X_noisy: Tensor) -> Tensor:
-        """Return what the network sees of x_t."""
+        """Return what the network sees of x_t: mean 0 and variance 1 under the prior."""
         if not isinstance(self.kernel, BinomialKernel):
-            return X_noisy
+            return to_unit_prior(self.kernel, X_noisy)
         rate = self.kernel.base_rate
         return (X_noisy - rate) / (rate * (1 - rate)) ** 0.5
 

@@ -1,4 +1,4 @@
-"""Names of the graphs' variables: those of the 2015 code and the paper, on the right variables, and few lines to print."""
+"""Names of the graphs: those of the 2015 code and the paper, on the right variables, and few lines to print."""
 
 import numpy as np
 import pytensor
