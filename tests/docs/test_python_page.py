@@ -1,5 +1,6 @@
 """docs/python.md: its sessions print what stands there, and its table of names is the code's."""
 
+import inspect
 import re
 
 from pytensor.graph.traversal import ancestors
@@ -37,3 +38,9 @@ def test_the_names_of_the_table_are_in_the_graph():
     listed = [name for row in table(PAGE, "The graph of a model") for name in re.findall(r"`([^`]+)`", row[0])]
     assert len(listed) > 20
     assert not set(listed) - names
+
+
+def test_the_methods_of_a_kernel_are_those_of_the_protocol():
+    listed = [name for row in table(PAGE, "A kernel of your own") for name in re.findall(r"`(\w+)`", row[0])]
+    methods = [name for name, method in vars(dpm.kernels.Kernel).items() if inspect.isfunction(method)]
+    assert listed == [name for name in methods if name[0] != "_"]

@@ -24,6 +24,10 @@ arrays = rng.standard_normal(x.type.shape), rng.standard_normal(weights.type.sha
 expected = pytensor.function([x, weights], outputs, mode="FAST_COMPILE")(*arrays)
 values = pytensor.function([x, weights], outputs, mode=MODE)(*arrays)
 assert "dpm.engines.ENGINE.convolution" in sys.modules
+if "ENGINE" == "numba":
+    import os
+
+    assert int(sys.modules["numba"].config.OPT) == int(os.environ.get("NUMBA_OPT", 2))
 for a, b in zip(values, expected, strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 """

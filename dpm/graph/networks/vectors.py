@@ -14,7 +14,7 @@ from pytensor import config
 from dpm.graph import Tensor
 from dpm.graph.bricks import BIAS, MLP, WEIGHT, Activation, Brick, Constant, Copies, IsotropicGaussian, Linear
 from dpm.graph.kernels import Bernoulli, BinomialKernel, FullGaussian, Gaussian, GaussianKernel
-from dpm.graph.kernels.gaussian import posterior_weights, scale_variance
+from dpm.graph.kernels.gaussian import from_unit_prior, posterior_weights, scale_variance, to_unit_prior
 from dpm.graph.naming import name_variable
 from dpm.graph.networks.base import ReverseNetwork
 from dpm.util import logit
@@ -327,8 +327,8 @@ class PosteriorVariance(GaussianNetwork):
 
     def mean(self, kernel: GaussianKernel, x_t: Tensor, rates: StepRates) -> tuple[Tensor, Tensor]:
         """Return the posterior's mean for x_0 = sqrt(alpha_bar_t) x_t, and its derivative in z."""
-        # For data distributed as the prior the chain is reversible: q(x_0 | x_t) is the forward kernel.
-        x_0 = kernel.forward_marginal(x_t, rates[1])
+        x_0 = Gaussian(pt.sqrt(1 - rates[1]) * to_unit_prior(kernel, x_t), pt.sqrt(rates[1]))
+        x_0 = from_unit_prior(kernel, x_0, x_t)
         return kernel.posterior(x_0.mu, x_t, *rates).mu, posterior_weights(*rates)[0] * x_0.sigma
 
     def variance(self, kernel: GaussianKernel, z: Tensor, rates: StepRates) -> Tensor:
