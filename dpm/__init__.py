@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dpm.base.errors import InputError
     from dpm.datasets import Scaling
     from dpm.engines.engine import Engine
+    from dpm.engines.kernel_checks import check_kernel
     from dpm.graph import bricks, kernels, networks, schedules
     from dpm.graph.diffusion import Diffusion
     from dpm.graph.kernels.binomial import BinomialKernel
@@ -50,6 +51,7 @@ _HOMES = {
     "Settings": "dpm.runs.settings",
     "VectorDiffusion": "dpm.graph.vector_model",
     "bound": "dpm.runs.evaluation",
+    "check_kernel": "dpm.engines.kernel_checks",
     "denoise": "dpm.runs.samples",
     "evaluate": "dpm.runs.evaluation",
     "inpaint": "dpm.runs.samples",
@@ -58,8 +60,6 @@ _HOMES = {
     "sample": "dpm.runs.samples",
     "train": "dpm.training.run",
 }
-# Names that build graphs; a user may compile them with PyTensor directly, in any mode.
-_GRAPHS = {"Diffusion", "DiffusionModel", "VectorDiffusion", "bricks", "networks", "kernels", "schedules"}
 
 __all__ = [
     "BinomialKernel",
@@ -76,6 +76,7 @@ __all__ = [
     "VectorDiffusion",
     "bound",
     "bricks",
+    "check_kernel",
     "denoise",
     "evaluate",
     "inpaint",
@@ -94,10 +95,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'dpm' has no attribute {name!r}")
-    if name in _GRAPHS:
-        from dpm.engines.dispatch import register
-
-        register()
     if name in _MODULES:
         value: Any = importlib.import_module(_MODULES[name])
     else:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from dpm import viz
 from dpm.base import noise
 from dpm.graph.bricks import RATES, Brick
-from dpm.graph.kernels import GaussianKernel
+from dpm.graph.kernels.gaussian import has_unit_prior
 from dpm.likelihood import bound
 from dpm.likelihood.entropies import spread_times, step_entropies
 from dpm.likelihood.result import format_released
@@ -287,7 +287,7 @@ class LogLikelihood:
 
 def diffuse(loop: Any, X: np.ndarray, times: list[int]) -> list[np.ndarray]:
     """Return x_t at the times t, from the same noise, by the model's schedule and kernel, each (n, ...)."""
-    if not isinstance(loop.compiled.model.kernel, GaussianKernel):
+    if not has_unit_prior(loop.compiled.model.kernel):
         return forward_states(loop.compiled, loop.averaged_theta, X, times, loop.seed)
     N = noise.ExampleNoise(loop.seed, 0, len(X))(X.shape)
     return forward_trajectory(loop.compiled.beta(loop.averaged_theta), X, times, N)

@@ -13,6 +13,8 @@ from dpm.graph.arguments import ModelArguments, takes
 from dpm.graph.bricks import SCHEDULE, Brick, Constant
 from dpm.graph.diffusion import Diffusion
 from dpm.graph.kernels import Bernoulli, BinomialKernel, Gaussian
+from dpm.graph.kernels.gaussian import from_unit_prior, to_unit_prior
+from dpm.graph.naming import name_variable
 from dpm.graph.networks.images import NETWORKS, ImageNetwork
 from dpm.regression import MLP_conv_dense
 
@@ -132,16 +134,20 @@ class DiffusionModel(Diffusion):
 
         As released, the mean is the forward kernel's plus mu_coeff sqrt(beta_t) and the variance is
         sigmoid(beta_coeff / sqrt(T) + logit(beta_t)); the paper's are Eq. 66 and 65 (dpm/graph/networks/images.py).
+        They are for the unit Gaussian as prior; those of a kernel with another prior are moved and scaled.
 
         Args:
             X_noisy: x_t, (n, n_colors, spatial_width, spatial_width).
             t: its time, (n,).
         """
-        mu_coeff, beta_coeff = self.temporal_readout(self.mlp.apply(X_noisy), t)
+        X = self._standardize(X_noisy)
+        mu_coeff, beta_coeff = self.temporal_readout(self.mlp.apply(X), t)
         beta_forward = self.get_beta_forward(t)
-        beta_reverse = self.form.variance(beta_coeff, beta_forward, self.trajectory_length)
-        mu = self.form.mean(X_noisy, mu_coeff, beta_forward, beta_reverse)
-        return Gaussian(mu, pt.sqrt(beta_reverse))
+        beta_reverse = name_variable(
+            self.form.variance(beta_coeff, beta_forward, self.trajectory_length), "beta_reverse"
+        )
+        mu = self.form.mean(X, mu_coeff, beta_forward, beta_reverse)
+        return from_unit_prior(self.kernel, Gaussian(mu, pt.sqrt(beta_reverse)), X_noisy)
 
     def get_rate(self, X_noisy: Tensor, t: Tensor) -> Bernoulli:
         """Return p(x_{t-1} | x_t) of bits: f_b of Table C.1, the readout as logits added to those of the null kernel.
@@ -155,10 +161,14 @@ class DiffusionModel(Diffusion):
         null = self.kernel.posterior(self.kernel.base_rate, X_noisy, *self.get_rates(t))
         return Bernoulli(null.logit + rate_coeff)
 
+    @property
+    def _readout_names(self) -> tuple[str, ...]:
+        return ("rate_coeff",) if self.kernel.binary else ("mu_coeff", "beta_coeff")
+
     def _standardize(self, X_noisy: Tensor) -> Tensor:
-        """Return what the network sees of x_t."""
+        """Return what the network sees of x_t: mean 0 and variance 1 under the prior."""
         if not isinstance(self.kernel, BinomialKernel):
-            return X_noisy
+            return to_unit_prior(self.kernel, X_noisy)
         rate = self.kernel.base_rate
         return (X_noisy - rate) / (rate * (1 - rate)) ** 0.5
 
@@ -171,14 +181,15 @@ class DiffusionModel(Diffusion):
             t: times, (n,).
         """
         width, n_readouts = self.spatial_width, self.n_readouts
-        Z = Z.reshape((-1, width**2 * self.n_colors * n_readouts, self.n_temporal_basis))
-        basis = np.asarray(self.temporal_basis.T, dtype=config.floatX)
-        g_t = pt.dot(self.get_t_weights(t), basis)
+        Z = name_variable(Z, "Z").reshape((-1, width**2 * self.n_colors * n_readouts, self.n_temporal_basis))
+        basis = pt.constant(np.asarray(self.temporal_basis.T, dtype=config.floatX), name="temporal basis")
+        g_t = name_variable(pt.dot(self.get_t_weights(t), basis), "g_t")
         z = (Z @ g_t[:, :, None]).reshape((-1, n_readouts))
         # Numba compiles a split and its gradient, a join, in a fraction of the time of slices and their gradient.
         parts = [z] if n_readouts == 1 else pt.split(z, [1, 1], n_splits=2, axis=1)
         shape = -1, width, width, self.n_colors
-        return [part.reshape(shape).transpose(0, 3, 1, 2) for part in parts]
+        images = (part.reshape(shape).transpose(0, 3, 1, 2) for part in parts)
+        return [name_variable(image, name) for image, name in zip(images, self._readout_names, strict=True)]
 
     def internal_state(self, X_noisy: Tensor, t: Tensor) -> dict[str, Tensor]:
         """Return intermediate results of the network by name, each (n, channels, width, width), for plots.
@@ -188,8 +199,7 @@ class DiffusionModel(Diffusion):
         """
         X_noisy = self._standardize(X_noisy)
         Z = self.mlp.apply(X_noisy)
-        names = ("rate_coeff",) if self.kernel.binary else ("mu_coeff", "beta_coeff")
-        coefficients = dict(zip(names, self.temporal_readout(Z, t), strict=True))
+        coefficients = dict(zip(self._readout_names, self.temporal_readout(Z, t), strict=True))
         state = {"Z": Z.transpose(0, 3, 1, 2)} | coefficients
         if self.mlp.mlp_conv:
             state["conv"] = self.mlp.apply_conv(X_noisy).transpose(0, 3, 1, 2)

@@ -13,6 +13,7 @@ from dpm.base.errors import InputError
 from dpm.engines.compiled import CompiledModel, Input
 from dpm.engines.microbatches import map_microbatches
 from dpm.graph.diffusion import Diffusion
+from dpm.graph.naming import name_fields
 
 STEPS_PER_CALL = 10
 NUMBERS_PER_CALL = 500_000  # of noise, and the same number of states: 2 MB each in float32
@@ -42,7 +43,7 @@ def diffusion_step(
         observed: the observation, like Xmid.
         precision: 1 / sigma^2 of a Gaussian r(x) around `observed`, 0 for none, (n,).
     """
-    p = model.reverse(Xmid, t)
+    p = name_fields(model.reverse(Xmid, t), "p")
     p = model.kernel.multiply(p, observed, model.by_example(precision))
     p = model.kernel.condition(p, known, observed)
     return model.kernel.sample(p, noise)

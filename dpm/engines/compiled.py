@@ -43,9 +43,13 @@ class CompiledModel:
         engine: compiles and computes.
         layout: parameters in the vector; by default those that training changes. A parameter outside the layout is a
             constant, its initial value (the released schedule).
+
+    Raises:
+        InputError: the model was built in another float type than the engine's.
     """
 
     def __init__(self, model: Diffusion, engine: Engine, layout: Layout | None = None) -> None:
+        model.check_float_type(engine.dtype)
         self.model, self.engine = model, engine
         self.layout = layout or trained_layout(model)
         self._functions: dict[Hashable, Function] = {}

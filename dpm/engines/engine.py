@@ -22,7 +22,7 @@ from threadpoolctl import ThreadpoolController
 
 from dpm.base.errors import InputError
 from dpm.base.prefetch import prefetch
-from dpm.engines import dispatch, graph_cache
+from dpm.engines import graph_cache
 from dpm.engines.backend import Backend
 from dpm.engines.names import DTYPES, ENGINES
 from dpm.graph import Tensor
@@ -66,7 +66,6 @@ class Engine:
             if threads is not None:
                 self._blas.limit(limits=threads, user_api="blas")
             self._check_compile_folder()
-        dispatch.register()
         self._backend = _load_backend(self.name)
         if threads not in (None, 1) and not self.on_cpu:
             raise InputError(
@@ -101,7 +100,11 @@ class Engine:
         Returns:
             A function that returns one array, or a list of them where `outputs` is a list. It raises TypeError for an
             argument of another shape or float type.
+
+        Raises:
+            InputError: an input has another float type than the engine.
         """
+        self._check_types(inputs)
         with self._guard():
             compiled = self._compile_graph(inputs, outputs, givens)
             run = self._finish(compiled, inputs, hot)
@@ -125,7 +128,11 @@ class Engine:
             inputs: symbolic inputs.
             build: returns the outputs and the givens of the graph.
             hot: as in `function`.
+
+        Raises:
+            InputError: as in `function`.
         """
+        self._check_types(inputs)
         if not self._backend.serializes or not graph_cache.is_available():
             return self.function(inputs, *build(), hot=hot)
         with self._guard():
@@ -156,6 +163,14 @@ class Engine:
 
     def _restore(self, graph: bytes, inputs: Sequence[Tensor], hot: bool) -> Callable[..., Any]:
         return self._backend.deserialize(graph, inputs, hot, self.threads)
+
+    def _check_types(self, inputs: Sequence[Tensor]) -> None:
+        for variable in inputs:
+            if variable.dtype in DTYPES and variable.dtype != self.dtype:
+                raise InputError(
+                    f"{variable.name or 'input'}: got {variable.dtype}; expected {self.dtype}, the engine's float "
+                    "type; build the graph within `with engine:`"
+                )
 
     def _checked(self, run: Callable[..., Any], inputs: Sequence[Tensor], returns_list: bool) -> Callable[..., Any]:
         """Return `run` with its arguments checked and its results as numpy arrays."""

@@ -13,7 +13,11 @@ from dpm.base import noise
 from dpm.base.errors import InputError
 from dpm.graph import Tensor, schedules
 from dpm.graph.bricks import Brick
+from dpm.graph.dispatch import import_when_compiling
 from dpm.graph.kernels import Kernel
+from dpm.graph.naming import name_fields, name_variable
+
+import_when_compiling("jax", "symbolic_batch")  # for `Diffusion.inputs()` without a number of examples
 
 
 class Diffusion(Brick):
@@ -85,8 +89,8 @@ class Diffusion(Brick):
         """
         self.trajectory_length = trajectory_length
         self.n_terms = trajectory_length - 1 if n_terms is None else n_terms
-        self.beta_arr = beta_arr
-        self.beta_bar_arr = schedules.cumulative_beta(beta_arr)
+        self.beta_arr = name_variable(beta_arr, "beta")
+        self.beta_bar_arr = name_variable(schedules.cumulative_beta(beta_arr), "beta_bar")
 
     @property
     def dtype(self) -> str:
@@ -107,13 +111,23 @@ class Diffusion(Brick):
         """
         raise NotImplementedError
 
+    def check_float_type(self, dtype: str) -> None:
+        """Raise InputError where the model, or a parameter in it, was built in another float type."""
+        parameters = ((path, str(p.variable.dtype)) for path, p in self.parameters().items())
+        for name, found in (("model", self.dtype), *parameters):
+            if found != dtype:
+                raise InputError(
+                    f"{name}: got {found}, the floatX when it was built; expected {dtype}, the engine's float type; "
+                    "build the model and all its parts within `with engine:`"
+                )
+
     # ------------------------------------------------------------------ symbolic inputs and parameters
 
     def inputs(self, n: int | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return symbolic inputs of `cost_single_t`, of type pytensor.config.floatX: (x0, t, noise, u).
 
         x0: examples x_0, and noise: the kernel's noise, and u: uniform [0, 1) noise, each (n, *example_shape);
-        t: times, (n,).
+        t: times, (n,). A cost does without u where `uniform_noise` is 0.
 
         Args:
             n: number of examples; None for any number. A fixed number makes faster functions.
@@ -174,25 +188,26 @@ class Diffusion(Brick):
 
     def get_t_weights(self, t: Tensor) -> Tensor:
         """Return weights that select time t from arrays over 1..T, (n, T)."""
-        return schedules.get_t_weights(t, self.trajectory_length)
+        return name_variable(schedules.get_t_weights(t, self.trajectory_length), "t weights")
 
     def get_rates(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return beta_t, beta_bar_t and beta_bar_{t-1} of each example, each (n, 1, ..., 1)."""
         t_weights = self.get_t_weights(t)
         arrays = (self.beta_arr, self.beta_bar_arr[1:], self.beta_bar_arr[:-1])
-        beta, beta_bar, beta_bar_previous = (self.by_example(pt.dot(t_weights, array)) for array in arrays)
+        rates = (self.by_example(pt.dot(t_weights, array)) for array in arrays)
+        beta, beta_bar, beta_bar_previous = map(name_variable, rates, ("beta_t", "beta_bar_t", "beta_bar_{t-1}"))
         return beta, beta_bar, beta_bar_previous
 
     def get_beta_forward(self, t: Tensor) -> Tensor:
         """Return beta_t of each example, (n, 1, ..., 1)."""
-        return self.by_example(pt.dot(self.get_t_weights(t), self.beta_arr))
+        return name_variable(self.by_example(pt.dot(self.get_t_weights(t), self.beta_arr)), "beta_t")
 
     def get_beta_full_trajectory(self) -> Tensor:
         """Return beta_bar_T, the share of noise at the end of the trajectory, a scalar."""
         return self.beta_bar_arr[self.trajectory_length]
 
     def generate_forward_diffusion_sample(
-        self, X_noiseless: Tensor, t: Tensor, N: Tensor, U: Tensor
+        self, X_noiseless: Tensor, t: Tensor, N: Tensor, U: Tensor | None = None
     ) -> tuple[Tensor, Any]:
         """Return x_t and the posterior q(x_{t-1} | x_t, x_0), a distribution of the kernel, from frozen noise.
 
@@ -201,12 +216,24 @@ class Diffusion(Brick):
             t: times, (n,).
             N: noise of the kernel's kind, like x_0.
             U: uniform [0, 1) noise, like x_0. It makes quantized gray levels continuous: the diffused value is
-                x_0 + (U - 1/2) uniform_noise.
+                x_0 + (U - 1/2) uniform_noise. It may be left out where `uniform_noise` is 0.
+
+        Raises:
+            InputError: U is left out, but `uniform_noise` is not 0.
         """
-        X_uniformnoise = X_noiseless + (U - 0.5) * self.uniform_noise
+        if U is None and self.uniform_noise:
+            raise InputError(
+                f"U: got None; expected uniform [0, 1) noise like x_0, as uniform_noise is {self.uniform_noise:g}; "
+                "give the fourth of model.inputs()"
+            )
+        X_uniformnoise = X_noiseless
+        if U is not None:
+            X_uniformnoise = name_variable(X_noiseless + (U - 0.5) * self.uniform_noise, "X_uniformnoise")
         beta, beta_bar, beta_bar_previous = self.get_rates(t)
-        X_noisy = self.kernel.sample(self.kernel.forward_marginal(X_uniformnoise, beta_bar), N)
-        return X_noisy, self.kernel.posterior(X_uniformnoise, X_noisy, beta, beta_bar, beta_bar_previous)
+        marginal = name_fields(self.kernel.forward_marginal(X_uniformnoise, beta_bar), "q marginal")
+        X_noisy = name_variable(self.kernel.sample(marginal, N), "X_noisy")
+        posterior = self.kernel.posterior(X_uniformnoise, X_noisy, beta, beta_bar, beta_bar_previous)
+        return X_noisy, name_fields(posterior, "q posterior")
 
     # ------------------------------------------------------------------ the bound
 
@@ -221,27 +248,29 @@ class Diffusion(Brick):
             q: the posterior q(x_{t-1} | x_t, x_0) (Eq. 14).
             X_noiseless: x_0.
         """
-        nats = self._mean(self.kernel.kl(q, p), X_noiseless) * self.n_terms - self.entropy_gain(X_noiseless)
+        KL = self._mean(self.kernel.kl(q, p), X_noiseless, "KL_t")
+        nats = KL * self.n_terms - self.entropy_gain(X_noiseless)
         return nats / self.log_2 * self.n_channels
 
     def entropy_gain(self, X_noiseless: Tensor) -> Tensor:
         """Return H_q(X_T | X_0) - H_q(X_1 | X_0) of each example (Eq. 14, 48 and 49), in nats per element, (n,)."""
         last, first = self._marginal_entropies(X_noiseless)
-        return self._mean(last - first, X_noiseless)
+        return self._mean(last - first, X_noiseless, "H_q(X_T|X_0) - H_q(X_1|X_0)")
 
     def _marginal_entropies(self, X_noiseless: Tensor) -> tuple[Tensor, Tensor]:
         """Return H_q(X_T | X_0) and H_q(X_1 | X_0), in nats per element."""
         # Not [-1]: PyTensor 3.0 to 3.3 compile that index of a joined constant to a wrong value.
         last, first = (self.beta_bar_arr[t] for t in (self.trajectory_length, 1))
-        return self.kernel.entropy_marginal(last, X_noiseless), self.kernel.entropy_marginal(first, X_noiseless)
+        last, first = (self.kernel.entropy_marginal(rate, X_noiseless) for rate in (last, first))
+        return name_variable(last, "H_q(X_T|X_0)"), name_variable(first, "H_q(X_1|X_0)")
 
-    def kl_single_t(self, X_noiseless: Tensor, t: Tensor, N: Tensor, U: Tensor) -> Tensor:
+    def kl_single_t(self, X_noiseless: Tensor, t: Tensor, N: Tensor, U: Tensor | None = None) -> Tensor:
         """Return the term of Eq. 14 of each example at its time, from one draw of x_t, in nats per example, (n,).
 
         The arguments are those of `generate_forward_diffusion_sample`.
         """
         X_noisy, q = self.generate_forward_diffusion_sample(X_noiseless, t, N, U)
-        return self._sum(self.kernel.kl(q, self.reverse(X_noisy, t)), X_noiseless)
+        return self._sum(self.kernel.kl(q, self._reverse(X_noisy, t)), X_noiseless, "KL_t")
 
     def entropies(self, X_noiseless: Tensor) -> list[Tensor]:
         """Return H_q(X_T | X_0), H_q(X_1 | X_0) and H_p(X_T) of Eq. 14, each in nats per example, (n,)."""
@@ -273,14 +302,14 @@ class Diffusion(Brick):
         Returns:
             x_t, (n, *example_shape), and the log ratio in nats, (n,).
         """
-        q = self.kernel.forward_step(X_previous, self.get_beta_forward(t))
-        X = self.kernel.sample(q, N)
-        learned = self.kernel.log_prob(self.reverse(X, t), X_previous) - self.kernel.log_prob(q, X)
+        q = name_fields(self.kernel.forward_step(X_previous, self.get_beta_forward(t)), "q")
+        X = name_variable(self.kernel.sample(q, N), "X_noisy")
+        learned = self.kernel.log_prob(self._reverse(X, t), X_previous) - self.kernel.log_prob(q, X)
         pi = self.kernel.prior(X)
         first = self.kernel.log_prob(pi, X_previous) - self.kernel.log_prob(pi, X)
         return [X, pt.switch(pt.gt(t, 1), *(self._sum(nats, X) for nats in (learned, first)))]
 
-    def cost_single_t(self, X_noiseless: Tensor, t: Tensor, N: Tensor, U: Tensor) -> Tensor:
+    def cost_single_t(self, X_noiseless: Tensor, t: Tensor, N: Tensor, U: Tensor | None = None) -> Tensor:
         """Return -(K - L_null) of each example, estimated at one time each, in bits per pixel, (n,).
 
         K is the lower bound of the log likelihood (Eq. 14) and L_null the log likelihood of the prior pi(x). So the
@@ -289,16 +318,16 @@ class Diffusion(Brick):
         `generate_forward_diffusion_sample`.
         """
         X_noisy, q = self.generate_forward_diffusion_sample(X_noiseless, t, N, U)
-        return self.get_negL_bound(self.reverse(X_noisy, t), q, X_noiseless)
+        return self.get_negL_bound(self._reverse(X_noisy, t), q, X_noiseless)
 
-    def cost(self, X_noiseless: Tensor, t: Tensor, N: Tensor, U: Tensor, weights: Tensor) -> Tensor:
+    def cost(self, X_noiseless: Tensor, t: Tensor, N: Tensor, U: Tensor | None, weights: Tensor) -> Tensor:
         """Return the weighted sum over examples of cost_single_t, which training minimizes (Eq. 15), a scalar.
 
         Args:
             X_noiseless: examples x_0; t, N and U as in `cost_single_t`.
             t: times, (n,).
             N: noise of the kernel's kind, like x_0.
-            U: uniform [0, 1) noise, like x_0.
+            U: uniform [0, 1) noise, like x_0; or None where `uniform_noise` is 0.
             weights: weight of each example, (n,). The weights of a minibatch sum to 1, so that a microbatch has its
                 share of the mean. Examples of weight 0 pad the last, partial batch.
         """
@@ -337,15 +366,23 @@ class Diffusion(Brick):
         Its mean over x_t ~ q is H_p(X_{t-1} | X_t). For the best p of either kernel, a Gaussian or independent bits,
         that mean is within Eq. 23 too, where the bounds hold.
         """
-        return self._mean(self.kernel.entropy(self.reverse(X_noisy, t)), X_noisy) * self.n_channels
+        return self._mean(self.kernel.entropy(self._reverse(X_noisy, t)), X_noisy) * self.n_channels
 
-    def _mean(self, values: Any, like: Tensor) -> Tensor:
+    def _reverse(self, X_noisy: Tensor, t: Tensor) -> Any:
+        """Return `reverse` with its variables named."""
+        return name_fields(self.reverse(X_noisy, t), "p")
+
+    def _mean(self, values: Any, like: Tensor, name: str | None = None) -> Tensor:
         """Return the mean over the elements of each example, (n,), of values that broadcast to `like`."""
-        return (values + pt.zeros_like(like)).mean(axis=tuple(range(1, like.ndim)))
+        mean: Tensor = (values + pt.zeros_like(like)).mean(axis=tuple(range(1, like.ndim)))
+        mean.name = name  # PyTensor's own name of it is "mean"
+        return mean
 
-    def _sum(self, values: Any, like: Tensor) -> Tensor:
+    def _sum(self, values: Any, like: Tensor, name: str | None = None) -> Tensor:
         """Return the sum over the elements of each example, (n,), of values that broadcast to `like`."""
-        return (values + pt.zeros_like(like)).sum(axis=tuple(range(1, like.ndim)))
+        total: Tensor = (values + pt.zeros_like(like)).sum(axis=tuple(range(1, like.ndim)))
+        total.name = name
+        return total
 
     def by_example(self, values: Tensor) -> Tensor:
         """Return values, (n,), as (n, 1, ..., 1), to broadcast over the elements of examples."""

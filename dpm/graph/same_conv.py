@@ -22,6 +22,10 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 
 from dpm.graph import Tensor
+from dpm.graph.dispatch import import_when_compiling
+
+for _engine in ("jax", "numba"):
+    import_when_compiling(_engine, "convolution")
 
 
 def same_conv(x: Tensor, weights: Tensor) -> Tensor:

@@ -141,7 +141,7 @@ def generate_beta_arr(
     basis, offset, smallest, room = (
         np.asarray(a, dtype=config.floatX) for a in (temporal_basis, offset, smallest, 1 - smallest - MAX_BETA_GAP)
     )
-    rates = smallest + pt.sigmoid(pt.dot(perturbation, basis) + offset) * room
+    rates = smallest + pt.sigmoid(pt.dot(perturbation, pt.constant(basis, name="temporal basis")) + offset) * room
     if beta_1 is None:
         return rates
     return pt.concatenate([np.asarray([beta_1], dtype=config.floatX), rates[1:]])
@@ -201,7 +201,7 @@ class FixedSchedule(Schedule):
 
     def beta_arr(self) -> Tensor:
         """Return the constant beta_1..beta_T, (T,)."""
-        return pt.constant(self.beta.astype(config.floatX))
+        return pt.constant(self.beta.astype(config.floatX), name="beta")
 
 
 class FreeSchedule(Schedule):

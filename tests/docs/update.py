@@ -2,10 +2,11 @@
 
 import re
 
-from tests.docs import equation_links
+from tests.docs import equation_links, sessions
 from tests.docs.test_docs import ROOT, flag_rows
 
 FLAGS_PAGE = ROOT / "docs" / "from-2015.md"
+PYTHON_PAGE = ROOT / "docs" / "python.md"
 
 
 def with_flags(text):
@@ -19,8 +20,9 @@ def with_flags(text):
 
 
 def main():
-    """Update docs/from-2015.md and docs/equations.md."""
+    """Update docs/from-2015.md, docs/python.md and docs/equations.md."""
     FLAGS_PAGE.write_text(with_flags(FLAGS_PAGE.read_text()))
+    PYTHON_PAGE.write_text(sessions.with_sessions(PYTHON_PAGE.read_text()))
     equation_links.main()
 
 

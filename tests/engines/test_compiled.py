@@ -5,8 +5,13 @@ from functools import partial
 import numpy as np
 import pytest
 
+from dpm.base.errors import InputError
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
+from dpm.graph import schedules
+from dpm.graph.kernels import GaussianKernel
+from dpm.graph.networks import MeanVariance, NormalizedRBF
+from dpm.graph.vector_model import VectorDiffusion
 from dpm.model import DiffusionModel
 from tests.helpers.graphs import TINY
 
@@ -79,3 +84,21 @@ def test_dropout_changes_the_objective_only_through_its_masks(model):
         np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
     ones[0] = ones[0] * 0
     assert function(*inputs, *ones)[0] != pytest.approx(float(plain[0]), rel=1e-4)
+
+
+def test_a_model_of_another_float_type_is_refused_in_one_line():
+    """Built outside `with engine:`, whole or in part: the line names the model, or the parameter."""
+    engine = Engine("auto", "float32")
+    schedule, network = schedules.FixedSchedule([0.1, 0.2, 0.3]), MeanVariance(2, NormalizedRBF(2, 3))
+    with engine:
+        mixed = VectorDiffusion(2, GaussianKernel(), schedule, network)
+    for model, name in ((DiffusionModel(**TINY), "model"), (mixed, "/vectordiffusion/network/rbf.centers")):
+        with pytest.raises(InputError) as error:
+            CompiledModel(model, engine)
+        assert str(error.value) == (
+            f"{name}: got float64, the floatX when it was built; expected float32, the engine's float type; "
+            "build the model and all its parts within `with engine:`"
+        )
+    x0, *_ = DiffusionModel(**TINY).inputs()
+    with pytest.raises(InputError, match=r"^x0: got float64; expected float32, the engine's float type; build"):
+        engine.function([x0], x0 + 1)

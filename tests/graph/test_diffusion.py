@@ -11,13 +11,12 @@ from scipy.special import expit, xlogy
 from dpm.base.errors import InputError
 from dpm.base.noise import START, generator
 from dpm.engines.compiled import CompiledModel
-from dpm.engines.dispatch import register
 from dpm.engines.engine import Engine
 from dpm.graph import schedules
 from dpm.graph.networks import vectors as networks
 from dpm.model import DiffusionModel
 from tests.conftest import installed_engines
-from tests.helpers.graphs import TINY, compiled_bits, compiled_vectors
+from tests.helpers.graphs import TINY, compiled_bits, compiled_vectors, set_values
 
 
 def K_by_all_trajectories(compiled, theta, x_0, rate):
@@ -184,7 +183,6 @@ def _double():
             import jax
 
             stack.enter_context(jax.enable_x64(True))
-        register()
         yield
 
 
@@ -279,6 +277,23 @@ def test_other_values_than_the_models_are_refused(change, words):
     values = {path: np.zeros(p.shape) for path, p in model.parameters().items()} | change
     with pytest.raises(InputError, match=words):
         model.shared(values={path: value for path, value in values.items() if value is not None})
+
+
+def test_u_may_be_left_out_where_nothing_is_dequantized():
+    """The same cost and divergence with and without U; with a width of uniform noise it is asked for in one line."""
+    model = compiled_vectors(4).model
+    set_values(model)
+    x0, t, noise, u = model.inputs()
+    rng = np.random.default_rng(0)
+    given = {x0: rng.standard_normal((3, 2)), t: np.array([2.0, 3.0, 4.0]), noise: rng.standard_normal((3, 2))}
+    for graph in (model.cost_single_t, model.kl_single_t):
+        without = graph(x0, t, noise).eval(given, mode="FAST_COMPILE")
+        with_u = graph(x0, t, noise, u).eval(given | {u: np.ones((3, 2))}, mode="FAST_COMPILE")
+        np.testing.assert_array_equal(without, with_u)
+    model.uniform_noise = 0.1
+    for graph in (model.cost_single_t, model.kl_single_t, model.generate_forward_diffusion_sample):
+        with pytest.raises(InputError, match=r"^U: got None; expected uniform \[0, 1\) noise .*uniform_noise is 0\.1;"):
+            graph(x0, t, noise)
 
 
 def test_uniform_noise_of_width_0_changes_no_number():

@@ -1,32 +1,22 @@
-"""Numba backend: LLVM's level of optimization, and a graph compiled once, without Python's lock.
+"""Numba backend: a graph compiled once, without Python's lock.
 
 Names of PyTensor and Numba that are not part of a documented interface are used here and in convolution.py only.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any
 
-from numba import config as numba_config
-
 from dpm.engines.backend import Backend
 from dpm.graph import Tensor
 
-# Numba's own level is 3, which takes it a fifth longer to compile a model for steps that are no faster.
-NUMBA_LEVEL = 2
-
 
 class NumbaBackend(Backend):
-    """Compiler of the Numba engine; sets LLVM's level of optimization, unless the user set NUMBA_OPT."""
+    """Compiler of the Numba engine."""
 
     mode = "NUMBA"
 
     def __init__(self) -> None:
-        if "NUMBA_OPT" not in os.environ:
-            # numba.config has no documented setter: OPT is the value that NUMBA_OPT was parsed to (numba 0.65.1).
-            # LLVM's code generator takes the level of the moment at which the first function is decorated.
-            numba_config.OPT = type(numba_config.OPT)(NUMBA_LEVEL)
         # PyTensor silences a warning of Numba's about np.dot when this is imported; within Engine's own filter of
         # warnings, where it compiles, that would be undone.
         import pytensor.link.numba.dispatch  # noqa: F401

@@ -24,8 +24,9 @@ class Parameter:
     """A parameter of a brick.
 
     Attributes:
-        variable: its shared variable in every graph. Its value is NaN until it is set (`Diffusion.shared`), except for
-            the role SCHEDULE, whose value is its start. The engines replace it by a part of one flat vector.
+        variable: its shared variable in every graph, named by its path. Its value is NaN until it is set
+            (`Diffusion.shared`), except for the role SCHEDULE, whose value is its start. The engines replace it by a
+            part of one flat vector.
         role: WEIGHT, BIAS, RATES or SCHEDULE; a parameter of role SCHEDULE is not trained.
         initialization: distribution of its initial value.
     """
@@ -68,6 +69,9 @@ class Brick:
         self.name = name
         self.children = list(children)
         self._own: dict[str, Parameter] = {}
+        for child in self.children:
+            for path, parameter in child.parameters(f"/{name}").items():
+                parameter.variable.name = path  # at last from the root, so that it is unique in a model
 
     def add_parameter(
         self, name: str, shape: Sequence[int], role: str, initialization: Initialization
@@ -90,7 +94,7 @@ class Brick:
         value = np.broadcast_to(np.asarray(np.nan, dtype=config.floatX), shape)
         if role == SCHEDULE:
             value = initialization.generate(np.random.default_rng(0), shape).astype(config.floatX)
-        variable = pytensor.shared(value, name=f"{self.name}.{name}", borrow=True, shape=shape)
+        variable = pytensor.shared(value, name=f"/{self.name}.{name}", borrow=True, shape=shape)
         self._own[name] = Parameter(variable, role, initialization)
         return variable
 

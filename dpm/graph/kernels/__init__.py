@@ -37,7 +37,7 @@ class Kernel(Protocol[P]):
 
     Training uses the attributes and the methods from `check` to `prior_entropy`; sampling also `prior`; products with
     r(x) (Eq. 21) and in-painting, the entropy bounds (Eq. 23) and importance sampling (Eq. 9) use the others. A kernel
-    without the latter can still be trained.
+    without the latter can still be trained. `dpm.check_kernel` tests the methods against sums over all values.
 
     Attributes:
         noise: noise from which `sample` draws: "normal", or "uniform" on [0, 1) (`dpm.base.noise.DRAWS`).

@@ -155,6 +155,32 @@ def posterior_weights(beta: Tensor, beta_bar: Tensor, beta_bar_previous: Tensor)
     return weight_0, weight_t
 
 
+def has_unit_prior(kernel: Any) -> bool:
+    """Return True where pi(x_T) is that of `GaussianKernel`, and not a kernel's own."""
+    return getattr(type(kernel), "prior", None) is GaussianKernel.prior
+
+
+def scale_variance(kernel: Any, share: Tensor, like: Tensor) -> Tensor:
+    """Return share v, with v the variance of the kernel's prior pi(x_T) in the shape of `like`; (n, ...)."""
+    return share if has_unit_prior(kernel) else share * kernel.prior(like).sigma ** 2
+
+
+def to_unit_prior(kernel: Any, x: Tensor) -> Tensor:
+    """Return x moved and scaled so that the kernel's prior pi(x_T) becomes the unit Gaussian."""
+    if has_unit_prior(kernel):
+        return x
+    prior = kernel.prior(x)
+    return (x - prior.mu) / prior.sigma
+
+
+def from_unit_prior(kernel: Any, p: Gaussian, like: Tensor) -> Gaussian:
+    """Return the distribution of x where p is that of `to_unit_prior` of it."""
+    if has_unit_prior(kernel):
+        return p
+    prior = kernel.prior(like)
+    return Gaussian(prior.mu + prior.sigma * p.mu, prior.sigma * p.sigma)
+
+
 def slope(log_r: Callable[[Tensor], Tensor], mu: Tensor, exponent: Tensor | None = None) -> Tensor:
     """Return d log r^exponent / dx at mu, in the shape of mu; log_r and exponent as in `GaussianKernel.perturb`."""
     at = mu.copy()

@@ -14,7 +14,8 @@ from pytensor import config
 from dpm.graph import Tensor
 from dpm.graph.bricks import BIAS, MLP, WEIGHT, Activation, Brick, Constant, Copies, IsotropicGaussian, Linear
 from dpm.graph.kernels import Bernoulli, BinomialKernel, FullGaussian, Gaussian, GaussianKernel
-from dpm.graph.kernels.gaussian import posterior_weights
+from dpm.graph.kernels.gaussian import from_unit_prior, posterior_weights, scale_variance, to_unit_prior
+from dpm.graph.naming import name_variable
 from dpm.graph.networks.base import ReverseNetwork
 from dpm.util import logit
 
@@ -244,8 +245,8 @@ class Network(ReverseNetwork):
 
     def read(self, x_t: Tensor, t: Tensor, rates: StepRates) -> dict[str, Tensor]:
         """Return the readouts by name, each (n, d) unless output_sizes says otherwise."""
-        features = self.hidden.apply(x_t, rates)
-        return {name: readout.apply(features, t) for name, readout in self.readouts.items()}
+        features = name_variable(self.hidden.apply(x_t, rates), "features")
+        return {name: name_variable(readout.apply(features, t), f"z {name}") for name, readout in self.readouts.items()}
 
 
 class GaussianNetwork(Network):
@@ -301,36 +302,39 @@ def lower_triangle(values: Tensor, size: int) -> Tensor:
 
 
 class MeanVariance(GaussianNetwork):
-    """f_mu and f_Sigma as perturbations of the forward kernel: Sigma = sigmoid(z' + logit(beta_t)), Eq. 65.
+    """f_mu and f_Sigma as perturbations of the forward kernel: Sigma = v sigmoid(z' + logit(beta_t)), Eq. 65.
 
-    mu = x_t sqrt(1 - beta_t) + sqrt(beta_t) z; with readouts of 0 it is the forward kernel, which makes K = L_null.
+    v is the variance of the kernel's prior, 1 in Table C.1. mu = x_t sqrt(1 - beta_t) + sqrt(v beta_t) z for a prior
+    of mean 0. With readouts of 0 it is the forward kernel, which makes K = L_null.
     """
 
     def mean(self, kernel: GaussianKernel, x_t: Tensor, rates: StepRates) -> tuple[Tensor, Tensor]:
-        """Return x_t sqrt(1 - beta_t) and sqrt(beta_t)."""
-        return x_t * pt.sqrt(1 - rates[0]), pt.sqrt(rates[0])
+        """Return the mean and the deviation of the forward step, x_t sqrt(1 - beta_t) and sqrt(beta_t)."""
+        step = kernel.forward_step(x_t, rates[0])
+        return step.mu, step.sigma
 
     def variance(self, kernel: GaussianKernel, z: Tensor, rates: StepRates) -> Tensor:
-        """Return sigmoid(z + logit(beta_t)), Eq. 65."""
-        return pt.sigmoid(z + logit(rates[0]))
+        """Return sigmoid(z + logit(beta_t)), Eq. 65, of the variance of the prior."""
+        return scale_variance(kernel, pt.sigmoid(z + logit(rates[0])), z)
 
 
 class PosteriorVariance(GaussianNetwork):
     """A prediction of the mean of x_0, and the variance of q(x_{t-1} | x_t, x_0) plus that of the prediction.
 
     x_0 = sqrt(alpha_bar_t) x_t + sqrt(beta_bar_t) z, of variance beta_bar_t exp(z'); with readouts of 0 it is the exact
-    reverse of unit Gaussian data, which makes K = L_null.
+    reverse of unit Gaussian data, which makes K = L_null. A kernel with another prior moves and scales these.
     """
 
     def mean(self, kernel: GaussianKernel, x_t: Tensor, rates: StepRates) -> tuple[Tensor, Tensor]:
         """Return the posterior's mean for x_0 = sqrt(alpha_bar_t) x_t, and its derivative in z."""
-        start = kernel.posterior(pt.sqrt(1 - rates[1]) * x_t, x_t, *rates).mu
-        return start, posterior_weights(*rates)[0] * pt.sqrt(rates[1])
+        x_0 = Gaussian(pt.sqrt(1 - rates[1]) * to_unit_prior(kernel, x_t), pt.sqrt(rates[1]))
+        x_0 = from_unit_prior(kernel, x_0, x_t)
+        return kernel.posterior(x_0.mu, x_t, *rates).mu, posterior_weights(*rates)[0] * x_0.sigma
 
     def variance(self, kernel: GaussianKernel, z: Tensor, rates: StepRates) -> Tensor:
         """Return the posterior's variance plus that of the prediction of x_0."""
         q = kernel.posterior(pt.zeros_like(z), pt.zeros_like(z), *rates)
-        return q.sigma**2 + posterior_weights(*rates)[0] ** 2 * rates[1] * pt.exp(z)
+        return q.sigma**2 + scale_variance(kernel, posterior_weights(*rates)[0] ** 2 * rates[1] * pt.exp(z), z)
 
 
 class Rates(Network):

@@ -35,7 +35,7 @@ def test_a_parameter_is_a_shared_variable_of_the_float_type(dtype):
     with pytensor.config.change_flags(floatX=dtype):
         linear = Linear("linear", 4, 3)
     assert linear.W.type.shape == (4, 3)
-    assert linear.W.name == "linear.W"
+    assert linear.W.name == "/linear.W"
     assert linear.W.get_value().dtype == dtype
     assert np.isnan(linear.W.sum().eval(mode="FAST_COMPILE"))
     linear.W.set_value(np.ones((4, 3), dtype))

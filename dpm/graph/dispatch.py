@@ -1,13 +1,15 @@
-"""Registration of the convolution with PyTensor, for functions that a user compiles without an Engine.
+"""Registration of what PyTensor lacks for JAX and Numba, for functions that a user compiles without an Engine.
 
 PyTensor looks up how JAX or Numba computes an operation in tables that importing its JAX or Numba part fills. That part
 takes seconds to import, so it must not happen before it is needed. PyTensor has no hook for that moment; but it
 applies rewrites tagged "jax" or "numba" to every graph that it compiles for that engine, before it looks anything up.
+
+A module that defines an operation or a model names here, when it is imported, what implements it for an engine. The
+implementation stays in dpm/engines/, which nothing below imports.
 """
 
 import importlib
 import sys
-from functools import cache
 
 from pytensor import config
 from pytensor.compile.mode import optdb
@@ -17,7 +19,7 @@ from pytensor.graph.rewriting.basic import GraphRewriter
 FIRST = -2  # position among PyTensor's rewrites: before all others
 
 
-class ImportConvolution(GraphRewriter):
+class ImportImplementation(GraphRewriter):
     """Graph rewrite that changes nothing, but imports the module that implements dpm's operations for an engine.
 
     Args:
@@ -36,12 +38,14 @@ class ImportConvolution(GraphRewriter):
             sys.modules["jax"].config.update("jax_enable_x64", True)
 
 
-@cache
-def register() -> None:
-    """Let PyTensor compile dpm's convolution for JAX and Numba in any mode; further calls do nothing.
+def import_when_compiling(engine: str, name: str) -> None:
+    """Let PyTensor import a module of dpm/engines/ before it compiles any graph for an engine, in any mode.
 
-    Neither JAX nor Numba is imported until a graph is compiled for it.
+    Neither JAX nor Numba is imported until then.
+
+    Args:
+        engine: "jax" or "numba".
+        name: name of the module in the engine's folder.
     """
-    for engine, module in (("jax", "convolution"), ("jax", "symbolic_batch"), ("numba", "convolution")):
-        rewrite = ImportConvolution(f"dpm.engines.{engine}.{module}")
-        optdb.register(f"dpm_{module}_{engine}", rewrite, engine, position=FIRST)
+    rewrite = ImportImplementation(f"dpm.engines.{engine}.{name}")
+    optdb.register(f"dpm_{name}_{engine}", rewrite, engine, position=FIRST)

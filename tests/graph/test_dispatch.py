@@ -1,4 +1,4 @@
-"""PyTensor compiles the convolution in its own modes, for a user who only imported dpm."""
+"""PyTensor compiles the convolution and the models in its own modes, whatever part of dpm a user imported."""
 
 import importlib.util
 import subprocess
@@ -13,9 +13,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-import dpm
-
-dpm.bricks  # the first use of a public name that builds graphs registers the convolution
+IMPORT
 from dpm.graph.same_conv import same_conv
 
 x, weights = pt.tensor("x", shape=(2, 5, 4, 3)), pt.tensor("weights", shape=(2, 3, 3, 3))
@@ -26,18 +24,27 @@ arrays = rng.standard_normal(x.type.shape), rng.standard_normal(weights.type.sha
 expected = pytensor.function([x, weights], outputs, mode="FAST_COMPILE")(*arrays)
 values = pytensor.function([x, weights], outputs, mode=MODE)(*arrays)
 assert "dpm.engines.ENGINE.convolution" in sys.modules
-sys.modules["dpm.engines.dispatch"].register()  # once more does nothing
+if "ENGINE" == "numba":
+    import os
+
+    assert int(sys.modules["numba"].config.OPT) == int(os.environ.get("NUMBA_OPT", 2))
 for a, b in zip(values, expected, strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 """
+CASES = [
+    ("JAX", "jax", "import dpm.model"),
+    ("NUMBA", "numba", "import dpm.model"),
+    (None, "numba", "import dpm; dpm.bricks"),
+    ("JAX", "jax", ""),
+]
 
 
-@pytest.mark.parametrize(("mode", "engine"), [("JAX", "jax"), ("NUMBA", "numba"), (None, "numba")])
-def test_a_function_of_pytensor_computes_the_convolution(mode, engine):
+@pytest.mark.parametrize(("mode", "engine", "imports"), CASES)
+def test_a_function_of_pytensor_computes_the_convolution(mode, engine, imports):
     """In the default mode too, which is Numba's; by dpm's own implementation, and not by numpy called from Numba."""
     if not importlib.util.find_spec(engine):
         pytest.skip(f"no {engine} here")
-    program = PROGRAM.replace("MODE)", f"{mode!r})").replace("ENGINE", engine)
+    program = PROGRAM.replace("MODE)", f"{mode!r})").replace("ENGINE", engine).replace("IMPORT", imports)
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -47,10 +54,9 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from dpm.engines import dispatch
+import dpm.graph.same_conv
 from dpm.engines.engine import Engine
 
-dispatch.register()
 x = pt.tensor("x", dtype="float32", shape=(2,))
 Engine("jax", "float32").function([x], [2 * x])(np.ones(2, "float32"))
 x = pt.tensor("x", dtype="float64", shape=(2,))
