@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from dpm.base import noise
 from dpm.base.errors import InputError
 from dpm.base.noise import ExampleNoise
 from dpm.datasets import Scaling
