@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from dpm import viz
 from dpm.base import noise
+from dpm.base.progress import Progress, write_line
 from dpm.graph.bricks import RATES, Brick
 from dpm.graph.kernels import GaussianKernel
 from dpm.likelihood import bound
@@ -60,6 +60,8 @@ def run_paths(folder: Path, settings: Settings) -> RunPaths:
 class PlotSamples:
     """Plot samples, in-painting and denoising as the released code does, and the forward trajectory."""
 
+    what = "pictures of samples, in-painting and denoising"
+
     def __init__(self, paths: RunPaths, data: RunData) -> None:
         self.paths, self.scaling = paths, data.scaling
         self.X_true = data.test[:IMAGES]
@@ -73,20 +75,27 @@ class PlotSamples:
             noisy = X_true + noise.ExampleNoise(loop.seed + 1, 0, len(X_true))(X_true.shape)
             kinds["_denoise1"] = Constraint(noisy, sigma=1.0)
         self.save("_true", X_true, 0, loop)
-        keep = set(capture_times(compiled.model.trajectory_length))
-        for name, constraint in kinds.items():
-            states: dict[int, np.ndarray] = {}
+        T = compiled.model.trajectory_length
+        with Progress(total=len(kinds) * T, unit="step", desc=self.what, quiet=loop.quiet) as bar:
+            for name, constraint in kinds.items():
+                states = self.draw(loop, constraint, set(capture_times(T)), bar)
+                for t, X in states.items():
+                    self.save(name, X, t, loop)
+                if not name:
+                    self.plot_trajectories(states, loop)
 
-            def capture(t: int, X: np.ndarray, states: dict[int, np.ndarray] = states) -> None:
-                if t in keep:
-                    states[t] = X
+    def draw(self, loop: Any, constraint: Constraint | None, times: set[int], bar: Progress) -> dict[int, np.ndarray]:
+        """Return the states of a reverse trajectory at these times, by t; bar: updated after each step."""
+        model, n, states = loop.compiled.model, len(self.X_true), {}
 
-            source = noise.ExampleNoise(loop.seed, 0, len(X_true), kernel.noise)
-            generate_samples(compiled, loop.averaged_theta, len(X_true), source, constraint, capture)
-            for t, X in states.items():
-                self.save(name, X, t, loop)
-            if not name:
-                self.plot_trajectories(states, loop)
+        def capture(t: int, X: np.ndarray) -> None:
+            bar.update()
+            if t in times:
+                states[t] = X
+
+        source = noise.ExampleNoise(loop.seed, 0, n, model.kernel.noise)
+        generate_samples(loop.compiled, loop.averaged_theta, n, source, constraint, capture)
+        return states
 
     def save(self, name: str, X: np.ndarray, t: int, loop: Any) -> None:
         """Write `samples<name>_t####_batch######` as .png and .npz, in data units."""
@@ -108,7 +117,7 @@ class PlotSamples:
 class PlotParameters:
     """Plot every parameter as `params-<name>_raw` and, where it has receptive fields, `_rf`."""
 
-    prefix, kind = "params", "parameters"
+    prefix, kind, what = "params", "parameters", "pictures of the parameters"
 
     def __init__(self, paths: RunPaths) -> None:
         self.paths = paths
@@ -118,7 +127,7 @@ class PlotParameters:
         return loop.compiled.layout.split(loop.averaged_theta)
 
     def do(self, loop: Any) -> None:
-        for path, value in self.values(loop).items():
+        for path, value in Progress(self.values(loop).items(), unit="array", desc=self.what, quiet=loop.quiet):
             name = path.removeprefix("/diffusionmodel/").replace("/", "-").replace(" ", "_")
             stem = self.paths.plot(self.kind, f"{self.prefix}-{name}_batch{loop.state.step:06d}")
             viz.plot_parameter(value, stem, name)
@@ -127,7 +136,7 @@ class PlotParameters:
 class PlotGradients(PlotParameters):
     """Plot the gradient on the first minibatch of the data as `grads-<name>`."""
 
-    prefix, kind = "grads", "gradients"
+    prefix, kind, what = "grads", "gradients", "pictures of the gradient"
 
     def values(self, loop: Any) -> dict[str, np.ndarray]:
         _, gradient = loop.first_gradient()
@@ -136,6 +145,8 @@ class PlotGradients(PlotParameters):
 
 class PlotInternalState:
     """Plot what the network computes for noisy images at T/2 as `internal-<name>`; nothing of a user's own network."""
+
+    what = "pictures of what the network computes"
 
     def __init__(self, paths: RunPaths, data: RunData) -> None:
         self.paths, self.X = paths, data.test[:IMAGES]
@@ -165,13 +176,17 @@ class PlotEntropies:
     In bits per pixel (a vector counts as one), at about 40 times of 2..T, each the mean over `draws` of the examples X.
     """
 
+    what = "entropies of the reverse steps"
+
     def __init__(self, paths: RunPaths, X: np.ndarray, draws: int) -> None:
         self.paths, self.X, self.draws = paths, X, draws
 
     def do(self, loop: Any) -> None:
         compiled = loop.compiled
         times = spread_times(compiled.model.trajectory_length, ENTROPY_TIMES)
-        _, *nats = step_entropies(compiled, loop.averaged_theta, self.X, loop.seed, self.draws, times)
+        with Progress(total=len(times), unit="step", desc=self.what, quiet=loop.quiet) as bar:
+            theta = loop.averaged_theta
+            _, *nats = step_entropies(compiled, theta, self.X, loop.seed, self.draws, times, bar.update)
         lower, upper, entropy, error = (values / np.log(2) for values in nats)
         stem = f"entropies_batch{loop.state.step:06d}"
         arrays = {"times": times, "lower": lower, "upper": upper, "entropy": entropy, "standard_error": error}
@@ -185,6 +200,8 @@ class PlotSchedule:
 
     Next to them the schedule that training started from. A schedule that is not learned has no such plot.
     """
+
+    what = "picture of the schedule"
 
     def __init__(self, paths: RunPaths) -> None:
         self.paths = paths
@@ -203,6 +220,8 @@ class PlotSchedule:
 class PlotMonitors:
     """Plot the curves of the log as `monitors_batch######.png`."""
 
+    what = "picture of the log"
+
     def __init__(self, paths: RunPaths) -> None:
         self.paths = paths
 
@@ -215,6 +234,8 @@ class PlotMonitors:
 class LogLikelihood:
     """Print K and K - L_null of the test data with the standard error, in bits per pixel."""
 
+    what = "K of the test data"
+
     def __init__(self, test: np.ndarray, quiet: bool) -> None:
         self.test, self.quiet = test, quiet
 
@@ -222,13 +243,13 @@ class LogLikelihood:
         size, compiled, draws = min(loop.batch_size, len(self.test)), loop.compiled, loop.variant.likelihood_draws
         if draws:
             estimates = bound.reference_likelihood(compiled, loop.averaged_theta, self.test, loop.seed, size, draws)
-            for result in tqdm(estimates, total=draws, disable=self.quiet or None, desc="likelihood"):  # noqa: B007
+            for result in Progress(estimates, total=draws, quiet=self.quiet, desc="likelihood"):  # noqa: B007
                 pass  # the last one is the result
         else:
             result = bound.K_minus_L_null(compiled, loop.averaged_theta, self.test, loop.seed, size, draws=4)
         if not self.quiet:
             K = result.value + bound.L_null(compiled.model)
-            tqdm.write(
+            write_line(
                 f"K={K:.4f} bits/pix standard error={result.standard_error:.4f}  "
                 f"K - L_null={result.value:.4f} bits/pix (test data, scaled units)"
             )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
+from dpm.base.progress import Progress
 from dpm.commands.options import ModelOptions, add_model_options, open_run_of
 
 if TYPE_CHECKING:
@@ -212,16 +213,19 @@ def draw_particles(options: Options, run: "Run", n_particles: int) -> "tuple[np.
 
     from dpm.trajectories.products import sample_product
 
-    result = sample_product(
-        run.compiled,
-        run.theta,
-        read_potential(options, run),
-        n_particles,
-        options.seed,
-        options.guidance or PARTICLES_GUIDANCE,
-        options.n or n_particles,
-        last_step=False,
-    )
+    steps = run.model.trajectory_length - 1
+    with Progress(total=steps, unit="step", desc=f"{n_particles:,} particles", quiet=options.quiet) as bar:
+        result = sample_product(
+            run.compiled,
+            run.theta,
+            read_potential(options, run),
+            n_particles,
+            options.seed,
+            options.guidance or PARTICLES_GUIDANCE,
+            options.n or n_particles,
+            last_step=False,
+            progress=bar.update,
+        )
     if not options.quiet:
         least = result.effective.argmin()
         print(

@@ -5,9 +5,9 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from dpm.base import noise
+from dpm.base.progress import Progress
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.microbatches import map_microbatches
 from dpm.graph.diffusion import Diffusion
@@ -110,7 +110,7 @@ def K_all_terms(
         seed: seed of examples and noise.
         batch_size: number of examples computed at once.
         draws: number of examples drawn from X for each t.
-        progress: show a progress bar, if stderr is a terminal.
+        progress: show the progress.
 
     Returns:
         Mean and standard error, bits per pixel, or bits per example for vectors.
@@ -123,7 +123,7 @@ def K_all_terms(
     function = compiled.costs(min(batch_size, draws))
     costs = np.empty((model.trajectory_length - 1, draws))
     times = range(2, model.trajectory_length + 1)
-    bar = tqdm(times, unit="step", desc="K", disable=None if progress else True, leave=False)
+    bar = Progress(times, unit="step", desc="K as the sum over all t", quiet=not progress)
     for row, t in zip(costs, bar, strict=True):
         rng = noise.generator(seed, noise.LIKELIHOOD, t)
         examples, N, U = noise.draw_examples(rng, X, draws, model.kernel.noise)

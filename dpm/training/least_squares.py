@@ -15,10 +15,10 @@ import pytensor
 import pytensor.tensor as pt
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import dsyrk
-from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from dpm.base import noise
+from dpm.base.blas import one_blas_thread
+from dpm.base.progress import Progress
 from dpm.engines.compiled import CompiledModel
 from dpm.graph.networks.vectors import GaussianNetwork
 
@@ -51,9 +51,8 @@ def refit(
     theta = theta.copy()
     arrays = readout_views(compiled, theta)
     times = range(2, compiled.model.trajectory_length + 1)
-    # Threads of BLAS wait by spinning: beside other programs two are slower than one (benchmarks/blas_threads.py).
-    with threadpool_limits(1, user_api="blas"):
-        for t in tqdm(times, unit="step", desc="least squares", disable=quiet or None, leave=False):
+    with one_blas_thread():
+        for t in Progress(times, unit="step", desc="readouts in closed form", quiet=quiet):
             before_step()
             weights = fit_step(compiled, theta, X, seed, t)
             for name, (W, b) in arrays.items():

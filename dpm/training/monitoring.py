@@ -3,15 +3,14 @@
 import csv
 import io
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from dpm.base.atomic import atomic_write
+from dpm.base.progress import Progress, note_line
 from dpm.likelihood import bound
 from dpm.runs import checkpoint
 from dpm.runs.folder import BEST, NEWEST, keep_earlier, mark_best, report_failure
@@ -46,7 +45,8 @@ class Monitoring:
     def after_epoch(self, loop: Any) -> None:
         null = bound.L_null(loop.compiled.model)
         size = min(loop.batch_size, len(self.test))
-        test = bound.K_minus_L_null(loop.compiled, loop.averaged_theta, self.test, loop.seed, size)
+        with Progress(desc="K of the test data", quiet=loop.quiet):
+            test = bound.K_minus_L_null(loop.compiled, loop.averaged_theta, self.test, loop.seed, size)
         train = -loop.state.epoch_cost
         values = (
             loop.epoch,
@@ -64,29 +64,29 @@ class Monitoring:
 
 
 class Printing:
-    """Show a progress bar with K and the time left, or print one line per epoch if stderr is not a terminal."""
+    """Show the progress with K and the time left, and print one line per epoch if stderr is not a terminal."""
 
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
         self.bar: Any = None
-        self.terminal = sys.stderr.isatty() and not quiet
 
     def before_training(self, loop: Any) -> None:
-        if self.terminal:
-            total = None if loop.hours else loop.epochs * loop.epoch_length
-            self.bar = tqdm(total=total, initial=loop.state.step, unit="step", dynamic_ncols=True)
+        total = None if loop.hours else loop.epochs * loop.epoch_length
+        more = {"total": total, "initial": loop.state.step, "unit": "step", "leave": True}
+        self.bar = Progress(desc="training", quiet=self.quiet, **more)
 
     def after_evaluation(self, loop: Any) -> None:
-        if self.bar is not None:
+        if not self.quiet:
             self.bar.update(loop.state.step - self.bar.n)
 
     def after_batch(self, loop: Any) -> None:
-        if self.bar is not None:
+        if not self.quiet:
             self.bar.set_postfix_str(self._text(loop, -loop.state.epoch_cost), refresh=False)
             self.after_evaluation(loop)
 
     def after_epoch(self, loop: Any) -> None:
-        if not (self.quiet or self.terminal):
+        if not (self.quiet or self.bar.terminal):
+            note_line()
             row = loop.state.rows[-1]
             unit = loop.compiled.model.unit
             print(
@@ -97,6 +97,9 @@ class Printing:
             )
 
     def after_training(self, loop: Any) -> None:
+        self.bar.close()
+
+    def close(self, loop: Any) -> None:
         if self.bar is not None:
             self.bar.close()
 
@@ -185,7 +188,8 @@ class Checkpoint:
 class EveryN:
     """Run do(loop) of a plot every n epochs, at the end of training, and on request before it.
 
-    A failing plot is a warning: plots never stop or change training.
+    A failing plot is a warning: plots never stop or change training. Its progress has the extension's attribute `what`
+    as its name.
     """
 
     def __init__(self, extension: Any, n: int, before_training: bool = False) -> None:
@@ -207,5 +211,7 @@ class EveryN:
     def run(self, loop: Any) -> None:
         """Run the plot and note the step."""
         self.done = loop.state.step
-        with report_failure(type(self.extension).__name__, loop):
+        name = type(self.extension).__name__
+        what = getattr(self.extension, "what", name)
+        with report_failure(name, loop), Progress(desc=what, quiet=loop.quiet):
             self.extension.do(loop)

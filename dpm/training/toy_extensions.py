@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from dpm.base.atomic import write_json
 from dpm.base.noise import ExampleNoise
+from dpm.base.progress import Progress, write_line
 from dpm.experiments.toys import Toy
 from dpm.extensions import PlotEntropies, PlotMonitors, PlotSchedule, run_paths
 from dpm.likelihood import bound
@@ -33,7 +33,7 @@ def toy_extensions(folder: Path, config: dict[str, Any], data: RunData, settings
     toy, arguments, paths = settings.toy, config["model"], run_paths(folder, settings)
     assert toy is not None
     every = settings.ext_every_n
-    reference = ReferenceBounds(toy, arguments, every)
+    reference = ReferenceBounds(toy, arguments, every, settings.quiet)
     start = [LeastSquaresStart(data.train, settings.quiet)] if arguments.get("start") == "least_squares" else []
     plot = PlotTrajectories(paths, data, str(settings.experiment))
     return [
@@ -57,9 +57,10 @@ class ReferenceBounds:
     otherwise.
     """
 
-    def __init__(self, toy: Toy, arguments: dict[str, Any], every: int = 1) -> None:
-        self.toy, self.arguments, self.every = toy, arguments, every
-        self.truth = toy.log_likelihood(arguments)
+    def __init__(self, toy: Toy, arguments: dict[str, Any], every: int = 1, quiet: bool = True) -> None:
+        self.toy, self.arguments, self.every, self.quiet = toy, arguments, every, quiet
+        with Progress(desc="exact log likelihood", quiet=quiet):
+            self.truth = toy.log_likelihood(arguments)
         self._ceilings: dict[bytes, float] = {}
 
     def __call__(self, loop: Any) -> dict[str, float]:
@@ -67,7 +68,8 @@ class ReferenceBounds:
         key = beta.tobytes()
         learned = self.arguments.get("learn_beta", False)
         if key not in self._ceilings and (not learned or loop.epoch % self.every == 0 or not loop.going):
-            self._ceilings = {key: self.toy.ceiling(self.arguments, beta)}
+            with Progress(desc="ceiling of K under this schedule", quiet=self.quiet):
+                self._ceilings = {key: self.toy.ceiling(self.arguments, beta)}
         return {"truth": self.truth, "ceiling": self._ceilings.get(key, float("nan"))}
 
 
@@ -92,6 +94,8 @@ class LeastSquaresStart:
 class Bound:
     """Print K of the test data as the sum over all t next to truth and ceiling, and write result.json."""
 
+    what = "K of the test data"
+
     def __init__(self, folder: Path, reference: ReferenceBounds, test: np.ndarray, settings: Settings) -> None:
         self.path = folder / "result.json"
         self.reference, self.test, self.quiet = reference, test, settings.quiet
@@ -101,7 +105,7 @@ class Bound:
         compiled = loop.compiled
         draws = max(2, self.evaluations // (compiled.model.trajectory_length - 1))
         if not self.quiet:
-            tqdm.write(f"K as the sum over all t, {draws} draws of each term ...")
+            write_line(f"K as the sum over all t, {draws} draws of each term ...")
         estimate = bound.K_all_terms(
             compiled, loop.averaged_theta, self.test, loop.seed, loop.batch_size, draws, not self.quiet
         )
@@ -115,7 +119,7 @@ class Bound:
         } | self.reference(loop)
         write_json(self.path, result)
         if not self.quiet:
-            tqdm.write(
+            write_line(
                 f"K={result['K']:.4f} +- {estimate.standard_error:.4f} {result['unit']}  "
                 f"K - L_null={estimate.value:.4f}  (ceiling {result['ceiling']:.4f}, truth {result['truth']:.4f})"
             )
@@ -123,6 +127,8 @@ class Bound:
 
 class PlotTrajectories:
     """Plot Figure 1 (swiss roll) or Figure 2 (heartbeat) as `trajectory_batch######`, with the states as arrays."""
+
+    what = "picture of the trajectories"
 
     def __init__(self, paths: RunPaths, data: RunData, name: str) -> None:
         self.paths, self.X, self.name = paths, data.test[:SAMPLES], name
@@ -137,11 +143,15 @@ class PlotTrajectories:
         shown = [t if t > 1 else 0 for t in T - np.linspace(0, T - 1, STATES_SHOWN).round().astype(int)]
         states: dict[int, np.ndarray] = {}
 
+        bar = Progress(total=T, unit="step", desc=self.what, quiet=loop.quiet)
+
         def capture(t: int, X: np.ndarray) -> None:
+            bar.update()
             if t in times or t in shown:  # all of T = 2000 would be 320 MB
                 states[t] = X
 
-        generate_samples(compiled, loop.averaged_theta, n, source, callback=capture)
+        with bar:
+            generate_samples(compiled, loop.averaged_theta, n, source, callback=capture)
         stem = f"trajectory_batch{loop.state.step:06d}"
         kept: dict[str, Any] = {f"x_{t}": states[t] for t in times}
         np.savez_compressed(self.paths.array(f"{stem}.npz"), times=times, **kept)
