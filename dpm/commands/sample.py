@@ -200,8 +200,6 @@ def check_model(options: Options, run: "Run") -> None:
         return
     if options.mode in ("inpaint", "denoise"):
         raise InputError(f"--mode {options.mode} is for images; this model draws vectors: take --mode posterior")
-    if options.animate:
-        raise InputError("--animate is for images; this model draws vectors: take --every")
 
 
 # ------------------------------------------------------------------ drawing
@@ -284,13 +282,16 @@ def read_potential(options: Options, run: "Run") -> Any:
 def write(folder: "Path", X: "np.ndarray", more: dict[str, Any], run: "Run", options: Options) -> None:
     """Write samples.npz (X and the arrays `more`), samples.png and, on request, samples.gif."""
     from dpm import viz
+    from dpm.plots.animations import animate_vectors
     from dpm.plots.vectors import save_vectors
     from dpm.runs.folder import save_arrays
     from dpm.runs.samples import DEFAULT_N
 
     try:
         if not run.has_images:
-            save_vectors(X, folder / "samples", **more)
+            save_vectors(X, folder / "samples", **(more if options.every or options.particles else {}))
+            if options.animate:
+                animate_vectors(more["X_t"], more["t"], folder / "samples.gif", quiet=options.quiet)
             return
         viz.save_images(X, folder / "samples")
         if more and (options.every or options.particles):
