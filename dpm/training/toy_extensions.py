@@ -34,7 +34,7 @@ def toy_extensions(folder: Path, config: dict[str, Any], data: RunData, settings
     assert toy is not None
     every = settings.ext_every_n
     reference = ReferenceBounds(toy, arguments, every, settings.quiet)
-    start = [LeastSquaresStart(data.train, settings.quiet)] if arguments.get("start") == "least_squares" else []
+    start = [LeastSquaresStart(data, settings.quiet)] if arguments.get("start") == "least_squares" else []
     plot = PlotTrajectories(paths, data, str(settings.experiment))
     return [
         *start,
@@ -79,8 +79,8 @@ class LeastSquaresStart:
     A signal ends the program at once, since there is nothing to resume yet.
     """
 
-    def __init__(self, X: np.ndarray, quiet: bool) -> None:
-        self.X, self.quiet = X, quiet
+    def __init__(self, data: RunData, quiet: bool) -> None:
+        self.data, self.quiet = data, quiet
 
     def before_training(self, loop: Any) -> None:
         def check() -> None:
@@ -88,7 +88,18 @@ class LeastSquaresStart:
                 raise KeyboardInterrupt
 
         if loop.state.step == 0:
-            loop.theta = refit(loop.compiled, loop.theta, self.X, loop.seed, self.quiet, check)
+            before = self.estimate(loop)
+            loop.theta = refit(loop.compiled, loop.theta, self.data.train, loop.seed, self.quiet, check)
+            if not self.quiet:
+                write_line(
+                    f"readouts solved in closed form: K - L_null test {before:.4f} before, {self.estimate(loop):.4f} "
+                    f"after, {loop.compiled.model.unit}; --start zero shows them being learned"
+                )
+
+    def estimate(self, loop: Any) -> float:
+        """Return K - L_null of the test data, as in the log."""
+        size = min(loop.batch_size, len(self.data.test))
+        return bound.K_minus_L_null(loop.compiled, loop.theta, self.data.test, loop.seed, size).value
 
 
 class Bound:
