@@ -1,7 +1,7 @@
 """Progress of everything that takes seconds: a bar on a terminal, plain lines in a log, never silence.
 
-A phase that lasts a second says what it does. From then on its bar moves at least once a second, and a log gets a line
-every five seconds. A thread does this, so it holds too while a single call computes, such as a compilation.
+A phase that lasts a second says what it does: its bar moves at least once a second, and a log gets a line in each five
+seconds. A thread does this, so it holds too while a single call computes, such as a compilation.
 """
 
 import sys
@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 DELAY = 1.0  # seconds after which a phase is shown
-BAR_INTERVAL, LINE_INTERVAL = 1.0, 5.0  # seconds between two updates of a bar, and between two lines of a log
+BAR_INTERVAL, LINE_INTERVAL = 1.0, 4.0  # seconds between two updates, and at least between two lines of a log
 # A phase of known length, one of unknown length, and a single call.
 LINES = (
     "{desc}: {n_fmt}/{total_fmt}, {elapsed} so far, {remaining} left{postfix}",
@@ -36,7 +36,7 @@ class Progress(tqdm):  # type: ignore[misc]  # tqdm has no types
     """
 
     _phases: list["Progress"] = []  # noqa: RUF012  the open ones, innermost last
-    _last_line = 0.0  # when a log got its last line
+    _last_line = time.monotonic()  # when a log got its last line, or the program began
 
     def __init__(
         self, iterable: Any = None, *, desc: str, quiet: bool = False, delay: float | None = None, **more: Any
@@ -70,8 +70,7 @@ class Progress(tqdm):  # type: ignore[misc]  # tqdm has no types
             self._shown = True
             # A single call has no figures of its own to show above those of its parts.
             return bool(super().display("" if self._single and not innermost else msg, pos))
-        due = not self._shown or now >= Progress._last_line + LINE_INTERVAL
-        if due and now >= self._begin and innermost:
+        if innermost and now >= max(self._begin, Progress._last_line + LINE_INTERVAL):
             self._write_line()
         return False
 

@@ -10,7 +10,7 @@ from dpm.base.atomic import write_json
 from dpm.base.noise import ExampleNoise
 from dpm.base.progress import Progress, write_line
 from dpm.experiments.toys import Toy
-from dpm.extensions import PlotEntropies, PlotMonitors, PlotSchedule, run_paths
+from dpm.extensions import ENTROPY_TIMES, PlotEntropies, PlotMonitors, PlotSchedule, run_paths
 from dpm.likelihood import bound
 from dpm.plots import paper_figures
 from dpm.runs.data import RunData
@@ -21,7 +21,7 @@ from dpm.training.least_squares import refit
 from dpm.training.monitoring import Checkpoint, EveryN, Monitoring, Printing, WriteLog
 from dpm.trajectories.forward import forward_trajectory
 
-EVALUATIONS = 4_000_000  # single terms of K for a reported bound
+EVALUATIONS = 4_000_000  # of the network for a reported bound, and at most for a picture
 EVALUATIONS_SMALL = 200_000  # with --small: seconds, as training; the standard error is 4.5 times as large
 SAMPLES = 2000
 ENTROPY_EXAMPLES = 20_000  # for each time: rare flips decide the entropy of bits at small t
@@ -35,7 +35,9 @@ def toy_extensions(folder: Path, config: dict[str, Any], data: RunData, settings
     every = settings.ext_every_n
     reference = ReferenceBounds(toy, arguments, every, settings.quiet)
     start = [LeastSquaresStart(data, settings.quiet)] if arguments.get("start") == "least_squares" else []
-    plot = PlotTrajectories(paths, data, str(settings.experiment))
+    budget = EVALUATIONS_SMALL if settings.small else EVALUATIONS
+    plot = PlotTrajectories(paths, data, str(settings.experiment), budget)
+    entropies = PlotEntropies(paths, data.test, min(ENTROPY_EXAMPLES, budget // ENTROPY_TIMES))
     return [
         *start,
         Monitoring(data.test, reference),
@@ -43,10 +45,10 @@ def toy_extensions(folder: Path, config: dict[str, Any], data: RunData, settings
         WriteLog(folder),
         Checkpoint(folder, config, settings.keep),
         EveryN(plot, every, settings.plot_before_training),
-        EveryN(PlotEntropies(paths, data.test, ENTROPY_EXAMPLES), every),
+        EveryN(entropies, every),
         EveryN(PlotSchedule(paths), every),
         EveryN(PlotMonitors(paths), every),
-        EveryN(Bound(folder, reference, data.test, settings), every),
+        EveryN(Bound(folder, reference, data.test, budget, settings.quiet), every),
     ]
 
 
@@ -107,10 +109,11 @@ class Bound:
 
     what = "K of the test data"
 
-    def __init__(self, folder: Path, reference: ReferenceBounds, test: np.ndarray, settings: Settings) -> None:
+    def __init__(
+        self, folder: Path, reference: ReferenceBounds, test: np.ndarray, evaluations: int, quiet: bool
+    ) -> None:
         self.path = folder / "result.json"
-        self.reference, self.test, self.quiet = reference, test, settings.quiet
-        self.evaluations = EVALUATIONS_SMALL if settings.small else EVALUATIONS
+        self.reference, self.test, self.evaluations, self.quiet = reference, test, evaluations, quiet
 
     def do(self, loop: Any) -> None:
         compiled = loop.compiled
@@ -141,13 +144,13 @@ class PlotTrajectories:
 
     what = "picture of the trajectories"
 
-    def __init__(self, paths: RunPaths, data: RunData, name: str) -> None:
-        self.paths, self.X, self.name = paths, data.test[:SAMPLES], name
+    def __init__(self, paths: RunPaths, data: RunData, name: str, evaluations: int) -> None:
+        self.paths, self.X, self.name, self.evaluations = paths, data.test[:SAMPLES], name, evaluations
 
     def do(self, loop: Any) -> None:
         compiled = loop.compiled
-        model, n = compiled.model, len(self.X)
-        T = model.trajectory_length
+        model, T = compiled.model, compiled.model.trajectory_length
+        n = max(1, min(len(self.X), self.evaluations // T))
         source = ExampleNoise(loop.seed, 0, n, model.kernel.noise)
         times = [0, max(T // 2, 2), T]
         # As the sampler numbers them: T..2, and 0 at the end.
@@ -168,7 +171,7 @@ class PlotTrajectories:
         np.savez_compressed(self.paths.array(f"{stem}.npz"), times=times, **kept)
         path = self.paths.plot("trajectories", f"{stem}.png")
         if self.name == "swissroll":
-            N = ExampleNoise(loop.seed + 1, 0, n, model.kernel.noise)(self.X.shape)
+            N = ExampleNoise(loop.seed + 1, 0, len(self.X), model.kernel.noise)(self.X.shape)
             forward = forward_trajectory(compiled.beta(loop.averaged_theta), self.X, times, N)
             drift = [self._drift(loop, max(t, 2)) for t in times]
             paper_figures.plot_figure_1(forward, [states[t] for t in times], drift, times, path)

@@ -77,9 +77,10 @@ def test_the_innermost_phase_writes(log):
 
 def test_lines_come_after_an_interval_since_the_last_one(log, monkeypatch):
     monkeypatch.setattr(progress, "LINE_INTERVAL", 1e6)
+    write_line("a message")
     with Progress(desc="outer") as outer:
         outer.refresh()
-        assert log().splitlines() == ["outer: 00:00 so far"]
+    assert log() == ""
 
 
 def test_short_and_quiet_phases_are_silent(log, monkeypatch):
