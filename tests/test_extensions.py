@@ -2,18 +2,20 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from dpm import viz
-from dpm.extensions import LogLikelihood, PlotParameters
+from dpm.extensions import LogLikelihood, PlotParameters, standard_extensions
 from dpm.likelihood import bound
 from dpm.likelihood.standard_errors import Estimate
 from dpm.optimizers import Adam
 from dpm.runs import checkpoint
-from dpm.training.monitoring import COLUMNS
+from dpm.runs.settings import Settings
+from dpm.training.monitoring import COLUMNS, EveryN
 from tests.helpers import runs
 
 
@@ -183,3 +185,11 @@ def test_last_and_best_checkpoints_are_kept(train, monkeypatch):
     assert checkpoints(folder) == steps | {"checkpoint_best.h5": 9}
     folder = train("--epochs", 5)
     assert checkpoints(folder) == {"checkpoint.h5": 15, "checkpoint_best.h5": 9}
+
+
+def test_each_plot_says_what_it_draws(tmp_path):
+    """Its name in the progress, next to that of a user's own extension, which is its class."""
+    data = SimpleNamespace(test=np.zeros((2, 1, 8, 8)), scaling=None)
+    everything = standard_extensions(tmp_path, {}, data, Settings())
+    names = [e.extension.what for e in everything if isinstance(e, EveryN)]
+    assert len(names) == len(set(names)) == 8

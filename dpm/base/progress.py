@@ -45,7 +45,7 @@ class Progress(tqdm):  # type: ignore[misc]  # tqdm has no types
         self._single = iterable is None and not {"total", "unit"} & set(more)
         if not self.terminal:
             total = more.get("total", len(iterable) if hasattr(iterable, "__len__") else None)
-            more |= {"bar_format": LINES[2 if self._single else 1 if total is None else 0]}
+            more |= {"bar_format": LINES[2 if self._single else 1 if total is None else 0], "leave": False}
         elif self._single:
             more["bar_format"] = "{desc}: {elapsed}{postfix}"
         self._closed = threading.Event()
