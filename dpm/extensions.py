@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from dpm import viz
 from dpm.base import noise
+from dpm.base.progress import Progress, write_line
 from dpm.graph.bricks import RATES, Brick
 from dpm.graph.kernels.gaussian import has_unit_prior
 from dpm.likelihood import bound
@@ -84,6 +84,8 @@ class PlotSamples:
             only the arrays are kept.
     """
 
+    what = "images of samples and in-painting"
+
     def __init__(self, paths: RunPaths, data: RunData, complete: bool = True) -> None:
         self.paths, self.scaling, self.complete = paths, data.scaling, complete
         self.X_true = data.test[:IMAGES]
@@ -97,22 +99,30 @@ class PlotSamples:
             noisy = X_true + noise.ExampleNoise(loop.seed + 1, 0, len(X_true))(X_true.shape)
             kinds["_denoise1"] = Constraint(noisy, sigma=1.0)
         self.save("_true", X_true, 0, loop)
-        keep = set(capture_times(compiled.model.trajectory_length))
-        for name, constraint in kinds.items():
-            states: dict[int, np.ndarray] = {}
+        T = compiled.model.trajectory_length
+        with Progress(total=len(kinds) * T, unit="step", desc=self.what, quiet=loop.quiet) as bar:
+            for name, constraint in kinds.items():
+                states = self.draw(loop, constraint, set(capture_times(T)), bar)
+                for t, X in states.items():
+                    self.save(name, X, t, loop)
+                if constraint is None:
+                    self.plot_trajectories(states, loop)
+                else:
+                    hole = None if constraint.known is None else ~known
+                    self.plot_restoration(name[1:], states, hole, loop)
 
-            def capture(t: int, X: np.ndarray, states: dict[int, np.ndarray] = states) -> None:
-                if t in keep:
-                    states[t] = X
+    def draw(self, loop: Any, constraint: Constraint | None, times: set[int], bar: Progress) -> dict[int, np.ndarray]:
+        """Return the states of a reverse trajectory at these times, by t; bar: updated after each step."""
+        model, n, states = loop.compiled.model, len(self.X_true), {}
 
-            source = noise.ExampleNoise(loop.seed, 0, len(X_true), kernel.noise)
-            generate_samples(compiled, loop.averaged_theta, len(X_true), source, constraint, capture)
-            for t, X in states.items():
-                self.save(name, X, t, loop)
-            if constraint is None:
-                self.plot_trajectories(states, loop)
-            else:
-                self.plot_restoration(name[1:], states, None if constraint.known is None else ~known, loop)
+        def capture(t: int, X: np.ndarray) -> None:
+            bar.update()
+            if t in times:
+                states[t] = X
+
+        source = noise.ExampleNoise(loop.seed, 0, n, model.kernel.noise)
+        generate_samples(loop.compiled, loop.averaged_theta, n, source, constraint, capture)
+        return states
 
     def save(self, name: str, X: np.ndarray, t: int, loop: Any) -> None:
         """Write `samples<name>_t####_batch######` as .npz in data units and, of the last state, as .png."""
@@ -126,7 +136,8 @@ class PlotSamples:
         """Plot test images, the start of the reverse chain and its end as `restoration_<name>_batch######.png`."""
         path = self.paths.plot("samples", f"restoration_{name}_batch{loop.state.step:06d}.png")
         arrays = (self.X_true, states[max(states)], states[0])
-        panels.plot_restoration(*(self.scaling.inverse(np.asarray(X, dtype=np.float64)) for X in arrays), path, hole)
+        original, start, end = (self.scaling.inverse(np.asarray(X, dtype=np.float64)) for X in arrays)
+        panels.plot_restoration(original, start, end, path, hole)
 
     def plot_trajectories(self, states: dict[int, np.ndarray], loop: Any) -> None:
         """Plot the forward and the reverse trajectory at the same times (the rows of Figure 1, for images)."""
@@ -142,7 +153,7 @@ class PlotSamples:
 class PlotParameters:
     """Plot every parameter as `params-<name>_raw` and, where it has receptive fields, `_rf`."""
 
-    prefix, kind = "params", "parameters"
+    prefix, kind, what = "params", "parameters", "pictures of the parameters"
 
     def __init__(self, paths: RunPaths) -> None:
         self.paths = paths
@@ -152,7 +163,7 @@ class PlotParameters:
         return loop.compiled.layout.split(loop.averaged_theta)
 
     def do(self, loop: Any) -> None:
-        for path, value in self.values(loop).items():
+        for path, value in Progress(self.values(loop).items(), unit="array", desc=self.what, quiet=loop.quiet):
             name = path.removeprefix("/diffusionmodel/").replace("/", "-").replace(" ", "_")
             stem = self.paths.plot(self.kind, f"{self.prefix}-{name}_batch{loop.state.step:06d}")
             viz.plot_parameter(value, stem, name, getattr(loop.compiled.model, "spatial_width", None))
@@ -161,7 +172,7 @@ class PlotParameters:
 class PlotGradients(PlotParameters):
     """Plot the gradient on the first minibatch of the data as `grads-<name>`."""
 
-    prefix, kind = "grads", "gradients"
+    prefix, kind, what = "grads", "gradients", "pictures of the gradient"
 
     def values(self, loop: Any) -> dict[str, np.ndarray]:
         _, gradient = loop.first_gradient()
@@ -173,6 +184,8 @@ class PlotInternalState:
 
     The title names t and what is shown: the first images, the first channels, the scales that the path sums over.
     """
+
+    what = "pictures of what the network computes"
 
     def __init__(self, paths: RunPaths, data: RunData) -> None:
         self.paths, self.X = paths, data.test[:IMAGES]
@@ -202,13 +215,17 @@ class PlotEntropies:
     In bits per pixel (a vector counts as one), at about 40 times of 2..T, each the mean over `draws` of the examples X.
     """
 
+    what = "entropies of the reverse steps"
+
     def __init__(self, paths: RunPaths, X: np.ndarray, draws: int) -> None:
         self.paths, self.X, self.draws = paths, X, draws
 
     def do(self, loop: Any) -> None:
         compiled = loop.compiled
         times = spread_times(compiled.model.trajectory_length, ENTROPY_TIMES)
-        _, *nats = step_entropies(compiled, loop.averaged_theta, self.X, loop.seed, self.draws, times)
+        with Progress(total=len(times), unit="step", desc=self.what, quiet=loop.quiet) as bar:
+            theta = loop.averaged_theta
+            _, *nats = step_entropies(compiled, theta, self.X, loop.seed, self.draws, times, bar.update)
         lower, upper, entropy, error = (values / np.log(2) for values in nats)
         stem = f"entropies_batch{loop.state.step:06d}"
         arrays = {"times": times, "lower": lower, "upper": upper, "entropy": entropy, "standard_error": error}
@@ -222,6 +239,8 @@ class PlotSchedule:
 
     Next to a learned schedule the one that training started from.
     """
+
+    what = "picture of the schedule"
 
     def __init__(self, paths: RunPaths) -> None:
         self.paths = paths
@@ -238,6 +257,8 @@ class PlotSchedule:
 
 class PlotMonitors:
     """Plot the curves of the log as `monitors_batch######.png`."""
+
+    what = "picture of the log"
 
     def __init__(self, paths: RunPaths) -> None:
         self.paths = paths
@@ -259,6 +280,8 @@ class LogLikelihood:
         reference: function of the loop that returns the ceiling of K and the true log likelihood of a toy problem.
     """
 
+    what = "K of the test data"
+
     def __init__(
         self, held_out: HeldOutBound, quiet: bool, reference: Callable[[Any], dict[str, float]] | None = None
     ) -> None:
@@ -268,17 +291,17 @@ class LogLikelihood:
         if self.quiet:
             return
         if loop.variant.likelihood_draws:
-            tqdm.write(self.as_released(loop, loop.variant.likelihood_draws))
+            write_line(self.as_released(loop, loop.variant.likelihood_draws))
         else:
             known = self.reference(loop) if self.reference else {}
-            tqdm.write("; ".join([str(self.held_out(loop)), *(f"{name} {value:.4f}" for name, value in known.items())]))
+            write_line("; ".join([str(self.held_out(loop)), *(f"{name} {value:.4f}" for name, value in known.items())]))
 
     def as_released(self, loop: Any, draws: int) -> str:
         """Return the line of a faithful run."""
         compiled, test = loop.compiled, self.held_out.X
         size, model = min(loop.batch_size, len(test)), compiled.model
         estimates = bound.reference_likelihood(compiled, loop.averaged_theta, test, loop.seed, size, draws)
-        for result in tqdm(estimates, total=draws, desc="likelihood", disable=None):  # noqa: B007
+        for result in Progress(estimates, total=draws, desc="likelihood", quiet=self.quiet):  # noqa: B007
             pass  # the last one is the result
         K = result.value + bound.L_null(model)
         text = format_released(K, result.value, model.unit, result.standard_error, draws, size)

@@ -22,6 +22,7 @@ from dpm.plots.charts import (
     StrPath,
     check_target,
     column_values,
+    render_gif,
     render_png,
     write_files,
 )
@@ -269,14 +270,9 @@ def animate(states: Sequence[npt.ArrayLike], path: StrPath, fps: float = 10) -> 
         InputError: for other states or rates, or for a path as :func:`plot_images`.
     """
     target = check_target(path, ".gif")
-    if not 0.1 <= fps <= 50:
-        raise InputError(f"fps: got {fps}; expected 0.1 to 50 frames per second")
     grids = [enlarge(image_grid(state), side=400) for state in check_states(states)]
     frames = [Image.fromarray(grid) for grid in grids]
     if any(frame.mode == "RGB" for frame in frames):
         frames = [frame.convert("RGB").quantize(256) for frame in frames]
-    durations = [10 * round(100 / fps)] * (len(frames) - 1) + [2000]
-    buffer = io.BytesIO()
-    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
-    write_files({target: buffer.getvalue()})
+    write_files({target: render_gif(frames, fps)})
     return target

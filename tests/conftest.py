@@ -11,6 +11,7 @@ import pytensor
 import pytest
 from pytensor import config
 
+from dpm.base import progress
 from dpm.engines.engine import Engine
 from tests.helpers import runs
 
@@ -78,6 +79,12 @@ def untraced(function):
             sys.settrace(trace)
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def hidden_progress(monkeypatch):
+    """Show no phase: which of them last long enough depends on the machine."""
+    monkeypatch.setattr(progress, "DELAY", 1e9)
 
 
 @pytest.fixture(params=installed_engines())

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,13 +14,13 @@ from dpm.base.errors import InputError
 from dpm.commands.evaluate import main as evaluate
 from dpm.commands.report import main as report
 from dpm.experiments.variants import RELEASED
-from dpm.extensions import LogLikelihood, PlotParameters
+from dpm.extensions import LogLikelihood, PlotParameters, standard_extensions
 from dpm.likelihood.result import Bound
 from dpm.optimizers import Adam
 from dpm.runs import checkpoint, settings
 from dpm.runs.settings import Settings
 from dpm.training import monitoring
-from dpm.training.monitoring import COLUMNS
+from dpm.training.monitoring import COLUMNS, EveryN
 from tests.helpers import runs
 
 FEW = {"samples": 3, "trajectories": 2, "entropies": 1, "monitors": 1}  # samples, in-painting, true
@@ -267,3 +268,11 @@ def test_last_and_best_checkpoints_are_kept(train, monkeypatch):
     assert checkpoints(folder) == steps | {"checkpoint_best.h5": 9}
     folder = train("--epochs", 5)
     assert checkpoints(folder) == {"checkpoint.h5": 15, "checkpoint_best.h5": 9}
+
+
+def test_each_plot_says_what_it_draws(tmp_path):
+    """Its name in the progress, next to that of a user's own extension, which is its class."""
+    data = SimpleNamespace(test=np.zeros((2, 1, 8, 8)), scaling=None)
+    everything = standard_extensions(tmp_path, {"versions": {}}, data, Settings(plots="all"))
+    names = [e.extension.what for e in everything if isinstance(e, EveryN)]
+    assert len(names) == len(set(names)) == 8

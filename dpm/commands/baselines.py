@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dpm.base.blas import one_blas_thread
 from dpm.base.command_line import Parser, print_table, run_command
 from dpm.base.errors import InputError
+from dpm.base.progress import Progress
 from dpm.likelihood.density_models import FLOORS, KINDS, LARGEST, Kind, choose_model
 from dpm.runs.settings import Settings
 
@@ -178,13 +180,11 @@ def read_run(path: str, given: dict[str, Any]) -> tuple[Settings, Any]:
 
 def fit_row(name: str, kind: Kind, data: Data, start: int, seed: int, place: int, quiet: bool) -> Sequence[str]:
     """Fit one kind of model; return its row of the table."""
-    from tqdm import tqdm
-
     from dpm.base import noise
     from dpm.likelihood.standard_errors import estimate
 
     began = time.monotonic()
-    with tqdm(desc=name, unit="fit", disable=quiet or None) as bar:
+    with Progress(desc=name, unit="fit", quiet=quiet) as bar:
 
         def progress(choice: dict[str, Any], value: float) -> None:
             bar.set_postfix(choice | {"log p": f"{data.in_bits(value):.3f}"})
@@ -192,7 +192,8 @@ def fit_row(name: str, kind: Kind, data: Data, start: int, seed: int, place: int
 
         rng = noise.generator(seed, noise.BASELINE, 1 + place)
         model, choice = choose_model(kind, data.train, start, rng, progress)
-    result = estimate(data.in_bits(model.score_samples(data.test)))
+        with one_blas_thread(data.test.shape[1]):
+            result = estimate(data.in_bits(model.score_samples(data.test)))
     chosen = ", ".join(f"{axis} {value:g}" for axis, value in choice.items())
     return (name, kind.text, chosen, *format_figures(data, *result), f"{time.monotonic() - began:.0f}")
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpm.base.arguments import parse_literals
 from dpm.base.command_line import Parser, argument_type
+from dpm.base.progress import Progress
 from dpm.engines.names import ENGINES
 
 if TYPE_CHECKING:
@@ -55,15 +56,16 @@ def parse_model_args(text: str) -> dict[str, Any]:
 
 def open_run_of(options: ModelOptions, size: int | None = None) -> "Run":
     """Open the run that the options name."""
-    from dpm.runs.loading import open_run
+    with Progress(desc=f"opening {options.checkpoint}", quiet=options.quiet):
+        from dpm.runs.loading import open_run
 
-    return open_run(
-        options.checkpoint,
-        options.backend,
-        options.threads,
-        size=size,
-        quiet=options.quiet,
-        model_args=options.model_args,
-        scale=options.scale,
-        shift=options.shift,
-    )
+        return open_run(
+            options.checkpoint,
+            options.backend,
+            options.threads,
+            size=size,
+            quiet=options.quiet,
+            model_args=options.model_args,
+            scale=options.scale,
+            shift=options.shift,
+        )

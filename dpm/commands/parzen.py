@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
+from dpm.base.progress import Progress
 from dpm.engines.names import ENGINES
 
 if TYPE_CHECKING:
@@ -100,7 +101,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def estimate_window(options: Options) -> int:
     """Draw or read samples, print their log likelihood and write parzen.json."""
     import numpy as np
-    from tqdm import tqdm
 
     from dpm.base.atomic import writable_folder, write_json
     from dpm.likelihood.parzen_window import SIGMAS, parzen
@@ -119,7 +119,7 @@ def estimate_window(options: Options) -> int:
     say(f"data     {data.name} from {data.path}: {len(valid):,} validation examples of the training split")
     say(f"         {len(test):,} test examples, {test.shape[1]} numbers each, in [{test.min():g}, {test.max():g}]")
     say(f"samples  {len(samples):,}, {'clipped to 0..1' if options.clip else 'not clipped'}: {place}")
-    with tqdm(total=len(valid) + len(test), unit="example", disable=options.quiet or None, desc="densities") as bar:
+    with Progress(total=len(valid) + len(test), unit="example", quiet=options.quiet, desc="densities") as bar:
         result = parzen(flatten(samples), valid, test, sigmas, bar.update)
     at_edge = len(sigmas) > 1 and result.sigma in (sigmas[0], sigmas[-1])
     say(f"sigma    {result.sigma:.4g}, of {len(sigmas)} from {sigmas[0]:.4g} to {sigmas[-1]:.4g}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
+from dpm.base.progress import Progress
 from dpm.commands.options import ModelOptions, add_model_options, open_run_of
 
 if TYPE_CHECKING:
@@ -218,8 +219,6 @@ def check_model(options: Options, run: "Run") -> None:
         return
     if options.mode in ("inpaint", "denoise"):
         raise InputError(f"--mode {options.mode} is for images; this model draws vectors: take --mode posterior")
-    if options.animate:
-        raise InputError("--animate is for images; this model draws vectors: take --every")
 
 
 # ------------------------------------------------------------------ drawing
@@ -231,16 +230,19 @@ def draw_particles(options: Options, run: "Run", n_particles: int) -> "tuple[np.
 
     from dpm.trajectories.products import sample_product
 
-    result = sample_product(
-        run.compiled,
-        run.theta,
-        read_potential(options, run),
-        n_particles,
-        options.seed,
-        options.guidance or PARTICLES_GUIDANCE,
-        options.n or n_particles,
-        last_step=False,
-    )
+    steps = run.model.trajectory_length - 1
+    with Progress(total=steps, unit="step", desc=f"{n_particles:,} particles", quiet=options.quiet) as bar:
+        result = sample_product(
+            run.compiled,
+            run.theta,
+            read_potential(options, run),
+            n_particles,
+            options.seed,
+            options.guidance or PARTICLES_GUIDANCE,
+            options.n or n_particles,
+            last_step=False,
+            progress=bar.update,
+        )
     if not options.quiet:
         least = result.effective.argmin()
         print(
@@ -310,6 +312,7 @@ def read_potential(options: Options, run: "Run") -> Any:
 def write(folder: "Path", X: "np.ndarray", more: dict[str, Any], run: "Run", options: Options) -> None:
     """Write samples.npz (X and the arrays `more`), samples.png, the picture of a restoration and samples.gif."""
     from dpm import viz
+    from dpm.plots.animations import animate_vectors
     from dpm.plots.vectors import save_vectors
     from dpm.runs.folder import save_arrays
     from dpm.runs.samples import DEFAULT_N
@@ -317,7 +320,9 @@ def write(folder: "Path", X: "np.ndarray", more: dict[str, Any], run: "Run", opt
     try:
         if not run.has_images:
             product = make_product(options, run) if options.mode == "posterior" else None
-            save_vectors(X, folder / "samples", product, **more)
+            save_vectors(X, folder / "samples", product, **(more if options.every or options.particles else {}))
+            if options.animate:
+                animate_vectors(more["X_t"], more["t"], folder / "samples.gif", quiet=options.quiet)
             return
         viz.save_images(X, folder / "samples")
         if options.mode in USED_BY["input"]:

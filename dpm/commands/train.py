@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from dpm.base.command_line import run_command
+from dpm.base.progress import Progress
 from dpm.runs.flags import build_train_parser as build_parser
 from dpm.runs.flags import parse_flags
 from dpm.runs.settings import check_numbers
@@ -18,7 +19,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "dpm train") -> int
 
     def action() -> int:
         check_numbers(given)
-        from dpm.training.run import run_training
+        with Progress(desc="loading the program", quiet=given.get("quiet", False)):
+            from dpm.training.run import run_training
 
         return run_training(given, [*prog.split(), *words])
 

@@ -5,9 +5,8 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
 from dpm.base.errors import InputError
+from dpm.base.progress import Progress, write_line
 from dpm.datasets.made.recipes import RECIPES
 from dpm.datasets.search import ORIGIN
 
@@ -161,7 +160,7 @@ def _fetch_file(file: _File, folder: Path, quiet: bool) -> Path:
     try:
         if _is_right(path, file.sha256):
             if not quiet:
-                tqdm.write(f"{path}: already present")
+                write_line(f"{path}: already present")
             return path
         folder.mkdir(parents=True, exist_ok=True)
         for url in [mirror + file.name for mirror in file.mirrors]:
@@ -251,13 +250,8 @@ class _Resuming:
                 offset = 0
             length = response.headers.get("Content-Length")
             total = offset + int(length) if length else None
-            bar = tqdm(
-                desc=self.part.stem,
-                total=total,
-                initial=offset,
-                unit="B",
-                unit_scale=True,
-                disable=self.quiet or None,
+            bar = Progress(
+                desc=self.part.stem, total=total, initial=offset, unit="B", unit_scale=True, quiet=self.quiet
             )
             with bar, open(self.part, "ab" if offset else "wb") as stream:
                 for piece in response.raw.stream(CHUNK, decode_content=False):

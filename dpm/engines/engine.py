@@ -18,8 +18,8 @@ import numpy as np
 import pytensor
 from pytensor import config
 from pytensor.tensor import TensorVariable
-from threadpoolctl import ThreadpoolController
 
+from dpm.base import blas
 from dpm.base.errors import InputError
 from dpm.base.prefetch import prefetch
 from dpm.engines import graph_cache
@@ -62,9 +62,9 @@ class Engine:
         self.dtype = dtype
         self._threads = threads
         self._stack = ExitStack()
+        if threads is not None:  # JAX's matrix factorizations are those of scipy's BLAS too
+            blas.controller().limit(limits=threads, user_api="blas")
         if self.name != "jax":
-            if threads is not None:
-                self._blas.limit(limits=threads, user_api="blas")
             self._check_compile_folder()
         self._backend = _load_backend(self.name)
         if threads not in (None, 1) and not self.on_cpu:
@@ -251,7 +251,7 @@ class Engine:
         if self.threads == 1 or len(items) == 1:
             yield from map(function, items)
             return
-        with self._blas.limit(limits=1, user_api="blas") if self.name == "numba" else nullcontext():
+        with blas.one_blas_thread() if self.name == "numba" else nullcontext():
             yield from self._pool.map(function, items)
 
     def prefetch(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -262,13 +262,6 @@ class Engine:
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self.threads, "microbatch")
-
-    @cached_property
-    def _blas(self) -> ThreadpoolController:
-        # Numba multiplies by scipy's BLAS, which can be limited only once it is loaded.
-        import scipy.linalg.cython_blas  # noqa: F401
-
-        return ThreadpoolController()
 
 
 def _installed_engine(name: str) -> str:

@@ -22,6 +22,7 @@ from dpm.graph.vector_model import VectorDiffusion
 Arguments = dict[str, Any]
 
 HEARTBEAT = {"length": 20, "period": 5}
+STARTS = {"zero": "zero", "closed-form": "least_squares"}  # by the names of --start: the argument `start`
 FINAL_SNR = 0.135  # SNR_T of the schedule with even log SNR: its ceiling is highest near this value
 
 
@@ -42,6 +43,7 @@ class Toy:
         units: description of the data's units, as printed.
         batch_size, lr, epochs: defaults of training.
         form_training: other defaults of training, by form and by the names of Settings.
+        start_training: other defaults of training by gradients, by the value of the argument `start`.
         n_train, n_test: numbers of training and test examples.
         small: the same two numbers with --small.
     """
@@ -63,11 +65,42 @@ class Toy:
     n_test: int = 20_000
     small: tuple[int, int] = (40_000, 2_000)
     form_training: Mapping[str, Arguments] = field(default_factory=dict)
+    start_training: Mapping[str, Arguments] = field(default_factory=dict)
 
     def training_defaults(self, arguments: Arguments) -> Arguments:
         """Return the defaults of training, by the names of Settings, for complete model arguments."""
         general = {key: getattr(self, key) for key in ("batch_size", "lr", "epochs")}
-        return general | self.form_training.get(arguments["form"], {})
+        learned = {} if arguments["readouts"] == "solved" else self.start_training.get(str(arguments.get("start")), {})
+        return general | learned | self.form_training.get(arguments["form"], {})
+
+    def resolve_start(self, start: str | None, given: Mapping[str, Any]) -> tuple[str | None, Arguments]:
+        """Return the start of the readouts by its name in STARTS, and the model arguments with it.
+
+        Args:
+            start: as --start; None for that of the model arguments. It is None where it has no effect.
+            given: names and values as --model-args has them.
+
+        Raises:
+            InputError: the start has no effect, or contradicts the model arguments.
+        """
+        arguments = dict(given)
+        if "start" not in self.arguments:
+            if start is not None:
+                raise InputError(f"--start {start}: is for --experiment swissroll; leave it out")
+            return None, arguments
+        complete = self.complete(arguments)
+        solved = complete["readouts"] == "solved"
+        if start is None:
+            names = {value: name for name, value in STARTS.items()}
+            return None if solved else names[complete["start"]], arguments
+        if solved:
+            raise InputError(
+                f"--start {start}: has no effect with readouts='solved', which solves for them in each step; leave it "
+                "out, or set --model-args readouts='gradient'"
+            )
+        if arguments.get("start", STARTS[start]) != STARTS[start]:
+            raise InputError(f"--start {start} contradicts --model-args start={arguments['start']!r}; leave one out")
+        return start, arguments | {"start": STARTS[start]}
 
     def complete(self, given: Mapping[str, Any]) -> Arguments:
         """Return all model arguments: the given ones, checked, and defaults for the others.
@@ -290,6 +323,7 @@ TOYS = {
         form_training={
             "paper": {"batch_size": 500, "lr": 0.02, "epochs": 8, "lr_schedule": "cosine", "dtype": "float64"}
         },
+        start_training={"zero": {"batch_size": 500, "lr": 1e-2, "epochs": 40, "lr_schedule": "cosine"}},
     ),
 }
 

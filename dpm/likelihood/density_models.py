@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from dpm.base.blas import one_blas_thread
 from dpm.base.errors import InputError
 from dpm.likelihood import bernoulli_mixture
 from dpm.likelihood.conditional_mixture import ConditionalMixture, draw_patches
@@ -20,7 +20,6 @@ COMPONENTS = (2, 5, 10, 20, 50, 100, 200)
 RADII = (1, 2)  # of causal neighborhoods: 4 and 12 pixels
 DIRECTIONS = (1, 2, 5, 10, 20, 50, 100, 200, 300, 400, 500, 600, 700, 1000, 1500, 2000)
 STEPS = 50  # of EM
-SMALL = 100  # fewer dimensions are not worth two threads of BLAS
 LARGEST = 4096  # largest dimension of a covariance: 0.13 GB
 LARGEST_COVARIANCES = 10**8  # largest number of entries of all components' covariances: 1.6 GB with their factors
 
@@ -210,8 +209,7 @@ def choose_model(
         return value
 
     choice: dict[str, Any] = {}
-    # On a busy machine, a second BLAS thread slows small products down (benchmarks/blas_threads.py).
-    with threadpool_limits(1 if train.shape[1] < SMALL else None, user_api="blas"):
+    with one_blas_thread(train.shape[1]):
         if kind.axes:
             _, choice = climb(evaluate, feasible_axes(kind, start, train.shape[1]))
         return kind.fit(train, rng, **choice), choice

@@ -1,6 +1,6 @@
 """Entropy of each reverse step of a model, between the bounds of Eq. 23 (section 2.6, Appendix A)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -39,6 +39,7 @@ def step_entropies(
     seed: int,
     draws: int,
     times: Sequence[int] | np.ndarray | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> Entropies:
     """Estimate the entropy of p(x_{t-1} | x_t) and the bounds of Eq. 23.
 
@@ -51,6 +52,7 @@ def step_entropies(
         seed: seed of the draws; those at time t depend on (seed, t) only.
         draws: number of examples for each time, 2 or more.
         times: times t; None for 2..T.
+        progress: called with 1 after each time.
 
     Returns:
         Entropies, float64, each (len(times),).
@@ -70,6 +72,8 @@ def step_entropies(
         arrays = [engine.asarray(a) for a in (examples, np.full(draws, t), N, U)]
         lower, upper, entropy = (a.astype(np.float64) for a in map_microbatches(engine, function, theta, arrays, size))
         rows.append([lower.mean(), upper.mean(), entropy.mean(), entropy.std(ddof=1) / draws**0.5])
+        if progress:
+            progress(1)
     return Entropies(times, *np.transpose(rows))
 
 

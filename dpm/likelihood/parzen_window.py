@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from dpm.base.blas import one_blas_thread
 from dpm.likelihood.standard_errors import estimate
 
 SIGMAS = tuple(np.logspace(-1, 0, 10))  # widths of Goodfellow et al. (2014), in units of the data
@@ -78,7 +79,8 @@ def squared_distances(X: np.ndarray, centers: np.ndarray, tolerance: float | np.
         tolerance: largest error; errors of a few roundings of the distance are accepted in any case.
     """
     sizes, center_sizes = (np.einsum("ij,ij->i", a, a) for a in (X, centers))
-    distances = X @ centers.T
+    with one_blas_thread(X.shape[1]):
+        distances = X @ centers.T
     distances *= -2
     distances += sizes[:, None]
     distances += center_sizes

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from dpm.base.blas import one_blas_thread
 from dpm.optimizers.base import (
     Array,
     Optimizer,
@@ -151,8 +152,15 @@ class SFO(Optimizer):
 
     def step(self) -> None:
         """Evaluate one subfunction at the proposal, accept or reject it, and make the next proposal."""
-        i = self._choose_subfunction()
-        value, gradient = self.sum(self._theta(self.proposal), int(self.order[i]))
+        with one_blas_thread():
+            i = self._choose_subfunction()
+            theta = self._theta(self.proposal)
+        value, gradient = self.sum(theta, int(self.order[i]))
+        with one_blas_thread():
+            self._move(i, value, gradient)
+
+    def _move(self, i: int, value: float, gradient: Array) -> None:
+        """Accept or reject the proposal, after the evaluation of f_i there, and make the next one."""
         if not is_finite(value, gradient):
             self._step_back(i)
             return

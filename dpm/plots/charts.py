@@ -21,6 +21,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from PIL import Image
 
 from dpm.base.atomic import atomic_write
 from dpm.base.errors import InputError
@@ -88,6 +89,25 @@ def render_png(figure: Figure) -> bytes:
     """Return the figure as the bytes of a PNG, without a date or a version in it."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_figure(buffer, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def render_gif(frames: Sequence[Image.Image], fps: float) -> bytes:
+    """Return frames as the bytes of a GIF that repeats forever; the last frame stays for 2 seconds.
+
+    Args:
+        frames: images of one size, gray or with a palette.
+        fps: frames per second, 0.1 to 50, rounded to what GIF can store (steps of 10 ms); equal neighbors are stored as
+            one longer frame.
+
+    Raises:
+        InputError: for other rates.
+    """
+    if not 0.1 <= fps <= 50:
+        raise InputError(f"fps: got {fps}; expected 0.1 to 50 frames per second")
+    durations = [10 * round(100 / fps)] * (len(frames) - 1) + [2000]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
     return buffer.getvalue()
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from dpm.base import noise
 from dpm.base.errors import InputError
 from dpm.base.hashing import hash_array, hash_rows
+from dpm.base.progress import Progress
 from dpm.datasets import ImageData, Scaling, image_data_from_arrays
 from dpm.datasets import load as load_images
 from dpm.datasets.scaling import level_factor, unit_values
@@ -294,7 +294,7 @@ def survey(images: Any, what: str, quiet: bool) -> Survey:
 
     def read_parts() -> Iterator[np.ndarray]:
         nonlocal low, high
-        with tqdm(total=len(images), unit="image", desc=f"reading {what}", disable=None if show else True) as bar:
+        with Progress(total=len(images), unit="image", desc=f"reading {what}", quiet=not show) as bar:
             for part in in_parts(images, READ_AT_ONCE):
                 if whole:
                     counts[:] += np.bincount(part.ravel().view(np.uint8), minlength=256)

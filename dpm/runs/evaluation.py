@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from tqdm import tqdm
 
 from dpm.base.errors import InputError
+from dpm.base.progress import Progress
 from dpm.graph.diffusion import Diffusion
 from dpm.likelihood import bound as bounds
 from dpm.likelihood import importance
@@ -175,9 +175,10 @@ def _evaluate_terms(
 ) -> Evaluation:
     """Compute K as the sum over t (Eq. 14), from k times per example, or every t if k is None."""
     compiled, theta, T = run.compiled, run.theta, run.model.trajectory_length
-    with tqdm(total=len(X) * (k or T - 1), unit="term", unit_scale=True, disable=quiet or None, desc="K") as bar:
+    with Progress(total=len(X) * (k or T - 1), unit="term", unit_scale=True, quiet=quiet, desc="K") as bar:
         terms = bounds.terms(compiled, theta, X, seed, k, bar.update, batch_size)
-    correction = bounds.edge_correction(compiled, theta, X)
+    with Progress(desc="K by Eq. 12, and the bounds of Eq. 23", quiet=quiet):
+        correction, gaps = bounds.edge_correction(compiled, theta, X), bounds.bounds_apart(compiled, theta, X)
     K, null = terms.K.mean(), terms.L_null.mean()
     values = {
         "sum_kl": terms.sum_kl.mean(),
@@ -192,7 +193,6 @@ def _evaluate_terms(
     errors = {SAMPLE_LABEL: terms.error, DRAWS_LABEL: terms.draws_error}
     notes = ["K by Eq. 12 has means of log pi where Eq. 14 puts the prior's entropy: a bound for any examples."]
     means = terms.by_time(bin_edges(T) if k else None)
-    gaps = bounds.bounds_apart(compiled, theta, X)
     gap = np.add.reduceat(gaps, means.first - 2) / (means.last - means.first + 1)
     rows = [("first_t", "last_t", "kl_nats_per_example", "standard_error", "draws", "bounds_apart_nats_per_example")]
     rows += list(zip(*means, gap, strict=True))
@@ -213,7 +213,7 @@ def _evaluate_reference(
     size = min(batch_size or default, len(X))
     estimates = bounds.reference_likelihood(compiled, theta, X, seed, size, draws)
     estimate = bounds.Estimate(np.nan, np.nan)
-    for estimate in tqdm(estimates, total=draws, unit="minibatch", disable=quiet or None, desc="K as in 2015"):  # noqa: B007
+    for estimate in Progress(estimates, total=draws, unit="minibatch", quiet=quiet, desc="K as in 2015"):  # noqa: B007
         pass  # the last one has all draws
     forward_T, forward_1, prior = (a.mean() for a in bounds.entropies(compiled, theta, X))
     gain = forward_T - forward_1
@@ -240,7 +240,7 @@ def _evaluate_trajectories(
     """Compute log p(x_0) of each example by Eq. 9, next to its K."""
     compiled, T = run.compiled, run.model.trajectory_length
     results = []
-    with tqdm(total=len(X) * n * T, unit="step", unit_scale=True, disable=quiet or None, desc="Eq. 9") as bar:
+    with Progress(total=len(X) * n * T, unit="step", unit_scale=True, quiet=quiet, desc="Eq. 9") as bar:
         for example, x in enumerate(X):
             block = min(batch_size or compiled.microbatch_size(bounds.BLOCK), n)
             results.append(importance.log_likelihood(compiled, run.theta, x, seed, n, block, bar.update, example))

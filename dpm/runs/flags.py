@@ -8,13 +8,24 @@ from typing import Any, NamedTuple
 from dpm.base.arguments import parse_literals, parse_switch
 from dpm.base.command_line import Parser, argument_type, run_command
 from dpm.engines.names import DTYPES, ENGINES
-from dpm.runs.settings import CHANGEABLE, DEFAULTS, LR_SCHEDULES, OBJECTIVES, OPTIMIZERS, PLOTS, TIMES, field_types
+from dpm.runs.settings import (
+    CHANGEABLE,
+    DEFAULTS,
+    LR_SCHEDULES,
+    OBJECTIVES,
+    OPTIMIZERS,
+    PLOTS,
+    STARTS,
+    TIMES,
+    field_types,
+)
 
 CHOICES = {
     "backend": ENGINES,
     "dtype": DTYPES,
     "optimizer": OPTIMIZERS,
     "in-memory": ("auto", "yes", "no"),
+    "start": STARTS,
     "times": TIMES,
     "objective": OBJECTIVES,
     "lr-schedule": LR_SCHEDULES,
@@ -71,6 +82,10 @@ HELP = {
         " 10, or 20 where each then has 100 examples"
     ),
     "refresh_noise": "sfo and lbfgs: passes after which the frozen noise is drawn again; 0: never",
+    "start": (
+        "swissroll: readouts before the first epoch: closed-form, solved for (default); zero, so that training is seen "
+        "to learn them"
+    ),
     "times": "how training draws t: stratified, evenly; importance, more often where the terms of K are large",
     "objective": "weights of the terms of K by t: K, as they are; balanced, each divided by its size; balanced-then-K",
     "lr_schedule": (

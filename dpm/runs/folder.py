@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import IO, Any, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from dpm.base.atomic import atomic_write
 from dpm.base.errors import InputError
+from dpm.base.progress import write_line
 from dpm.runs import checkpoint
 
 NEWEST, BEST = "checkpoint.h5", "checkpoint_best.h5"
@@ -190,7 +190,7 @@ class report_failure(suppress):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         if isinstance(error, Exception):
-            tqdm.write(f"warning: {self.what} was not saved: {' '.join(str(error).split())}", file=sys.stderr)
+            write_line(f"warning: {self.what} was not saved: {' '.join(str(error).split())}", sys.stderr)
             self.loop.unsaved.add(self.what)
         elif error is None and self.replaceable:
             self.loop.unsaved.discard(self.what)

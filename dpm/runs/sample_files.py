@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from dpm.base.errors import InputError
+from dpm.base.progress import Progress
 from dpm.datasets.formats.arrays import read_arrays
 from dpm.runs.folder import save_arrays
 from dpm.runs.loading import Run
@@ -82,14 +82,8 @@ def draw_or_resume(run: Run, n: int, seed: int, folder: Path, quiet: bool) -> tu
         return present[:n], files.whole
     parts = [present[: len(present) // batch * batch]]  # the others are drawn in the same batches as all at once
     start, steps = len(parts[0]), run.model.trajectory_length - 1
-    bar = tqdm(
-        total=n * steps,
-        initial=start * steps,
-        unit="step",
-        unit_scale=True,
-        disable=quiet or None,
-        desc=f"{n:,} samples",
-    )
+    what, total = f"{n:,} samples", n * steps
+    bar = Progress(desc=what, total=total, initial=start * steps, unit="step", unit_scale=True, quiet=quiet)
 
     def count_steps(t: int, X: np.ndarray) -> None:
         if t <= steps:

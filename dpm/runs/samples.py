@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from dpm.base.errors import InputError
 from dpm.base.noise import ExampleNoise
+from dpm.base.progress import Progress
 from dpm.runs.loading import Run
 from dpm.sampler import Constraint
 from dpm.trajectories.draws import default_batch, draw_batches, state_times
@@ -140,7 +140,7 @@ def draw_samples(
     T, times = run.model.trajectory_length, state_times(run.model.trajectory_length, every)
     batch = default_batch(run.model.example_shape)
     samples, states = [], []
-    with tqdm(total=-(-n // batch) * (T - 1), unit="step", disable=quiet or None, desc=f"{n:,} samples") as bar:
+    with Progress(total=-(-n // batch) * (T - 1), unit="step", quiet=quiet, desc=f"{n:,} samples") as bar:
 
         def count_step(t: int, X: np.ndarray) -> None:
             if t < T:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TIMES = ("stratified", "importance")
 OBJECTIVES = ("K", "balanced", "balanced-then-K")
+STARTS = ("zero", "closed-form")
 LR_SCHEDULES = ("release", "constant", "linear", "cosine", "late-linear")
 OPTIMIZERS = ("sfo", "lbfgs", "rmsprop", "adam")
 PLOTS = ("none", "few", "all")
@@ -70,6 +71,7 @@ class Settings(NamedTuple):
     optimizer: str = "adam"
     n_subfunctions: int | None = None
     refresh_noise: int = 0
+    start: str | None = None
     times: str = "importance"
     objective: str = "K"
     lr_schedule: str = "cosine"
@@ -96,6 +98,8 @@ class Settings(NamedTuple):
         entry, toy = find_experiment(name)
         if toy is not None:
             return cls(**_resolve_toy(given, toy))
+        if given.get("start") is not None:
+            raise InputError(f"--start {given['start']}: is for --experiment swissroll; leave it out")
         variant = select_variant(bool(given.get("faithful")))
         if entry is not None:
             entry = entry.select_size(bool(given.get("small")))
@@ -223,7 +227,9 @@ def _absolute_paths(given: Mapping[str, Any]) -> dict[str, str]:
 
 
 def check_numbers(given: Mapping[str, Any]) -> None:
-    """Raise InputError for a number that no run accepts, be it new or resumed."""
+    """Raise InputError for a number or a start that no run accepts, be it new or resumed."""
+    if given.get("start") not in (None, *STARTS):
+        raise InputError(f"--start: {given['start']!r} is not accepted; expected {', '.join(STARTS)}")
     for name in ("batch_size", "ext_every_n", "epochs", "crop", "keep", "max_skipped", "threads", "n_subfunctions"):
         if given.get(name) is not None and given[name] < 1:
             raise InputError(f"--{name.replace('_', '-')}: {given[name]} is not accepted; take 1 or more")
@@ -277,7 +283,9 @@ def _resolve_toy(given: dict[str, Any], toy: "Toy") -> dict[str, Any]:
                 f"--{key.replace('_', '-')} {given[key]} contradicts --experiment {given['experiment']}, which makes "
                 "its own data and has its own model; leave one out"
             )
-    of_toy = plain_training(given["experiment"]) | toy.training_defaults(toy.complete(given.get("model_args", {})))
+    start, arguments = toy.resolve_start(given.get("start"), given.get("model_args", {}))
+    given = given | {"start": start, "model_args": arguments}
+    of_toy = plain_training(given["experiment"]) | toy.training_defaults(toy.complete(arguments))
     chosen = {key: value for key, value in given.items() if value is not None}
     values = _resolve(of_toy | chosen, None, select_variant(False))
     _check_optimizer(values, given)

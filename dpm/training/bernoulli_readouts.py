@@ -17,6 +17,7 @@ from scipy.linalg import cho_solve
 from scipy.special import expit
 
 from dpm.base import noise
+from dpm.base.blas import one_blas_thread
 from dpm.engines.compiled import CompiledModel
 from dpm.graph import Tensor
 from dpm.graph.networks.vectors import Rates, SmoothReadout
@@ -58,6 +59,7 @@ def expand(full: CompiledModel, smooth: CompiledModel, theta: Array) -> Array:
     return full.layout.flatten(values, str(theta.dtype))
 
 
+@one_blas_thread()
 def start_as_null(smooth: CompiledModel, theta: Array, X: Array, seed: int) -> Array:
     """Return flat parameters whose smooth readouts fit the logits of the null kernel, in least squares at each knot.
 
@@ -74,6 +76,7 @@ def start_as_null(smooth: CompiledModel, theta: Array, X: Array, seed: int) -> A
     return theta
 
 
+@one_blas_thread()
 def solve(compiled: CompiledModel, theta: Array, X: Array, seed: int, times: Iterable[int]) -> Array:
     """Return new flat parameters with the readouts of some steps solved for, from those in theta on.
 

@@ -9,6 +9,7 @@ import numpy as np
 from dpm.base import noise
 from dpm.base.arguments import check_names
 from dpm.base.errors import InputError
+from dpm.base.progress import Progress
 from dpm.engines import compile_times
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
@@ -69,7 +70,7 @@ def build_loop(settings: Settings, data: RunData, compiled: CompiledModel) -> Lo
     else:
         build = build_frozen_loop if settings.optimizer in FROZEN else build_main_loop
         loop = build(settings, data.train, compiled, compiled.start(rng))
-    loop.max_skipped, loop.hours = settings.max_skipped, settings.hours
+    loop.max_skipped, loop.hours, loop.quiet = settings.max_skipped, settings.hours, settings.quiet
     return loop
 
 
@@ -185,9 +186,10 @@ def compile_functions(loop: Loop, test: np.ndarray, settings: Settings) -> float
         estimate = "the first time with this model" if before is None else f"{before:.0f} s the last time"
         print(f"compiling with {engine.name}, {estimate} ...", flush=True)
     start = time.perf_counter()
-    # Engines compile part of a function at its first call.
-    loop.first_gradient()
-    terms(loop.compiled, loop.averaged_theta, test[: batch_size_of(loop.compiled, len(test))], loop.seed, 1)
+    with Progress(desc="compiling", quiet=settings.quiet):
+        # Engines compile part of a function at its first call.
+        loop.first_gradient()
+        terms(loop.compiled, loop.averaged_theta, test[: batch_size_of(loop.compiled, len(test))], loop.seed, 1)
     seconds = time.perf_counter() - start
     compile_times.keep_seconds(key, seconds)
     return seconds

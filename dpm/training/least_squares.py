@@ -15,10 +15,10 @@ import pytensor
 import pytensor.tensor as pt
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import dsyrk
-from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from dpm.base import noise
+from dpm.base.blas import one_blas_thread
+from dpm.base.progress import Progress
 from dpm.engines.compiled import CompiledModel
 from dpm.graph.networks.vectors import GaussianNetwork
 
@@ -26,6 +26,7 @@ EXAMPLES = 80_000  # per step; 160,000 gave no higher K
 ROUNDS = 2  # of mean, mix and variance, each with fresh noise
 SCORINGS = 2  # times that the information is computed, and steps made with each
 STEPS_A_SCORING = 3
+BLOCK = 2000  # rows of a product at once: 4 MB with 257 columns; all rows at once take twice the time
 LARGEST_STEP = 4.0  # of a readout, such as a log variance, in one step of scoring
 RIDGE, SCORING_RIDGE = 1e-9, 1e-6  # fractions of the mean square of the features
 
@@ -51,9 +52,8 @@ def refit(
     theta = theta.copy()
     arrays = readout_views(compiled, theta)
     times = range(2, compiled.model.trajectory_length + 1)
-    # Threads of BLAS wait by spinning: beside other programs two are slower than one (benchmarks/blas_threads.py).
-    with threadpool_limits(1, user_api="blas"):
-        for t in tqdm(times, unit="step", desc="least squares", disable=quiet or None, leave=False):
+    with one_blas_thread():
+        for t in Progress(times, unit="step", desc="readouts in closed form", quiet=quiet):
             before_step()
             weights = fit_step(compiled, theta, X, seed, t)
             for name, (W, b) in arrays.items():
@@ -112,7 +112,11 @@ def fit_step(compiled: CompiledModel, theta: np.ndarray, X: np.ndarray, seed: in
 
 def factor(A: np.ndarray, weights: np.ndarray, ridge: float, extra: Any = 0.0) -> Any:
     """Return the Cholesky factor of A^T diag(weights) A, with a ridge, plus extra."""
-    gram = dsyrk(1.0, (A * np.sqrt(weights)[:, None]).T)  # the upper triangle, at half the cost
+    gram, roots = np.zeros((A.shape[1],) * 2, order="F"), np.sqrt(weights)[:, None]
+    for start in range(0, len(A), BLOCK):
+        block = slice(start, start + BLOCK)
+        # The upper triangle, at half the cost.
+        gram = dsyrk(1.0, (A[block] * roots[block]).T, beta=1.0, c=gram, overwrite_c=True)
     gram[np.diag_indices_from(gram)] += ridge * np.trace(gram) / len(gram)
     return cho_factor(gram + extra, overwrite_a=True)
 

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -72,10 +72,11 @@ class Loop:
         epochs: how many to train.
         seed: of all random numbers.
         extensions: objects with any of before_training(loop), after_evaluation(loop), after_batch(loop),
-            after_epoch(loop), after_training(loop).
+            after_epoch(loop), after_training(loop), and close(loop), which is called however training ends.
 
     Attributes:
         ended_by_itself: why training ended before its last epoch, or "".
+        quiet: show no progress.
         max_skipped: training ends after this many skipped steps in a row.
         hours: training ends after this many hours, if not None.
         unsaved: names of files that could not be written.
@@ -84,6 +85,7 @@ class Loop:
     """
 
     ended_by_itself = ""
+    quiet = False
     max_skipped = 100
     hours: float | None = None
     theta: np.ndarray
@@ -171,7 +173,8 @@ class Loop:
         if not getattr(self.features, "checked", False):
             self.compiled.model.kernel.check(self.features, "training data")
         self._began = time.perf_counter() - self.state.seconds
-        with self._signals():
+        with self._signals(), ExitStack() as stack:
+            stack.callback(self._notify, "close")
             self._notify("before_training")
             self._skipped_before = self.skipped_steps
             while self.going:

@@ -3,15 +3,14 @@
 import csv
 import io
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from dpm.base.atomic import atomic_write, write_json
+from dpm.base.progress import Progress, note_line
 from dpm.likelihood.bound import L_null, default_times, estimate_bound
 from dpm.likelihood.result import Bound, finite_or_none, format_bound
 from dpm.runs import checkpoint
@@ -53,7 +52,8 @@ class HeldOutBound:
         """Return K of a loop's averaged parameters."""
         if self._step != loop.state.step:
             times = self.times_per_example(loop)
-            self._bound = estimate_bound(loop.compiled, loop.averaged_theta, self.X, loop.seed, times, "test")
+            with Progress(desc="K of the test data", quiet=loop.quiet):
+                self._bound = estimate_bound(loop.compiled, loop.averaged_theta, self.X, loop.seed, times, "test")
             self._step = loop.state.step
         return self._bound
 
@@ -127,29 +127,29 @@ class WriteResult:
 
 
 class Printing:
-    """Show a progress bar with K and the time left, or print one line per epoch if stderr is not a terminal."""
+    """Show the progress with K and the time left, and print one line per epoch if stderr is not a terminal."""
 
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
         self.bar: Any = None
-        self.terminal = sys.stderr.isatty() and not quiet
 
     def before_training(self, loop: Any) -> None:
-        if self.terminal:
-            total = None if loop.hours else loop.epochs * loop.epoch_length
-            self.bar = tqdm(total=total, initial=loop.state.step, unit="step", dynamic_ncols=True)
+        total = None if loop.hours else loop.epochs * loop.epoch_length
+        more = {"total": total, "initial": loop.state.step, "unit": "step", "leave": True}
+        self.bar = Progress(desc="training", quiet=self.quiet, **more)
 
     def after_evaluation(self, loop: Any) -> None:
-        if self.bar is not None:
+        if not self.quiet:
             self.bar.update(loop.state.step - self.bar.n)
 
     def after_batch(self, loop: Any) -> None:
-        if self.bar is not None:
+        if not self.quiet:
             self.bar.set_postfix_str(self._text(loop, -loop.state.epoch_cost), refresh=False)
             self.after_evaluation(loop)
 
     def after_epoch(self, loop: Any) -> None:
-        if not (self.quiet or self.terminal):
+        if not (self.quiet or self.bar.terminal):
+            note_line()
             row = loop.state.rows[-1]
             unit = loop.compiled.model.unit
             test = (row[f"test_{name}"] for name in ("draws_error", "standard_error"))
@@ -162,6 +162,9 @@ class Printing:
             )
 
     def after_training(self, loop: Any) -> None:
+        self.bar.close()
+
+    def close(self, loop: Any) -> None:
         if self.bar is not None:
             self.bar.close()
 
@@ -253,7 +256,8 @@ class Checkpoint:
 class EveryN:
     """Run do(loop) of a plot every n epochs, at the end of training, and on request before it.
 
-    A failing plot is a warning: plots never stop or change training.
+    A failing plot is a warning: plots never stop or change training. Its progress has the extension's attribute `what`
+    as its name.
     """
 
     def __init__(self, extension: Any, n: int, before_training: bool = False) -> None:
@@ -275,5 +279,7 @@ class EveryN:
     def run(self, loop: Any) -> None:
         """Run the plot and note the step."""
         self.done = loop.state.step
-        with report_failure(type(self.extension).__name__, loop):
+        name = type(self.extension).__name__
+        what = getattr(self.extension, "what", name)
+        with report_failure(name, loop), Progress(desc=what, quiet=loop.quiet):
             self.extension.do(loop)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from dpm.base.progress import Progress
 from dpm.engines.compiled import CompiledModel
 from dpm.training import bernoulli_readouts
 from dpm.training.loop import Inputs, MainLoop
@@ -45,7 +46,8 @@ class ReadoutLoop(MainLoop):
 
     def run(self) -> bool:
         if self.state.step == 0:
-            self.theta = bernoulli_readouts.start_as_null(self.smooth, self.theta, self.features, self.seed)
+            with Progress(desc="readouts of the null kernel", quiet=self.quiet):
+                self.theta = bernoulli_readouts.start_as_null(self.smooth, self.theta, self.features, self.seed)
         return super().run()
 
     def train_batch(self, inputs: Inputs) -> None:

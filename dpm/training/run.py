@@ -16,6 +16,7 @@ import numpy as np
 import dpm
 from dpm.base.atomic import writable_folder, write_json
 from dpm.base.errors import InputError
+from dpm.base.progress import Progress
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.experiments.variants import RELEASED
@@ -155,7 +156,8 @@ def run_training(given: dict[str, Any], command: Sequence[str]) -> int:
             check_output(settings)  # the folder is made after everything that can be wrong has been checked
         if settings.tensorboard:
             check_installed()
-        loop, data = prepare_loop(settings, saved and saved[0]["config"]["data"])
+        with Progress(desc="preparing data and model", quiet=settings.quiet):
+            loop, data = prepare_loop(settings, saved and saved[0]["config"]["data"])
         if saved:
             restore(loop, *saved, new_schedule="lr_schedule" in given)
         seconds = compile_functions(loop, data.test, settings)

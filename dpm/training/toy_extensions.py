@@ -7,8 +7,18 @@ from typing import Any
 import numpy as np
 
 from dpm.base.noise import ExampleNoise
+from dpm.base.progress import Progress, write_line
 from dpm.experiments.toys import Toy
-from dpm.extensions import LogLikelihood, PlotEntropies, PlotMonitors, PlotSchedule, result_facts, run_paths
+from dpm.extensions import (
+    ENTROPY_TIMES,
+    LogLikelihood,
+    PlotEntropies,
+    PlotMonitors,
+    PlotSchedule,
+    result_facts,
+    run_paths,
+)
+from dpm.likelihood.bound import default_times, estimate_bound
 from dpm.plots import paper_figures
 from dpm.runs.data import RunData
 from dpm.runs.folder import RunPaths, save_arrays
@@ -18,6 +28,8 @@ from dpm.training.least_squares import refit
 from dpm.training.monitoring import Checkpoint, EveryN, HeldOutBound, Monitoring, Printing, WriteLog, WriteResult
 from dpm.trajectories.forward import forward_trajectory
 
+EVALUATIONS = 4_000_000  # of the network, at most for a picture
+EVALUATIONS_SMALL = 200_000  # with --small: seconds, as training
 SAMPLES = 2000
 ENTROPY_EXAMPLES = 20_000  # for each time: rare flips decide the entropy of bits at small t
 STATES_SHOWN = 6
@@ -29,11 +41,13 @@ def toy_extensions(folder: Path, config: dict[str, Any], data: RunData, settings
     toy, arguments, paths = settings.toy, config["model"], run_paths(folder, settings)
     assert toy is not None
     every = settings.ext_every_n
-    reference, held_out = ReferenceBounds(toy, arguments, every), HeldOutBound(data.test, every)
-    start = [LeastSquaresStart(data.train, settings.quiet)] if arguments.get("start") == "least_squares" else []
+    reference, held_out = ReferenceBounds(toy, arguments, every, settings.quiet), HeldOutBound(data.test, every)
+    start = [LeastSquaresStart(data, settings.quiet)] if arguments.get("start") == "least_squares" else []
+    budget = EVALUATIONS_SMALL if settings.small else EVALUATIONS
+    figure = PlotTrajectories(paths, data, str(settings.experiment), budget)
     plots = [
-        EveryN(PlotTrajectories(paths, data, str(settings.experiment)), every, settings.plot_before_training),
-        EveryN(PlotEntropies(paths, data.test, ENTROPY_EXAMPLES), every),
+        EveryN(figure, every, settings.plot_before_training),
+        EveryN(PlotEntropies(paths, data.test, min(ENTROPY_EXAMPLES, budget // ENTROPY_TIMES)), every),
         EveryN(PlotSchedule(paths), every),
         EveryN(PlotMonitors(paths), every),
     ]
@@ -56,9 +70,10 @@ class ReferenceBounds:
     otherwise.
     """
 
-    def __init__(self, toy: Toy, arguments: dict[str, Any], every: int = 1) -> None:
-        self.toy, self.arguments, self.every = toy, arguments, every
-        self.truth = toy.log_likelihood(arguments)
+    def __init__(self, toy: Toy, arguments: dict[str, Any], every: int = 1, quiet: bool = True) -> None:
+        self.toy, self.arguments, self.every, self.quiet = toy, arguments, every, quiet
+        with Progress(desc="exact log likelihood", quiet=quiet):
+            self.truth = toy.log_likelihood(arguments)
         self._ceilings: dict[bytes, float] = {}
 
     def __call__(self, loop: Any) -> dict[str, float]:
@@ -66,7 +81,8 @@ class ReferenceBounds:
         key = beta.tobytes()
         learned = self.arguments.get("learn_beta", False)
         if key not in self._ceilings and (not learned or loop.epoch % self.every == 0 or not loop.going):
-            self._ceilings = {key: self.toy.ceiling(self.arguments, beta)}
+            with Progress(desc="ceiling of K under this schedule", quiet=self.quiet):
+                self._ceilings = {key: self.toy.ceiling(self.arguments, beta)}
         return {"truth": self.truth, "ceiling": self._ceilings.get(key, float("nan"))}
 
 
@@ -76,8 +92,8 @@ class LeastSquaresStart:
     A signal ends the program at once, since there is nothing to resume yet.
     """
 
-    def __init__(self, X: np.ndarray, quiet: bool) -> None:
-        self.X, self.quiet = X, quiet
+    def __init__(self, data: RunData, quiet: bool) -> None:
+        self.data, self.quiet = data, quiet
 
     def before_training(self, loop: Any) -> None:
         def check() -> None:
@@ -85,36 +101,53 @@ class LeastSquaresStart:
                 raise KeyboardInterrupt
 
         if loop.state.step == 0:
-            loop.theta = refit(loop.compiled, loop.theta, self.X, loop.seed, self.quiet, check)
+            before = self.estimate(loop)
+            loop.theta = refit(loop.compiled, loop.theta, self.data.train, loop.seed, self.quiet, check)
+            if not self.quiet:
+                write_line(
+                    f"readouts solved in closed form: K - L_null test {before:.4f} before, {self.estimate(loop):.4f} "
+                    f"after, {loop.compiled.model.unit}; --start zero shows them being learned"
+                )
+
+    def estimate(self, loop: Any) -> float:
+        """Return K - L_null of the test data, as in the log."""
+        times = default_times(loop.compiled.model)
+        return estimate_bound(loop.compiled, loop.theta, self.data.test, loop.seed, times, "test").K_minus_L_null
 
 
 class PlotTrajectories:
     """Plot Figure 1 (swiss roll) or Figure 2 (heartbeat) as `trajectory_batch######`, with the states as arrays."""
 
-    def __init__(self, paths: RunPaths, data: RunData, name: str) -> None:
-        self.paths, self.X, self.name = paths, data.test[:SAMPLES], name
+    what = "picture of the trajectories"
+
+    def __init__(self, paths: RunPaths, data: RunData, name: str, evaluations: int) -> None:
+        self.paths, self.X, self.name, self.evaluations = paths, data.test[:SAMPLES], name, evaluations
 
     def do(self, loop: Any) -> None:
         compiled = loop.compiled
-        model, n = compiled.model, len(self.X)
-        T = model.trajectory_length
+        model, T = compiled.model, compiled.model.trajectory_length
+        n = max(1, min(len(self.X), self.evaluations // T))
         source = ExampleNoise(loop.seed, 0, n, model.kernel.noise)
         times = [0, max(T // 2, 2), T]
         # As the sampler numbers them: T..2, and 0 at the end.
         shown = [t if t > 1 else 0 for t in T - np.linspace(0, T - 1, STATES_SHOWN).round().astype(int)]
         states: dict[int, np.ndarray] = {}
 
+        bar = Progress(total=T, unit="step", desc=self.what, quiet=loop.quiet)
+
         def capture(t: int, X: np.ndarray) -> None:
+            bar.update()
             if t in times or t in shown:  # all of T = 2000 would be 320 MB
                 states[t] = X
 
-        generate_samples(compiled, loop.averaged_theta, n, source, callback=capture)
+        with bar:
+            generate_samples(compiled, loop.averaged_theta, n, source, callback=capture)
         stem = f"trajectory_batch{loop.state.step:06d}"
         kept: dict[str, Any] = {f"x_{t}": states[t] for t in times}
         save_arrays(self.paths.array(f"{stem}.npz"), times=np.array(times), **kept)
         path = self.paths.plot("trajectories", f"{stem}.png")
         if self.name == "swissroll":
-            N = ExampleNoise(loop.seed + 1, 0, n, model.kernel.noise)(self.X.shape)
+            N = ExampleNoise(loop.seed + 1, 0, len(self.X), model.kernel.noise)(self.X.shape)
             forward = forward_trajectory(compiled.beta(loop.averaged_theta), self.X, times, N)
             reverse = [(shown_time(t), states[t]) for t in times]
             drift = [(t, self._drift(loop, t)) for t in (2, *times[1:])]

@@ -15,6 +15,8 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 
 from dpm.base import noise
+from dpm.base.blas import one_blas_thread
+from dpm.base.progress import Progress
 from dpm.engines.compiled import Input
 from dpm.graph import Tensor
 from dpm.training.least_squares import LARGEST_STEP, SCORING_RIDGE, network_of, readout_views
@@ -53,6 +55,7 @@ class ProjectionLoop(MainLoop):
             self._final = self.state.step, self.solve(super().averaged_theta)
         return self._final[1]
 
+    @one_blas_thread()
     def solve(self, theta: np.ndarray) -> np.ndarray:
         """Return new parameters with the readouts of ROUNDS minibatches of EXAMPLES examples; the others stay.
 
@@ -62,7 +65,7 @@ class ProjectionLoop(MainLoop):
         theta, n = theta.copy(), min(EXAMPLES, len(self.features))
         function = self.compiled.function(partial(solve_readouts, self.compiled.model), self._sizes(n))
         solutions = []
-        for k in range(ROUNDS):
+        for k in Progress(range(ROUNDS), desc="readouts of large minibatches", quiet=self.quiet):
             rng = noise.generator(self.seed, noise.REFIT, self.state.step, k)
             X = self.features[rng.choice(len(self.features), n, replace=False)]
             gain = self.compiled.engine.asarray([1 / (k + 1)])
@@ -76,6 +79,7 @@ class ProjectionLoop(MainLoop):
         """Return [X, N]: examples (n, d), and the noise of x_t for t = 2, then t = 3, and so on, ((T - 1) n, d)."""
         return self._draw(noise.generator(self.seed, noise.TRAINING, step), X)
 
+    @one_blas_thread()
     def objective(self, inputs: Inputs) -> tuple[Any, np.ndarray]:
         """Return cost and flat gradient, which is 0 for the readouts, and keep the readouts of this minibatch."""
         compiled = self.compiled

@@ -231,6 +231,7 @@ def sample_product(
     guidance: str = "linear",
     n_samples: int | None = None,
     last_step: bool = True,
+    progress: Callable[[int], object] | None = None,
 ) -> Result:
     """Draw from p(x_0) r(x_0) / Z by particles; the distribution is exact in the limit of many particles.
 
@@ -246,6 +247,7 @@ def sample_product(
         guidance: guidance schedule, one of GUIDANCE.
         n_samples: number of samples drawn from the particles at the end; one per particle if None.
         last_step: if True draw p(x_0 | x_1) too; see Chain.
+        progress: called with 1 after each step.
 
     Raises:
         InputError: fewer than 2 particles, an unknown schedule, or an r that is not above 0.
@@ -261,6 +263,8 @@ def sample_product(
     for t, after in zip(chain.times, chain.times[1:], strict=False):
         X, log_factors = chain.step(X, t, after, draw(rng, shape))
         X = particles.update(X, log_factors)
+        if progress:
+            progress(1)
     error, resamplings = particles.log_Z_error(), particles.resamplings
     X = particles.resample(X, n_samples)
     return Result(X, float(particles.log_Z), error, np.array(particles.history), resamplings)

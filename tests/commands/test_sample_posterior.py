@@ -91,8 +91,16 @@ def test_samples_of_toy_checkpoints(toys, draw, tmp_path, name, size):
 def test_modes_for_images_are_refused_for_vectors(toys, tmp_path, capsys, given):
     line = runs.refused(capsys, sample_main, toys["swissroll"], "--output-dir", tmp_path, *given)
     assert "take --mode posterior" in line
-    line = runs.refused(capsys, sample_main, toys["swissroll"], "--output-dir", tmp_path, "--animate")
-    assert "--animate is for images" in line
+
+
+@pytest.mark.parametrize("name", ["swissroll", "heartbeat"])
+def test_animation_of_vectors_has_a_frame_for_each_state(toys, draw, tmp_path, name):
+    assert set(draw(toys[name], "--n", 30, "--animate")) == {"X"}
+    with Image.open(tmp_path / "samples.gif") as image:
+        assert (image.format, image.n_frames) == ("GIF", 10)  # t = 10..2, and 0
+    assert list(draw(toys[name], "--n", 30, "--animate", "--every", 5)["t"]) == [10, 5, 0]
+    with Image.open(tmp_path / "samples.gif") as image:
+        assert image.n_frames == 3
 
 
 # ------------------------------------------------------------------ the product

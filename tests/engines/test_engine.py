@@ -135,8 +135,11 @@ def test_several_threads_on_an_accelerator_are_an_error(monkeypatch):
         Engine("jax", threads=2)
 
 
-@pytest.mark.parametrize("name", ["numba", "c"])
-def test_threads_limit_blas_for_numba_and_c(name, monkeypatch):
+@pytest.mark.parametrize("name", ["jax", "numba", "c"])
+def test_threads_limit_blas(name):
+    """With JAX too, whose factorizations of matrices call scipy's BLAS."""
+    if name == "jax":
+        pytest.importorskip("jax")
     blas = ThreadpoolController().select(user_api="blas")
     before = [library["num_threads"] for library in blas.info()]
     if name == "c" and not config.cxx:

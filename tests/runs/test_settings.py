@@ -11,6 +11,9 @@ from dpm.experiments.toys import TOYS
 from dpm.experiments.variants import CORRECTED, RELEASED
 from dpm.runs.settings import Settings
 
+SOLVED = {"experiment": "swissroll", "model_args": {"form": "paper"}}
+ZERO = {"experiment": "swissroll", "model_args": {"start": "zero"}}
+
 
 @pytest.mark.parametrize("spelling", ["cifar10", "CIFAR-10", "cifar_10"])
 def test_naming_the_data_of_an_experiment_is_accepted(spelling):
@@ -126,11 +129,29 @@ def test_settings_name_their_experiment_or_toy():
         ({"optimizer": "lbfgs", "lr_schedule": "cosine"}, "--lr-schedule cosine is not used by --optimizer lbfgs"),
         ({"optimizer": "sfo", "warmup": 5}, "--warmup 5 is not used by --optimizer sfo"),
         ({"optimizer": "sfo", "ema": 0.5}, "--ema 0.5 is not used by --optimizer sfo"),
+        ({"start": "open"}, "--start: 'open' is not accepted; expected zero, closed-form"),
+        ({"start": "zero"}, "--start zero: is for --experiment swissroll"),
+        ({"start": "zero", "experiment": "mnist"}, "--start zero: is for --experiment swissroll"),
+        ({"start": "zero", "experiment": "heartbeat"}, "--start zero: is for --experiment swissroll"),
+        (SOLVED | {"start": "closed-form"}, "--start closed-form: has no effect with readouts='solved'"),
+        (ZERO | {"start": "closed-form"}, "--start closed-form contradicts --model-args start='zero'"),
     ],
 )
 def test_choices_of_training_that_contradict_others_are_named(given, words):
     with pytest.raises(InputError, match=re.escape(words)):
         Settings.from_arguments(**given)
+
+
+@pytest.mark.parametrize("start", ["zero", "closed-form"])
+def test_start_is_a_flag_or_the_model_argument_of_earlier_versions(start):
+    """Both give the same settings; the closed form is the default, with a rate that hardly moves what it found."""
+    by_flag = Settings.from_arguments(experiment="swissroll", start=start)
+    value = {"zero": "zero", "closed-form": "least_squares"}[start]
+    by_argument = Settings.from_arguments(experiment="swissroll", model_args={"start": value})
+    assert by_flag == by_argument
+    assert (Settings.from_arguments(experiment="swissroll").start == start) == (start == "closed-form")
+    assert (by_flag.lr == 1e-5) == (start == "closed-form")
+    assert Settings.from_arguments(**SOLVED).start is None
 
 
 @pytest.mark.parametrize(

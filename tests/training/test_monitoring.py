@@ -16,7 +16,8 @@ class Plot:
 
 
 def loop_at(epoch, stopped=False):
-    return SimpleNamespace(epoch=epoch, stopped=stopped, unsaved=set(), state=SimpleNamespace(step=10 * epoch))
+    state = SimpleNamespace(step=10 * epoch)
+    return SimpleNamespace(epoch=epoch, stopped=stopped, unsaved=set(), state=state, quiet=True)
 
 
 def test_plot_is_made_every_n_epochs_and_once_at_the_end():

@@ -1,10 +1,12 @@
 """Complete toy runs: their files, the bound with truth and ceiling, and resuming after a stop."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
+from dpm.base import progress
 from dpm.commands.train import main as train_main
 from dpm.experiments import exact, toys
 from dpm.runs import checkpoint
@@ -35,8 +37,19 @@ def train(tmp_path, monkeypatch):
         )
         out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
         out.mkdir()
-        given = ["--experiment", name, "--model-args", arguments, "--batch-size", 1000, "--epochs", 2, *flags]
-        assert train_main([str(a) for a in (*given, "--output-dir", out, "--quiet")]) == 0
+        given = [
+            "--experiment",
+            name,
+            "--model-args",
+            arguments,
+            "--batch-size",
+            1000,
+            "--epochs",
+            2,
+            "--quiet",
+            *flags,
+        ]
+        assert train_main([str(a) for a in (*given, "--output-dir", out)]) == 0
         (folder,) = out.iterdir()
         return folder
 
@@ -106,6 +119,42 @@ def test_stopped_run_resumes_like_an_uninterrupted_run(train, monkeypatch, name,
         state["rows"] = [{k: str(v) for k, v in row.items() if k != "seconds"} for row in state["rows"]]  # NaN too
         del state["seconds"]
     assert meta["state"] == meta_expected["state"]
+
+
+def test_each_phase_of_a_run_says_what_it_does(train, monkeypatch, capsys):
+    """So no phase is silent, however long it lasts (tests/base/test_progress.py). The closed form states its effect."""
+    monkeypatch.setattr(progress, "DELAY", 0.0)
+    monkeypatch.setattr(progress, "LINE_INTERVAL", 0.0)
+    train("swissroll", SWISSROLL, "--quiet", "false")
+    printed = capsys.readouterr()
+    assert "\r" not in printed.err
+    phases = list(dict.fromkeys(line.partition(":")[0] for line in printed.err.splitlines()))
+    assert phases == [
+        "loading the program",
+        "preparing data and model",
+        "compiling",
+        "exact log likelihood",
+        "readouts in closed form",
+        "training",
+        "K of the test data",
+        "ceiling of K under this schedule",
+        "picture of the trajectories",
+        "entropies of the reverse steps",
+        "picture of the schedule",
+        "picture of the log",
+        "K as the sum over all t",
+    ]
+    (line,) = (line for line in printed.out.splitlines() if line.startswith("readouts solved in closed form"))
+    before, after = (float(number) for number in re.findall(r"-?\d+\.\d+", line))
+    assert before < 0 < after
+
+
+def test_start_zero_leaves_the_readouts_to_training(train):
+    """The first epoch begins at K of the readouts 0, below that of the closed form, and rises."""
+    rows = {start: runs.rows(train("swissroll", SWISSROLL, "--start", start)) for start in ("zero", "closed-form")}
+    zero, solved = ([row["test_K"] for row in rows[start]] for start in ("zero", "closed-form"))
+    assert zero[0] < zero[1] < solved[0]
+    assert abs(solved[1] - solved[0]) < 0.1
 
 
 @pytest.mark.thorough

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from tqdm import tqdm
 
 from dpm.base.errors import InputError
+from dpm.base.progress import Progress
 from dpm.datasets.made.generators import check_count
 from dpm.datasets.reading import read_up_to
 
@@ -105,7 +105,7 @@ def read_images(
     """
     _check_arguments(paths, size, crop, crops, rng)
     pixels = np.zeros((len(paths) * crops, 1, size, size), np.uint8)
-    for i, path in enumerate(tqdm(paths, unit="image", desc="reading", disable=quiet or None)):
+    for i, path in enumerate(Progress(paths, unit="image", desc="reading", quiet=quiet)):
         for j, window in enumerate(_windows(Path(path), size, crop, crops, rng)):
             cut = _levels(window, gray)
             if len(cut) > pixels.shape[1]:

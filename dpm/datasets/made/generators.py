@@ -1,5 +1,7 @@
 """The two toy data sets of section 3.1: binary heartbeats and the swiss roll."""
 
+from functools import cache
+
 import numpy as np
 
 from dpm.base.errors import InputError
@@ -65,10 +67,7 @@ def swiss_roll_curve(u: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarra
     Returns:
         Curve and derivative, two float64 arrays (*u.shape, 2).
     """
-    nodes, weights = np.polynomial.legendre.leggauss(CURVE_NODES)
-    grid, _ = _spiral((nodes + 1) / 2)
-    mean = weights @ grid / 2
-    deviation = np.sqrt(weights @ (grid - mean) ** 2 / 2)
+    mean, deviation = _spiral_moments()
     points, derivative = _spiral(np.asarray(u, dtype=np.float64))
     scale = np.sqrt(1 - noise**2) / deviation
     return (points - mean) * scale, derivative * scale
@@ -91,6 +90,15 @@ def check_noise(noise: float) -> None:
     """Raise InputError unless 0 < noise < 1, so that the curve and the noise can have variance 1 together."""
     if not 0 < noise < 1:
         raise InputError(f"noise={noise}: must be above 0 and below 1, in standard deviations of the scaled data")
+
+
+@cache
+def _spiral_moments() -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of the spiral for uniform u, each (2,), by quadrature."""
+    nodes, weights = np.polynomial.legendre.leggauss(CURVE_NODES)
+    grid, _ = _spiral((nodes + 1) / 2)
+    mean = weights @ grid / 2
+    return mean, np.sqrt(weights @ (grid - mean) ** 2 / 2)
 
 
 def _spiral(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from dpm.base.errors import InputError
+from dpm.base.progress import Progress
 from dpm.datasets.made.bark_like import bark_like
 from dpm.datasets.made.dead_leaves import R_MIN, dead_leaves
 from dpm.datasets.made.generators import check_count, heartbeat, swiss_roll
@@ -120,7 +120,7 @@ def draw_sets(
     if more and name != "DEAD_LEAVES":
         raise InputError(f"{next(iter(more))}: not accepted for {name}; only DEAD_LEAVES has it; leave it out")
     sets = {}
-    with tqdm(total=n_train + n_test, unit="example", desc=name, disable=quiet or None, delay=1) as bar:
+    with Progress(total=n_train + n_test, unit="example", desc=name, quiet=quiet) as bar:
         for number, (part, n) in enumerate((("train", n_train), ("test", n_test))):
             blocks = []
             for start in range(0, n, BLOCK):

@@ -3,8 +3,9 @@
 from itertools import pairwise
 
 import numpy as np
-from scipy.special import expit, logsumexp, softmax
+from scipy.special import expit
 
+from dpm.base.blas import one_blas_thread
 from dpm.base.errors import InputError
 from dpm.datasets.made.generators import check_count, check_noise, swiss_roll_curve
 from dpm.graph.schedules import log_snr_1, rates_of_log_snr
@@ -37,6 +38,7 @@ def L_null(d: int = 2) -> float:
     return -d / 2 * (LOG_2PI + 1) / LOG_2
 
 
+@one_blas_thread()
 def log_density(x: np.ndarray, noise: float) -> np.ndarray:
     """Return the log2 density of the noisy swiss roll at the points x, in bits, shape (n,).
 
@@ -60,7 +62,7 @@ def log_density(x: np.ndarray, noise: float) -> np.ndarray:
     scaled, norms = curve / noise**2, (curve**2).sum(1) / (2 * noise**2)
     rows = max(1, CHUNK_VALUES // nodes)
     parts = [
-        logsumexp(part @ scaled.T - norms, axis=1) - (part**2).sum(1) / (2 * noise**2)
+        _log_sum_exp(part @ scaled.T - norms) - (part**2).sum(1) / (2 * noise**2)
         for part in (x[start : start + rows] for start in range(0, len(x), rows))
     ]
     nats = np.concatenate([np.empty(0), *parts])
@@ -99,6 +101,7 @@ def log_likelihood(noise: float, rng: np.random.Generator, n: int = 2000) -> tup
     return float(bits.mean()), float(bits.std(ddof=1) / np.sqrt(n))
 
 
+@one_blas_thread()
 def ceiling(
     noise: float, beta: np.ndarray, rng: np.random.Generator, covariance: str = "diagonal", n_points: int = 2000
 ) -> tuple[float, float]:
@@ -140,6 +143,7 @@ def ceiling(
     return float(bits.mean()), float(bits.std(ddof=1) / np.sqrt(n_points))
 
 
+@one_blas_thread()
 def best_schedule(
     noise: float,
     T: int,
@@ -210,15 +214,26 @@ def _posterior_moments(
         places = low + (high - low) * _midpoints(WINDOW_NODES)
     else:
         places = _midpoints(FULL_NODES)[None]
-    away = swiss_roll_curve(places, noise)[0] - center[:, None]
-    weights = softmax(-((root_precision * away - z[:, None]) ** 2).sum(-1) / 2, axis=1)
-    away -= np.einsum("nm,nmd->nd", weights, away)[:, None]
-    cov = np.einsum("nm,nmd,nme->nde", weights, away, away, optimize=True) / shrink**2
-    cov += np.eye(2) * noise**2 / shrink
-    determinant = cov[:, 0, 0] * cov[:, 1, 1]
+    # One array for each coordinate: arrays with a last axis of 2 take four times as long.
+    curve = swiss_roll_curve(places, noise)[0]
+    away = [curve[..., d] - center[:, d, None] for d in (0, 1)]
+    squares = sum((root_precision * a - z[:, d, None]) ** 2 for d, a in enumerate(away))
+    weights = np.exp((squares.min(1, keepdims=True) - squares) / 2)
+    weights /= weights.sum(1, keepdims=True)
+    x, y = (a - np.einsum("nm,nm->n", weights, a)[:, None] for a in away)
+    wx, wy = weights * x, weights * y
+    xx, yy = (np.einsum("nm,nm->n", *pair) / shrink**2 + noise**2 / shrink for pair in ((wx, x), (wy, y)))
+    determinant = xx * yy
     if covariance == "full":
-        determinant = determinant - cov[:, 0, 1] ** 2
-    return cov[:, 0, 0] + cov[:, 1, 1], determinant
+        determinant = determinant - (np.einsum("nm,nm->n", wx, y) / shrink**2) ** 2
+    return xx + yy, determinant
+
+
+def _log_sum_exp(values: np.ndarray) -> np.ndarray:
+    """Return the log of the sum of exp over the last axis, in place: a quarter of the time of scipy's."""
+    largest = values.max(axis=-1, keepdims=True)
+    values -= largest
+    return np.log(np.exp(values, out=values).sum(axis=-1)) + largest[..., 0]
 
 
 def _step_kl(snr_lost: np.ndarray | float, trace: np.ndarray, determinant: np.ndarray) -> np.ndarray:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from dpm.base.errors import InputError
 from dpm.base.noise import ExampleNoise
+from dpm.base.progress import Progress
 from dpm.datasets import Scaling
 from dpm.likelihood.bound import default_times, summarize, terms
 from dpm.likelihood.result import Bound
@@ -48,7 +48,7 @@ def evaluate_run(files: Any, backend: str, data_path: str | None, quiet: bool) -
     X = run.data("test", data_path)
     seed, T = run.settings.seed if run.settings else 0, run.model.trajectory_length
     total = len(X) * default_times(run.model) + (2 if run.has_images else 1) * (T - 1)
-    with tqdm(total=total, disable=quiet or None, desc=files.name, dynamic_ncols=True) as bar:
+    with Progress(total=total, quiet=quiet, desc=files.name) as bar:
         result = divergences(run.compiled, run.theta, X, seed, bar.update)
         players = trajectories(run.compiled, run.theta, X, seed, run.scaling, bar.update)
     return result, players

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from dpm.base import progress
 from dpm.base.errors import InputError
 from dpm.datasets.formats import folder as folder_module
 from dpm.datasets.formats.folder import image_files, read_images
@@ -192,6 +193,7 @@ class TestCrops:
             read_images(**({"paths": [save(GRAY)], "size": 4} | arguments))
 
     def test_progress_is_shown_only_on_request(self, save, capsys, monkeypatch):
+        monkeypatch.setattr(progress, "DELAY", 0.0)
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
         path = save(GRAY)
         read_images([path], 4)
