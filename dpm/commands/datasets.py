@@ -37,8 +37,8 @@ CONVERT_OPTIONS: dict[str, tuple[str, ...]] = {
     "FASHION_MNIST": (),
     "CIFAR10": (),
     "TEXTURE": (),
-    "BARK": ("size", "crop", "crops", "test_share", "seed"),
-    "IMAGES": ("size", "crop", "crops", "gray", "test_share", "seed"),
+    "BARK": ("size", "crop", "crops", "skip_unreadable", "test_share", "seed"),
+    "IMAGES": ("size", "crop", "crops", "gray", "skip_unreadable", "test_share", "seed"),
     "ARRAYS": ("key", "test_share", "seed"),
 }
 
@@ -269,6 +269,8 @@ def _add_convert_options(parser: Parser) -> None:
         "windows at random positions, not resized")  # fmt: skip
     option("--crops", type=int, help="images: windows per image, with --crop random (default: 1)")
     option("--gray", action="store_true", help="images: convert colors to gray")
+    option("--skip-unreadable", action="store_true", help="images: leave out those that cannot be read (default: list "
+        "them all, and stop)")  # fmt: skip
     option("--key", help="arrays: name of the array with the images")
     option("--test-share", type=float, help="share of the images that becomes the test set, if the input has none "
         f"(default: {TEST_SHARE})")  # fmt: skip

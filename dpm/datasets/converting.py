@@ -1,6 +1,7 @@
 """Convert folders of images and numpy files to training and test images of equal shape."""
 
 import os
+import sys
 
 import numpy as np
 
@@ -26,6 +27,7 @@ def convert_images(
     test_share: float = TEST_SHARE,
     seed: int = 0,
     quiet: bool = True,
+    skip_unreadable: bool = False,
 ) -> dict[str, np.ndarray]:
     """Read a folder of PNG and JPEG images and split off a test set.
 
@@ -37,7 +39,8 @@ def convert_images(
         gray: Convert colors to gray.
         test_share: Share of the images that becomes the test set.
         seed: Seed of the positions of the crops and of the test set.
-        quiet: Show no progress.
+        quiet: Show no progress and no warnings.
+        skip_unreadable: Leave out images that cannot be read.
 
     Returns:
         {"train": uint8 (n, c, size, size), "test": uint8 (m, c, size, size)}.
@@ -45,9 +48,18 @@ def convert_images(
     Raises:
         InputError: As `image_files`, `read_images` and `split_test_set`.
     """
-    paths = image_files(folder)
-    images = read_images(paths, size, crop, gray, crops, np.random.default_rng(seed), quiet)
+    warn = _ignore if quiet else _warn
+    paths = image_files(folder, warn)
+    images = read_images(paths, size, crop, gray, crops, np.random.default_rng(seed), quiet, skip_unreadable, warn)
     return split_test_set(images, test_share, seed, crops)
+
+
+def _warn(line: str) -> None:
+    print(f"warning: {line}", file=sys.stderr)
+
+
+def _ignore(line: str) -> None:
+    pass
 
 
 def convert_bark(
@@ -58,6 +70,7 @@ def convert_bark(
     test_share: float = TEST_SHARE,
     seed: int = 0,
     quiet: bool = True,
+    skip_unreadable: bool = False,
 ) -> dict[str, np.ndarray]:
     """Read the bark of the texture database of Lazebnik, Schmid & Ponce (2005) as gray images.
 
@@ -66,7 +79,7 @@ def convert_bark(
     Args:
         folder: The unpacked database; files are chosen by name, whatever their sub-folder.
         crops: Windows per image; by default 4 random windows, or 1 central one.
-        size, crop, test_share, seed, quiet: As `convert_images`.
+        size, crop, test_share, seed, quiet, skip_unreadable: As `convert_images`.
 
     Returns:
         {"train": uint8 (n, 1, size, size), "test": uint8 (m, 1, size, size)}.
@@ -79,7 +92,8 @@ def convert_bark(
         raise InputError(f"{folder}: holds no images named T01_... to T04_...; {ORIGIN['BARK']}")
     if crops is None:
         crops = 4 if crop == "random" else 1
-    images = read_images(paths, size, crop, True, crops, np.random.default_rng(seed), quiet)
+    warn, rng = _ignore if quiet else _warn, np.random.default_rng(seed)
+    images = read_images(paths, size, crop, True, crops, rng, quiet, skip_unreadable, warn)
     return split_test_set(images, test_share, seed, crops)
 
 
