@@ -19,6 +19,7 @@ from dpm.datasets.made.dead_leaves import R_MIN
 from dpm.datasets.made.recipes import RECIPES, draw_sets
 from dpm.datasets.scaling import to_unit_range
 from dpm.datasets.search import (
+    ENVIRONMENT,
     NAMES,
     ORIGIN,
     STAND_INS,
@@ -181,12 +182,22 @@ def write_set(
     if not is_file_name(path.name):
         raise InputError(f"--output: {path} does not end in .hdf5; give such a name")
     if output is None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_data_folder(path.parent)
     write_hdf5(path, sets, {"features": labels}, {"dpm_origin": origin})
     if not quiet:
         print_contents(path)
         if len(labels) == len(AXES):
             print(f"train on it: python -m dpm train --dataset {path}")
+
+
+def _make_data_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the data folder {folder} cannot be made ({error.strerror}); name a file with --output, or another folder "
+            f"in {ENVIRONMENT}"
+        ) from error
 
 
 def print_contents(path: Path) -> Sets:

@@ -144,12 +144,14 @@ def own_folder() -> Path:
     """Return the folder of this installation for data sets that are downloaded, converted or made.
 
     It is `datasets/` in a checkout of the repository. An installed wheel uses the user's data folder,
-    $XDG_DATA_HOME/dpm or ~/.local/share/dpm, which may not exist yet.
+    $XDG_DATA_HOME/dpm or ~/.local/share/dpm, which may not exist yet. As the XDG specification says, a relative path
+    in that variable is ignored.
     """
     # Check for a file of the repository: next to an installed wheel, datasets/ may be another package.
     if (CHECKOUT_FOLDER / "embed_mnist5k.py").is_file():
         return CHECKOUT_FOLDER
-    return Path(os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")) / "dpm"
+    base = os.environ.get("XDG_DATA_HOME", "")
+    return Path(base if os.path.isabs(base) else os.path.expanduser("~/.local/share")) / "dpm"
 
 
 def default_folders() -> list[Path]:
