@@ -1,6 +1,8 @@
 """`dpm datasets`: list, fetch, convert, make, inspect and export data sets."""
 
 import argparse
+import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +15,7 @@ from dpm.base.errors import InputError
 from dpm.datasets.contents import Sets, first_images, open_sets, read_gray_values, size_in_bytes, summarize
 from dpm.datasets.converting import convert_arrays, convert_bark, convert_images, convert_texture
 from dpm.datasets.exporting import export_npz, export_png
+from dpm.datasets.formats.signatures import is_hdf5
 from dpm.datasets.from_arrays import TEST_SHARE
 from dpm.datasets.fuel.writing import write_hdf5
 from dpm.datasets.made.dead_leaves import R_MIN
@@ -25,13 +28,15 @@ from dpm.datasets.search import (
     STAND_INS,
     canonical_name,
     data_folder,
-    is_file_name,
+    has_hdf5_suffix,
     load,
     locate,
 )
 
 AXES = ("batch", "channel", "height", "width")
 SHEET = 49  # images on a contact sheet
+#: Largest square images on which the default network is trained whole, and the side of the crops from larger ones.
+LARGEST_UNCROPPED, CROP = 128, 64
 #: The options of convert that apply to each kind of input.
 CONVERT_OPTIONS: dict[str, tuple[str, ...]] = {
     "MNIST": (),
@@ -90,6 +95,9 @@ def convert_set(name: str, source: str | None, output: str | None, quiet: bool, 
     if source is None and CONVERT_OPTIONS[kind]:
         raise InputError(f"convert {kind}: needs --input, a {'file' if kind == 'ARRAYS' else 'folder'}")
     stem = Path(source).stem if source and kind in ("ARRAYS", "IMAGES") else kind.lower()
+    path = Path(output or data_folder() / f"{stem}.hdf5")
+    if source and path.exists() and os.path.samefile(path, source):
+        raise InputError(f"convert {kind}: would replace its input {path}; name another file with --output")
     sets = {part: {"features": images} for part, images in _convert(kind, source, given, quiet).items()}
     write_set(sets, AXES, f"convert {kind}", stem, output, quiet)
 
@@ -179,7 +187,7 @@ def write_set(
         quiet: Print nothing.
     """
     path = Path(output or data_folder() / f"{stem}.hdf5")
-    if not is_file_name(path.name):
+    if not has_hdf5_suffix(path.name):
         raise InputError(f"--output: {path} does not end in .hdf5; give such a name")
     if output is None:
         _make_data_folder(path.parent)
@@ -187,7 +195,17 @@ def write_set(
     if not quiet:
         print_contents(path)
         if len(labels) == len(AXES):
-            print(f"train on it: python -m dpm train --dataset {path}")
+            print(f"train on it: {_train_command(path, sets['train']['features'].shape)}")
+
+
+def _train_command(path: Path, shape: tuple[int, ...]) -> str:
+    """Return a command for a shell that trains on images (n, c, h, w); images too large for the default are cropped."""
+    name = str(path)
+    words = ["python", "-m", "dpm", "train", "--dataset", f"./{name}" if name.startswith("-") else name]
+    height, width = shape[2:]
+    if height != width or height > LARGEST_UNCROPPED:
+        words += ["--crop", str(min(height, width, CROP))]
+    return shlex.join(words)
 
 
 def _make_data_folder(folder: Path) -> None:
@@ -230,7 +248,7 @@ def show_info(file: str, output_dir: str | None = None) -> None:
 def export_set(file: str, to: str = "png", output: str | None = None, quiet: bool = False) -> None:
     """Write the sets of an HDF5 file as one .npz file, or their images as PNG files."""
     path = Path(file)
-    if not is_file_name(path.name):
+    if not (has_hdf5_suffix(path.name) or is_hdf5(path)):
         raise InputError(f"export {path}: is not an .hdf5 file; give one")
     target = Path(output or f"{path.stem}{'.npz' if to == 'npz' else '_images'}")
     (export_npz if to == "npz" else export_png)(path, target)
@@ -269,7 +287,7 @@ def _add_fetch_options(parser: Parser) -> None:
 def _add_convert_options(parser: Parser) -> None:
     names = (
         "MNIST, FASHION_MNIST, CIFAR10, BARK, TEXTURE (photographs of scikit-image), IMAGES (a folder of PNG and JPEG) "
-        "or ARRAYS (npz, npy)"
+        "or ARRAYS (npz, npy, HDF5 of other programs, MATLAB 7.3)"
     )
     option = parser.add_argument
     option("name", metavar="NAME", help=names)

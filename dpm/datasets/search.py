@@ -11,6 +11,7 @@ import numpy as np
 from dpm.base.errors import InputError
 from dpm.datasets.formats import cifar10
 from dpm.datasets.formats.idx import read_idx
+from dpm.datasets.formats.signatures import is_hdf5
 from dpm.datasets.fuel.hdf5 import H5PYDataset
 from dpm.datasets.images import ImageData, channel_first
 from dpm.datasets.made.recipes import RECIPES, draw_sets
@@ -96,7 +97,7 @@ def load(
         ((1, 28, 28), dtype('uint8'))
 
     Args:
-        name: One of `NAMES` (case, hyphens and underscores are ignored), or the path of an .hdf5 file.
+        name: One of `NAMES` (case, hyphens and underscores are ignored), or the path of an HDF5 file.
         data_path: A folder, several folders joined by os.pathsep, or a file.
         in_memory: True reads the training images into memory; False leaves them in their .hdf5 file, to be read in
             batches; None (default) leaves them there if they would take more than a quarter of the machine's memory.
@@ -112,7 +113,7 @@ def load(
             square images with 1 or 3 colors.
     """
     name, options = canonical_name(os.fspath(name)), Options(in_memory, large, first)
-    if is_file_name(name):
+    if name not in NAMES:
         path = Path(os.path.expanduser(name))
         return _image_data(path.stem, path, _read_hdf5(path, options), options)
     folders = default_folders() if data_path is None else parse_data_path(data_path)
@@ -172,9 +173,14 @@ def parse_data_path(data_path: str | os.PathLike[str]) -> list[Path]:
     return [Path(os.path.expanduser(part)) for part in text.split(os.pathsep) if part]
 
 
-def is_file_name(name: str) -> bool:
-    """Return True if the name of a data set is the path of an HDF5 file."""
+def has_hdf5_suffix(name: str) -> bool:
+    """Return True if a name ends in .hdf5 or .h5, in any case."""
     return name.lower().endswith((".hdf5", ".h5"))
+
+
+def is_file_name(name: str) -> bool:
+    """Return True if the name of a data set is the path of an HDF5 file, by its suffix or by its content."""
+    return has_hdf5_suffix(name) or is_hdf5(os.path.expanduser(name))
 
 
 def canonical_name(name: str) -> str:
@@ -183,12 +189,12 @@ def canonical_name(name: str) -> str:
     Raises:
         InputError: If there is no such entry; the message suggests the nearest name.
     """
-    if is_file_name(name):
-        return name
     plain = {known.replace("_", ""): known for known in NAMES}
     key = str(name).upper().replace("-", "").replace("_", "")
     if key in plain:
         return plain[key]
+    if is_file_name(name):
+        return name
     near = difflib.get_close_matches(key, plain, n=1)
     hint = f"did you mean {plain[near[0]]}? " if near else ""
     raise InputError(f"data set {name!r} is not known; {hint}accepted are {', '.join(NAMES)}, or a file FILE.hdf5")
