@@ -1,6 +1,8 @@
 """`dpm datasets`: list, fetch, convert, make, inspect and export data sets."""
 
 import argparse
+import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,32 +15,36 @@ from dpm.base.errors import InputError
 from dpm.datasets.contents import Sets, first_images, open_sets, read_gray_values, size_in_bytes, summarize
 from dpm.datasets.converting import convert_arrays, convert_bark, convert_images, convert_texture
 from dpm.datasets.exporting import export_npz, export_png
+from dpm.datasets.formats.signatures import is_hdf5
 from dpm.datasets.from_arrays import TEST_SHARE
 from dpm.datasets.fuel.writing import write_hdf5
 from dpm.datasets.made.dead_leaves import R_MIN
 from dpm.datasets.made.recipes import RECIPES, draw_sets
 from dpm.datasets.scaling import to_unit_range
 from dpm.datasets.search import (
+    ENVIRONMENT,
     NAMES,
     ORIGIN,
     STAND_INS,
     canonical_name,
     data_folder,
-    is_file_name,
+    has_hdf5_suffix,
     load,
     locate,
 )
 
 AXES = ("batch", "channel", "height", "width")
 SHEET = 49  # images on a contact sheet
+#: Largest square images on which the default network is trained whole, and the side of the crops from larger ones.
+LARGEST_UNCROPPED, CROP = 128, 64
 #: The options of convert that apply to each kind of input.
 CONVERT_OPTIONS: dict[str, tuple[str, ...]] = {
     "MNIST": (),
     "FASHION_MNIST": (),
     "CIFAR10": (),
     "TEXTURE": (),
-    "BARK": ("size", "crop", "crops", "test_share", "seed"),
-    "IMAGES": ("size", "crop", "crops", "gray", "test_share", "seed"),
+    "BARK": ("size", "crop", "crops", "skip_unreadable", "test_share", "seed"),
+    "IMAGES": ("size", "crop", "crops", "gray", "skip_unreadable", "test_share", "seed"),
     "ARRAYS": ("key", "test_share", "seed"),
 }
 
@@ -110,6 +116,9 @@ def convert_set(name: str, source: str | None, output: str | None, quiet: bool, 
     if source is None and CONVERT_OPTIONS[kind]:
         raise InputError(f"convert {kind}: needs --input, a {'file' if kind == 'ARRAYS' else 'folder'}")
     stem = Path(source).stem if source and kind in ("ARRAYS", "IMAGES") else kind.lower()
+    path = Path(output or data_folder() / f"{stem}.hdf5")
+    if source and path.exists() and os.path.samefile(path, source):
+        raise InputError(f"convert {kind}: would replace its input {path}; name another file with --output")
     sets = {part: {"features": images} for part, images in _convert(kind, source, given, quiet).items()}
     write_set(sets, AXES, f"convert {kind}", stem, output, quiet)
 
@@ -199,15 +208,35 @@ def write_set(
         quiet: Print nothing.
     """
     path = Path(output or data_folder() / f"{stem}.hdf5")
-    if not is_file_name(path.name):
+    if not has_hdf5_suffix(path.name):
         raise InputError(f"--output: {path} does not end in .hdf5; give such a name")
     if output is None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_data_folder(path.parent)
     write_hdf5(path, sets, {"features": labels}, {"dpm_origin": origin})
     if not quiet:
         print_contents(path)
         if len(labels) == len(AXES):
-            print(f"train on it: python -m dpm train --dataset {path}")
+            print(f"train on it: {_train_command(path, sets['train']['features'].shape)}")
+
+
+def _train_command(path: Path, shape: tuple[int, ...]) -> str:
+    """Return a command for a shell that trains on images (n, c, h, w); images too large for the default are cropped."""
+    name = str(path)
+    words = ["python", "-m", "dpm", "train", "--dataset", f"./{name}" if name.startswith("-") else name]
+    height, width = shape[2:]
+    if height != width or height > LARGEST_UNCROPPED:
+        words += ["--crop", str(min(height, width, CROP))]
+    return shlex.join(words)
+
+
+def _make_data_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the data folder {folder} cannot be made ({error.strerror}); name a file with --output, or another folder "
+            f"in {ENVIRONMENT}"
+        ) from error
 
 
 def print_contents(path: Path) -> Sets:
@@ -240,7 +269,7 @@ def show_info(file: str, output_dir: str | None = None) -> None:
 def export_set(file: str, to: str = "png", output: str | None = None, quiet: bool = False) -> None:
     """Write the sets of an HDF5 file as one .npz file, or their images as PNG files."""
     path = Path(file)
-    if not is_file_name(path.name):
+    if not (has_hdf5_suffix(path.name) or is_hdf5(path)):
         raise InputError(f"export {path}: is not an .hdf5 file; give one")
     target = Path(output or f"{path.stem}{'.npz' if to == 'npz' else '_images'}")
     (export_npz if to == "npz" else export_png)(path, target)
@@ -289,7 +318,7 @@ def _add_fetch_options(parser: Parser) -> None:
 def _add_convert_options(parser: Parser) -> None:
     names = (
         "MNIST, FASHION_MNIST, CIFAR10, BARK, TEXTURE (photographs of scikit-image), IMAGES (a folder of PNG and JPEG) "
-        "or ARRAYS (npz, npy)"
+        "or ARRAYS (npz, npy, HDF5 of other programs, MATLAB 7.3)"
     )
     parser.add_argument("name", metavar="NAME", help=names)
     option = parser.group("input").add_argument
@@ -302,6 +331,8 @@ def _add_convert_options(parser: Parser) -> None:
         "windows at random positions, not resized")  # fmt: skip
     option("--crops", type=int, help="windows per image, with --crop random (default: 1)")
     option("--gray", action="store_true", help="convert colors to gray")
+    option("--skip-unreadable", action="store_true", help="leave out those that cannot be read (default: list them all, "
+        "and stop)")  # fmt: skip
     option = parser.group("test set").add_argument
     option("--test-share", type=float, help="share of the images that becomes the test set, if the input has none "
         f"(default: {TEST_SHARE})")  # fmt: skip

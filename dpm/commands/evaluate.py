@@ -234,7 +234,8 @@ def read_input(options: Options, run: "Run") -> Examples:
     from dpm.likelihood.units import LEVELS
     from dpm.runs.user_images import read_images
 
-    X = read_images(str(options.input), run.model.example_shape, run.quantized)
+    crop, report = run.settings.crop if run.settings else None, None if options.quiet else print
+    X = read_images(str(options.input), run.model.example_shape, run.quantized, crop=crop, report=report)
     X, name = first_examples(X, options, f"examples of {options.input}")
     levels = LEVELS * X
     on_grid = (np.abs(levels - np.rint(levels)) <= LEVEL_TOLERANCE).all() and X.min() >= 0 and X.max() <= 1

@@ -267,7 +267,8 @@ def draw_trajectories(options: Options, run: "Run") -> "tuple[np.ndarray, dict[s
     if options.mode == "posterior":
         log_r = read_potential(options, run)
     elif options.mode != "sample":
-        images = read_images(str(options.input), run.model.example_shape, run.quantized)
+        crop, report = run.settings.crop if run.settings else None, None if options.quiet else print
+        images = read_images(str(options.input), run.model.example_shape, run.quantized, crop=crop, report=report)
         n = len(images)
     if options.mode == "denoise":
         sigma = 1.0 if options.sigma is None else options.sigma

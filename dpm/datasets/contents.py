@@ -13,9 +13,10 @@ from dpm.base.errors import InputError
 from dpm.datasets.formats.arrays import read_arrays
 from dpm.datasets.formats.cifar10 import read_cifar10
 from dpm.datasets.formats.idx import read_idx
+from dpm.datasets.formats.signatures import HDF5, NPY, ZIP, find_format
 from dpm.datasets.fuel.hdf5 import H5PYDataset, set_names
 from dpm.datasets.scaling import to_unit_range
-from dpm.datasets.search import is_file_name
+from dpm.datasets.search import has_hdf5_suffix
 from dpm.datasets.stored import StoredSource, in_parts
 
 COLUMNS = ("set", "source", "examples", "each", "type", "range", "sha256")
@@ -30,7 +31,8 @@ def open_sets(path: Path) -> Sets:
     """Open a file or folder of any accepted format.
 
     Args:
-        path: An .hdf5, .npz, .npy or idx file, or an archive or folder of CIFAR-10.
+        path: An .hdf5, .npz, .npy or idx file, or an archive or folder of CIFAR-10. The first three are told apart by
+            their content, not by their name.
 
     Returns:
         The array of each source of each set, by set and source. Those of an .hdf5 file are read when they are indexed.
@@ -40,13 +42,14 @@ def open_sets(path: Path) -> Sets:
     """
     if not os.path.exists(path):
         raise InputError(f"{path}: there is no such file; give an .hdf5, .npz, .npy, idx or CIFAR-10 file")
-    if is_file_name(path.name):
+    kind = find_format(path) if path.is_file() and os.access(path, os.R_OK) else None
+    if kind == HDF5 or (kind is None and has_hdf5_suffix(path.name)):
         sets = {}
         for part in set_names(path):
             sources = H5PYDataset(path, (part,)).provides_sources
             sets[part] = {source: StoredSource(H5PYDataset(path, (part,), sources=(source,))) for source in sources}
         return sets
-    if path.suffix in (".npz", ".npy"):
+    if kind in (ZIP, NPY) or path.suffix in (".npz", ".npy"):
         return {path.stem: {name: np.atleast_1d(array) for name, array in read_arrays(path).items()}}
     if path.is_dir() or {".tar", ".tgz"} & set(path.suffixes):
         train, test = read_cifar10(path)

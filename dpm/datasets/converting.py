@@ -1,14 +1,16 @@
 """Convert folders of images and numpy files to training and test images of equal shape."""
 
 import os
+import sys
 
 import numpy as np
 
 from dpm.base.errors import InputError
-from dpm.datasets.formats.arrays import read_image_sets
+from dpm.datasets.formats import arrays, plain_hdf5
 from dpm.datasets.formats.folder import image_files, read_images
-from dpm.datasets.from_arrays import TEST_SHARE, split_test_set
-from dpm.datasets.images import channel_first
+from dpm.datasets.formats.signatures import is_hdf5
+from dpm.datasets.from_arrays import TEST_SHARE, image_data_from_arrays, split_test_set
+from dpm.datasets.scaling import LEVELS, value_range
 from dpm.datasets.search import ORIGIN
 
 #: The classes of bark in the texture database of Lazebnik, Schmid & Ponce (2005): how their file names start.
@@ -26,6 +28,7 @@ def convert_images(
     test_share: float = TEST_SHARE,
     seed: int = 0,
     quiet: bool = True,
+    skip_unreadable: bool = False,
 ) -> dict[str, np.ndarray]:
     """Read a folder of PNG and JPEG images and split off a test set.
 
@@ -37,7 +40,8 @@ def convert_images(
         gray: Convert colors to gray.
         test_share: Share of the images that becomes the test set.
         seed: Seed of the positions of the crops and of the test set.
-        quiet: Show no progress.
+        quiet: Show no progress and no warnings.
+        skip_unreadable: Leave out images that cannot be read.
 
     Returns:
         {"train": uint8 (n, c, size, size), "test": uint8 (m, c, size, size)}.
@@ -45,9 +49,28 @@ def convert_images(
     Raises:
         InputError: As `image_files`, `read_images` and `split_test_set`.
     """
-    paths = image_files(folder)
-    images = read_images(paths, size, crop, gray, crops, np.random.default_rng(seed), quiet)
-    return split_test_set(images, test_share, seed, crops)
+    warn = _ignore if quiet else _warn
+    paths = image_files(folder, warn)
+    images = read_images(paths, size, crop, gray, crops, np.random.default_rng(seed), quiet, skip_unreadable, warn)
+    return _split(images, folder, test_share, seed, crops)
+
+
+def _split(
+    images: np.ndarray, folder: str | os.PathLike[str], share: float, seed: int, crops: int
+) -> dict[str, np.ndarray]:
+    """Split off a test set, and check that both parts vary: no scale can be computed from one gray level."""
+    sets = split_test_set(images, share, seed, crops)
+    for part, array in sets.items():
+        value_range(array, f"{folder} ({part})")
+    return sets
+
+
+def _warn(line: str) -> None:
+    print(f"warning: {line}", file=sys.stderr)
+
+
+def _ignore(line: str) -> None:
+    pass
 
 
 def convert_bark(
@@ -58,6 +81,7 @@ def convert_bark(
     test_share: float = TEST_SHARE,
     seed: int = 0,
     quiet: bool = True,
+    skip_unreadable: bool = False,
 ) -> dict[str, np.ndarray]:
     """Read the bark of the texture database of Lazebnik, Schmid & Ponce (2005) as gray images.
 
@@ -66,7 +90,7 @@ def convert_bark(
     Args:
         folder: The unpacked database; files are chosen by name, whatever their sub-folder.
         crops: Windows per image; by default 4 random windows, or 1 central one.
-        size, crop, test_share, seed, quiet: As `convert_images`.
+        size, crop, test_share, seed, quiet, skip_unreadable: As `convert_images`.
 
     Returns:
         {"train": uint8 (n, 1, size, size), "test": uint8 (m, 1, size, size)}.
@@ -79,8 +103,9 @@ def convert_bark(
         raise InputError(f"{folder}: holds no images named T01_... to T04_...; {ORIGIN['BARK']}")
     if crops is None:
         crops = 4 if crop == "random" else 1
-    images = read_images(paths, size, crop, True, crops, np.random.default_rng(seed), quiet)
-    return split_test_set(images, test_share, seed, crops)
+    warn, rng = _ignore if quiet else _warn, np.random.default_rng(seed)
+    images = read_images(paths, size, crop, True, crops, rng, quiet, skip_unreadable, warn)
+    return _split(images, folder, test_share, seed, crops)
 
 
 def convert_texture(size: int = 256) -> dict[str, np.ndarray]:
@@ -119,25 +144,38 @@ def cut_squares(image: np.ndarray, size: int) -> np.ndarray:
 def convert_arrays(
     path: str | os.PathLike[str], key: str | None = None, test_share: float | None = None, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Read the images of a numpy file; split off a test set if the file has none.
+    """Read the images of a file of arrays; split off a test set if the file has none.
+
+    The result is what training accepts. Integers outside 0..255, which are not 8-bit pixels, become floats of the same
+    values, continuous data.
 
     Args:
-        path: An .npz or .npy file.
+        path: An .npz or .npy file, or an HDF5 file that is not in Fuel's layout, such as one of MATLAB 7.3.
         key: Name of the array with the training images, see `read_image_sets`.
         test_share: Share of the images that becomes the test set; TEST_SHARE if None.
         seed: Seed of the test set.
 
     Returns:
-        {"train": (n, c, h, w), "test": (m, c, h, w)} in the dtype of the file.
+        {"train": (n, c, h, w), "test": (m, c, h, w)} in the dtype of the file, except for integers outside 0..255.
 
     Raises:
-        InputError: As `read_image_sets`, `channel_first` and `split_test_set`; if `test_share` is given for a file with
-            test images.
+        InputError: As `read_image_sets` and `image_data_from_arrays`; if `test_share` is given for a file with test
+            images.
     """
-    found = read_image_sets(path, key)
-    sets = {part: channel_first(array, f"{path} ({part})", large=True) for part, array in found.items()}
-    if "test" not in sets:
-        return split_test_set(sets["train"], TEST_SHARE if test_share is None else test_share, seed)
-    if test_share is not None:
+    read = plain_hdf5.read_image_sets if is_hdf5(path) else arrays.read_image_sets
+    found = _accepted_integers(read(path, key))
+    if "test" in found and test_share is not None:
         raise InputError(f"test_share: {path} has test images; leave it out")
-    return sets
+    share = TEST_SHARE if test_share is None else test_share
+    data = image_data_from_arrays(found["train"], found.get("test"), str(path), share, seed, large=True)
+    return {"train": data.train, "test": data.test}
+
+
+def _accepted_integers(sets: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return integers outside 0..255 as floats that hold them exactly, in all sets alike."""
+    whole = [array for array in sets.values() if array.dtype.kind in "iu" and array.size]
+    largest = max((max(-int(array.min()), int(array.max())) for array in whole), default=0)
+    least = min((int(array.min()) for array in whole), default=0)
+    if least >= 0 and largest <= LEVELS:
+        return sets
+    return {part: array.astype("float32" if largest <= 1 << 24 else "float64") for part, array in sets.items()}

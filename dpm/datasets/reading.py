@@ -84,10 +84,16 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path that replaces `path` in one step, see `dpm.base.atomic.atomic_write`.
 
     Raises:
-        InputError: If the folder is not writable.
+        InputError: If the folder does not exist or is not writable.
     """
+    if not path.parent.is_dir():
+        raise InputError(
+            f"{path}: cannot be written, there is no folder {path.parent}; create it, or give another path"
+        )
     try:
         with atomic.atomic_write(path) as temporary:
             yield temporary
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error}); give a path in a writable folder") from error
+        # HDF5's own text has internal names and flags.
+        reason = os.strerror(error.errno) if error.errno else error
+        raise InputError(f"{path}: cannot be written ({reason}); give a path in a writable folder") from error

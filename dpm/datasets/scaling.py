@@ -16,7 +16,9 @@ LEVELS = 255
 LEVEL_TOLERANCE = 1e-3
 
 
-def to_unit_range(array: Any, what: str = "data", dtype: DTypeLike = "float64") -> tuple[np.ndarray, bool]:
+def to_unit_range(
+    array: Any, what: str = "data", dtype: DTypeLike = "float64", varying: bool = True
+) -> tuple[np.ndarray, bool]:
     """Map 8-bit pixels to [0, 1]; return continuous data unchanged.
 
     The decision of `level_factor` is made on all values: call this for a whole data set, not for a batch.
@@ -25,6 +27,7 @@ def to_unit_range(array: Any, what: str = "data", dtype: DTypeLike = "float64") 
         array: Numbers or booleans of any shape.
         what: Name of the data for error messages.
         dtype: Float type of the result.
+        varying: Refuse data that have one value everywhere, from which no scale can be computed.
 
     Returns:
         The values, and True if they are quantized to 8 bits.
@@ -33,11 +36,11 @@ def to_unit_range(array: Any, what: str = "data", dtype: DTypeLike = "float64") 
         InputError: As `level_factor`.
     """
     data = np.asarray(array)
-    factor = level_factor(data, what)
+    factor = level_factor(data, what, varying)
     return unit_values(data, factor, dtype), factor is not None
 
 
-def level_factor(data: Any, what: str = "data") -> int | None:
+def level_factor(data: Any, what: str = "data", varying: bool = True) -> int | None:
     """Return the factor that maps the data to 8-bit levels.
 
     Pixels are 8-bit levels: 0..255 in any dtype, or levels / 255 within 1e-3 of a level. Images with only 0 and 1
@@ -46,6 +49,7 @@ def level_factor(data: Any, what: str = "data") -> int | None:
     Args:
         data: An array, or an object with its length, shape, dtype and slices.
         what: Name of the data for error messages.
+        varying: Refuse data that are constant.
 
     Returns:
         1 for levels 0..255, 255 for levels / 255, None for continuous data.
@@ -54,7 +58,7 @@ def level_factor(data: Any, what: str = "data") -> int | None:
         InputError: If the data are empty, not numbers, constant, contain NaN or infinity (the message gives the first
             index), or contain integers outside 0..255.
     """
-    low, high = value_range(data, what)
+    low, high = value_range(data, what, varying)
     # Test 255 first: images of 0 and 1 are black and white.
     for factor in (LEVELS, 1):
         if _is_levels(data, factor, low, high):
@@ -161,15 +165,16 @@ class Scaling:
         return (x - self.shift) / self.scale
 
 
-def value_range(data: Any, what: str) -> tuple[float, float]:
+def value_range(data: Any, what: str, varying: bool = True) -> tuple[float, float]:
     """Return the lowest and the highest value.
 
     Args:
         data: An array, or an object with its length, shape, dtype and slices.
         what: Name of the data for error messages.
+        varying: Refuse data that are constant.
 
     Raises:
-        InputError: If the data are empty, not numbers, not finite or constant.
+        InputError: If the data are empty, not numbers, not finite or, with `varying`, constant.
     """
     if data.dtype.kind not in "biuf" or data.ndim == 0:
         raise InputError(f"{what}: shape {data.shape} of {data.dtype}; accepted are arrays of numbers or booleans")
@@ -183,7 +188,7 @@ def value_range(data: Any, what: str) -> tuple[float, float]:
             index = (start + int(first[0]), *map(int, first[1:]))
             raise InputError(f"{what}: the value at index {index} is {part[tuple(first)]}; remove or replace it")
         low, high = min(low, least), max(high, most)
-    if low == high:
+    if varying and low == high:
         raise InputError(f"{what}: every value is {low:g}; accepted are data that vary")
     return low, high
 

@@ -11,6 +11,7 @@ import numpy as np
 from dpm.base.errors import InputError
 from dpm.datasets.formats import cifar10
 from dpm.datasets.formats.idx import read_idx
+from dpm.datasets.formats.signatures import is_hdf5
 from dpm.datasets.fuel.hdf5 import H5PYDataset
 from dpm.datasets.images import ImageData, channel_first
 from dpm.datasets.made.recipes import RECIPES, draw_sets
@@ -96,7 +97,7 @@ def load(
         ((1, 28, 28), dtype('uint8'))
 
     Args:
-        name: One of `NAMES` (case, hyphens and underscores are ignored), or the path of an .hdf5 file.
+        name: One of `NAMES` (case, hyphens and underscores are ignored), or the path of an HDF5 file.
         data_path: A folder, several folders joined by os.pathsep, or a file. For a data set that is a file: the folder
             that holds it now, or its new name.
         in_memory: True reads the training images into memory; False leaves them in their .hdf5 file, to be read in
@@ -113,7 +114,7 @@ def load(
             square images with 1 or 3 colors.
     """
     name, options = canonical_name(os.fspath(name)), Options(in_memory, large, first)
-    if is_file_name(name):
+    if name not in NAMES:
         path = _find_file(Path(name), data_path)
         return _image_data(path.stem, path, _read_hdf5(path, options), options)
     folders = default_folders() if data_path is None else parse_data_path(data_path)
@@ -145,12 +146,14 @@ def own_folder() -> Path:
     """Return the folder of this installation for data sets that are downloaded, converted or made.
 
     It is `datasets/` in a checkout of the repository. An installed wheel uses the user's data folder,
-    $XDG_DATA_HOME/dpm or ~/.local/share/dpm, which may not exist yet.
+    $XDG_DATA_HOME/dpm or ~/.local/share/dpm, which may not exist yet. As the XDG specification says, a relative path
+    in that variable is ignored.
     """
     # Check for a file of the repository: next to an installed wheel, datasets/ may be another package.
     if (CHECKOUT_FOLDER / "embed_mnist5k.py").is_file():
         return CHECKOUT_FOLDER
-    return Path(os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")) / "dpm"
+    base = os.environ.get("XDG_DATA_HOME", "")
+    return Path(base if os.path.isabs(base) else os.path.expanduser("~/.local/share")) / "dpm"
 
 
 def default_folders() -> list[Path]:
@@ -176,9 +179,17 @@ def absolute_data_path(data_path: str) -> str:
     return os.pathsep.join(map(os.path.abspath, parse_data_path(data_path)))
 
 
-def is_file_name(name: str) -> bool:
-    """Return True if the name of a data set is the path of an HDF5 file."""
+def has_hdf5_suffix(name: str) -> bool:
+    """Return True if a name ends in .hdf5 or .h5, in any case."""
     return name.lower().endswith((".hdf5", ".h5"))
+
+
+def is_file_name(name: str) -> bool:
+    """Return True if the name of a data set is the path of an HDF5 file, by its suffix or by its content.
+
+    So is an absolute path, whose file may have been moved.
+    """
+    return has_hdf5_suffix(name) or os.path.isabs(name) or is_hdf5(os.path.expanduser(name))
 
 
 def canonical_name(name: str) -> str:
@@ -187,12 +198,12 @@ def canonical_name(name: str) -> str:
     Raises:
         InputError: If there is no such entry; the message suggests the nearest name.
     """
-    if is_file_name(name):
-        return os.path.abspath(os.path.expanduser(name))
     plain = {known.replace("_", ""): known for known in NAMES}
     key = str(name).upper().replace("-", "").replace("_", "")
     if key in plain:
         return plain[key]
+    if is_file_name(name):
+        return os.path.abspath(os.path.expanduser(name))
     near = difflib.get_close_matches(key, plain, n=1)
     hint = f"did you mean {plain[near[0]]}? " if near else ""
     raise InputError(f"data set {name!r} is not known; {hint}accepted are {', '.join(NAMES)}, or a file FILE.hdf5")

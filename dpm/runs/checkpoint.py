@@ -119,6 +119,8 @@ def load_with_facts(path: str | Path) -> "tuple[Section, dict[str, np.ndarray], 
     except (InputError, MemoryError):
         raise
     except Exception as error:  # h5py raises many types for a damaged file
+        if isinstance(error, OSError) and error.errno in probe.SYSTEM_ADVICE:
+            raise probe.explain(f"checkpoint {path}", error) from None
         raise InputError(f"checkpoint {path}: damaged or not an HDF5 file ({_first_line(error)})") from None
 
 

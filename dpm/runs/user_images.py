@@ -1,8 +1,9 @@
 """Read and check images and masks that a user names on the command line."""
 
+import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,50 +13,80 @@ from PIL import Image
 from dpm.base.errors import InputError
 from dpm.datasets import H5PYDataset, to_unit_range
 from dpm.datasets.formats.arrays import read_arrays
+from dpm.datasets.formats.signatures import HDF5, NPY, PNG, ZIP, find_format
 from dpm.datasets.images import channel_first
+from dpm.runs.data import cut_pieces
 
+BY_SUFFIX = {".hdf5": HDF5, ".h5": HDF5, ".npz": ZIP, ".npy": NPY, ".png": PNG}
 MASKS = ("left", "right", "top", "bottom", "center")
 CENTER = re.compile(r"center:(?P<side>[0-9]{1,5})")
-HDF5_NAME = re.compile(r"(?P<path>.*\.hdf5)(:(?P<split>[^:]*)(:(?P<rows>.*))?)?", re.DOTALL)
+ACCEPTED = "accepted are .npz, .npy, .png and FILE.hdf5[:SPLIT[:A-B]], the examples A to B - 1"
 
 
 def read_images(
-    name: str | Path, example_shape: tuple[int, ...], quantized: bool = True, flag: str = "--input"
+    name: str | Path,
+    example_shape: tuple[int, ...],
+    quantized: bool = True,
+    flag: str = "--input",
+    crop: int | None = None,
+    report: Callable[[str], object] | None = None,
 ) -> np.ndarray:
     """Return images in data units, (n, c, h, w) float64.
 
     Args:
-        name: FILE.npz (its array X, or its only array), FILE.png, or FILE.hdf5[:SPLIT[:A-B]]; by default the split
-            "test" and all its examples, else the examples A to B - 1.
+        name: FILE.npz (its array X, or its only array), FILE.npy, FILE.png, or FILE.hdf5[:SPLIT[:A-B]]; by default the
+            split "test" and all its examples, else the examples A to B - 1. The content decides, not the suffix.
         example_shape: (c, h, w) of the model.
         quantized: True if the model's data were 8-bit pixels; an array of whole numbers 0..255 is then taken for these.
         flag: name of the option in messages.
+        crop: side of the crops that the model was trained on; larger images are then cut into squares of the model's
+            size, as test images are.
+        report: function of a line of text, called if images are cut.
 
     Raises:
         InputError: the file is of another kind or its images have another shape.
     """
     what = f"{flag} {name}"
-    hdf5 = HDF5_NAME.fullmatch(str(name))
-    suffix = Path(name).suffix.lower()
-    if hdf5:
-        images = _read_hdf5(what, _existing(hdf5["path"], flag), hdf5["split"], hdf5["rows"])
-    elif suffix == ".npz":
-        images = _read_npz(_existing(name, flag))
-    elif suffix == ".png":
-        images = _read_png(_existing(name, flag))
-    else:
-        raise InputError(f"{what}: accepted are .npz, .png and FILE.hdf5[:SPLIT[:A-B]], the examples A to B - 1")
+    images = _read_file(str(name), flag)
     if images.shape == example_shape:
         images = images[None]
     elif images.ndim == 3 and example_shape[0] == 1:
         images = images[:, None]
+    side = example_shape[-1]
+    if crop and len(images) and images.ndim == 4 and images.shape[1] == example_shape[0]:
+        n, _, height, width = images.shape
+        if min(height, width) >= side and max(height, width) > side:
+            images = cut_pieces(images, side)
+            if report:
+                report(f"{what}: {n} images of {height} x {width}, cut into {len(images)} squares of {side} x {side}")
     if images.shape[1:] != example_shape or not len(images):
         raise InputError(f"{what}: images of shape {images.shape}; accepted: (n, {_shape(example_shape)})")
     if images.dtype.kind == "f" and not np.isfinite(images).all():
         raise InputError(f"{what}: not finite at {tuple(map(int, np.argwhere(~np.isfinite(images))[0]))}")
-    if images.dtype.kind != "f" or (quantized and images.max() > 1 and (images == np.rint(images)).all()):
-        return to_unit_range(images, what)[0]
-    return images.astype(np.float64)
+    pixels = quantized and images.max() > 1 and (images == np.rint(images)).all()
+    if images.dtype.kind != "f":
+        # Integers above 255 are the units of a model of other data, whose conversion keeps their values.
+        pixels = quantized or images.max() <= 255
+    return to_unit_range(images, what, varying=False)[0] if pixels else images.astype(np.float64)
+
+
+def _read_file(name: str, flag: str) -> np.ndarray:
+    """Return the images of a file in the format of its content, or of a part of an HDF5 file."""
+    # A folder may have a colon in its name: the longest part that is a file is the path.
+    colons = [i for i, letter in enumerate(f"{name}:") if letter == ":"]
+    path = next((name[:i] for i in reversed(colons) if os.path.isfile(name[:i])), name)
+    split, _, rows = name[len(path) + 1 :].partition(":")
+    if not os.path.exists(path):
+        raise InputError(f"{flag} {name}: no such file; {ACCEPTED}")
+    kind = find_format(path) if os.path.isfile(path) and os.access(path, os.R_OK) else None
+    kind = kind or BY_SUFFIX.get(Path(path).suffix.lower())  # for the message on a damaged file
+    if kind == HDF5:
+        return _read_hdf5(f"{flag} {name}", Path(path), split, rows)
+    if kind in (ZIP, NPY) and path == name:
+        return _read_npz(Path(path))
+    if kind == PNG and path == name:
+        return _read_png(Path(path))
+    raise InputError(f"{flag} {name}: {ACCEPTED}")
 
 
 def read_mask(name: str | Path, example_shape: tuple[int, ...]) -> np.ndarray:
@@ -179,8 +210,8 @@ def _open_png(path: Path) -> Iterator[Image.Image]:
         raise InputError(f"{path}: cannot be read as PNG ({' '.join(str(error).split())})") from None
 
 
-def _read_hdf5(what: str, path: Path, split: str | None, rows: str | None) -> np.ndarray:
-    """Return examples of a split of a Fuel file: "A-B" for A to B - 1 as in a Python slice, or all.
+def _read_hdf5(what: str, path: Path, split: str, rows: str) -> np.ndarray:
+    """Return examples of a split of a Fuel file, of "test" for "": "A-B" for A to B - 1 as in a Python slice, or all.
 
     The whole split decides, as in training, if the numbers are 8-bit levels.
     """
@@ -194,8 +225,8 @@ def _read_hdf5(what: str, path: Path, split: str | None, rows: str | None) -> np
             )
         start, stop = int(span[1]), int(span[2])
     (features,) = dataset.get_data(slice(None))
-    features = channel_first(features, what, dataset.axis_labels["features"])
-    unit, quantized = to_unit_range(features, what, "float32")
+    features = channel_first(features, what, dataset.axis_labels["features"], large=True)
+    unit, quantized = to_unit_range(features, what, "float32", varying=False)
     chosen = unit[start:stop].astype(np.float64)
     return np.rint(255 * chosen) / 255 if quantized else features[start:stop].astype(np.float64)
 

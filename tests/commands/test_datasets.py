@@ -85,6 +85,23 @@ def test_crops_of_an_image_stay_in_one_set(run, photos):
     assert len(train | test) == 12
 
 
+def test_unreadable_images_stop_the_conversion_or_are_left_out(run, photos, capsys):
+    """Both are named at once; a GIF next to them is counted."""
+    for name in ("03.png", "07.png"):
+        (photos / name).write_bytes((photos / name).read_bytes()[:60])
+    Image.fromarray(COLORS[0, 0]).save(photos / "12.gif")
+    convert = ("convert", "images", "--input", photos, "--size", 10, "--output", "a.hdf5")
+    assert main([str(word) for word in convert]) == 2
+    left_out, error = capsys.readouterr().err.splitlines()
+    assert left_out == f"warning: {photos}: left out as neither PNG nor JPEG: 1 .gif"
+    assert f"2 of 12 images cannot be read: {photos / '03.png'} (" in error
+    assert f"{photos / '07.png'} (" in error
+    assert not os.path.exists("a.hdf5")
+    run(*convert, "--skip-unreadable", "--quiet")
+    assert len(images("a.hdf5")) + len(images("a.hdf5", "test")) == 10
+    assert "--skip-unreadable does not apply" in run("convert", "MNIST", "--skip-unreadable", status=2)
+
+
 def test_gray_and_the_default_file_in_the_data_folder(run, photos, tmp_path):
     run("convert", "images", "--input", photos, "--size", 5, "--gray", "--quiet")
     assert images(tmp_path / "data" / "holiday.hdf5").shape == (11, 1, 5, 5)

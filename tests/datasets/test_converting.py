@@ -81,6 +81,41 @@ def test_without_scikit_image_the_extra_is_named(monkeypatch):
         convert_texture()
 
 
+@pytest.mark.parametrize(
+    ("array", "dtype"),
+    [
+        (IMAGES.astype(np.uint16), np.uint16),
+        (IMAGES.astype(np.uint16) * 16, np.float32),
+        (IMAGES.astype(np.int16) - 128, np.float32),
+        (IMAGES.astype(np.uint32) << 20, np.float64),
+        (IMAGES / 255, np.float64),
+    ],
+    ids=["levels", "12 bits", "signed", "28 bits", "floats"],
+)
+def test_integers_that_are_no_pixels_become_floats_of_the_same_values(tmp_path, array, dtype):
+    np.savez(tmp_path / "a.npz", x_train=array, x_test=array[:2])
+    sets = convert_arrays(tmp_path / "a.npz")
+    for part in ("train", "test"):
+        assert sets[part].dtype == dtype
+        np.testing.assert_array_equal(sets[part], array[: len(sets[part])])
+
+
+def test_arrays_that_cannot_be_trained_on_are_refused_at_once(tmp_path):
+    np.savez(tmp_path / "a.npz", np.where(IMAGES[3, 1, 2, 4] == IMAGES, np.nan, IMAGES))
+    with pytest.raises(InputError, match=r"a\.npz \(train\): the value at index .* is nan"):
+        convert_arrays(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", x_train=IMAGES * 16.0, x_test=IMAGES * 1.0)
+    with pytest.raises(InputError, match="only one of train and test is 8-bit pixels"):
+        convert_arrays(tmp_path / "b.npz")
+
+
+def test_images_of_one_gray_level_are_refused(tmp_path):
+    for i in range(3):
+        Image.new("L", (4, 4), 9).save(tmp_path / f"{i}.png")
+    with pytest.raises(InputError, match=r"\(train\): every value is 9"):
+        convert_images(tmp_path, 4)
+
+
 def test_test_images_of_a_file_are_kept(tmp_path):
     np.savez(tmp_path / "a.npz", x_train=IMAGES, x_test=IMAGES[:2])
     sets = convert_arrays(tmp_path / "a.npz")

@@ -243,6 +243,14 @@ def test_own_folder_of_an_installation_is_the_users_data_folder(tmp_path, monkey
     assert search.data_folder() == expected
 
 
+def test_relative_xdg_data_home_is_ignored(tmp_path, monkeypatch):
+    """XDG Base Directory Specification 0.8: all paths set in these variables must be absolute, others are ignored."""
+    monkeypatch.setattr(search, "CHECKOUT_FOLDER", tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", "relative")
+    assert search.own_folder() == tmp_path / ".local" / "share" / "dpm"
+
+
 def test_data_folder_is_the_first_folder_of_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("FUEL_DATA_PATH", os.pathsep.join([str(tmp_path / "a"), str(tmp_path / "b")]))
     assert search.data_folder() == tmp_path / "a"

@@ -1,5 +1,9 @@
 """Checkpoints are exact, validated before use, and never partially written."""
 
+import errno
+import fcntl
+import os
+
 import h5py
 import numpy as np
 import pytest
@@ -217,6 +221,22 @@ def test_file_that_the_validating_process_cannot_read_is_not_opened(path, monkey
         change(path)
         with pytest.raises(InputError, match="reading it crashes HDF5"):
             checkpoint.load(path)
+
+
+def test_checkpoint_that_is_in_use_or_not_readable_is_not_called_damaged(path, monkeypatch):
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as HDF5 does while it writes
+        with pytest.raises(InputError, match="another process has it open for writing") as caught:
+            checkpoint.load(path)
+    assert "damaged" not in str(caught.value)
+    monkeypatch.setattr(checkpoint, "_check_seal", refuse)
+    with pytest.raises(InputError, match=r"Permission denied.*make it readable") as caught:
+        checkpoint.load(path)
+    assert "damaged" not in str(caught.value)
+
+
+def refuse(path):
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf"), 1e-320, 2**70, True, None])

@@ -160,6 +160,28 @@ def test_npy_file_named_npz_is_read(tmp_path):
     np.testing.assert_array_equal(read_images(tmp_path / "x.npz", UNIT.shape[1:]), UNIT)
 
 
+@pytest.mark.parametrize("name", ["x.npz", "x.png", "x.hdf5", "x"])
+@pytest.mark.parametrize("kind", ["npz", "npy", "png", "hdf5"])
+def test_content_decides_not_the_suffix(tmp_path, kind, name):
+    if kind == "hdf5":
+        runs.write_data(tmp_path, PIXELS, PIXELS[:1], "a.h5").rename(tmp_path / name)
+    else:
+        with open(tmp_path / name, "wb") as stream:
+            if kind == "png":
+                Image.fromarray(PIXELS[0, 0]).save(stream, "PNG")
+            else:
+                (np.save if kind == "npy" else np.savez)(stream, PIXELS[:1])
+    np.testing.assert_array_equal(read_images(tmp_path / name, GRAY), UNIT[:1])
+
+
+@pytest.mark.parametrize("name", ["x.h5", "x.HDF5", "x.H5", "y:z.hdf5"])
+def test_part_of_an_hdf5_file_of_any_name(tmp_path, name):
+    path = runs.write_data(tmp_path, PIXELS, PIXELS[:2], name)
+    np.testing.assert_array_equal(read_images(path, GRAY), UNIT[:2])
+    np.testing.assert_array_equal(read_images(f"{path}:train", GRAY), UNIT)
+    np.testing.assert_array_equal(read_images(f"{path}:test:1-2", GRAY), UNIT[1:2])
+
+
 def test_other_suffixes_are_refused(tmp_path):
     for name in ("x.jpg", "x", "x.hdf5test", "x.hdf5.npy", tmp_path):
         with pytest.raises(InputError, match="accepted are"):
@@ -193,6 +215,45 @@ def test_floats_outside_the_range_of_pixels_are_not_clipped(tmp_path):
 def test_integers_outside_0_to_255_are_refused_with_their_range(tmp_path):
     with pytest.raises(InputError, match=r"integers -5\.\.300"):
         read_images(save_npz(tmp_path / "x.npz", X=np.linspace(-5, 300, 64).astype(int).reshape(GRAY)), GRAY)
+
+
+@pytest.mark.parametrize("level", [0, 1, 7, 255])
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32"])
+def test_one_gray_level_is_accepted(tmp_path, level, dtype):
+    """Images of 0 and 1 are black and white, so that 1 alone is white, as in dpm.datasets.scaling.level_factor."""
+    array = np.full((2, *GRAY), level, dtype)
+    expected = np.full(array.shape, level if level <= 1 else level / 255)
+    np.testing.assert_array_equal(read_images(save_npz(tmp_path / "x.npz", X=array), GRAY), expected)
+    runs.write_data(tmp_path, array, array, "a.hdf5")
+    np.testing.assert_array_equal(read_images(tmp_path / "a.hdf5", GRAY), expected)
+
+
+def test_integers_above_255_are_the_units_of_a_model_of_other_data(tmp_path):
+    """As `datasets convert arrays` writes them: floats of the same values."""
+    array = np.arange(64, dtype=np.uint16).reshape(1, *GRAY) * 60
+    path = save_npz(tmp_path / "x.npz", X=array)
+    np.testing.assert_array_equal(read_images(path, GRAY, quantized=False), array)
+    with pytest.raises(InputError, match=r"integers 0\.\.3780"):
+        read_images(path, GRAY)
+
+
+@pytest.mark.parametrize("kind", ["npz", "hdf5"])
+def test_larger_images_are_cut_as_in_training_on_crops(tmp_path, kind):
+    """8 x 12 pixels hold one square of 8, 16 x 12 hold two; without crops they are refused."""
+    for height, expected in ((8, np.s_[:, :, :8, :8]), (16, np.s_[:, :, :8, :8])):
+        array = np.random.default_rng(1).integers(0, 256, (3, 1, height, 12), np.uint8)
+        path = runs.write_data(tmp_path, array, array, "x.hdf5") if kind == "hdf5" else tmp_path / "x.npz"
+        if kind == "npz":
+            np.savez(path, array)
+        lines = []
+        found = read_images(path, GRAY, crop=8, report=lines.append)
+        np.testing.assert_array_equal(found[:: height // 8], array[expected] / 255)
+        assert len(found) == 3 * height // 8
+        assert lines == [f"--input {path}: 3 images of {height} x 12, cut into {len(found)} squares of 8 x 8"]
+        with pytest.raises(InputError, match=rf"shape \(3, 1, {height}, 12\); accepted: \(n, 1, 8, 8\)"):
+            read_images(path, GRAY)
+        with pytest.raises(InputError, match=rf"shape \(3, 1, {height}, 12\)"):
+            read_images(path, (1, 14, 14), crop=14)
 
 
 # ------------------------------------------------------------------ parts of a data set

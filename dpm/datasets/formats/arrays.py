@@ -10,7 +10,7 @@ import os
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -92,7 +92,7 @@ def read_image_sets(path: str | os.PathLike[str], key: str | None = None) -> dic
     """
     with _open_members(Path(path)) as members:
         if key is None:
-            chosen = _choose_names(list(members))
+            chosen = choose_names(list(members))
             problem = "its names do not determine which array holds the images"
         else:
             chosen = {"train": key} if key in members else {}
@@ -102,8 +102,8 @@ def read_image_sets(path: str | os.PathLike[str], key: str | None = None) -> dic
         return {which: _read_member(members[name], f"{path}: {_printable(name)}") for which, name in chosen.items()}
 
 
-def _choose_names(names: list[str]) -> dict[str, str]:
-    """Return {set: name of its array}; empty if the names are ambiguous."""
+def choose_names(names: Sequence[str]) -> dict[str, str]:
+    """Return {set: name of its array} by the rules of `read_image_sets`; empty if the names are ambiguous."""
     train, test, only = (
         [name for name in names if name.lower().replace("_", "").replace("-", "") in known]
         for known in (TRAIN, TEST, ONLY)
@@ -141,7 +141,8 @@ def _open_members(path: Path) -> Iterator[dict[str, _Member]]:
                 with zipfile.ZipFile(file) as archive:
                     yield _archive_members(archive, size, path)
             else:
-                raise InputError(f"{path}: begins with {start!r}; accepted are .npz and .npy files of numpy")
+                matlab = "; save it with -v7.3, which is HDF5" if start == b"MATLAB" else ""
+                raise InputError(f"{path}: begins with {start!r}; accepted are .npz and .npy files of numpy{matlab}")
     except InputError:
         raise
     except OSError as error:

@@ -1,13 +1,14 @@
 """Read a folder of PNG and JPEG images as one array: squares of one size, all gray or all in color.
 
-The files are untrusted: Pillow opens only PNG and JPEG, within the limits below. An image takes at most about 2 s and
+The files are untrusted: Pillow opens only PNG and JPEG, within the limits below. An image takes at most about 4 s and
 500 MB.
 """
 
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,46 +19,62 @@ from dpm.base.progress import Progress
 from dpm.datasets.made.generators import check_count
 from dpm.datasets.reading import read_up_to
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif")
 CROPS = ("center", "random")
 MAX_SIZE = 4096
-MAX_PIXELS = 26_000_000
-MAX_BYTES = 48 << 20
+MAX_PIXELS = 52_000_000
+MAX_BYTES = 100 << 20
 # Each scan of a progressive JPEG processes all pixels, even if it has few bytes; about 10 scans are common.
 MAX_SCANS = 25
+MAX_SCANNED = 26_000_000 * MAX_SCANS  # pixels of all scans together
 # Limits on the number of reads before the pixels and in total: each part of a file, such as a PNG chunk, takes a few.
 MAX_HEADER_READS = 1000
 MAX_PIXEL_READS = 100_000
+#: Number of files that a message lists.
+LISTED = 1000
+
+Report = Callable[[str], object]
 
 
-def image_files(folder: str | os.PathLike[str]) -> list[Path]:
-    """List the .png, .jpg and .jpeg files in a folder and its sub-folders; suffixes in any case.
+class _Unusable(Exception):
+    """The reason why an image cannot be used."""
+
+
+def _ignore(line: str) -> None:
+    pass
+
+
+def image_files(folder: str | os.PathLike[str], warn: Report = _ignore) -> list[Path]:
+    """List the files in a folder and its sub-folders that are named as PNG or JPEG; suffixes in any case.
 
     Hidden files and folders (names that start with a dot) are skipped.
 
     Args:
         folder: The folder.
+        warn: Function of a line of text, called if there are other files, which are left out.
 
     Returns:
         Absolute paths, sorted, without duplicates.
 
     Raises:
-        InputError: If a folder is unreadable, if there are no images, or if a path with such a suffix is not a regular
-            file in `folder`: a folder, a pipe, a device or a symbolic link to another place.
+        InputError: If a folder is unreadable, if there are no images, or if there are symbolic links to other places.
     """
     root = Path(os.path.realpath(folder))
     files, folders = set(), [root]
+    outside, others = [], Counter[str]()
     try:
         while folders:
             for path in folders.pop().iterdir():
                 image, link = path.suffix.lower() in SUFFIXES, path.is_symlink()
-                if path.name.startswith(".") or not (image or path.is_dir()):
+                if path.name.startswith("."):
+                    continue
+                if not (image or path.is_dir()):
+                    others[path.suffix.lower() or "without a suffix"] += 1
                     continue
                 target = Path(os.path.realpath(path)) if link else path
                 if not target.is_relative_to(root):
-                    raise InputError(f"{_name(path)}: is a link to a place outside {_name(root)}; replace it by a copy")
-                if image:
-                    _check_regular(target)
+                    outside.append(path)
+                elif image and not (target.is_dir() and not link):
                     files.add(target)
                 elif not link:
                     folders.append(path)
@@ -65,10 +82,18 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
         raise InputError(
             f"{_name(error.filename or folder)}: cannot be read ({error.strerror}); give a readable folder of images"
         ) from error
+    if outside:
+        names = _join([_name(path) for path in sorted(outside)])
+        links = "is a link" if len(outside) == 1 else "are links"
+        raise InputError(f"{names}: {links} to places outside {_name(root)}; replace by copies")
+    left_out = ", ".join(f"{count} {_name(suffix)}" for suffix, count in sorted(others.items()))
     if not files:
         raise InputError(
-            f"{_name(folder)}: holds no images; accepted are {', '.join(SUFFIXES)}, also in its sub-folders"
+            f"{_name(folder)}: holds no images{f', but {left_out}' if left_out else ''}; accepted are "
+            f"{', '.join(SUFFIXES)}, also in its sub-folders"
         )
+    if left_out:
+        warn(f"{_name(folder)}: left out as neither PNG nor JPEG: {left_out}")
     return sorted(files)
 
 
@@ -80,11 +105,14 @@ def read_images(
     crops: int = 1,
     rng: np.random.Generator | None = None,
     quiet: bool = True,
+    skip_unreadable: bool = False,
+    warn: Report = _ignore,
 ) -> np.ndarray:
     """Read square crops of images.
 
     Images are rotated by their EXIF orientation, transparent pixels are composed on white, and 16 bits are rounded to
-    8. Read training and test images in one call, so that both are gray or both are in color.
+    8. For "center", a JPEG of more than MAX_PIXELS is decoded at half its size. Read training and test images in one
+    call, so that both are gray or both are in color.
 
     Args:
         paths: At least one file, as from `image_files`.
@@ -94,24 +122,48 @@ def read_images(
         crops: Windows per image; 1 for "center".
         rng: Source of the positions of "random".
         quiet: Show no progress on stderr.
+        skip_unreadable: Leave out the images for which InputError would be raised, if there are others.
+        warn: Function of a line of text, called for images with damaged metadata and for those left out.
 
     Returns:
-        uint8 (len(paths) * crops, c, size, size) with c = 1 if `gray` or if all crops are gray, otherwise 3; the crops
-        of an image are contiguous.
+        uint8 (n * crops, c, size, size) for n images, with c = 1 if `gray` or if all crops are gray, otherwise 3; the
+        crops of an image are contiguous.
 
     Raises:
-        InputError: For other arguments; for a file that is unreadable, damaged, not PNG or JPEG, or exceeds the limits
-            of this module; for "random" if the shorter side of an image is below `size`.
+        InputError: For other arguments. After all files were tried, with a list, if some are unreadable, damaged, not
+            PNG or JPEG, or exceed the limits of this module, or if for "random" their shorter side is below `size`.
     """
     _check_arguments(paths, size, crop, crops, rng)
     pixels = np.zeros((len(paths) * crops, 1, size, size), np.uint8)
-    for i, path in enumerate(Progress(paths, unit="image", desc="reading", quiet=quiet)):
-        for j, window in enumerate(_windows(Path(path), size, crop, crops, rng)):
-            cut = _levels(window, gray)
+    count, unusable, odd = 0, [], []
+    for path in Progress(paths, unit="image", desc="reading", quiet=quiet):
+        try:
+            notes: list[str] = []
+            cuts = [_levels(window, gray) for window in _windows(Path(path), size, crop, crops, rng, notes)]
+        except _Unusable as error:
+            unusable.append(f"{_name(path)} ({error})")
+            continue
+        odd += [f"{_name(path)} ({note})" for note in notes]
+        for cut in cuts:
             if len(cut) > pixels.shape[1]:
                 pixels = np.repeat(pixels, len(cut), axis=1)
-            pixels[i * crops + j] = cut
-    return pixels
+            pixels[count] = cut
+            count += 1
+    if odd:
+        warn(f"damaged metadata, images read all the same: {_join(odd)}")
+    if unusable and not (skip_unreadable and count):
+        raise InputError(
+            f"{len(unusable)} of {len(paths)} images cannot be read: {_join(unusable)}; save them again from an image "
+            "editor or remove them, or leave them out with --skip-unreadable"
+        )
+    if unusable:
+        warn(f"left out {len(unusable)} of {len(paths)} images that cannot be read: {_join(unusable)}")
+    return pixels[:count]
+
+
+def _join(entries: Sequence[str]) -> str:
+    more = [f"{len(entries) - LISTED} more"] if len(entries) > LISTED else []
+    return ", ".join([*entries[:LISTED], *more])
 
 
 def _check_arguments(paths: Sequence[Path], size: int, crop: str, crops: int, rng: np.random.Generator | None) -> None:
@@ -128,8 +180,10 @@ def _check_arguments(paths: Sequence[Path], size: int, crop: str, crops: int, rn
         raise InputError("rng=None: crop random needs a generator; give numpy.random.default_rng(seed)")
 
 
-def _windows(path: Path, size: int, crop: str, crops: int, rng: np.random.Generator | None) -> list[Image.Image]:
-    image = _decode(path)
+def _windows(
+    path: Path, size: int, crop: str, crops: int, rng: np.random.Generator | None, notes: list[str]
+) -> list[Image.Image]:
+    image = _decode(path, crop == "center", notes)
     width, height = image.size
     side = min(image.size)
     if crop == "center":
@@ -137,9 +191,8 @@ def _windows(path: Path, size: int, crop: str, crops: int, rng: np.random.Genera
         # BOX averages the area of a pixel. LANCZOS overshoots at edges, and clipping gives too many 0 and 255.
         return [image.resize((size, size), Image.Resampling.BOX, (left, top, left + side, top + side))]
     if side < size:
-        raise InputError(
-            f"{_name(path)}: {width} x {height} pixels are too few for windows of {size} x {size}; "
-            "choose a smaller size or crop center, or remove the file"
+        raise _Unusable(
+            f"{width} x {height} pixels, too few for windows of {size} x {size}: take a smaller size, or crop center"
         )
     assert rng is not None
     lefts, tops = (rng.integers(0, length - size + 1, crops).tolist() for length in (width, height))
@@ -156,28 +209,54 @@ def _levels(window: Image.Image, gray: bool) -> np.ndarray:
     return levels[:1] if (levels == levels[:1]).all() else levels
 
 
-def _decode(path: Path) -> Image.Image:
-    """Decode an image, rotate it upright, and convert it to mode L, RGB or, if it has transparency, RGBA."""
+def _decode(path: Path, reduced: bool, notes: list[str]) -> Image.Image:
+    """Decode an image, rotate it upright, and convert it to mode L, RGB or, if it has transparency, RGBA.
+
+    Args:
+        path: The file.
+        reduced: Decode a JPEG of more than MAX_PIXELS at half its size.
+        notes: Receives a line for each fault outside of the pixels.
+    """
     data = _contents(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            if data.count(b"\xff\xda") > MAX_SCANS and not data.startswith(b"\x89PNG"):
-                raise ValueError(f"more than {MAX_SCANS} scans")
-            image = _open(data)
-            if image.format == "PNG":
-                # Decoding checks neither the checksums nor the end of the file.
-                image.verify()
-                image = _open(data)
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # there are limits of our own
+            image = _load(data, reduced)
+            try:
+                ImageOps.exif_transpose(image, in_place=True)
+            except Exception as error:  # Pillow raises many types for damaged EXIF, which holds no pixels
+                notes.append(f"EXIF: {_one_line(error)}")
+            notes += dict.fromkeys(_one_line(warning.message) for warning in caught)
             return _plain(image)
+    except UnidentifiedImageError:
+        raise _Unusable("another format than PNG and JPEG, or damaged") from None
     except Exception as error:  # Pillow raises many types for a damaged file
-        unknown = isinstance(error, UnidentifiedImageError)
-        reason = "another format, or damaged" if unknown else " ".join(str(error).split()) or type(error).__name__
-        raise InputError(
-            f"{_name(path)}: cannot be read as PNG or JPEG ({reason}); save it again from an image editor or remove it"
-        ) from error
+        raise _Unusable(_one_line(error)) from error
+
+
+def _one_line(error: Warning | Exception | str) -> str:
+    return " ".join(ascii(str(error))[1:-1].replace("\\n", " ").split()) or type(error).__name__
+
+
+def _load(data: bytes, reduced: bool) -> Image.Image:
+    """Return an image with its pixels; reduced: as in _decode."""
+    image = _open(data)
+    width, height = image.size
+    if image.format == "PNG":
+        # Decoding checks neither the checksums nor the end of the file.
+        image.verify()
+        image = _open(data)
+    else:
+        scans = data.count(b"\xff\xda")
+        if scans > MAX_SCANS or scans * width * height > MAX_SCANNED:
+            raise ValueError(f"{width} x {height} pixels in {scans} scans, too many")
+        if reduced and width * height > MAX_PIXELS:
+            image.draft(None, (width // 2, height // 2))
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels; accepted are {MAX_PIXELS:,} in total")
+    image.load()
+    return image
 
 
 class _Stream(io.BytesIO):
@@ -196,36 +275,32 @@ def _open(data: bytes) -> Image.Image:
     stream = _Stream(data)
     image = Image.open(stream, formats=("PNG", "JPEG"))
     stream.steps = MAX_PIXEL_READS
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"{width} x {height} pixels; accepted are {MAX_PIXELS:,} in total")
     return image
 
 
 def _plain(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
-        levels = np.asarray(image).astype(np.uint16)
-        # Round to the nearest of 0, 257, ..., 65535.
-        return Image.fromarray((levels // 257 + (levels % 257 > 128)).astype(np.uint8))
+        levels = np.array(image, np.uint16)
+        # Round to the nearest of 0, 257, ..., 65535; in place, since images may be large.
+        rest = levels % 257
+        levels //= 257
+        levels += rest > 128
+        return Image.fromarray(levels.astype(np.uint8))
     mode = "RGBA" if image.has_transparency_data else "L" if image.mode in ("1", "L") else "RGB"
     return image if image.mode == mode else image.convert(mode)
 
 
 def _contents(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise _Unusable("not a regular file")
     try:
-        _check_regular(path)
         with open(path, "rb") as stream:
             data = read_up_to(stream, MAX_BYTES + 1)
     except OSError as error:
-        raise InputError(f"{_name(path)}: cannot be read ({error.strerror}); make it readable or remove it") from error
+        raise _Unusable(str(error.strerror)) from error
     if len(data) > MAX_BYTES:
-        raise InputError(f"{_name(path)}: more than {MAX_BYTES} bytes; reduce its size or remove it")
+        raise _Unusable(f"more than {MAX_BYTES:,} bytes")
     return bytes(data)
-
-
-def _check_regular(path: Path) -> None:
-    if path.exists() and not path.is_file():
-        raise InputError(f"{_name(path)}: has the suffix of an image but is not a regular file; rename or remove it")
 
 
 def _name(path: str | os.PathLike[str]) -> str:

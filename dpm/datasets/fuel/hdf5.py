@@ -163,11 +163,7 @@ def _reading(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file; give the path of a file in Fuel's HDF5 layout") from error
     except DAMAGE as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{path}: cannot be read as HDF5 ({reason}); it is damaged, incomplete or of another format; "
-            "delete it and download or convert it again"
-        ) from error
+        raise probe.explain(path, error) from error
 
 
 def _subset(subset: slice | Sequence[int] | None, n: int) -> np.ndarray:

@@ -36,7 +36,7 @@ def split_table(file: h5py.File, path: Path) -> dict[tuple[str, str], Row]:
     if split is None or not set(fields) <= set(names):
         raise InputError(
             f"{path}: not a Fuel data set, its root has no attribute 'split' with {', '.join(fields)}; "
-            "write it with dpm.datasets.write_hdf5 or fuel-convert"
+            "convert it: python -m dpm datasets convert arrays --input FILE"
         )
     return {
         (row["split"].decode(), row["source"].decode()): Row(
@@ -75,9 +75,7 @@ def source_array(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     if source.dtype.kind == "O" and not is_variable(source):
         raise InputError(f"{path}: source {name!r} holds texts; accepted are numbers and byte strings of one length")
     if source.size and source.id.get_storage_size() == 0:
-        raise InputError(
-            f"{path}: source {name!r} was never written, its conversion was interrupted; delete it and convert again"
-        )
+        raise InputError(f"{path}: source {name!r} was never written, its conversion was interrupted; convert it again")
     return source
 
 

@@ -73,7 +73,7 @@ def segment(marker, data):
 
 class TestSearch:
     def test_images_are_found_in_any_case_and_depth_in_order(self, save, tmp_path):
-        names = ["B.PNG", "a.Jpeg", "c.jpg", "deep/er/x.png"]
+        names = ["B.PNG", "a.Jpeg", "c.jpg", "deep.png/er/x.png", "e.JFIF", "f.jpe"]
         for name in ["deep/notes.txt", ".hidden.png", ".git/y.png", *names]:
             save(GRAY, "photos/x.png").rename(tmp_path / "moved")
             (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -92,17 +92,19 @@ class TestSearch:
         (tmp_path / "link").symlink_to(tmp_path / "real")
         assert image_files(tmp_path / "link") == [tmp_path / "real/x.png"]
 
-    @pytest.mark.parametrize("name", ["out.png", "out"])
-    def test_link_to_another_place_is_refused(self, save, tmp_path, name):
+    def test_links_to_other_places_are_refused_all_at_once(self, save, tmp_path):
         save(GRAY, "in/a.png")
         target = save(GRAY, "in2/b.png")
-        (tmp_path / "in" / name).symlink_to(target if name == "out.png" else target.parent)
-        with pytest.raises(InputError, match=rf"in/{name}: is a link to a place outside"):
+        (tmp_path / "in" / "out.png").symlink_to(target)
+        with pytest.raises(InputError, match=r"in/out.png: is a link to places outside"):
+            image_files(tmp_path / "in")
+        (tmp_path / "in" / "out").symlink_to(target.parent)
+        with pytest.raises(InputError, match=r"in/out, .*in/out\.png: are links to places outside"):
             image_files(tmp_path / "in")
 
     def test_circular_and_broken_links_are_errors(self, tmp_path):
         (tmp_path / "x.png").symlink_to(tmp_path / "y.png")
-        with pytest.raises(InputError, match=r"y\.png: cannot be read \(No such file"):
+        with pytest.raises(InputError, match=r"cannot be read: .*y\.png \(No such file"):
             read_images(image_files(tmp_path), 4)
         (tmp_path / "y.png").symlink_to(tmp_path / "x.png")
         with pytest.raises(InputError, match="cannot be read"):
@@ -111,18 +113,27 @@ class TestSearch:
     @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo], ids=["folder", "pipe"])
     def test_folder_and_pipe_are_refused_without_waiting(self, tmp_path, make):
         make(tmp_path / "x.png")
-        for read in (lambda: image_files(tmp_path), lambda: read_images([tmp_path / "x.png"], 4)):
-            with pytest.raises(InputError, match=r"x\.png: has the suffix of an image but is not a regular file"):
-                read()
+        with pytest.raises(InputError, match=r"x\.png \(not a regular file\)|holds no images"):
+            read_images(image_files(tmp_path), 4)
+        with pytest.raises(InputError, match=r"x\.png \(not a regular file\)"):
+            read_images([tmp_path / "x.png"], 4)
 
     def test_device_is_refused(self):
-        with pytest.raises(InputError, match=r"^/dev/zero: .*not a regular file"):
+        with pytest.raises(InputError, match=r"/dev/zero \(not a regular file\)"):
             read_images(["/dev/zero"], 4)
 
     def test_folder_without_images_is_an_error(self, tmp_path):
         (tmp_path / "notes.txt").write_text("")
-        with pytest.raises(InputError, match=rf"^{tmp_path}: holds no images; accepted are \.png"):
+        with pytest.raises(InputError, match=rf"^{tmp_path}: holds no images, but 1 \.txt; accepted are \.png"):
             image_files(tmp_path)
+
+    def test_files_that_are_left_out_are_counted(self, save, tmp_path):
+        """A GIF next to a PNG, and files without a suffix; not the hidden files of a system."""
+        for name in ("a.png", "b.GIF", "deep/c.gif", "LICENSE", ".DS_Store"):
+            save(b"", name)
+        lines = []
+        assert image_files(tmp_path, lines.append) == [tmp_path / "a.png"]
+        assert lines == [f"{tmp_path}: left out as neither PNG nor JPEG: 2 .gif, 1 without a suffix"]
 
     @pytest.mark.parametrize(("name", "said"), [("none", "No such file"), ("file", "Not a directory")])
     def test_missing_folder_is_an_error(self, tmp_path, name, said):
@@ -172,7 +183,7 @@ class TestCrops:
         assert (draws[0] != draws[2]).any()
 
     def test_image_smaller_than_a_random_crop_is_an_error(self, save):
-        with pytest.raises(InputError, match=r"a\.png: 20 x 12 pixels are too few for windows of 13 x 13; choose"):
+        with pytest.raises(InputError, match=r"a\.png \(20 x 12 pixels, too few for windows of 13 x 13: take"):
             read_images([save(GRAY)], 13, "random", rng=np.random.default_rng(0))
 
     @pytest.mark.parametrize(
@@ -317,25 +328,23 @@ class TestRefusals:
             (JPEG[:-30], "truncated"),
             (PNG.replace(b"IDAT", b"IDAU"), ""),
             (png(30_000, 30_000, 8, 6, bytes(1000)), "900000000 pixels"),
-            (png(10_000, 10_000, 8, 0, bytes(1000)), "100000000 pixels"),
-            (png(8_000, 8_000, 8, 0, bytes(1000)), "8000 x 8000 pixels; accepted are 26,000,000"),
+            (png(10_000, 10_000, 8, 0, bytes(1000)), "10000 x 10000 pixels; accepted are 52,000,000"),
             (png(0, 5, 8, 0, b""), ""),
             (png(8, 8, 8, 0, bytes(72), chunk(b"abCd", b"") * 600), "too many parts"),
             (png(8, 8, 8, 0, bytes(72), chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(9 << 20)))), "too large"),
             (JPEG[:2] + segment(0xE1, b"Exif\0\0") * 300 + JPEG[2:], "too many parts"),
             (JPEG[:2] + b"\xff" * 2000 + JPEG[2:], "too many parts"),
-            (JPEG + b"\xff\xda" * 30, "more than 25 scans"),
-            (JPEG[:2] + segment(0xE1, b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\xff\xff") + JPEG[2:], ""),
+            (JPEG + b"\xff\xda" * 30, "48 x 48 pixels in 31 scans, too many"),
         ],
     )
     def test_damaged_or_hostile_file_is_a_one_line_error(self, save, content, said):
-        with pytest.raises(InputError, match=r"a\.png: cannot be read as PNG or JPEG \(") as caught:
+        with pytest.raises(InputError, match=r"^1 of 1 images cannot be read: .*a\.png \(") as caught:
             read_images([save(content)], 8)
         message = str(caught.value)
         assert said in message
         assert message.isprintable()
         assert len(message) < 400
-        assert message.endswith("save it again from an image editor or remove it")
+        assert message.endswith("or leave them out with --skip-unreadable")
 
     def test_png_checksum_detects_a_flipped_bit(self, save):
         damaged = bytearray(PNG)
@@ -345,15 +354,95 @@ class TestRefusals:
 
     def test_file_beyond_the_size_limit_is_not_read(self, save, monkeypatch):
         monkeypatch.setattr(folder_module, "MAX_BYTES", len(PNG) - 1)
-        with pytest.raises(InputError, match=rf"a\.png: more than {len(PNG) - 1} bytes"):
+        with pytest.raises(InputError, match=rf"a\.png \(more than {len(PNG) - 1:,} bytes\)"):
             read_images([save(PNG)], 8)
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
     def test_unreadable_file_is_an_error(self, save):
         path = save(PNG)
         path.chmod(0)
-        with pytest.raises(InputError, match=r"a\.png: cannot be read \(Permission denied\)"):
+        with pytest.raises(InputError, match=r"a\.png \(Permission denied\)"):
             read_images([path], 8)
+
+
+CUT_EXIF = segment(0xE1, b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\xff\xff")
+MALFORMED_MPF = segment(0xE2, b"MPF\0" + b"MM\0*\0\0\0\x08\0\1\xb0\1\0\4\0\0\0\1\0\0\0\3")
+
+
+class TestDamagedMetadata:
+    """Pixels that are intact are read, whatever Pillow thinks of the rest of the file."""
+
+    @pytest.mark.parametrize(
+        "extra",
+        [CUT_EXIF, MALFORMED_MPF, segment(0xE1, b"Exif\0\0II*\0\xff\xff\xff\xff")],
+        ids=["cut EXIF", "malformed MPF", "EXIF that points elsewhere"],
+    )
+    def test_image_is_read_with_a_warning(self, save, extra):
+        good, odd, lines = save(JPEG, "good.jpg"), save(JPEG[:2] + extra + JPEG[2:], "odd.jpg"), []
+        found = read_images([good, odd], 8, warn=lines.append)
+        np.testing.assert_array_equal(found[0], found[1])
+        (line,) = lines
+        assert line.startswith(f"damaged metadata, images read all the same: {odd} (")
+        assert line.isprintable()
+
+    def test_valid_mpf_has_no_warning(self, save):
+        """A JPEG with a second image, as cameras write for depth or previews."""
+        lines, path = [], save(encoded(PHOTO, "MPO", save_all=True, append_images=[PHOTO]), "a.jpg")
+        assert read_images([path], 8, warn=lines.append).shape == (1, 3, 8, 8)
+        assert lines == []
+
+
+class TestManyFiles:
+    @pytest.fixture
+    def paths(self, save):
+        contents = {"a.png": PNG, "b.png": PNG[:50], "c.jpg": JPEG, "d.jpg": b"", "e.png": PNG}
+        return [save(content, name) for name, content in contents.items()]
+
+    def test_all_unreadable_files_are_listed_at_once(self, paths):
+        with pytest.raises(InputError, match=r"^2 of 5 images cannot be read: .*b\.png \(.*d\.jpg \(another") as caught:
+            read_images(paths, 8)
+        assert "--skip-unreadable" in str(caught.value)
+        assert str(caught.value).isprintable()
+
+    @pytest.mark.parametrize("crops", [1, 3])
+    def test_they_can_be_left_out(self, paths, crops):
+        """The other images are those that are read without them."""
+        lines, ways = [], {"crop": "random", "crops": crops}
+        found = read_images(paths, 8, **ways, rng=np.random.default_rng(1), skip_unreadable=True, warn=lines.append)
+        expected = read_images([paths[i] for i in (0, 2, 4)], 8, **ways, rng=np.random.default_rng(1))
+        np.testing.assert_array_equal(found, expected)
+        (line,) = lines
+        assert line.startswith("left out 2 of 5 images that cannot be read: ")
+        assert str(paths[1]) in line
+        assert str(paths[3]) in line
+
+    def test_no_readable_file_is_an_error_all_the_same(self, paths):
+        with pytest.raises(InputError, match="2 of 2 images cannot be read"):
+            read_images([paths[1], paths[3]], 8, skip_unreadable=True)
+
+    def test_long_lists_end_with_a_number(self, paths, monkeypatch):
+        monkeypatch.setattr(folder_module, "LISTED", 1)
+        with pytest.raises(InputError, match=r"b\.png \([^)]*\), 1 more; save"):
+            read_images(paths, 8)
+
+
+class TestLargePhotographs:
+    def test_48_megapixels_are_read(self, save):
+        """8064 x 6048 pixels, as phones write."""
+        photo = Image.linear_gradient("L").resize((8064, 6048))
+        found = read_images([save(photo, "a.jpg")], 6)[0, 0].astype(int)
+        expected = np.asarray(photo)[:, 1008:7056].reshape(6, 1008, 6, 1008).mean((1, 3))
+        assert np.abs(found - expected).max() <= 2
+
+    def test_larger_jpegs_are_decoded_at_half_their_size_for_center_crops_only(self, save, monkeypatch):
+        """The mean of blocks of 2 x 2 pixels, up to rounding, by libjpeg; windows keep the file's own resolution."""
+        monkeypatch.setattr(folder_module, "MAX_PIXELS", 40 * 40)
+        path = save(encoded(PHOTO, "JPEG", quality=95), "a.jpg")
+        found = read_images([path], 12)[0].astype(float)
+        expected = np.asarray(PHOTO, float).reshape(12, 4, 12, 4, 3).mean((1, 3)).transpose(2, 0, 1)
+        assert np.abs(found - expected).max() < 4
+        with pytest.raises(InputError, match="48 x 48 pixels; accepted are 1,600"):
+            read_images([path], 12, "random", rng=np.random.default_rng(0))
 
 
 def survive(kind, path, seeds):
@@ -391,7 +480,7 @@ def test_many_mutants_of_images_are_refused_or_read(tmp_path, kind):
 
 
 def big(depth, color, bytes_a_pixel):
-    side = 5099  # just within the limit on pixels
+    side = 7211  # just within the limit on pixels
     return png(side, side, depth, color, (b"\4" + bytes(side * bytes_a_pixel)) * side)
 
 
@@ -406,11 +495,11 @@ HEAVY = {
     "rgba": lambda: big(8, 6, 4),
     "rgba16": lambda: big(16, 6, 8),
     "gray16": lambda: big(16, 0, 2),
-    "cmyk": lambda: encoded(Image.new("CMYK", (5099, 5099)), "JPEG", progressive=True),
+    "cmyk": lambda: encoded(Image.new("CMYK", (7211, 7211)), "JPEG", progressive=True),
     "scans": scans,
     "photoshop": lambda: JPEG[:2] + segment(0xED, b"Photoshop 3.0\0" + b"8BIM\4\4" * 5000) * 240 + JPEG[2:],
     "exif": lambda: JPEG[:2] + segment(0xE1, b"Exif\0\0" + bytes(65000)) * 240 + JPEG[2:],
-    "text": lambda: png(8, 8, 8, 0, bytes(72), chunk(b"tEXt", b"a\0" + bytes(47 << 20))),
+    "text": lambda: png(8, 8, 8, 0, bytes(72), chunk(b"tEXt", b"a\0" + bytes(99 << 20))),
 }
 CHILD = """
 import resource, sys, time
@@ -428,10 +517,10 @@ print(time.process_time() - start, (resource.getrusage(resource.RUSAGE_SELF).ru_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HEAVY)
-def test_largest_files_within_the_limits_take_2_s_and_500_mb(save, name):
+def test_largest_files_within_the_limits_take_4_s_and_500_mb(save, name):
     """The bound has an additional second for slow machines."""
     paths = [save(HEAVY[name](), "heavy.png"), save(PNG), save(JPEG, "b.jpg")]
     done = subprocess.run([sys.executable, "-c", CHILD, *map(str, paths)], capture_output=True, text=True, check=True)
     seconds, megabytes = map(float, done.stdout.split())
-    assert seconds < 3
+    assert seconds < 5
     assert megabytes < 500
