@@ -11,7 +11,7 @@ import numpy as np
 from dpm.base.errors import InputError
 from dpm.datasets.formats import cifar10
 from dpm.datasets.formats.idx import read_idx
-from dpm.datasets.fuel.hdf5 import H5PYDataset
+from dpm.datasets.fuel.datasets.hdf5 import H5PYDataset
 from dpm.datasets.images import ImageData, channel_first
 from dpm.datasets.made.recipes import RECIPES, draw_sets
 from dpm.datasets.stored import StoredImages

@@ -143,7 +143,7 @@ def _read_hdf5(what: str, path: Path, split: str | None, rows: str | None) -> np
         if not span or not int(span[1]) < int(span[2]) <= stop:
             raise InputError(f"{what}: accepted is A-B with 0 <= A < B <= {stop}")
         start, stop = int(span[1]), int(span[2])
-    (features,) = dataset.get_data(slice(None))
+    (features,) = dataset.get_data(request=slice(None))
     features = channel_first(features, what, dataset.axis_labels["features"])
     unit, quantized = to_unit_range(features, what, "float32")
     chosen = unit[start:stop].astype(np.float64)

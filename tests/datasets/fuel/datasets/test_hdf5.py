@@ -14,7 +14,7 @@ from dpm.base.errors import InputError
 from dpm.datasets import H5PYDataset
 from tests.datasets.conftest import LABELS
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
@@ -23,13 +23,13 @@ ROOT = Path(__file__).parents[3]
 def test_fuels_files_are_read_as_by_fuel(fuel, name, which, in_memory):
     expected = np.load(fuel / f"{name}_expected.npz")[which]
     dataset = H5PYDataset(fuel / f"{name}.hdf5", (which,), load_in_memory=in_memory)
-    features, targets = dataset.get_data(slice(None))
+    features, targets = dataset.get_data(request=slice(None))
     assert dataset.provides_sources == dataset.sources == ("features", "targets")
     assert dataset.num_examples == len(expected) == len(targets)
     assert features.dtype == np.uint8
     np.testing.assert_array_equal(features.reshape(expected.shape), expected)
     assert dataset.axis_labels == LABELS
-    dataset.close()
+    dataset.close(None)
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
@@ -50,27 +50,27 @@ def test_fuels_files_are_read_as_by_fuel(fuel, name, which, in_memory):
 def test_requests_keep_order_and_repeats(fuel, request_, in_memory):
     expected = np.load(fuel / "mnist_expected.npz")["test"]
     dataset = H5PYDataset(fuel / "mnist.hdf5", ("test",), load_in_memory=in_memory)
-    features, targets = dataset.get_data(request_)
+    features, targets = dataset.get_data(request=request_)
     wanted = expected[request_ if isinstance(request_, slice) else np.array(request_, int)]
     np.testing.assert_array_equal(features[:, 0], wanted)
     assert len(targets) == len(wanted)
-    dataset.close()
+    dataset.close(None)
 
 
-@pytest.mark.parametrize("bad", [3, [6], [-1], [0.5], [True], "train", [[0]], None], ids=repr)
+@pytest.mark.parametrize("bad", [7, -1, True, [6], [-1], [0.5], [True], "train", [[0]], None], ids=repr)
 def test_other_requests_are_refused(fuel, bad):
     dataset = H5PYDataset(fuel / "mnist.hdf5", ("test",))
     with pytest.raises(InputError, match="request"):
-        dataset.get_data(bad)
-    dataset.close()
+        dataset.get_data(request=bad)
+    dataset.close(None)
 
 
 def test_sources_come_in_the_requested_order(fuel):
-    dataset = H5PYDataset(fuel / "mnist.hdf5", "test", sources=("targets", "features"))
-    targets, features = dataset.get_data([0])
+    dataset = H5PYDataset(fuel / "mnist.hdf5", ("test",), sources=("targets", "features"))
+    targets, features = dataset.get_data(request=[0])
     assert targets.shape == (1, 1)
     assert features.shape == (1, 1, 28, 28)
-    dataset.close()
+    dataset.close(None)
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
@@ -79,8 +79,8 @@ def test_subset_is_taken_in_increasing_order(fuel, in_memory):
     for subset, rows in ((slice(3, 9), range(3, 9)), ([7, 2, 11], [2, 7, 11])):
         dataset = H5PYDataset(fuel / "mnist.hdf5", ("train",), subset, in_memory)
         assert dataset.num_examples == len(rows)
-        np.testing.assert_array_equal(dataset.get_data([1, 0])[0][:, 0], expected[[rows[1], rows[0]]])
-        dataset.close()
+        np.testing.assert_array_equal(dataset.get_data(request=[1, 0])[0][:, 0], expected[[rows[1], rows[0]]])
+        dataset.close(None)
 
 
 @pytest.mark.parametrize("bad", [slice(0, 9, 2), slice(5, 5), [], [20], [-1], 3, "all"], ids=repr)
@@ -91,46 +91,46 @@ def test_invalid_subset_is_refused(fuel, bad):
 
 def test_closing_leaves_another_dataset_of_the_file_readable(fuel):
     first, second = (H5PYDataset(fuel / "mnist.hdf5", (which,)) for which in ("train", "test"))
-    first.get_data([0])
-    before = second.get_data([0])[0]
-    first.close()
-    np.testing.assert_array_equal(second.get_data([0])[0], before)
-    assert first.get_data([0])[0].shape == (1, 1, 28, 28), "a closed data set is opened again when it is needed"
-    first.close()
-    second.close()
+    first.get_data(request=[0])
+    before = second.get_data(request=[0])[0]
+    first.close(None)
+    np.testing.assert_array_equal(second.get_data(request=[0])[0], before)
+    assert first.get_data(request=[0])[0].shape == (1, 1, 28, 28), "a closed data set is opened again when it is needed"
+    first.close(None)
+    second.close(None)
 
 
 def test_open_dataset_can_be_pickled(fuel):
     dataset = H5PYDataset(fuel / "mnist.hdf5", ("test",))
-    before = dataset.get_data([2, 1])
+    before = dataset.get_data(request=[2, 1])
     copy = pickle.loads(pickle.dumps(dataset))
-    np.testing.assert_array_equal(copy.get_data([2, 1])[0], before[0])
-    dataset.close()
-    copy.close()
+    np.testing.assert_array_equal(copy.get_data(request=[2, 1])[0], before[0])
+    dataset.close(None)
+    copy.close(None)
 
 
 FORK = """
 import os, sys
 import numpy as np
-from dpm.datasets.fuel.hdf5 import H5PYDataset
+from dpm.datasets.fuel.datasets.hdf5 import H5PYDataset
 
-dataset = H5PYDataset(sys.argv[1])
-expected = dataset.get_data(slice(None))[0]
+dataset = H5PYDataset(sys.argv[1], ("train",))
+expected = dataset.get_data(request=slice(None))[0]
 mine = dataset._file
 children = []
 for child in range(2):
     pid = os.fork()
     if pid == 0:
         pairs = [[i % 20, 0] for i in range(1000)]
-        good = all(np.array_equal(dataset.get_data(pair)[0], expected[pair]) for pair in pairs)
+        good = all(np.array_equal(dataset.get_data(request=pair)[0], expected[pair]) for pair in pairs)
         own = dataset._file is not mine
         os._exit(0 if good and own else 1)
     children.append(pid)
 for i in range(20):
-    assert np.array_equal(dataset.get_data([i, 0])[0], expected[[i, 0]])
+    assert np.array_equal(dataset.get_data(request=[i, 0])[0], expected[[i, 0]])
 assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0, 0]
-assert dataset._file is mine and dataset.get_data([3])[0].shape == (1, 1, 28, 28)
-dataset.close()
+assert dataset._file is mine and dataset.get_data(request=[3])[0].shape == (1, 1, 28, 28)
+dataset.close(None)
 """
 
 
@@ -158,18 +158,18 @@ def test_damaged_file_is_a_one_line_error_with_its_name(fuel, tmp_path, spoil):
     path = tmp_path / "mnist.hdf5"
     path.write_bytes(spoil((fuel / "mnist.hdf5").read_bytes()))
     with pytest.raises(InputError) as caught:
-        H5PYDataset(path)
+        H5PYDataset(path, ("train",))
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_missing_file_folder_and_other_hdf5_files_are_errors(tmp_path):
     with pytest.raises(InputError, match=r"none\.hdf5: there is no such file"):
-        H5PYDataset(tmp_path / "none.hdf5")
+        H5PYDataset(tmp_path / "none.hdf5", ("train",))
     with pytest.raises(InputError, match=str(tmp_path)):
-        H5PYDataset(tmp_path)
+        H5PYDataset(tmp_path, ("train",))
     plain = tmp_path / "plain.hdf5"
     with h5py.File(plain, "w") as file:
         file["features"] = np.zeros((3, 1, 2, 2))
     with pytest.raises(InputError, match=r"plain\.hdf5.*'split'"):
-        H5PYDataset(plain)
+        H5PYDataset(plain, ("train",))
