@@ -1,7 +1,7 @@
 """Positions within a data set, and the folders of data sets."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -185,6 +185,45 @@ def find_in_data_path(filename: str) -> str:
     raise FileNotInPathError(
         f"{filename}: is in none of the folders {', '.join(folders)}; put it there, or set FUEL_DATA_PATH to its folder"
     )
+
+
+def do_not_pickle_attributes(*lazy_properties: str) -> Callable[[type], type]:
+    """Return a class decorator that leaves attributes out of pickles; `load` sets them again when they are needed.
+
+    A class with its own `__getstate__` decides itself what a pickle has.
+
+    Args:
+        *lazy_properties: Names of the attributes.
+
+    Raises:
+        InputError: If the class has no method `load`.
+    """
+
+    def decorate(cls: type) -> type:
+        if not hasattr(cls, "load"):
+            raise InputError(f"{cls.__name__}: has no method load; add one that sets {', '.join(lazy_properties)}")
+        for name in lazy_properties:
+            setattr(cls, name, _lazy_property(f"_{name}"))
+        if cls.__getstate__ is object.__getstate__:
+            kept_out = {f"_{name}" for name in lazy_properties}
+            cls.__getstate__ = lambda self: {k: v for k, v in self.__dict__.items() if k not in kept_out}  # type: ignore
+        return cls
+
+    return decorate
+
+
+def _lazy_property(stored: str) -> property:
+    def get(self: Any) -> Any:
+        if stored not in self.__dict__:
+            self.load()
+        if stored not in self.__dict__:
+            raise InputError(f"{stored[1:]}: was not set by the method load of {type(self).__name__}")
+        return self.__dict__[stored]
+
+    def set_(self: Any, value: Any) -> None:
+        self.__dict__[stored] = value
+
+    return property(get, set_)
 
 
 def _shorten(rows: np.ndarray) -> Any:
