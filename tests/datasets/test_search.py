@@ -325,3 +325,14 @@ def test_load_reads_only_the_features(tmp_path):
         file.attrs["split"] = split
         file.create_dataset("names", data=["a"] * 5, dtype=h5py.string_dtype())
     assert mark(load("MNIST", path)) == 3
+
+
+def test_data_path_of_fuels_settings_is_searched(tmp_path, monkeypatch):
+    """The environment overrides the file, as in Fuel."""
+    (tmp_path / "fuelrc").write_text(f"data_path: {tmp_path / 'a'}:~/b\n")
+    monkeypatch.setenv("FUEL_CONFIG", str(tmp_path / "fuelrc"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("FUEL_DATA_PATH", raising=False)
+    assert search.default_folders() == [tmp_path / "a", tmp_path / "b", search.own_folder()]
+    monkeypatch.setenv("FUEL_DATA_PATH", "")
+    assert search.default_folders() == [search.own_folder()]

@@ -28,8 +28,8 @@ class Setting:
 class Configuration:
     """Settings as attributes; an assignment `config.floatX = "float32"` overrides environment and file.
 
-    The file is ~/.fuelrc, or the one that the environment variable FUEL_CONFIG names. It is read when a setting is
-    first needed. Its lines are `name: value`; anything else of YAML is refused.
+    The file is ~/.fuelrc, or the one that the environment variable FUEL_CONFIG names. It is read when a setting
+    is needed. Its lines are `name: value`; anything else of YAML is refused.
 
     Attributes:
         config: Setting by name.
@@ -38,7 +38,7 @@ class Configuration:
     config: dict[str, Setting]
 
     def __init__(self) -> None:
-        self.__dict__.update(config={}, _loaded=False)
+        self.__dict__["config"] = {}
 
     def add_config(self, key: str, type_: Callable[[Any], Any], default: Any = NOT_SET, env_var: str | None = None):
         """Add a setting.
@@ -52,12 +52,11 @@ class Configuration:
         self.config[key] = Setting(type_, default, env_var)
 
     def load_yaml(self) -> None:
-        """Read the file again.
+        """Read the file.
 
         Raises:
             InputError: If a line is not `name: value` with the name of a setting.
         """
-        self.__dict__["_loaded"] = True
         for setting in self.config.values():
             setting.in_file = NOT_SET
         path = Path(os.environ.get("FUEL_CONFIG") or os.path.expanduser("~/.fuelrc"))
@@ -82,8 +81,7 @@ class Configuration:
         if value is NOT_SET and setting.env_var is not None:
             value = os.environ.get(setting.env_var, NOT_SET)
         if value is NOT_SET:
-            if not self._loaded:
-                self.load_yaml()
+            self.load_yaml()
             value = setting.default if setting.in_file is NOT_SET else setting.in_file
         if value is NOT_SET:
             places = [f"the environment variable {setting.env_var}"] if setting.env_var else []

@@ -183,7 +183,8 @@ def find_in_data_path(filename: str) -> str:
         if os.path.isfile(path := os.path.join(folder, filename)):
             return path
     raise FileNotInPathError(
-        f"{filename}: is in none of the folders {', '.join(folders)}; put it there, or set FUEL_DATA_PATH to its folder"
+        f"{filename}: is in none of the folders {', '.join(folders)}; put it there (python -m dpm datasets convert "
+        "makes some), or set FUEL_DATA_PATH to its folder"
     )
 
 

@@ -83,7 +83,7 @@ def test_a_file_is_found_in_the_first_folder_that_has_it(tmp_path, monkeypatch):
     (tmp_path / "a" / "mnist.hdf5").touch()
     assert find_in_data_path("mnist.hdf5") == str(tmp_path / "a" / "mnist.hdf5")
     assert config.data_path == [f"{tmp_path}/a", "~/$PLACE"]
-    with pytest.raises(FileNotInPathError, match=r"^other\.hdf5: .*/a, .*/b; put it there, or set FUEL_DATA_PATH"):
+    with pytest.raises(FileNotInPathError, match=r"^other\.hdf5: .*/a, .*/b; put it there .*, or set FUEL_DATA_PATH"):
         find_in_data_path("other.hdf5")
 
 
