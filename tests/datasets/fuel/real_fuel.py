@@ -182,7 +182,7 @@ def test_stream_of_single_examples_is_marked(path, sets):
     assert_same(epoch[2], [sets["test"][source][2] for source in LABELS])
 
 
-@pytest.mark.parametrize("name", ["as it is", "Cast"])
+@pytest.mark.parametrize("name", ["as it is", "Cast", "examples"])
 def test_fuels_stream_and_an_array_train_the_same_model(tmp_path, name):
     """In the same sequential order, both streams give the same parameters."""
     features = np.random.default_rng(0).integers(0, 256, (10, 1, 8, 8), np.uint8)
@@ -191,9 +191,9 @@ def test_fuels_stream_and_an_array_train_the_same_model(tmp_path, name):
     prepare = PreparedImages(features, 1, scaling, "float32").prepare
     fuels = datasets.H5PYDataset(str(tmp_path / "x.hdf5"), ("train",))
     plain = streams.DataStream(fuels, iteration_scheme=schemes.SequentialScheme(10, 4))
-    fuel_stream = TRANSFORMED[name][0](plain)
+    fuel_stream = fuels.get_example_stream() if name == "examples" else TRANSFORMED[name][0](plain)
     theirs = FuelStream(fuel_stream, prepare=lambda batch: prepare(batch.astype(np.uint8)))
-    assert (len(theirs), theirs.num_batches) == (10, 3)
+    assert len(theirs) == 10
     arrays = IndexableDataset({"features": prepare(features)})
     ours = FuelStream(DataStream(arrays, iteration_scheme=SequentialScheme(10, 4)))
     engine = Engine("auto", "float32")
@@ -205,7 +205,9 @@ def test_fuels_stream_and_an_array_train_the_same_model(tmp_path, name):
         theta = compiled.start(np.random.default_rng(0))
         X = theirs if stream is theirs else prepare(features)
         loop = MainLoop(compiled, theta, RMSProp(theta.size, "float32"), X, CORRECTED, 4, 1e-3, 2, 0)
-        loop.stream = stream
+        if stream is ours:
+            loop.stream = ours
+        assert loop.stream.num_batches == 3
         loop.run()
         assert (loop.epoch, loop.state.step) == (2, 6)
         ends.append(loop.theta)

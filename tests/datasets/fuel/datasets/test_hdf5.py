@@ -173,3 +173,101 @@ def test_missing_file_folder_and_other_hdf5_files_are_errors(tmp_path):
         file["features"] = np.zeros((3, 1, 2, 2))
     with pytest.raises(InputError, match=r"plain\.hdf5.*'split'"):
         H5PYDataset(plain, ("train",))
+
+
+def test_calls_of_a_program_with_a_state(fuel):
+    """open, get_data, reset, next_epoch and close as a stream calls them."""
+    expected = np.load(fuel / "mnist_expected.npz")["test"]
+    dataset = H5PYDataset(file_or_path=str(fuel / "mnist.hdf5"), which_sets=("test",))
+    state = dataset.open()
+    np.testing.assert_array_equal(dataset.get_data(state, slice(1, 3))[0][:, 0], expected[1:3])
+    state = dataset.next_epoch(dataset.reset(state))
+    features, targets = dataset.get_data(state=state, request=4)
+    np.testing.assert_array_equal(features[0], expected[4])
+    assert targets.shape == (1,)
+    assert dataset.close(state) is None
+    memory = H5PYDataset(fuel / "mnist.hdf5", ("test",), load_in_memory=True)
+    with pytest.raises(InputError, match=r"^state: got 3"):
+        memory.get_data(3, [0])
+    np.testing.assert_array_equal(memory.data_sources[0][:, 0], expected)
+    assert dataset.data_sources is None
+
+
+def test_an_open_file_is_used_and_stays_open(fuel):
+    with h5py.File(fuel / "cifar10.hdf5") as file:
+        dataset = H5PYDataset(file, ("train",), sources=("targets",))
+        first = dataset.get_data(dataset.open(), [3])
+        dataset.close(None)
+        assert file.id.valid
+        copy = pickle.loads(pickle.dumps(dataset))
+    np.testing.assert_array_equal(copy.get_data(request=[3])[0], first[0])  # from the path
+    copy.close(None)
+
+
+def test_pickles_have_no_data(fuel):
+    dataset = H5PYDataset(fuel / "cifar10.hdf5", ("train",), load_in_memory=True)
+    pickled = pickle.dumps(dataset)
+    assert len(pickled) < dataset.data_sources[0].nbytes / 4
+    for before, after in zip(dataset.data_sources, pickle.loads(pickled).data_sources, strict=True):
+        np.testing.assert_array_equal(after, before)
+
+
+@pytest.mark.parametrize("driver", [None, "sec2", "stdio", "core"])
+def test_drivers_read_the_same(fuel, driver):
+    dataset = H5PYDataset(fuel / "mnist.hdf5", ("test",), driver=driver)
+    np.testing.assert_array_equal(
+        dataset.get_data(request=[2])[0][0, 0], np.load(fuel / "mnist_expected.npz")["test"][2]
+    )
+    dataset.close(None)
+
+
+def test_lists_that_are_not_sorted_are_refused_on_request(fuel):
+    dataset = H5PYDataset(fuel / "mnist.hdf5", ("test",), sort_indices=False)
+    assert len(dataset.get_data(request=[0, 2, 5])[0]) == 3
+    for request in ([2, 0], [1, 1]):
+        with pytest.raises(InputError, match=r"^request: is not increasing"):
+            dataset.get_data(request=request)
+    dataset.close(None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"which_sets": "train"}, r"^which_sets: got 'train'"),
+        ({"which_sets": (1,)}, r"^which_sets: got \(1,\)"),
+        ({"driver": "family"}, r"^driver: got 'family'; expected None, 'sec2', 'stdio', 'core'"),
+        ({"sources": ("pixels",)}, r"^sources: got \('pixels',\); available: features, targets"),
+    ],
+)
+def test_other_arguments_are_refused(fuel, arguments, words):
+    with pytest.raises(InputError, match=words):
+        H5PYDataset(fuel / "mnist.hdf5", **{"which_sets": ("train",)} | arguments)
+
+
+def test_an_open_file_is_described(fuel):
+    with h5py.File(fuel / "custom_indices.hdf5") as file:
+        assert H5PYDataset.get_all_splits(file) == ("train", "valid", "test")
+        assert H5PYDataset.get_all_sources(file) == ("features", "targets")
+        assert H5PYDataset.get_provided_sources(file, "test") == ("features",)
+        assert H5PYDataset.get_axis_labels(file) == LABELS
+        assert H5PYDataset.get_vlen_sources(file) == []
+        (rows,) = H5PYDataset.get_subsets(file, ("valid", "test"), ("features",))
+        assert rows.get_list_representation() == [1, 5, 7, 8, 9]
+    with h5py.File(fuel / "vlen.hdf5") as file:
+        assert H5PYDataset.get_vlen_sources(file) == ["image_features"]
+
+
+def test_a_file_written_with_the_split_array_is_read(tmp_path):
+    path = tmp_path / "made.hdf5"
+    with h5py.File(path, "w") as file:
+        file["x"], file["y"], file["rows"] = np.arange(6), np.arange(4), [4, 1]
+        sets = {"train": {"x": (0, 4), "y": (0, 4)}, "some": {"x": (0, 6, file["rows"].ref, "few")}}
+        file.attrs["split"] = H5PYDataset.create_split_array(sets)
+        table = file.attrs["split"]
+    assert table["available"].tolist() == [True, True, True, False]
+    assert table["comment"].tolist() == [b".", b".", b"few", b"."]
+    some = H5PYDataset(path, ("some",), load_in_memory=True)
+    assert some.get_data(request=slice(None))[0].tolist() == [1, 4]
+    both = H5PYDataset(path, ("some", "train"), load_in_memory=True)
+    assert both.sources == ("x",)
+    assert both.get_data(request=slice(None))[0].tolist() == [0, 1, 2, 3, 4]
