@@ -62,7 +62,7 @@ def measure(path: Path) -> dict[str, float]:
     from dpm.datasets.streams import minibatches
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    stored = StoredImages(H5PYDataset(path, sources=("features",)))
+    stored = StoredImages(H5PYDataset(path, ("train",), sources=("features",)))
     stream = minibatches(PreparedImages(stored, 1, Scaling(3.5, -1.7), "float32"), BATCH)
     start, images, waits = time.perf_counter(), 0, []
     last = start

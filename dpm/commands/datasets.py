@@ -331,8 +331,8 @@ def _add_convert_options(parser: Parser) -> None:
         "windows at random positions, not resized")  # fmt: skip
     option("--crops", type=int, help="windows per image, with --crop random (default: 1)")
     option("--gray", action="store_true", help="convert colors to gray")
-    option("--skip-unreadable", action="store_true", help="leave out those that cannot be read (default: list them all, "
-        "and stop)")  # fmt: skip
+    option("--skip-unreadable", action="store_true", help="leave out those that cannot be read (default: list them "
+        "all, and stop)")  # fmt: skip
     option = parser.group("test set").add_argument
     option("--test-share", type=float, help="share of the images that becomes the test set, if the input has none "
         f"(default: {TEST_SHARE})")  # fmt: skip

@@ -14,7 +14,7 @@ from dpm.datasets.formats.arrays import read_arrays
 from dpm.datasets.formats.cifar10 import read_cifar10
 from dpm.datasets.formats.idx import read_idx
 from dpm.datasets.formats.signatures import HDF5, NPY, ZIP, find_format
-from dpm.datasets.fuel.hdf5 import H5PYDataset, set_names
+from dpm.datasets.fuel.datasets.hdf5 import H5PYDataset, set_names
 from dpm.datasets.scaling import to_unit_range
 from dpm.datasets.search import has_hdf5_suffix
 from dpm.datasets.stored import StoredSource, in_parts

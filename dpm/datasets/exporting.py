@@ -10,7 +10,7 @@ from PIL import Image
 
 from dpm.base.errors import InputError
 from dpm.datasets.contents import open_sets
-from dpm.datasets.fuel.hdf5 import H5PYDataset, set_names
+from dpm.datasets.fuel.datasets.hdf5 import H5PYDataset, set_names
 from dpm.datasets.images import channel_first
 from dpm.datasets.reading import atomic_write
 
@@ -64,9 +64,8 @@ def _export_set(path: Path, part: str, folder: Path) -> None:
     dataset = H5PYDataset(path, (part,))
     name = next((s for s in dataset.sources if "features" in s), dataset.sources[0])
     dataset = H5PYDataset(path, (part,), sources=(name,))
-    for i in range(dataset.num_examples):
-        (image,) = dataset.get_data([i])
-        pixels = channel_first(image[0][None], f"{path}, {part}, {i}", dataset.axis_labels[name], large=True)
+    for i, (image,) in enumerate(dataset.get_example_stream().get_epoch_iterator()):
+        pixels = channel_first(image[None], f"{path}, {part}, {i}", dataset.axis_labels[name], large=True)
         _write_png(pixels[0], folder / f"{i:05d}.png")
 
 

@@ -12,7 +12,9 @@ from dpm.base.errors import InputError
 from dpm.datasets.formats import cifar10
 from dpm.datasets.formats.idx import read_idx
 from dpm.datasets.formats.signatures import is_hdf5
-from dpm.datasets.fuel.hdf5 import H5PYDataset
+from dpm.datasets.fuel.config_parser import config
+from dpm.datasets.fuel.datasets.hdf5 import H5PYDataset
+from dpm.datasets.fuel.exceptions import ConfigurationError
 from dpm.datasets.images import ImageData, channel_first
 from dpm.datasets.made.recipes import RECIPES, draw_sets
 from dpm.datasets.stored import StoredImages
@@ -86,10 +88,9 @@ def load(
 ) -> ImageData:
     """Load a data set of images by name or from a file.
 
-    With `data_path`, only that path is searched. Without it, the folders of the environment variable FUEL_DATA_PATH
-    are searched in order, then `own_folder()`. If MNIST is in none of these, the 5,000 embedded digits are used;
-    BARK, BARK_LIKE and DEAD_LEAVES are then drawn by their recipes. `ImageData.note` reports both. A file that is
-    found but damaged is an error, it is never skipped.
+    With `data_path`, only that path is searched. Without it, `default_folders()` are searched in order. If MNIST is in
+    none of these, the 5,000 embedded digits are used; BARK, BARK_LIKE and DEAD_LEAVES are then drawn by their recipes.
+    `ImageData.note` reports both. A file that is found but damaged is an error, it is never skipped.
 
     Example:
         >>> data = load("MNIST")
@@ -157,8 +158,15 @@ def own_folder() -> Path:
 
 
 def default_folders() -> list[Path]:
-    """Return the folders that are searched by default: those of FUEL_DATA_PATH in order, then `own_folder()`."""
-    return [*parse_data_path(os.environ.get(ENVIRONMENT, "")), own_folder()]
+    """Return the folders that are searched by default: those of Fuel's data path in order, then `own_folder()`.
+
+    Fuel's data path is that of the environment variable FUEL_DATA_PATH, or of a line `data_path: FOLDER` in ~/.fuelrc.
+    """
+    try:
+        folders = os.pathsep.join(config.data_path)
+    except ConfigurationError:
+        folders = ""
+    return [*parse_data_path(folders), own_folder()]
 
 
 def data_folder() -> Path:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from dpm.base.errors import InputError
-from dpm.datasets.fuel.hdf5 import H5PYDataset
+from dpm.datasets.fuel.datasets.hdf5 import H5PYDataset
 from dpm.datasets.images import channel_order, reorder_axes
 from dpm.datasets.scaling import Scaling, unit_values
 
@@ -51,7 +51,7 @@ class StoredSource:
         return self.dataset.num_examples
 
     def __getitem__(self, request: Any) -> np.ndarray:
-        (data,) = self.dataset.get_data(request)
+        (data,) = self.dataset.get_data(request=request)
         return data if self.example_shape is not None else np.concatenate([example.ravel() for example in data])
 
 

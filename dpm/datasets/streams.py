@@ -1,7 +1,11 @@
-"""Minibatches in an order that only the given generator determines, so that a run can be repeated and resumed."""
+"""Minibatches for the main loop, made with the calls of Fuel (dpm/datasets/fuel/).
 
+A stream of the main loop has `num_batches` and `get_epoch_iterator(rng, start)`, which gives the minibatches of one
+epoch without the first `start`. The order depends only on `rng`, so that a run can be repeated and resumed.
+"""
+
+import copy
 import itertools
-import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,113 +14,73 @@ import numpy as np
 
 from dpm.base.errors import InputError
 from dpm.base.prefetch import prefetch
+from dpm.datasets.fuel.datasets.base import IndexableDataset
+from dpm.datasets.fuel.iterator import DataIterator
+from dpm.datasets.fuel.schemes import Batches, BatchScheme, ShuffledScheme, check_whole
+from dpm.datasets.fuel.streams import DataStream
 from dpm.datasets.stored import PreparedImages
 
 #: Images on the disk: size of a block that is read together, and number of blocks that are shuffled together.
 BLOCK_BYTES, BLOCKS = 1 << 20, 12
 
 
-@dataclass(frozen=True)
-class SequentialScheme:
-    """Examples 0 .. n - 1 in order, `batch_size` at a time; the last batch may be smaller.
-
-    Attributes:
-        n: Number of examples.
-        batch_size: Examples per batch; a value above `n` gives one batch.
-
-    Raises:
-        InputError: If either is not a whole number of at least 1.
-    """
-
-    n: int
-    batch_size: int
-
-    def __post_init__(self) -> None:
-        for name in ("n", "batch_size"):
-            object.__setattr__(self, name, _check_whole(getattr(self, name), name, least=1))
-
-    @property
-    def num_batches(self) -> int:
-        """Number of batches per epoch."""
-        return -(-self.n // self.batch_size)
-
-    def order(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the indices of one epoch, (n,)."""
-        return np.arange(self.n)
-
-    def get_request_iterator(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
-        """Return the index arrays of one epoch's batches; draws from `rng` now, not during iteration."""
-        order = self.order(rng)
-        return (order[i : i + self.batch_size] for i in range(0, self.n, self.batch_size))
-
-
-@dataclass(frozen=True)
-class ShuffledScheme(SequentialScheme):
-    """Batches of SequentialScheme in an order drawn for each epoch: one permutation of `rng`, nothing else."""
-
-    def order(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the shuffled indices of one epoch, (n,)."""
-        return rng.permutation(self.n)
-
-
-@dataclass(frozen=True)
-class WindowScheme(SequentialScheme):
+class WindowScheme(BatchScheme):
     """Shuffled batches of examples on a disk: neighboring examples are read together.
 
     The file is divided into blocks. A window consists of blocks drawn at random; its examples come in random order.
     Every example comes once per epoch, but the examples of a block stay within one window.
 
-    Attributes:
+    Args:
+        examples: Number of examples.
+        batch_size: Examples per batch.
         block: Examples per block.
         blocks: Blocks per window.
+        rng: Draws the order of each epoch.
+
+    Raises:
+        InputError: If a number is not a whole number of at least 1.
     """
 
-    block: int = 64
-    blocks: int = 64
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("block", "blocks"):
-            object.__setattr__(self, name, _check_whole(getattr(self, name), name, least=1))
+    def __init__(
+        self, examples: int, batch_size: int, block: int = 64, blocks: int = 64, *, rng: np.random.Generator
+    ) -> None:
+        super().__init__(examples, batch_size)
+        self.block, self.blocks = check_whole(block, "block", least=1), check_whole(blocks, "blocks", least=1)
+        self.n, self.rng = check_whole(examples, "examples", least=1), rng
 
     @property
     def window(self) -> int:
         """Number of examples that are in memory together."""
         return self.block * self.blocks
 
-    def order(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the indices of one epoch, shuffled by blocks and within windows, (n,)."""
-        starts = self.block * rng.permutation(-(-self.n // self.block))
+    def order(self) -> np.ndarray:
+        """Draw the order of one epoch, shuffled by blocks and within windows; return positions (n,)."""
+        starts = self.block * self.rng.permutation(-(-self.n // self.block))
         order = (starts[:, None] + np.arange(self.block)).ravel()
         order = order[order < self.n]
         for begin in range(0, self.n, self.window):
-            rng.shuffle(order[begin : begin + self.window])
+            self.rng.shuffle(order[begin : begin + self.window])
         return order
+
+    def get_request_iterator(self) -> Iterator[list[int]]:
+        """Return the positions of one epoch, a list for each batch; draws from `rng` now, not during iteration."""
+        return Batches(self.order().tolist(), self.batch_size)
 
 
 @dataclass(frozen=True)
-class DataStream:
-    """Minibatches of an array, in the order of a scheme.
+class ShuffledStream:
+    """Minibatches of an array in memory, each epoch in another order (ShuffledScheme).
 
     Attributes:
         features: Examples (n, ...).
-        scheme: Order and size of the batches.
-
-    Raises:
-        InputError: If the scheme is for another number of examples.
+        batch_size: Examples per batch; a value above n gives one batch.
     """
 
     features: Any
-    scheme: SequentialScheme
-
-    def __post_init__(self) -> None:
-        if len(self.features) != self.scheme.n:
-            raise InputError(
-                f"scheme: orders {self.scheme.n} examples, there are {len(self.features)}; make them equal"
-            )
+    batch_size: int
 
     def get_epoch_iterator(self, rng: np.random.Generator, start: int = 0) -> Iterator[np.ndarray]:
-        """Return the batches of one epoch, without the first `start`.
+        """Return the batches of one epoch, without the first `start`; draws from `rng` now, not during iteration.
 
         With `rng` in its state at the start of an epoch and `start` batches done, this is the rest of that epoch.
 
@@ -130,37 +94,43 @@ class DataStream:
         Raises:
             InputError: Unless 0 <= start <= num_batches.
         """
-        start = _check_whole(start, "start", least=0)
-        if start > self.scheme.num_batches:
-            raise InputError(f"start: {start}; an epoch has {self.scheme.num_batches} batches")
-        requests = list(self.scheme.get_request_iterator(rng))[start:]
-        return (self.features[request] for request in requests)
+        if check_whole(start, "start", least=0) > self.num_batches:
+            raise InputError(f"start: {start}; an epoch has {self.num_batches} batches")
+        scheme = ShuffledScheme(len(self.features), self.batch_size, rng=rng)
+        stream = DataStream(IndexableDataset({"features": self.features}), iteration_scheme=scheme)
+        requests = itertools.islice(scheme.get_request_iterator(), start, None)
+        return (batch for (batch,) in DataIterator(stream, requests))
 
     @property
     def num_batches(self) -> int:
         """Number of batches per epoch."""
-        return self.scheme.num_batches
+        return -(-len(self.features) // self.batch_size)
 
 
 @dataclass(frozen=True)
 class WindowStream:
-    """Minibatches of examples on a disk, in the order of a WindowScheme; a thread reads the next window ahead.
+    """Minibatches of examples on a disk (WindowScheme); a thread reads the next window ahead.
 
     At most two windows are in memory, in addition to the batches that the caller keeps.
 
     Attributes:
         stored: An object with a length whose indexing with an array of rows reads examples.
-        scheme: Order and size of the batches.
+        batch_size: Examples per batch.
+        block: Examples per block.
+        blocks: Blocks per window.
         prepare: Function from examples to a minibatch.
     """
 
     stored: Any
-    scheme: WindowScheme
+    batch_size: int
+    block: int
+    blocks: int
     prepare: Any
 
     def get_epoch_iterator(self, rng: np.random.Generator, start: int = 0) -> Iterator[np.ndarray]:
-        """Yield the batches of one epoch, without the first `start`; see DataStream."""
-        order, size, window = self.scheme.order(rng), self.scheme.batch_size, self.scheme.window
+        """Yield the batches of one epoch, without the first `start`; see ShuffledStream."""
+        scheme = WindowScheme(len(self.stored), self.batch_size, self.block, self.blocks, rng=rng)
+        order, size, window = scheme.order(), self.batch_size, scheme.window
         position = size * start
         rest: list[np.ndarray] = []
         begins = range(position // window * window, len(order), window)
@@ -177,7 +147,7 @@ class WindowStream:
     @property
     def num_batches(self) -> int:
         """Number of batches per epoch."""
-        return self.scheme.num_batches
+        return -(-len(self.stored) // self.batch_size)
 
 
 class FuelStream:
@@ -188,27 +158,28 @@ class FuelStream:
     fits into an image side by side.
 
     Args:
-        stream: Object whose get_epoch_iterator() gives batches: arrays, or tuples with one array for each name in
-            its `sources`.
-        source: Name of the array to use from a tuple.
-        prepare: Function from such an array to a minibatch in model units.
+        stream: Object whose get_epoch_iterator() gives batches: arrays, dicts, or tuples with one array for each name
+            in its `sources`. If its `produces_examples` is true, it gives single examples, which are collected in
+            batches.
+        source: Name of the array to use from a dict or tuple.
+        prepare: Function from such an array, a batch, to a minibatch in model units.
+        batch_size: Examples per batch of a stream of single examples; the main loop sets its own.
 
     Attributes:
         num_batches: Number of batches per epoch.
         checked: True: results of `prepare` are used without a check for finite values.
 
     Raises:
-        InputError: If the object is not such a stream, gives single examples, or has no such source.
+        InputError: If the object is not such a stream, or has no such source.
     """
 
     checked = True
 
-    def __init__(self, stream: Any, source: str = "features", prepare: Any = np.asarray) -> None:
+    def __init__(self, stream: Any, source: str = "features", prepare: Any = np.asarray, batch_size: int = 32) -> None:
         self.stream, self.source, self.prepare = stream, source, prepare
+        self.batch_size = check_whole(batch_size, "batch_size", least=1)
         if not hasattr(stream, "get_epoch_iterator"):
             raise InputError(f"stream: {type(stream).__name__} has no get_epoch_iterator; give a stream like Fuel's")
-        if getattr(stream, "produces_examples", False):
-            raise InputError("stream: gives single examples; expected batches, as from an iteration scheme of Fuel")
         # Fuel's transformers keep one iterator: a second one would take the batches of the first.
         self._first = np.empty(0)
         sizes: list[int] = []
@@ -226,45 +197,52 @@ class FuelStream:
         """Return the first examples of the epoch that was counted; `request` is limited to its first batch."""
         return self._first[request]
 
-    def get_epoch_iterator(self, rng: np.random.Generator, start: int = 0) -> Iterator[np.ndarray]:
+    def get_epoch_iterator(self, rng: np.random.Generator | None = None, start: int = 0) -> Iterator[np.ndarray]:
         """Return the batches of one epoch, without the first `start`; `rng` does not affect their order."""
         return itertools.islice(self._batches(), start, None)
 
+    def rebatch(self, batch_size: int) -> "FuelStream":
+        """Return a stream with another size of batches; this stream, if the object inside determines the batches."""
+        if not self._gives_examples:
+            return self
+        other = copy.copy(self)
+        other.batch_size, other.num_batches = batch_size, -(-len(self) // batch_size)
+        return other
+
+    @property
+    def _gives_examples(self) -> bool:
+        return getattr(self.stream, "produces_examples", False)
+
     def _batches(self) -> Iterator[np.ndarray]:
-        sources = tuple(getattr(self.stream, "sources", ()) or ())
-        for batch in self.stream.get_epoch_iterator():
-            if isinstance(batch, tuple | list):
-                if self.source not in sources:
-                    raise InputError(f"stream: has no source {self.source!r}; its sources: {', '.join(sources)}")
-                batch = batch[sources.index(self.source)]
-            array = np.asarray(batch)
-            if array.dtype.kind not in "biuf":
-                raise InputError(f"stream: its batches are {array.dtype}; accepted: numbers, all examples of one shape")
-            yield self.prepare(array)
+        arrays = map(self._select, self.stream.get_epoch_iterator())
+        return map(self.prepare, map(np.stack, Batches(arrays, self.batch_size)) if self._gives_examples else arrays)
+
+    def _select(self, data: Any) -> np.ndarray:
+        """Return the array of the source from what the stream gives."""
+        if isinstance(data, tuple | list):
+            data = dict(zip(getattr(self.stream, "sources", None) or (), data, strict=False))
+        if isinstance(data, dict):
+            if self.source not in data:
+                raise InputError(f"stream: has no source {self.source!r}; its sources: {', '.join(data)}")
+            data = data[self.source]
+        array = np.asarray(data)
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"stream: its batches are {array.dtype}; accepted: numbers, all examples of one shape")
+        return array
 
 
 def minibatches(features: Any, batch_size: int) -> Any:
     """Return the stream of minibatches over examples in model units.
 
     Args:
-        features: An array (DataStream), PreparedImages on a disk (WindowStream), or a stream (returned unchanged).
+        features: An array (ShuffledStream), PreparedImages on a disk (WindowStream), or a FuelStream, whose batches
+            stay as they are unless it collects single examples.
         batch_size: Examples per batch.
     """
-    if hasattr(features, "get_epoch_iterator"):
-        return features
+    if isinstance(features, FuelStream):
+        return features.rebatch(batch_size)
     if not isinstance(features, PreparedImages):
-        return DataStream(features, ShuffledScheme(len(features), batch_size))
+        return ShuffledStream(features, batch_size)
     images = features.images
     example = max(1, images.size // len(images) * images.dtype.itemsize)
-    scheme = WindowScheme(len(images), batch_size, block=max(1, BLOCK_BYTES // example), blocks=BLOCKS)
-    return WindowStream(images, scheme, features.prepare)
-
-
-def _check_whole(value: Any, name: str, least: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if number < least or isinstance(value, bool):
-        raise InputError(f"{name}: {value!r}; accepted are whole numbers of at least {least}")
-    return number
+    return WindowStream(images, batch_size, max(1, BLOCK_BYTES // example), BLOCKS, features.prepare)

@@ -224,7 +224,7 @@ def _read_hdf5(what: str, path: Path, split: str, rows: str) -> np.ndarray:
                 f"{what}: accepted is A-B with 0 <= A < B <= {stop}, for the examples A to B - 1: 0-10 are ten"
             )
         start, stop = int(span[1]), int(span[2])
-    (features,) = dataset.get_data(slice(None))
+    (features,) = dataset.get_data(request=slice(None))
     features = channel_first(features, what, dataset.axis_labels["features"], large=True)
     unit, quantized = to_unit_range(features, what, "float32", varying=False)
     chosen = unit[start:stop].astype(np.float64)

@@ -20,7 +20,7 @@ RANGE = f"{COLORS.min()}..{COLORS.max()}"
 
 
 def images(path, part="train"):
-    return H5PYDataset(path, (part,), sources=("features",)).get_data(slice(None))[0]
+    return H5PYDataset(path, (part,), sources=("features",)).get_data(request=slice(None))[0]
 
 
 def pixels_of(path):
@@ -65,7 +65,7 @@ def test_convert_images_writes_a_training_and_a_test_set(run, photos):
     both = np.concatenate([train, test])
     assert sorted(map(np.ndarray.tobytes, both)) == sorted(map(np.ndarray.tobytes, COLORS))
     assert "train on it: python -m dpm train --dataset a.hdf5" in shown
-    assert H5PYDataset("a.hdf5").axis_labels["features"] == ("batch", "channel", "height", "width")
+    assert H5PYDataset("a.hdf5", ("train",)).axis_labels["features"] == ("batch", "channel", "height", "width")
 
 
 def test_crops_of_an_image_stay_in_one_set(run, photos):
@@ -243,7 +243,10 @@ def test_export_restores_the_images(run):
 def test_images_of_different_shapes_can_be_exported_and_converted(run, golden, tmp_path):
     run("export", golden / "fuel" / "vlen.hdf5")
     sizes = [pixels_of(f"vlen_images/train/{i:05d}.png").shape[:2] for i in range(4)]
-    shapes = [image.shape[1:] for image in H5PYDataset(golden / "fuel" / "vlen.hdf5").get_data(slice(None))[0]]
+    shapes = [
+        image.shape[1:]
+        for image in H5PYDataset(golden / "fuel" / "vlen.hdf5", ("train",)).get_data(request=slice(None))[0]
+    ]
     assert sizes == shapes
     run("convert", "images", "--input", "vlen_images", "--size", 4, "--output", "b.hdf5")
     assert images("b.hdf5").shape == (5, 3, 4, 4)

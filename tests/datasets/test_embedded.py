@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def digits():
     return {
-        which: H5PYDataset(EMBEDDED, (which,), load_in_memory=True).get_data(slice(None)) for which in ("train", "test")
+        which: H5PYDataset(EMBEDDED, (which,), load_in_memory=True).get_data(request=slice(None))
+        for which in ("train", "test")
     }
 
 

@@ -353,3 +353,14 @@ def test_names_of_files_and_folders_become_absolute(tmp_path, monkeypatch):
     assert search.canonical_name("sub/x.hdf5") == str(tmp_path / "sub" / "x.hdf5")
     two = os.pathsep.join(["a", "b"])
     assert search.absolute_data_path(two) == os.pathsep.join([str(tmp_path / "a"), str(tmp_path / "b")])
+
+
+def test_data_path_of_fuels_settings_is_searched(tmp_path, monkeypatch):
+    """The environment overrides the file, as in Fuel."""
+    (tmp_path / "fuelrc").write_text(f"data_path: {tmp_path / 'a'}:~/b\n")
+    monkeypatch.setenv("FUEL_CONFIG", str(tmp_path / "fuelrc"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("FUEL_DATA_PATH", raising=False)
+    assert search.default_folders() == [tmp_path / "a", tmp_path / "b", search.own_folder()]
+    monkeypatch.setenv("FUEL_DATA_PATH", "")
+    assert search.default_folders() == [search.own_folder()]

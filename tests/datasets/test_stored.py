@@ -13,7 +13,7 @@ SHAPES = {"channel first": (9, 3, 6, 6), "channel last": (9, 6, 6, 3), "gray": (
 
 def stored(folder, images, large=False, **keywords):
     write_hdf5(folder / "x.hdf5", {"train": {"features": images}}, **keywords)
-    return StoredImages(H5PYDataset(folder / "x.hdf5", sources=("features",)), large)
+    return StoredImages(H5PYDataset(folder / "x.hdf5", ("train",), sources=("features",)), large)
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -39,7 +39,7 @@ def test_images_must_be_square_unless_large(tmp_path):
 
 
 def test_images_of_different_shapes_are_refused_with_a_fix(golden):
-    dataset = H5PYDataset(golden / "fuel" / "vlen.hdf5", sources=("image_features",))
+    dataset = H5PYDataset(golden / "fuel" / "vlen.hdf5", ("train",), sources=("image_features",))
     with pytest.raises(InputError, match=r"the images differ in shape.*export"):
         StoredImages(dataset)
 

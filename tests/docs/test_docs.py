@@ -24,6 +24,7 @@ PAGES = (
     "architecture.md",
     "commands.md",
     "data.md",
+    "fuel.md",
     "checkpoints.md",
     "report.md",
     "reproduce.md",

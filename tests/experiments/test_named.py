@@ -75,7 +75,7 @@ def test_bark_trains_on_crops_of_its_substitute_and_samples_any_size(bark, tmp_p
     assert datasets_main([*make_arguments, "--output", str(tmp_path / "bark.hdf5")]) == 0
     words = ["--mode", "inpaint", "--mask", "center:20", "--size", "64", "--input"]
     assert sample_main([checkpoint, *words, f"{tmp_path / 'bark.hdf5'}:test:0-1", *out]) == 0
-    (image,) = H5PYDataset(tmp_path / "bark.hdf5", ("test",), sources=("features",)).get_data([0])
+    (image,) = H5PYDataset(tmp_path / "bark.hdf5", ("test",), sources=("features",)).get_data(request=[0])
     with np.load(tmp_path / "samples.npz") as file:
         same = file["X"] == image / 255
     assert same[0, 0, :22].all()

@@ -236,7 +236,7 @@ def routes(kind):
     def hdf5(in_memory):
         def read(path):
             sets = [H5PYDataset(path, (which,), load_in_memory=in_memory) for which in ("train", "test")]
-            found = [array for one in sets for array in one.get_data(slice(None))]
+            found = [array for one in sets for array in one.get_data(request=slice(None))]
             for one in sets:
                 one.close()
             return found

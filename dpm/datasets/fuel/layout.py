@@ -6,13 +6,16 @@ variable shape are stored flat; a scale `shapes` of their first axis holds the s
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from itertools import product
+from os import PathLike
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 
 from dpm.base.errors import InputError
+
+INTERFACE_VERSION = "0.3"
 
 
 class Row(NamedTuple):
@@ -24,7 +27,7 @@ class Row(NamedTuple):
     available: bool
 
 
-def split_table(file: h5py.File, path: Path) -> dict[tuple[str, str], Row]:
+def split_table(file: h5py.File, path: str | PathLike[str]) -> dict[tuple[str, str], Row]:
     """Return the rows of the split table by (set, source).
 
     Raises:
@@ -46,7 +49,37 @@ def split_table(file: h5py.File, path: Path) -> dict[tuple[str, str], Row]:
     }
 
 
-def common_sources(table: Mapping[tuple[str, str], Row], which_sets: Sequence[str], path: Path) -> tuple[str, ...]:
+def split_array(sets: Mapping[str, Mapping[str, Sequence[Any]]]) -> np.ndarray:
+    """Return the array for the root attribute `split`.
+
+    Args:
+        sets: {set: {source: (start, stop)}}, where the tuple may also have a reference to an array of indices and a
+            comment. A pair that is missing is marked as unavailable.
+    """
+    sources = sorted({source for members in sets.values() for source in members})
+    rows = []
+    for name, source in product(sets, sources):
+        given = sets[name].get(source, ())
+        # The comment must not be empty: such a field cannot be pickled.
+        start, stop, indices, comment = tuple(given) + (0, 0, h5py.Reference(), ".")[len(given) :]
+        rows.append((name.encode(), source.encode(), start, stop, indices, bool(given), (comment or ".").encode()))
+    dtype = np.dtype(
+        [
+            ("split", f"S{max(len(row[0]) for row in rows)}"),
+            ("source", f"S{max(len(row[1]) for row in rows)}"),
+            ("start", np.int64),
+            ("stop", np.int64),
+            ("indices", h5py.ref_dtype),
+            ("available", np.bool_),
+            ("comment", f"S{max(len(row[-1]) for row in rows)}"),
+        ]
+    )
+    return np.array(rows, dtype)
+
+
+def common_sources(
+    table: Mapping[tuple[str, str], Row], which_sets: Sequence[str], path: str | PathLike[str]
+) -> tuple[str, ...]:
     """Return the sources that all given sets have, sorted.
 
     Raises:
@@ -63,7 +96,7 @@ def common_sources(table: Mapping[tuple[str, str], Row], which_sets: Sequence[st
     return tuple(sorted(s for s in sources if all((k, s) in table and table[k, s].available for k in which_sets)))
 
 
-def source_array(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+def source_array(file: h5py.File, name: str, path: str | PathLike[str]) -> h5py.Dataset:
     """Return the array of a source.
 
     Raises:
@@ -81,8 +114,13 @@ def source_array(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
 
 def axis_labels(source: h5py.Dataset) -> tuple[str, ...]:
     """Return the labels of the axes ("" if unlabeled), including those of each example if its shape is variable."""
+    labels = _stored_labels(source)
     if is_variable(source) and "shape_labels" in source.dims[0]:
-        return ("batch", *(label.decode() for label in source.dims[0]["shape_labels"][...]))
+        return (labels[0], *(label.decode() for label in source.dims[0]["shape_labels"][...]))
+    return labels
+
+
+def _stored_labels(source: h5py.Dataset) -> tuple[str, ...]:
     # Do not use source.dims: it crashes the process if this attribute is damaged.
     if "DIMENSION_LABELS" not in source.attrs:
         return ("",) * source.ndim

@@ -83,7 +83,7 @@ class _Refused(ValueError):
         self.kind = kind
 
 
-def check_file(path: Path) -> None:
+def check_file(path: str | os.PathLike[str]) -> None:
     """Check that a data set can be read completely and does not refer to other files.
 
     A file that passed is not read again until it changes. A missing file is left to the caller.

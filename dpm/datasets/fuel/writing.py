@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ import h5py
 import numpy as np
 
 from dpm.base.errors import InputError
+from dpm.datasets.fuel.layout import INTERFACE_VERSION, split_array
 from dpm.datasets.fuel.probe import DIGEST
 from dpm.datasets.reading import atomic_write
 
-INTERFACE_VERSION = "0.3"
 # A chunk is a whole number of examples, so that a random minibatch decompresses few unused bytes.
 CHUNK_BYTES = 1 << 16
 PACKED_BYTES = 1 << 28
@@ -55,7 +54,7 @@ def write_hdf5(
                 axis.label = label
         for name, value in attributes.items():
             file.attrs[name] = value
-        file.attrs["split"] = _split_array(list(arrays), bounds)
+        file.attrs["split"] = split_array(bounds)
         # ASCII, as Fuel wrote it under Python 2.
         file.attrs.create("h5py_interface_version", INTERFACE_VERSION, dtype=h5py.string_dtype("ascii"))
 
@@ -90,8 +89,9 @@ def _check_sets(arrays: Mapping[str, Mapping[str, np.ndarray]], labels: Mapping[
 
 def _write_sources(
     file: h5py.File, arrays: Mapping[str, Mapping[str, np.ndarray]]
-) -> dict[tuple[str, str], tuple[int, int]]:
-    bounds = {}
+) -> dict[str, dict[str, tuple[int, int]]]:
+    """Write the arrays; return {set: {source: (start, stop)}}."""
+    bounds: dict[str, dict[str, tuple[int, int]]] = {name: {} for name in arrays}
     for source in dict.fromkeys(s for members in arrays.values() for s in members):
         parts = {name: members[source] for name, members in arrays.items() if source in members}
         total, first = sum(map(len, parts.values())), next(iter(parts.values()))
@@ -108,28 +108,7 @@ def _write_sources(
             stop = start + len(part)
             target[start:stop] = part
             digest.update(part.tobytes())
-            bounds[name, source] = start, stop
+            bounds[name][source] = start, stop
             start = stop
         target.attrs[DIGEST] = digest.hexdigest()
     return bounds
-
-
-def _split_array(names: list[str], bounds: Mapping[tuple[str, str], tuple[int, int]]) -> np.ndarray:
-    sources = sorted({source for _, source in bounds})
-    pairs = [(name.encode(), source.encode()) for name, source in product(names, sources)]
-    dtype = np.dtype(
-        [
-            ("split", f"S{max(len(name) for name, _ in pairs)}"),
-            ("source", f"S{max(len(source) for _, source in pairs)}"),
-            ("start", np.int64),
-            ("stop", np.int64),
-            ("indices", h5py.ref_dtype),
-            ("available", np.bool_),
-            ("comment", "S1"),
-        ]
-    )
-    rows = [
-        (name, source, *bounds.get(key, (0, 0)), h5py.Reference(), key in bounds, b".")
-        for (name, source), key in zip(pairs, product(names, sources), strict=True)
-    ]
-    return np.array(rows, dtype)

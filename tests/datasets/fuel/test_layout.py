@@ -15,9 +15,9 @@ def test_set_defined_by_indices_comes_in_increasing_order(fuel, in_memory):
         assert file["valid_idx"][...].tolist() == [8, 1, 5]
         rows = file["features"][...]
     dataset = H5PYDataset(path, ("valid",), load_in_memory=in_memory)
-    np.testing.assert_array_equal(dataset.get_data(slice(None))[0], rows[[1, 5, 8]])
-    np.testing.assert_array_equal(dataset.get_data([2, 0, 2])[0], rows[[8, 1, 8]])
-    dataset.close()
+    np.testing.assert_array_equal(dataset.get_data(request=slice(None))[0], rows[[1, 5, 8]])
+    np.testing.assert_array_equal(dataset.get_data(request=[2, 0, 2])[0], rows[[8, 1, 8]])
+    dataset.close(None)
 
 
 def test_unavailable_source_is_not_provided(fuel):
@@ -31,7 +31,7 @@ def test_several_sets_are_joined_without_repeats(fuel):
     dataset = H5PYDataset(fuel / "custom_indices.hdf5", ("train", "valid"), load_in_memory=True)
     with h5py.File(fuel / "custom_indices.hdf5") as file:
         expected = file["features"][[0, 1, 2, 3, 4, 5, 6, 8]]
-    np.testing.assert_array_equal(dataset.get_data(slice(None))[0], expected)
+    np.testing.assert_array_equal(dataset.get_data(request=slice(None))[0], expected)
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
@@ -43,7 +43,7 @@ def test_examples_of_variable_shape_are_an_object_array(fuel, which, in_memory):
         shapes = file["image_features_shapes"][...]
         flat = [file["image_features"][row] for row in range(6)]
     request = [*range(dataset.num_examples - 1, -1, -1), 1]
-    (images,) = dataset.get_data(request)
+    (images,) = dataset.get_data(request=request)
     assert images.dtype == object
     for image, row in zip(images, request, strict=True):
         assert image.dtype == np.uint8
@@ -51,7 +51,7 @@ def test_examples_of_variable_shape_are_an_object_array(fuel, which, in_memory):
         np.testing.assert_array_equal(image.ravel(), flat[first + row])
     assert dataset.axis_labels == {"image_features": ("batch", "channel", "height", "width")}
     assert dataset.shapes == {"image_features": None}
-    dataset.close()
+    dataset.close(None)
 
 
 def test_unknown_set_error_lists_the_sets(fuel):
@@ -66,7 +66,7 @@ def test_interrupted_conversion_is_refused(tmp_path, sets):
         del file["features"]
         file.create_dataset("features", (57, 3, 8, 8), np.uint8)
     with pytest.raises(InputError, match="'features' was never written"):
-        H5PYDataset(path)
+        H5PYDataset(path, ("train",))
 
 
 def test_split_beyond_the_data_is_refused(tmp_path, sets):
@@ -87,4 +87,4 @@ def test_source_of_texts_is_refused(tmp_path):
         del file["features"]
         file["features"] = ["one", "two", "three"]
     with pytest.raises(InputError, match="source 'features' holds texts"):
-        H5PYDataset(path)
+        H5PYDataset(path, ("train",))

@@ -37,7 +37,7 @@ def test_changed_values_are_detected(path):
     with h5py.File(path, "r+") as file:
         file["features"][3, 0, 2, 2] ^= 1
     with pytest.raises(InputError, match="values of 'features' differ from those that were written"):
-        H5PYDataset(path)
+        H5PYDataset(path, ("train",))
 
 
 def external_link(file):
@@ -73,7 +73,7 @@ def test_links_external_data_and_missing_chunks_are_refused(path, change, reason
     with h5py.File(path, "r+") as file:
         change(file)
     with pytest.raises(InputError, match=reason) as caught:
-        H5PYDataset(path)
+        H5PYDataset(path, ("train",))
     assert str(path) in str(caught.value)
 
 

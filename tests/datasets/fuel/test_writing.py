@@ -17,7 +17,7 @@ def test_written_data_are_read_back(tmp_path, sets):
     write_hdf5(path, sets, axis_labels=LABELS, attributes={"source": "a test"})
     for which, members in sets.items():
         dataset = H5PYDataset(path, (which,), load_in_memory=True)
-        features, targets = dataset.get_data(slice(None))
+        features, targets = dataset.get_data(request=slice(None))
         np.testing.assert_array_equal(features, members["features"])
         np.testing.assert_array_equal(targets, members["targets"])
         assert dataset.axis_labels == LABELS
@@ -59,7 +59,7 @@ def test_interrupted_write_leaves_only_the_old_file(tmp_path, sets, monkeypatch,
     def stop(*_):
         raise error("stopped")
 
-    monkeypatch.setattr(writing, "_split_array", stop)
+    monkeypatch.setattr(writing, "split_array", stop)
     with pytest.raises(InputError if error is OSError else error):
         write_hdf5(path, sets)
     assert [entry.name for entry in tmp_path.iterdir()] == ["set.hdf5"]
