@@ -20,7 +20,7 @@ from dpm.plots.vectors import ROWS
 
 SIDE = 4.0  # of a frame, in inches
 OUTSIDE = 0.001  # share of the numbers that the axes may leave out, so that one far point does not decide them
-LEVELS = 64  # from white to black, and from white to the color of points
+LEVELS = 32  # from white to black, and from white to the color of points
 
 Values = npt.NDArray[Any]
 
