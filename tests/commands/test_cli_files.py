@@ -92,7 +92,7 @@ def test_truncated_data_are_refused(refused, data, tmp_path, size):
 def test_missing_checkpoint_starts_no_new_run(refused, tmp_path, main):
     for path in (tmp_path / "none.h5", tmp_path):
         given = (path,) if main is sample_main else ("--resume-file", path)
-        missing = path / "checkpoint.h5" if main is sample_main and path.is_dir() else path
+        missing = path / "checkpoint.h5" if path.is_dir() else path
         assert f"checkpoint {missing}: no such file" in refused(main, *given)
 
 

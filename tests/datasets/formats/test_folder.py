@@ -210,7 +210,7 @@ class TestCrops:
         read_images([path], 4)
         assert capsys.readouterr().err == ""
         read_images([path], 4, quiet=False)
-        assert "1/1" in capsys.readouterr().err
+        assert "reading: " in capsys.readouterr().err
 
 
 def only(path, **options):

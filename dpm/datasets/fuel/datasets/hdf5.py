@@ -81,7 +81,10 @@ class H5PYDataset(Dataset):
             with _reading(self.path):
                 self._describe(self._handle())
             kwargs.setdefault("axis_labels", self.default_axis_labels)
-            super().__init__(**kwargs)
+            try:
+                super().__init__(**kwargs)
+            except InputError as error:
+                raise InputError(f"{self.path}: {error}") from None
             self.load()
         finally:
             self.close(None)
