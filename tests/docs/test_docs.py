@@ -101,6 +101,7 @@ SAMPLES = {
     "times": "importance",
     "objective": "balanced",
     "lr-schedule": "cosine",
+    "plots": "few",
     "model-args": "n_scales=2",
 }
 
