@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 # The palette of Okabe and Ito, distinguishable with every common kind of color blindness; the pale colors come last.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#F0E442")
-LEGEND_WIDTH = 120  # letters of a row of a legend
 MAX_MARKERS = 30  # points of a curve that get a marker each
 assert len(COLORS) == MAX_RUNS
 
@@ -63,7 +62,7 @@ def make_bound_chart(runs: Sequence[RunFiles], numbers: Sequence[int]) -> Chart:
                 line = _draw_line(bound, source, name, f"{run.name}, {label}", COLORS[number], dash, len(run.rows))
                 lines[name].append(line)
     kinds = [(CURVES[name][0], _style_sample(bound, drawn, CURVES[name][1])) for name, drawn in lines.items() if drawn]
-    _add_legend(bound, [*kinds, *_name_runs(runs, lines["test_K_minus_L_null"])])
+    _add_legend(bound, [*kinds, *_name_runs(runs, lines["test_K_minus_L_null"])], "center_left")
     bound.add_layout(Title(text=note, text_font_style="normal", name=f"note{numbers[0]}"), "below")
     title = f"K - L_null, {runs[0].unit}"
     if not any(value and value > 0 for source in sources for value in source.data["learning_rate"]):
@@ -78,11 +77,8 @@ def _make_rate_figure(
     rate = _make_figure("learning rate", "epoch", height=220, x_range=x_range, y_axis_type="log")
     rate.yaxis.ticker = LogTicker(desired_num_ticks=3, num_minor_ticks=0)
     rate.yaxis.formatter = PrintfTickFormatter(format="%.1e")
-    lines = [
+    for run, number, source in zip(runs, numbers, sources, strict=True):
         _draw_line(rate, source, "learning_rate", run.name, COLORS[number], "solid", len(run.rows))
-        for run, number, source in zip(runs, numbers, sources, strict=True)
-    ]
-    _add_legend(rate, _name_runs(runs, lines))
     return rate
 
 
@@ -117,7 +113,7 @@ def make_divergence_chart(
         whisker = Whisker(source=source, base="t", upper="high", lower="low", line_color=COLORS[number])
         whisker.upper_head = whisker.lower_head = TeeHead(size=4)
         chart.add_layout(whisker)
-    _add_legend(chart, _name_runs(runs, lines))
+    _add_legend(chart, _name_runs(runs, lines), "top_right")
     return f"KL_t of Eq. 14, {runs[0].unit}", json_item(chart)
 
 
@@ -133,14 +129,12 @@ def _name_runs(runs: Sequence[RunFiles], lines: Sequence[Any]) -> list[tuple[str
     return [(run.name, line) for run, line in zip(runs, lines, strict=True)] if len(runs) > 1 else []
 
 
-def _add_legend(chart: Any, entries: Sequence[tuple[str, Any]]) -> None:
-    """Add a legend of (label, curve) above a chart; none without entries."""
-    items = [LegendItem(label={"value": label}, renderers=[drawn]) for label, drawn in entries]
-    if items:
-        look = {"border_line_color": None, "padding": 2, "label_text_font_size": "9pt"}
-        columns = LEGEND_WIDTH // max(len(label) for label, _ in entries)
-        legend = Legend(items=items, orientation="horizontal", ncols=min(max(columns, 1), len(items)), **look)
-        chart.add_layout(legend, "above")
+def _add_legend(chart: Any, entries: Sequence[tuple[str, Any]], location: str) -> None:
+    """Add a legend of (label, curve) inside a chart; outside of it Bokeh takes height from the chart, or all of it."""
+    if entries:
+        items = [LegendItem(label={"value": label}, renderers=[drawn]) for label, drawn in entries]
+        small = {"label_text_font_size": "8pt", "label_height": 10, "glyph_height": 10, "padding": 4, "spacing": 1}
+        chart.add_layout(Legend(items=items, location=location, background_fill_alpha=0.7, **small))
 
 
 def clean(columns: Mapping[str, Iterable[float]]) -> dict[str, list[float | None]]:
