@@ -8,6 +8,7 @@ import numpy as np
 from bokeh.embed import json_item
 from bokeh.layouts import column
 from bokeh.models import (
+    BasicTicker,
     BoxZoomTool,
     ColumnDataSource,
     HoverTool,
@@ -60,9 +61,8 @@ def make_bound_chart(runs: Sequence[RunFiles], numbers: Sequence[int]) -> Chart:
             if name in BOUND_COLUMNS or any(name in row for row in run.rows):
                 line = _draw_line(bound, source, name, f"{run.name}, {label}", COLORS[number], dash, len(run.rows))
                 lines[name].append(line)
-    kinds = {CURVES[name][0]: _style_sample(bound, drawn, CURVES[name][1]) for name, drawn in lines.items() if drawn}
-    _add_legend(bound, kinds.items())
-    _add_run_legend(bound, runs, lines["test_K_minus_L_null"])
+    kinds = [(CURVES[name][0], _style_sample(bound, drawn, CURVES[name][1])) for name, drawn in lines.items() if drawn]
+    _add_legend(bound, [*kinds, *_name_runs(runs, lines["test_K_minus_L_null"])], "center_left")
     bound.add_layout(Title(text=note, text_font_style="normal", name=f"note{numbers[0]}"), "below")
     title = f"K - L_null, {runs[0].unit}"
     if not any(value and value > 0 for source in sources for value in source.data["learning_rate"]):
@@ -77,11 +77,8 @@ def _make_rate_figure(
     rate = _make_figure("learning rate", "epoch", height=220, x_range=x_range, y_axis_type="log")
     rate.yaxis.ticker = LogTicker(desired_num_ticks=3, num_minor_ticks=0)
     rate.yaxis.formatter = PrintfTickFormatter(format="%.1e")
-    lines = [
+    for run, number, source in zip(runs, numbers, sources, strict=True):
         _draw_line(rate, source, "learning_rate", run.name, COLORS[number], "solid", len(run.rows))
-        for run, number, source in zip(runs, numbers, sources, strict=True)
-    ]
-    _add_run_legend(rate, runs, lines)
     return rate
 
 
@@ -116,26 +113,28 @@ def make_divergence_chart(
         whisker = Whisker(source=source, base="t", upper="high", lower="low", line_color=COLORS[number])
         whisker.upper_head = whisker.lower_head = TeeHead(size=4)
         chart.add_layout(whisker)
-    _add_run_legend(chart, runs, lines)
+    _add_legend(chart, _name_runs(runs, lines), "top_right")
     return f"KL_t of Eq. 14, {runs[0].unit}", json_item(chart)
 
 
 def _style_sample(chart: Any, drawn: Sequence[Any], dash: str) -> Any:
     """Return what a legend shows of a kind of curve: the curve itself, or a black line where several runs have it."""
-    return drawn[0] if len(drawn) == 1 else chart.line([], [], color="black", line_dash=dash, line_width=2)
+    if len(drawn) == 1:
+        return drawn[0]
+    return chart.line([math.nan], [math.nan], color="black", line_dash=dash, line_width=2)  # a legend needs a point
 
 
-def _add_run_legend(chart: Any, runs: Sequence[RunFiles], lines: Sequence[Any]) -> None:
-    """Add a legend of the runs' colors where there are several; the head of the page names a single run."""
-    if len(runs) > 1:
-        _add_legend(chart, zip((run.name for run in runs), lines, strict=True))
+def _name_runs(runs: Sequence[RunFiles], lines: Sequence[Any]) -> list[tuple[str, Any]]:
+    """Return the legend entries of the colors of several runs; the head of the page names a single one."""
+    return [(run.name, line) for run, line in zip(runs, lines, strict=True)] if len(runs) > 1 else []
 
 
-def _add_legend(chart: Any, entries: Iterable[tuple[str, Any]]) -> None:
-    """Add a legend of (label, curve) above a chart."""
-    items = [LegendItem(label={"value": label}, renderers=[drawn]) for label, drawn in entries]
-    look = {"border_line_color": None, "padding": 2, "label_text_font_size": "9pt"}
-    chart.add_layout(Legend(items=items, orientation="horizontal", **look), "above")
+def _add_legend(chart: Any, entries: Sequence[tuple[str, Any]], location: str) -> None:
+    """Add a legend of (label, curve) inside a chart; outside of it Bokeh takes height from the chart, or all of it."""
+    if entries:
+        items = [LegendItem(label={"value": label}, renderers=[drawn]) for label, drawn in entries]
+        small = {"label_text_font_size": "8pt", "label_height": 10, "glyph_height": 10, "padding": 4, "spacing": 1}
+        chart.add_layout(Legend(items=items, location=location, background_fill_alpha=0.7, **small))
 
 
 def clean(columns: Mapping[str, Iterable[float]]) -> dict[str, list[float | None]]:
@@ -152,7 +151,9 @@ def _make_figure(ylabel: str, xlabel: str, **more: Any) -> Any:
     )  # fmt: skip
     chart.toolbar.logo = None
     chart.axis.axis_label_text_font_style = "normal"
-    chart.xaxis.minor_tick_line_color = None  # epochs and t are whole numbers
+    chart.xaxis.minor_tick_line_color = None
+    if "x_axis_type" not in more:  # epochs are whole numbers
+        chart.xaxis.ticker = BasicTicker(min_interval=1)
     chart.min_border_left = 75  # aligns the horizontal axes of charts below each other
     return chart
 

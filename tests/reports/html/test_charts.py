@@ -41,7 +41,7 @@ def test_legends_name_the_kinds_of_curves_and_several_runs(tmp_path):
     _, item = charts.make_bound_chart([one], [0])
     assert labels(item) == [["test", "train"]]
     _, item = charts.make_bound_chart([one, two], [0, 1])
-    assert labels(item) == [["test", "train"], ["a", "b"], ["a", "b"]]
+    assert labels(item) == [["test", "train", "a", "b"]]
 
 
 def test_the_axis_of_the_bound_has_the_limits_of_the_files_and_its_note(tmp_path):
