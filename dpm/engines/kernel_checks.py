@@ -52,7 +52,7 @@ def check_kernel(kernel: Kernel[Any], values: ArrayLike | None = None) -> dict[s
     Example:
         >>> found = dpm.check_kernel(dpm.GaussianKernel())
         >>> list(found)[:3]
-        ['densities', 'prior', 'marginal']
+        ['check', 'densities', 'prior']
         >>> max(found.values()) < 1e-6
         True
     """
@@ -146,6 +146,15 @@ class Table:
         normalized: Array = log_p - logsumexp(log_p) - np.log(self.weight)
         return normalized
 
+    def in_units(self, x: Array) -> Array:
+        """Return values of x in units of the kernel's own: 0 and 1 at the two values of x_0."""
+        units: Array = (x - self.starts[0]) / (self.starts[1] - self.starts[0])
+        return units
+
+    def observation(self) -> tuple[float, float]:
+        """Return an observation and its precision, in the middle of the values and about as wide as the prior."""
+        return float(self.starts.mean()), 6.0 / float(self.starts[1] - self.starts[0]) ** 2
+
     def number(self, variable: Any) -> float:
         """Return the first element of a graph, or a number."""
         return float(np.ravel(value(variable))[0])
@@ -182,6 +191,16 @@ def value(variable: Any) -> Array:
 
 
 # ---------------------------------------------------------------------- the checks
+
+
+def _check(table: Table) -> Iterator[Case]:
+    for data, accepted in ((table.points[:, None], True), (np.full((2, 1), np.nan), False)):
+        try:
+            table.kernel.check(data, "X")
+            got = True
+        except InputError:
+            got = False
+        yield "check to accept values of the kernel and to refuse NaN", float(got), float(accepted)
 
 
 def _densities(table: Table) -> Iterator[Case]:
@@ -256,22 +275,23 @@ def _sample(table: Table) -> Iterator[Case]:
     noise = norm.ppf(quantiles) if table.kernel.noise == "normal" else quantiles
     for x_0, beta_bar, q in table.marginals():
         many = table.kernel.forward_marginal(column(np.full(DRAWS, x_0)), constant(beta_bar))
-        draws, log_q = table.draw(many, noise), table.log(q)
+        draws, log_q = table.in_units(table.draw(many, noise)), table.log(q)
         for power in (1, 2):
-            expected = table.mean(log_q, table.points**power)
+            expected = table.mean(log_q, table.in_units(table.points) ** power)
             # The tails between the quantiles are lost: a difference of the order of 1 / DRAWS is none.
-            excess = max(0.0, abs(np.mean(draws**power) - expected) - 20 / DRAWS * max(1.0, expected))
+            excess = max(0.0, abs(np.mean(draws**power) - expected) - 20 / DRAWS)
             yield "draws of sample to have the mean and variance of log_prob", excess, 0.0
 
 
 def _predict(table: Table) -> Iterator[Case]:
     for x_0, x_t, rates, q in table.posteriors():
         predicted = table.kernel.predict(q, table.same(x_t), *map(constant, rates))
-        yield "predict of posterior to be x_0", table.number(predicted), x_0
+        difference = (table.number(predicted) - x_0) / float(table.starts[1] - table.starts[0])
+        yield "predict of posterior to be x_0", difference, 0.0
 
 
 def _multiply(table: Table) -> Iterator[Case]:
-    observed, precision = float(table.starts.mean()), 1.7
+    observed, precision = table.observation()
     for *_, q in table.marginals():
         log_r = -0.5 * precision * (table.points - observed) ** 2
         product = table.kernel.multiply(q, constant(observed), constant(precision))
@@ -280,7 +300,7 @@ def _multiply(table: Table) -> Iterator[Case]:
 
 
 def _log_normalizer(table: Table) -> Iterator[Case]:
-    observed, precision = float(table.starts.mean()), 1.7
+    observed, precision = table.observation()
     for *_, q in table.marginals():
         log_Z = table.number(table.kernel.log_normalizer(q, constant(observed), constant(precision)))
         log_r = -0.5 * precision * (table.points - observed) ** 2
@@ -290,11 +310,14 @@ def _log_normalizer(table: Table) -> Iterator[Case]:
 
 def _perturb(table: Table) -> Iterator[Case]:
     """Compare the mean under p r with r = exp(a x), a so small that first order is enough."""
-    a = 1e-3
+    a = 1e-3 / float(table.starts[1] - table.starts[0])
     for *_, q in table.marginals():
         log_q = table.log(q)
         perturbed = table.log(table.kernel.perturb(q, lambda x: a * x.sum(axis=1)))
-        means = (table.mean(log_p, table.points) for log_p in (perturbed, table.normalized(log_q + a * table.points)))
+        means = (
+            table.mean(log_p, table.in_units(table.points))
+            for log_p in (perturbed, table.normalized(log_q + a * table.points))
+        )
         yield "perturb = p(x) r(x) to first order (Eq. 21)", *means
 
 
@@ -316,6 +339,7 @@ def _choose(table: Table) -> Iterator[Case]:
 
 
 CHECKS: dict[str, Callable[[Table], Iterator[Case]]] = {
+    "check": _check,
     "densities": _densities,
     "prior": _prior,
     "marginal": _marginal,

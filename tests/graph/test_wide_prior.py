@@ -4,6 +4,7 @@ import numpy as np
 import pytensor
 import pytest
 
+from dpm.base.errors import InputError
 from dpm.graph import schedules
 from dpm.graph.kernels import FullGaussianKernel, GaussianKernel
 from dpm.graph.networks import vectors as networks
@@ -78,6 +79,14 @@ def test_readouts_are_in_units_of_the_prior(network):
         set_values(model, {path: np.zeros(p.shape) for path, p in model.parameters().items()} | biases)
         found.append(costs(model, mean + scale * NODES[:, None], np.full(3, 3.0), NODES[:, None]))
     np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-9)
+
+
+def test_a_kernel_without_a_prior_is_refused():
+    methods = {name: m for name, m in vars(GaussianKernel).items() if name != "prior" and name[:2] != "__"}
+    kernel = type("Other", (), methods)()
+    model = vector_model(kernel, NETWORKS["MeanVariance"]())
+    with pytest.raises(InputError, match="kernel: Other has no method prior; expected one"):
+        model.cost_single_t(*model.inputs())
 
 
 @pytest.mark.parametrize("kernel", [GaussianKernel(), FullGaussianKernel()])

@@ -162,14 +162,14 @@ def has_unit_prior(kernel: Any) -> bool:
 
 def scale_variance(kernel: Any, share: Tensor, like: Tensor) -> Tensor:
     """Return share v, with v the variance of the kernel's prior pi(x_T) in the shape of `like`; (n, ...)."""
-    return share if has_unit_prior(kernel) else share * kernel.prior(like).sigma ** 2
+    return share if has_unit_prior(kernel) else share * _prior(kernel, like).sigma ** 2
 
 
 def to_unit_prior(kernel: Any, x: Tensor) -> Tensor:
     """Return x moved and scaled so that the kernel's prior pi(x_T) becomes the unit Gaussian."""
     if has_unit_prior(kernel):
         return x
-    prior = kernel.prior(x)
+    prior = _prior(kernel, x)
     return (x - prior.mu) / prior.sigma
 
 
@@ -177,8 +177,19 @@ def from_unit_prior(kernel: Any, p: Gaussian, like: Tensor) -> Gaussian:
     """Return the distribution of x where p is that of `to_unit_prior` of it."""
     if has_unit_prior(kernel):
         return p
-    prior = kernel.prior(like)
+    prior = _prior(kernel, like)
     return Gaussian(prior.mu + prior.sigma * p.mu, prior.sigma * p.sigma)
+
+
+def _prior(kernel: Any, like: Tensor) -> Gaussian:
+    """Return the kernel's prior; raise InputError where it has none."""
+    if not hasattr(kernel, "prior"):
+        raise InputError(
+            f"kernel: {type(kernel).__name__} has no method prior; expected one, from which the networks take the "
+            "prior's mean and variance; or give a network of your own"
+        )
+    prior: Gaussian = kernel.prior(like)
+    return prior
 
 
 def slope(log_r: Callable[[Tensor], Tensor], mu: Tensor, exponent: Tensor | None = None) -> Tensor:
