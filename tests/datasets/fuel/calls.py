@@ -131,10 +131,12 @@ def write(target):
 
 
 def main(target):
-    """Download Fuel, and write the comparison to `target` in a process that can import Fuel."""
+    """Write the comparison to `target` in a process that can import Fuel, which is downloaded into pytest's cache."""
+    cache = archives.ROOT / ".pytest_cache" / "d" / "fuel-0.2.0"
+    cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        path = archives.unpack(folder, folder)
+        path = archives.unpack(cache, folder)
         done = archives.run_module(path, folder, "tests.datasets.fuel.calls", Path(target).absolute(), "here")
     sys.exit(done.stderr)
 

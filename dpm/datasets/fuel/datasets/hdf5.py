@@ -19,7 +19,7 @@ from dpm.datasets.fuel.utils import Request, Subset, check_positions
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
 DRIVERS = (None, "sec2", "stdio", "core")  # the drivers of h5py that read one ordinary file
 
-Path = str | os.PathLike[str]
+FilePath = str | os.PathLike[str]
 
 
 class H5PYDataset(Dataset):
@@ -57,7 +57,7 @@ class H5PYDataset(Dataset):
 
     def __init__(
         self,
-        file_or_path: Path | h5py.File,
+        file_or_path: FilePath | h5py.File,
         which_sets: Sequence[str],
         subset: slice | Sequence[int] | None = None,
         load_in_memory: bool = False,
@@ -239,7 +239,7 @@ class H5PYDataset(Dataset):
         ]
 
 
-def set_names(path: Path) -> tuple[str, ...]:
+def set_names(path: FilePath) -> tuple[str, ...]:
     """Return the names of the sets in a file, in the order of the file.
 
     Raises:
@@ -252,7 +252,7 @@ def set_names(path: Path) -> tuple[str, ...]:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(path: FilePath) -> Iterator[None]:
     try:
         yield
     except InputError:
