@@ -23,7 +23,13 @@ from dpm.training import monitoring
 from dpm.training.monitoring import COLUMNS, EveryN
 from tests.helpers import runs
 
-FEW = {"samples": 3, "trajectories": 2, "entropies": 1, "monitors": 1}  # samples, in-painting, true
+FEW = {
+    "samples": 4,
+    "schedule": 1,
+    "trajectories": 2,
+    "entropies": 1,
+    "monitors": 1,
+}  # samples, in-painting, true; in-painting next to true
 
 
 def test_log_has_one_row_per_epoch(base):
@@ -65,10 +71,10 @@ def test_number_of_files_of_each_kind_of_plots(base, tmp_path, monkeypatch, plot
     top = {path.name for path in folder.iterdir() if path.is_file()}
     assert top == {"checkpoint.h5", "checkpoint_best.h5", "config.json", "log.csv", "result.json"}
     numbers = {path.name: len(list(path.iterdir())) for path in folder.glob("plots/*")}
-    expected = kinds | ({"samples": 1 + 3 * 6} if plots == "all" else {})
+    expected = kinds | ({"samples": 1 + 3 * 6 + 2} if plots == "all" else {})
     assert {name: numbers[name] for name in expected} == expected
     assert set(numbers) - set(expected) == ({"parameters", "gradients", "internal"} if plots == "all" else set())
-    n_arrays = {"none": 0, "few": 1 + 2 * 6 + 1, "all": 1 + 3 * 6 + 1}[plots]
+    n_arrays = {"none": 0, "few": 1 + 2 * 6 + 2, "all": 1 + 3 * 6 + 2}[plots]
     assert len(list(folder.glob("arrays/*"))) == n_arrays
 
 
@@ -273,6 +279,6 @@ def test_last_and_best_checkpoints_are_kept(train, monkeypatch):
 def test_each_plot_says_what_it_draws(tmp_path):
     """Its name in the progress, next to that of a user's own extension, which is its class."""
     data = SimpleNamespace(test=np.zeros((2, 1, 8, 8)), scaling=None)
-    everything = standard_extensions(tmp_path, {"versions": {}}, data, Settings(plots="all"))
+    everything = standard_extensions(tmp_path, {"versions": {}, "data": {"name": "x"}}, data, Settings(plots="all"))
     names = [e.extension.what for e in everything if isinstance(e, EveryN)]
     assert len(names) == len(set(names)) == 8

@@ -120,13 +120,13 @@ def plot_curve(axes: Axes, x: npt.NDArray[Any], y: npt.NDArray[np.float64], **st
 def symmetric_limit(values: npt.NDArray[Any]) -> float:
     """Return the limit of a color scale symmetric about 0 that a few outliers do not stretch.
 
-    It is the PERCENTILE-th percentile of the magnitudes, or the largest one if that is 0, or 1 if all are 0.
+    It is the magnitude at the PERCENTILE-th percentile, or the largest one if that is 0, or 1 if all are 0.
 
     Args:
         values: finite values of any shape; may be empty.
     """
     magnitudes = np.abs(values)
-    limit = np.percentile(magnitudes, PERCENTILE) if magnitudes.size else 0
+    limit = np.percentile(magnitudes, PERCENTILE, method="higher") if magnitudes.size else 0
     return float(limit or magnitudes.max(initial=0) or 1.0)
 
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from dpm.likelihood.result import Bound
 from dpm.reports.html import charts
 from dpm.reports.html.model import Divergences
 from dpm.reports.html.runs import read_run
@@ -78,7 +79,8 @@ def test_learning_rate_that_is_never_above_0_has_no_chart(tmp_path):
 def test_error_bars_of_KL_t_stay_above_0(tmp_path):
     run = read_run(folders.make(tmp_path / "a"))
     t = np.array([2.0, 3.0])
-    divergences = Divergences(t, t, t, np.array([1.0, 0.5]), np.array([0.25, 0.75]), -1.0, 0.1, 5)
+    bound = Bound(-1.0, 1.0, 0.1, 0.1, "bits/pixel", 5, 2, 2, 0)
+    divergences = Divergences(t, t, t, np.array([1.0, 0.5]), np.array([0.25, 0.75]), bound)
     _, item = charts.make_divergence_chart([divergences], [run], [0])
     text = json.dumps(item)
     assert '["low", [0.75, 0.05]]' in text

@@ -10,7 +10,7 @@ from dpm.datasets import Scaling
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.model import DiffusionModel
-from dpm.reports.html.model import divergences, evaluate_run, log_parts, trajectories
+from dpm.reports.html.model import divergences, evaluate_run, trajectories
 from dpm.reports.html.runs import read_run
 from dpm.runs import checkpoint
 from dpm.trajectories.forward import forward_states
@@ -79,27 +79,6 @@ def test_bins_of_a_long_trajectory_cover_it_once(compiled, X, monkeypatch):
     found = divergences(*compiled, X, 0)
     covered = [t for first, last in zip(found.first, found.last, strict=True) for t in range(first, last + 1)]
     assert covered == list(range(2, 11))
-
-
-def test_the_first_steps_of_a_long_trajectory_are_apart_and_parts_grow():
-    ends = log_parts(1000, 40)
-    lengths = np.diff(ends)
-    assert (ends[0], ends[-1]) == (2, 1001)
-    assert lengths[:5].tolist() == [1] * 5
-    assert lengths[-1] > 100
-    assert len(lengths) <= 40
-    # A part of a geometric series of 40 grows by (1001 / 2)^(1 / 40) from one to the next, up to rounding.
-    assert lengths[-1] / lengths[-6] == pytest.approx((1001 / 2) ** (5 / 40), rel=0.02)
-
-
-def test_K_from_few_parts_is_that_of_all_steps(compiled, X, monkeypatch):
-    """Eq. 14 is a sum over t: with 3 parts of 9 steps it is estimated without bias, up to its error."""
-    exact = divergences(*compiled, X, 0)
-    monkeypatch.setattr("dpm.reports.html.model.TIMES", 3)
-    estimates = [divergences(*compiled, X, seed) for seed in range(20)]
-    mean, error = np.mean([e.K for e in estimates]), np.std([e.K for e in estimates], ddof=1) / 20**0.5
-    assert len(estimates[0].kl) == 3
-    assert abs(mean - exact.K) < 4 * np.hypot(error, exact.K_error)
 
 
 def test_the_forward_trajectory_is_one_noise_at_every_t(compiled, X):

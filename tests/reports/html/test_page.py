@@ -58,7 +58,7 @@ def test_slider_changes_image_and_alternative_text(visit):
     player = visit.page.locator(".player").first
     image, slider = player.locator(".panels img").last, player.locator("input")
     before = image.get_attribute("src")
-    assert image.get_attribute("alt").endswith("t = 0")
+    assert image.get_attribute("alt").endswith("t = 1")  # the last step drawn is that of t = 2
     slider.focus()
     slider.press("Home")
     assert player.locator("output").inner_text() == "10"
@@ -83,7 +83,7 @@ def test_play_stops_at_the_sample(visit):
     record_texts(player)
     player.locator("button").click()
     visit.page.wait_for_function("() => seen.at(-1) === 'Play'")
-    assert visit.page.evaluate("seen") == ["10", "Pause", "6", "0", "Play"]
+    assert visit.page.evaluate("seen") == ["10", "Pause", "6", "1", "Play"]
 
 
 def test_pause_stops_at_the_current_frame(visit):
@@ -151,4 +151,4 @@ def test_player_starts_unless_reduced_motion_is_asked_for(chromium, path, motion
     record_texts(player)
     player.scroll_into_view_if_needed()
     visit.page.wait_for_timeout(1000)
-    assert visit.page.evaluate("seen") == (["10", "Pause", "6", "0", "Play"] if starts else [])
+    assert visit.page.evaluate("seen") == (["10", "Pause", "6", "1", "Play"] if starts else [])
