@@ -106,8 +106,8 @@ class Printing:
     def _text(self, loop: Any, train: float) -> str:
         test = f" test {loop.state.rows[-1]['test_K']:.3f}" if loop.state.rows else ""
         skipped = f" skipped {loop.skipped_steps}" if loop.skipped_steps else ""
-        K = train + bound.L_null(loop.compiled.model)
-        return f"epoch {min(loop.epoch + 1, loop.epochs)}{self._left(loop)} K {K:.3f}{test} {loop.compiled.model.unit}{skipped}"
+        K, epoch = train + bound.L_null(loop.compiled.model), min(loop.epoch + 1, loop.epochs)
+        return f"epoch {epoch}{self._left(loop)} K {K:.3f}{test} {loop.compiled.model.unit}{skipped}"
 
     def _left(self, loop: Any) -> str:
         if not loop.hours:
