@@ -70,7 +70,7 @@ class Toy:
     def training_defaults(self, arguments: Arguments) -> Arguments:
         """Return the defaults of training, by the names of Settings, for complete model arguments."""
         general = {key: getattr(self, key) for key in ("batch_size", "lr", "epochs")}
-        learned = {} if arguments["readouts"] == "solved" else self.start_training.get(str(arguments.get("start")), {})
+        learned = {} if arguments["readouts"] == "solved" else self.start_training.get(arguments.get("start", ""), {})
         return general | learned | self.form_training.get(arguments["form"], {})
 
     def resolve_start(self, start: str | None, given: Mapping[str, Any]) -> tuple[str | None, Arguments]:

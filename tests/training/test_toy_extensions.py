@@ -121,6 +121,7 @@ def test_stopped_run_resumes_like_an_uninterrupted_run(train, monkeypatch, name,
     assert meta["state"] == meta_expected["state"]
 
 
+@pytest.mark.thorough
 def test_each_phase_of_a_run_says_what_it_does(train, monkeypatch, capsys):
     """So no phase is silent, however long it lasts (tests/base/test_progress.py). The closed form states its effect."""
     monkeypatch.setattr(progress, "DELAY", 0.0)
@@ -148,6 +149,7 @@ def test_each_phase_of_a_run_says_what_it_does(train, monkeypatch, capsys):
     assert before < 0.1 < after
 
 
+@pytest.mark.thorough
 def test_start_zero_leaves_the_readouts_to_training(train):
     """The first epoch begins at K of the readouts 0, below that of the closed form, and rises."""
     rows = {
