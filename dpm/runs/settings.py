@@ -371,7 +371,8 @@ def _check_network(values: dict[str, Any], variant: "Variant") -> None:
             f"--model-args uniform_noise={arguments['uniform_noise']!r} contradicts --faithful, which dequantizes as "
             "released; leave one out"
         )
-    for key in set(check_names(arguments, argument_names())) & set(variant.model_arguments):
+    if both := [key for key in check_names(arguments, argument_names()) if key in variant.model_arguments]:
+        key = both[0]
         raise InputError(
             f"--model-args {key}={arguments[key]!r} contradicts --faithful, which sets "
             f"{key}={variant.model_arguments[key]!r}; leave one out"
