@@ -27,7 +27,7 @@ STEPS = (0.3, 0.2, 0.6)  # rates of consecutive steps
 REQUIRED = ("check", "forward_marginal", "posterior", "sample", "kl", "entropy_marginal", "prior_entropy", "prior")
 KNOWN = ("forward_step", "log_prob")  # which the sums use
 
-INTERPRETER = Mode(linker="py", optimizer=None)
+INTERPRETER = Mode(linker="py", optimizer="None")
 
 Array = NDArray[np.float64]
 Case = tuple[str, ArrayLike, ArrayLike]  # what is compared, and the two numbers or arrays
@@ -114,8 +114,8 @@ class Table:
 
     def draw(self, p: Any, noise: ArrayLike) -> Array:
         """Return draws from p with this noise, (n,)."""
-        noise = column(np.asarray(noise, dtype=np.float64))
-        return value(self.kernel.sample(p, noise) + 0 * noise)[:, 0]
+        N = column(np.asarray(noise, dtype=np.float64))
+        return value(self.kernel.sample(p, N) + 0 * N)[:, 0]
 
     def log(self, p: Any) -> Array:
         """Return log p at the values, (k,)."""
@@ -279,7 +279,7 @@ def _sample(table: Table) -> Iterator[Case]:
         for power in (1, 2):
             expected = table.mean(log_q, table.in_units(table.points) ** power)
             # The tails between the quantiles are lost: a difference of the order of 1 / DRAWS is none.
-            excess = max(0.0, abs(np.mean(draws**power) - expected) - 20 / DRAWS)
+            excess = max(0.0, abs(float(np.mean(draws**power)) - expected) - 20 / DRAWS)
             yield "draws of sample to have the mean and variance of log_prob", excess, 0.0
 
 
@@ -314,11 +314,9 @@ def _perturb(table: Table) -> Iterator[Case]:
     for *_, q in table.marginals():
         log_q = table.log(q)
         perturbed = table.log(table.kernel.perturb(q, lambda x: a * x.sum(axis=1)))
-        means = (
-            table.mean(log_p, table.in_units(table.points))
-            for log_p in (perturbed, table.normalized(log_q + a * table.points))
-        )
-        yield "perturb = p(x) r(x) to first order (Eq. 21)", *means
+        exact = table.normalized(log_q + a * table.points)
+        got, expected = (table.mean(log_p, table.in_units(table.points)) for log_p in (perturbed, exact))
+        yield "perturb = p(x) r(x) to first order (Eq. 21)", got, expected
 
 
 def _condition(table: Table) -> Iterator[Case]:
