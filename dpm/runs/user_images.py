@@ -3,7 +3,7 @@
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from dpm.base.errors import InputError
 from dpm.datasets import H5PYDataset, to_unit_range
-from dpm.datasets.formats.arrays import read_arrays
+from dpm.datasets.formats.arrays import read_array
 from dpm.datasets.formats.signatures import HDF5, NPY, PNG, ZIP, find_format
 from dpm.datasets.images import channel_first
 from dpm.runs.data import cut_pieces
@@ -52,6 +52,8 @@ def read_images(
         images = images[None]
     elif images.ndim == 3 and example_shape[0] == 1:
         images = images[:, None]
+    if images.ndim == 4 and images.shape[1] != example_shape[0] == images.shape[3]:
+        images = images.transpose(0, 3, 1, 2)
     side = example_shape[-1]
     if crop and len(images) and images.ndim == 4 and images.shape[1] == example_shape[0]:
         n, _, height, width = images.shape
@@ -166,11 +168,12 @@ def _existing(name: str | Path, flag: str = "--input") -> Path:
 
 
 def _read_npz(path: Path) -> np.ndarray:
-    arrays = read_arrays(path)
-    chosen = "X" if "X" in arrays else next(iter(arrays)) if len(arrays) == 1 else None
-    if chosen is None:
-        raise InputError(f"{path}: holds the arrays {', '.join(arrays) or '(none)'}; name the images X")
-    return arrays[chosen]
+    def choose(names: Sequence[str]) -> str:
+        if "X" not in names and len(names) != 1:
+            raise InputError(f"{path}: holds the arrays {', '.join(names) or '(none)'}; name the images X")
+        return "X" if "X" in names else names[0]
+
+    return read_array(path, choose)
 
 
 def _read_png(path: Path) -> np.ndarray:

@@ -98,7 +98,13 @@ def test_npz_of_two_arrays_or_none_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("array", "shape"),
-    [(UNIT[0], GRAY), (UNIT[:, 0], GRAY), (UNIT[:3, 0], COLOUR), (UNIT.reshape(4, 1, 8, 8), GRAY)],
+    [
+        (UNIT[0], GRAY),
+        (UNIT[:, 0], GRAY),
+        (UNIT[:3, 0], COLOUR),
+        (UNIT.reshape(4, 1, 8, 8), GRAY),
+        (UNIT.reshape(4, 8, 8, 1), GRAY),
+    ],
 )
 def test_optional_axes(tmp_path, array, shape):
     """One image without the first axis, gray images without the color axis."""
@@ -106,7 +112,13 @@ def test_optional_axes(tmp_path, array, shape):
     np.testing.assert_array_equal(X, array.reshape(-1, *shape))
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (4, 1, 8, 7), (4, 8, 8, 1), (2, 2, 1, 8, 8), (0, 1, 8, 8), (4, 3, 8, 8)])
+def test_color_axis_may_be_the_last(tmp_path):
+    colors = runs.pixels(4, colors=3)
+    path = save_npz(tmp_path / "x.npz", X=colors.transpose(0, 2, 3, 1), names=np.array(["a", "b"]))
+    np.testing.assert_array_equal(read_images(path, COLOUR), colors / 255)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (4, 1, 8, 7), (4, 8, 8, 2), (2, 2, 1, 8, 8), (0, 1, 8, 8), (4, 3, 8, 8)])
 def test_npz_of_another_shape_is_refused_with_its_shape(tmp_path, shape):
     path = save_npz(tmp_path / "x.npz", X=np.zeros(shape))
     with pytest.raises(InputError) as refusal:

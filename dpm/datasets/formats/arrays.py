@@ -27,7 +27,7 @@ from dpm.datasets.reading import MAX_RATIO, SMALL_BYTES, read_up_to, to_native
 UNNAMED = "arr_0"
 TRAIN = ("xtrain", "trainx", "train", "trainimages", "traindata")
 TEST = tuple(name.replace("train", "test") for name in TRAIN)
-ONLY = ("features", "x", "images", "data", "arr0")
+ONLY = ("features", "x", "images", "imgs", "data", "arr0")
 #: Number of arrays that an error message lists.
 LISTED = 20
 
@@ -73,11 +73,26 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         return {name: _read_member(member, f"{path}: {_printable(name)}") for name, member in members.items()}
 
 
+def read_array(path: str | os.PathLike[str], choose: Callable[[Sequence[str]], str]) -> np.ndarray:
+    """Read one array of an .npz or .npy file; the others may be of any type.
+
+    Args:
+        path: The file.
+        choose: Function of the names that returns one of them.
+
+    Raises:
+        InputError: As `read_arrays` and `choose`.
+    """
+    with _open_members(Path(path)) as members:
+        name = choose(list(members))
+        return _read_member(members[name], f"{path}: {_printable(name)}")
+
+
 def read_image_sets(path: str | os.PathLike[str], key: str | None = None) -> dict[str, np.ndarray]:
     """Read the training images and, if the file has them, the test images; no other array is read.
 
     Without `key` the names decide: x_train, train_x, train, train_images or train_data and the same for test, otherwise
-    features, x, images, data or arr_0. Case and underscores are ignored.
+    features, x, images, imgs, data or arr_0. Case and underscores are ignored.
 
     Args:
         path: An .npz or .npy file.

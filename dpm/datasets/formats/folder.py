@@ -30,6 +30,8 @@ MAX_SCANNED = 26_000_000 * MAX_SCANS  # pixels of all scans together
 # Limits on the number of reads before the pixels and in total: each part of a file, such as a PNG chunk, takes a few.
 MAX_HEADER_READS = 1000
 MAX_PIXEL_READS = 100_000
+#: Images of 16 bits that stay below this value, as those of sensors with 12 bits do, lose most gray levels in 8 bits.
+MIN_16_BITS = 1 << 14
 #: Number of files that a message lists.
 LISTED = 1000
 
@@ -123,7 +125,8 @@ def read_images(
         rng: Source of the positions of "random".
         quiet: Show no progress on stderr.
         skip_unreadable: Leave out the images for which InputError would be raised, if there are others.
-        warn: Function of a line of text, called for images with damaged metadata and for those left out.
+        warn: Function of a line of text, called for images with faults outside of their pixels, for those of 16 bits
+            of which few gray levels remain, and for those left out.
 
     Returns:
         uint8 (n * crops, c, size, size) for n images, with c = 1 if `gray` or if all crops are gray, otherwise 3; the
@@ -150,7 +153,7 @@ def read_images(
             pixels[count] = cut
             count += 1
     if odd:
-        warn(f"damaged metadata, images read all the same: {_join(odd)}")
+        warn(f"images read in spite of: {_join(odd)}")
     if unusable and not (skip_unreadable and count):
         raise InputError(
             f"{len(unusable)} of {len(paths)} images cannot be read: {_join(unusable)}; save them again from an image "
@@ -222,13 +225,13 @@ def _decode(path: Path, reduced: bool, notes: list[str]) -> Image.Image:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # there are limits of our own
-            image = _load(data, reduced)
+            image = _load(data, reduced, notes)
             try:
                 ImageOps.exif_transpose(image, in_place=True)
             except Exception as error:  # Pillow raises many types for damaged EXIF, which holds no pixels
                 notes.append(f"EXIF: {_one_line(error)}")
             notes += dict.fromkeys(_one_line(warning.message) for warning in caught)
-            return _plain(image)
+            return _plain(image, notes)
     except UnidentifiedImageError:
         raise _Unusable("another format than PNG and JPEG, or damaged") from None
     except Exception as error:  # Pillow raises many types for a damaged file
@@ -239,8 +242,31 @@ def _one_line(error: Warning | Exception | str) -> str:
     return " ".join(ascii(str(error))[1:-1].replace("\\n", " ").split()) or type(error).__name__
 
 
-def _load(data: bytes, reduced: bool) -> Image.Image:
-    """Return an image with its pixels; reduced: as in _decode."""
+def _load(data: bytes, reduced: bool, notes: list[str]) -> Image.Image:
+    """Return an image with its pixels; reduced, notes: as in _decode."""
+    try:
+        return _load_whole(data, reduced)
+    except ValueError as error:
+        if "MAX_TEXT" not in str(error):  # a limit of Pillow, named in its message
+            raise
+    notes.append("texts or a color profile of more than 1 MB, not read")
+    return _load_whole(_without_texts(data), reduced)
+
+
+def _without_texts(data: bytes) -> bytes:
+    """Return a PNG without its chunks of text and color profile."""
+    kept, start = [data[:8]], 8
+    for _ in range(MAX_PIXEL_READS):
+        end = start + 12 + int.from_bytes(data[start : start + 4])
+        if data[start + 4 : start + 8] not in (b"zTXt", b"iTXt", b"tEXt", b"iCCP"):
+            kept.append(data[start:end])
+        start = end
+        if start >= len(data):
+            return b"".join(kept)
+    raise ValueError("too many parts")
+
+
+def _load_whole(data: bytes, reduced: bool) -> Image.Image:
     image = _open(data)
     width, height = image.size
     if image.format == "PNG":
@@ -278,9 +304,14 @@ def _open(data: bytes) -> Image.Image:
     return image
 
 
-def _plain(image: Image.Image) -> Image.Image:
+def _plain(image: Image.Image, notes: list[str]) -> Image.Image:
     if image.mode.startswith("I"):
         levels = np.array(image, np.uint16)
+        if levels.max() < MIN_16_BITS:
+            notes.append(
+                f"16 bits that reach only {levels.max()} of 65535, few gray levels remain in 8 bits: convert arrays "
+                "keeps all"
+            )
         # Round to the nearest of 0, 257, ..., 65535; in place, since images may be large.
         rest = levels % 257
         levels //= 257

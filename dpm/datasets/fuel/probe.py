@@ -45,6 +45,7 @@ ADVICE = {
     "refused": "it may be sound, but is not accepted; copy its arrays into a plain file, with h5repack or h5py",
     "changed": "it was changed since, or is damaged; convert it again, or remove the attribute sha256 of this array",
     "limit": "it may be sound; try again, or write it again with h5repack",
+    "open": "a program has it open, or ended without closing it; then h5clear -s FILE marks it as closed",
     "unavailable": "it may be sound; try again, or copy it to another disk",
 }
 #: The same for errors of the system, which say nothing about the file's bytes.
@@ -138,6 +139,8 @@ def _fault_of(error: BaseException, path: str | os.PathLike[str]) -> Fault:
         return Fault("reading it takes too much memory", ADVICE["limit"])
     if isinstance(error, OSError) and error.errno in SYSTEM_ADVICE:
         return Fault(os.strerror(error.errno), SYSTEM_ADVICE[error.errno])
+    if "h5clear" in reason:  # HDF5's flags of writers, in files of its newer formats
+        return Fault("its writer has not closed it", ADVICE["open"])
     with suppress(OSError):
         if find_format(path) != HDF5:
             start = first_bytes(path)

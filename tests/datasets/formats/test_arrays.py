@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as arrays_of
 
 from dpm.base.errors import InputError
 from dpm.datasets.formats import arrays as arrays_module
-from dpm.datasets.formats.arrays import read_arrays, read_image_sets
+from dpm.datasets.formats.arrays import read_array, read_arrays, read_image_sets
 from tests.helpers.pickles import Hostile
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 6, 6), np.uint8)
@@ -276,7 +276,7 @@ class TestImageSets:
         np.testing.assert_array_equal(found["test"], 255 - IMAGES)
         assert list(read_image_sets(save({**labels, train: IMAGES}))) == ["train"]
 
-    @pytest.mark.parametrize("name", ["features", "X", "x", "images", "data", "arr_0"])
+    @pytest.mark.parametrize("name", ["features", "X", "x", "images", "imgs", "data", "arr_0"])
     def test_single_array_of_images_is_training_data(self, save, name):
         found = read_image_sets(save({"targets": np.arange(5), name: IMAGES}))
         assert list(found) == ["train"]
@@ -301,6 +301,16 @@ class TestImageSets:
             read_image_sets(save(arrays))
         for name, array in arrays.items():
             assert f"{name} {array.shape} {array.dtype}" in str(caught.value)
+
+    def test_one_array_is_read_next_to_others_of_any_type(self, save):
+        """Labels as texts, and metadata as a pickled object, as in published data sets."""
+        path = save(
+            {"imgs": IMAGES, "names": np.array(["a"]), "metadata": np.array([{}]), "fourier": np.ones(3, complex)}
+        )
+        np.testing.assert_array_equal(read_array(path, lambda names: names[0]), IMAGES)
+        np.testing.assert_array_equal(read_image_sets(path)["train"], IMAGES)
+        with pytest.raises(InputError, match="metadata: is of type object"):
+            read_array(path, lambda names: names[2])
 
     def test_key_selects_the_training_data(self, save):
         path = save({"photos": IMAGES, "x_train": 255 - IMAGES, "x_test": IMAGES})

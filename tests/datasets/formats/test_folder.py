@@ -310,6 +310,7 @@ class TestColors:
         )
 
 
+BIG_TEXT = chunk(b"zTXt", b"workflow\0\0" + zlib.compress(bytes(9 << 20)))
 JPEG = encoded(PHOTO, "JPEG")
 PNG = encoded(PHOTO, "PNG")
 
@@ -331,7 +332,7 @@ class TestRefusals:
             (png(10_000, 10_000, 8, 0, bytes(1000)), "10000 x 10000 pixels; accepted are 52,000,000"),
             (png(0, 5, 8, 0, b""), ""),
             (png(8, 8, 8, 0, bytes(72), chunk(b"abCd", b"") * 600), "too many parts"),
-            (png(8, 8, 8, 0, bytes(72), chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(9 << 20)))), "too large"),
+            (PNG[:33] + BIG_TEXT + chunk(b"abCd", b"") * 100_000 + PNG[33:], "too many parts"),
             (JPEG[:2] + segment(0xE1, b"Exif\0\0") * 300 + JPEG[2:], "too many parts"),
             (JPEG[:2] + b"\xff" * 2000 + JPEG[2:], "too many parts"),
             (JPEG + b"\xff\xda" * 30, "48 x 48 pixels in 31 scans, too many"),
@@ -382,8 +383,36 @@ class TestDamagedMetadata:
         found = read_images([good, odd], 8, warn=lines.append)
         np.testing.assert_array_equal(found[0], found[1])
         (line,) = lines
-        assert line.startswith(f"damaged metadata, images read all the same: {odd} (")
+        assert line.startswith(f"images read in spite of: {odd} (")
         assert line.isprintable()
+
+    @pytest.mark.parametrize(
+        "extra",
+        [
+            BIG_TEXT,
+            chunk(b"iTXt", b"workflow\0\1\0\0\0" + zlib.compress(bytes(2 << 20))),
+            chunk(b"iCCP", b"profile\0\0" + zlib.compress(bytes(2 << 20))),
+        ],
+        ids=["text", "international text", "color profile"],
+    )
+    def test_png_with_large_texts_is_read_without_them(self, save, extra):
+        """Pillow refuses texts of more than 1 MB, which are not decompressed here."""
+        odd, lines = save(PNG[:33] + extra + PNG[33:], "odd.png"), []
+        found = read_images([save(PNG, "good.png"), odd], 8, warn=lines.append)
+        np.testing.assert_array_equal(found[0], found[1])
+        assert lines == [f"images read in spite of: {odd} (texts or a color profile of more than 1 MB, not read)"]
+
+    @pytest.mark.parametrize(("bits", "few"), [(12, True), (16, False)])
+    def test_16_bits_that_hold_less_are_named(self, save, bits, few):
+        """A camera of 12 bits uses a sixteenth of the range, so that 16 gray levels remain."""
+        rows = RNG.integers(0, 1 << bits, (12, 12)).astype(">u2")
+        rows[0, 0] = (1 << bits) - 1
+        path, lines = save(png(12, 12, 16, 0, b"".join(b"\0" + row.tobytes() for row in rows))), []
+        found = read_images([path], 12, warn=lines.append)
+        assert found.max() == (16 if few else 255)
+        assert [
+            line.startswith(f"images read in spite of: {path} (16 bits that reach only 4095") for line in lines
+        ] == ([True] if few else [])
 
     def test_valid_mpf_has_no_warning(self, save):
         """A JPEG with a second image, as cameras write for depth or previews."""

@@ -193,6 +193,37 @@ def test_file_that_is_open_for_writing_is_not_called_damaged(path):
     probe.check_file(path)
 
 
+UNCLOSED = """
+import os, sys, h5py
+file = h5py.File(sys.argv[1], "w", libver="latest")
+file["data"] = range(9)
+file.swmr_mode = True
+file.flush()
+os._exit(9)
+"""
+
+
+def test_file_that_its_writer_has_not_closed_is_not_called_damaged(tmp_path):
+    """A process that is killed leaves HDF5's flags of writers set; h5clear resets them."""
+    subprocess.run([sys.executable, "-c", UNCLOSED, str(tmp_path / "x.hdf5")], check=False)
+    with pytest.raises(
+        InputError, match=r"its writer has not closed it\); .*h5clear -s FILE marks it as closed"
+    ) as caught:
+        probe.check_file(tmp_path / "x.hdf5")
+    assert "damaged" not in str(caught.value)
+
+
+def test_compression_of_other_programs_is_not_called_damage(tmp_path):
+    """Blosc, number 32001 of the HDF Group's register of filters, as PyTables writes it."""
+    with h5py.File(tmp_path / "x.hdf5", "w") as file:
+        options = {"compression": 32001, "allow_unknown_filter": True}
+        array = file.create_dataset("data", (2, 4), "u1", chunks=(2, 4), **options)
+        array.id.write_direct_chunk((0, 0), b"12345678")
+    with pytest.raises(InputError, match=r"filter other than gzip.*it may be sound, but is not accepted") as caught:
+        probe.check_file(tmp_path / "x.hdf5")
+    assert "damaged" not in str(caught.value)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_file_without_permission_is_not_called_damaged(path):
     path.chmod(0)
