@@ -12,8 +12,6 @@ from bokeh.models import (
     BoxZoomTool,
     ColumnDataSource,
     HoverTool,
-    Legend,
-    LegendItem,
     LogTicker,
     NumeralTickFormatter,
     PanTool,
@@ -21,10 +19,9 @@ from bokeh.models import (
     Range1d,
     ResetTool,
     SaveTool,
-    Title,
     WheelZoomTool,
 )
-from bokeh.models.annotations import TeeHead, Whisker
+from bokeh.models.annotations import Legend, LegendItem, TeeHead, Title, Whisker
 from bokeh.plotting import figure
 
 from dpm.plots.training_curves import CURVES, Limits, find_limits
@@ -53,7 +50,7 @@ def make_bound_chart(runs: Sequence[RunFiles], numbers: Sequence[int]) -> Chart:
     """
     sources = [ColumnDataSource(clean(run.columns()), name=f"log{i}") for run, i in zip(runs, numbers, strict=True)]
     low, high, note = find_bound_limits(runs)
-    y_range = Range1d(low, high, name=f"limits{numbers[0]}")
+    y_range = Range1d(start=low, end=high, name=f"limits{numbers[0]}")
     bound = _make_figure(f"K - L_null ({runs[0].unit})", "epoch", height=380, y_range=y_range)
     lines: dict[str, list[Any]] = {name: [] for name in CURVES}
     for run, number, source in zip(runs, numbers, sources, strict=True):
