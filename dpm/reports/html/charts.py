@@ -130,8 +130,9 @@ def _add_legend(chart: Any, entries: Sequence[tuple[str, Any]], location: str) -
     """Add a legend of (label, curve) inside a chart; outside of it Bokeh takes height from the chart, or all of it."""
     if entries:
         items = [LegendItem(label={"value": label}, renderers=[drawn]) for label, drawn in entries]
-        small = {"label_text_font_size": "8pt", "label_height": 10, "glyph_height": 10, "padding": 4, "spacing": 1}
-        chart.add_layout(Legend(items=items, location=location, background_fill_alpha=0.7, **small))
+        style: dict[str, Any] = {"location": location, "background_fill_alpha": 0.7}
+        style |= {"label_text_font_size": "8pt", "label_height": 10, "glyph_height": 10, "padding": 4, "spacing": 1}
+        chart.add_layout(Legend(items=items, **style))
 
 
 def clean(columns: Mapping[str, Iterable[float]]) -> dict[str, list[float | None]]:
