@@ -28,7 +28,7 @@ BATCH = 512
 
 def make_file(path: Path, gigabytes: float, compression: str | None) -> int:
     """Write a data set in Fuel's layout with about so many bytes of pixels; return the number of images."""
-    from dpm.datasets.fuel import writing
+    from dpm.datasets.fuel import layout, writing
     from dpm.datasets.made.dead_leaves import dead_leaves
 
     rng = np.random.default_rng(0)
@@ -43,8 +43,7 @@ def make_file(path: Path, gigabytes: float, compression: str | None) -> int:
             count = min(1000, n - start)
             images = gray[rng.integers(0, len(gray), (count, 3))]
             features[start : start + count] = np.roll(images, rng.integers(64), axis=-1)
-        bounds = {("train", "features"): (0, n)}
-        file.attrs["split"] = writing._split_array(["train"], bounds)
+        file.attrs["split"] = layout.split_array({"train": {"features": (0, n)}})
     return n
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dpm.base.command_line import Parser, argument_type, print_table, run_command
 from dpm.base.errors import InputError
-from dpm.commands.options import ModelOptions, add_model_options, open_run_of
+from dpm.commands.options import ModelOptions, add_model_options, open_run_of, read_input_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -232,10 +232,8 @@ def read_input(options: Options, run: "Run") -> Examples:
     import numpy as np
 
     from dpm.likelihood.units import LEVELS
-    from dpm.runs.user_images import read_images
 
-    crop, report = run.settings.crop if run.settings else None, None if options.quiet else print
-    X = read_images(str(options.input), run.model.example_shape, run.quantized, crop=crop, report=report)
+    X = read_input_of(run, str(options.input), options.quiet)
     X, name = first_examples(X, options, f"examples of {options.input}")
     levels = LEVELS * X
     on_grid = (np.abs(levels - np.rint(levels)) <= LEVEL_TOLERANCE).all() and X.min() >= 0 and X.max() <= 1

@@ -10,6 +10,8 @@ from dpm.base.progress import Progress
 from dpm.engines.names import ENGINES
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from dpm.runs.loading import Run
 
 
@@ -69,3 +71,11 @@ def open_run_of(options: ModelOptions, size: int | None = None) -> "Run":
             scale=options.scale,
             shift=options.shift,
         )
+
+
+def read_input_of(run: "Run", name: str, quiet: bool) -> "np.ndarray":
+    """Return the images of --input, as read_images does; those for a model of crops are cut as in training."""
+    from dpm.runs.user_images import read_images
+
+    crop, report = run.settings.crop if run.settings else None, None if quiet else print
+    return read_images(name, run.model.example_shape, run.quantized, crop=crop, report=report)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
 from dpm.base.progress import Progress
-from dpm.commands.options import ModelOptions, add_model_options, open_run_of
+from dpm.commands.options import ModelOptions, add_model_options, open_run_of, read_input_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MODES = ("sample", "inpaint", "denoise", "posterior")
 GUIDANCE = ("constant", "linear", "alpha_bar", "end", "predicted")  # as in dpm/trajectories/products.py
+MASK = "left"
 CHAIN_GUIDANCE = "linear"
 # The weights of "linear" have heavy tails, so that its log Z is usually too low and its error too small.
 PARTICLES_GUIDANCE = "end"
@@ -109,7 +110,7 @@ def _add_mode_options(parser: Parser) -> None:
     add(
         "--mask",
         help="inpaint: the part to draw: left, right, top, bottom, center, center:SIDE, or an image FILE whose nonzero "
-        "pixels mark it (default: left, as in 2015)",
+        f"pixels mark it (default: {MASK}, as in 2015)",
     )
     add("--sigma", type=float, help="denoise: deviation of the noise in --input, in standard "
         "deviations of the training data (default: 1)")  # fmt: skip
@@ -259,7 +260,7 @@ def draw_trajectories(options: Options, run: "Run") -> "tuple[np.ndarray, dict[s
     import numpy as np
 
     from dpm.runs import samples
-    from dpm.runs.user_images import read_images
+    from dpm.runs.user_images import describe_trivial_mask
 
     constraint: samples.MakeConstraint | None = None
     images = known = np.empty(0)
@@ -267,14 +268,16 @@ def draw_trajectories(options: Options, run: "Run") -> "tuple[np.ndarray, dict[s
     if options.mode == "posterior":
         log_r = read_potential(options, run)
     elif options.mode != "sample":
-        crop, report = run.settings.crop if run.settings else None, None if options.quiet else print
-        images = read_images(str(options.input), run.model.example_shape, run.quantized, crop=crop, report=report)
+        images = read_input_of(run, str(options.input), options.quiet)
         n = len(images)
     if options.mode == "denoise":
         sigma = 1.0 if options.sigma is None else options.sigma
         constraint = samples.noisy_images(run, images, sigma, options.seed + 1 if options.add_noise else None)
     elif options.mode == "inpaint":
-        known = ~read_drawn_pixels(options.mask or "left", run)
+        hole = read_hole(options, run)
+        if text := describe_trivial_mask(hole):
+            print(f"warning: --mask {options.mask}: {text}", file=sys.stderr)
+        known = ~hole
         constraint = samples.known_pixels(run, images, known)
     T = run.model.trajectory_length
     every = options.every or (max(1, T // 60) if options.animate else T * (options.mode in USED_BY["input"]))
@@ -292,14 +295,11 @@ def draw_trajectories(options: Options, run: "Run") -> "tuple[np.ndarray, dict[s
     return X, {"X_t": result.states, "t": np.array(result.times)} if every else {}
 
 
-def read_drawn_pixels(mask: str, run: "Run") -> "np.ndarray":
-    """Return the mask of --mask, and warn of one that divides nothing."""
-    from dpm.runs.user_images import describe_trivial_mask, read_mask
+def read_hole(options: Options, run: "Run") -> "np.ndarray":
+    """Return the mask of --mask, (c, h, w), True where pixels are drawn."""
+    from dpm.runs.user_images import read_mask
 
-    drawn = read_mask(mask, run.model.example_shape)
-    if text := describe_trivial_mask(drawn):
-        print(f"warning: --mask {mask}: {text}", file=sys.stderr)
-    return drawn
+    return read_mask(MASK if options.mask is None else options.mask, run.model.example_shape)
 
 
 def read_potential(options: Options, run: "Run") -> Any:
@@ -311,7 +311,7 @@ def read_potential(options: Options, run: "Run") -> Any:
 
 
 def write(folder: "Path", X: "np.ndarray", more: dict[str, Any], run: "Run", options: Options) -> None:
-    """Write samples.npz (X and the arrays `more`), samples.png, the picture of a restoration and samples.gif."""
+    """Write samples.npz (X and the arrays `more`), samples.png, the plot of a restoration and samples.gif."""
     from dpm import viz
     from dpm.plots.animations import animate_vectors
     from dpm.plots.vectors import save_vectors
@@ -340,12 +340,9 @@ def plot_restoration(path: "Path", X: "np.ndarray", start: "np.ndarray", run: "R
     """Plot in-painted or denoised images X next to what the chain starts at and, where it is known, the original."""
     from dpm.plots import panels
     from dpm.runs.samples import repeat_images
-    from dpm.runs.user_images import read_images, read_mask
 
-    shape, hole = run.model.example_shape, None
-    original = repeat_images(read_images(str(options.input), shape, run.quantized), 0, len(X))
-    if options.mode == "inpaint":
-        hole = read_mask("left" if options.mask is None else options.mask, shape)
+    original = repeat_images(read_input_of(run, str(options.input), quiet=True), 0, len(X))
+    hole = read_hole(options, run) if options.mode == "inpaint" else None
     known = hole is not None or options.add_noise
     panels.plot_restoration(original if known else None, start, X, path, hole)
 
