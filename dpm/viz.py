@@ -16,6 +16,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from PIL import Image
 
+from dpm.base.arguments import check_index
 from dpm.base.errors import InputError
 from dpm.plots.charts import (
     DPI,
@@ -31,7 +32,6 @@ from dpm.plots.pixels import (
     check_images,
     check_numbers,
     check_states,
-    check_whole,
     encode_png,
     enlarge,
     image_grid,
@@ -127,7 +127,7 @@ def plot_trajectory(states: Sequence[npt.ArrayLike], times: Sequence[float], pat
     slices = check_states(states)
     if len(times) != len(slices):
         raise InputError(f"times: got {len(times)} for {len(slices)} states; expected one per state")
-    columns = check_whole(columns, "columns", 1)
+    columns = check_index("columns", columns, 1)
     grid = image_grid(np.concatenate([s[:columns] for s in slices]), rows=len(slices))
     sheet = Image.fromarray(enlarge(grid)).convert("RGB")
     width, height = sheet.size
@@ -167,7 +167,7 @@ def show_receptive_fields(weights: npt.ArrayLike, path: StrPath, max_units: int 
     """
     target = check_target(path, ".png")
     array = check_numbers(weights, "weights")
-    write_files({target: render_png(draw_receptive_fields(array, check_whole(max_units, "max_units", 1)))})
+    write_files({target: render_png(draw_receptive_fields(array, check_index("max_units", max_units, 1)))})
     return target
 
 

@@ -1,5 +1,6 @@
 """Parse and check arguments that a user typed: literals, switches, names and numbers."""
 
+import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -63,3 +64,14 @@ def check_whole_number(name: str, value: object, smallest: int) -> int:
     if value < smallest:
         raise InputError(f"{name}: {value!r} is too small; accepted: {smallest} or more")
     return int(value)
+
+
+def check_index(name: str, value: Any, least: int) -> int:
+    """Return `value`, an int or a numpy integer, as int; raise InputError for others, and below `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least or isinstance(value, bool):
+        raise InputError(f"{name}: got {value!r}; expected a whole number of at least {least}")
+    return number

@@ -31,8 +31,8 @@ def open_sets(path: Path) -> Sets:
     """Open a file or folder of any accepted format.
 
     Args:
-        path: An .hdf5, .npz, .npy or idx file, or an archive or folder of CIFAR-10. The first three are told apart by
-            their content, not by their name.
+        path: An .hdf5, .npz, .npy or idx file, or an archive or folder of CIFAR-10. The content distinguishes the
+            first three, not the name.
 
     Returns:
         The array of each source of each set, by set and source. Those of an .hdf5 file are read when they are indexed.
@@ -42,7 +42,7 @@ def open_sets(path: Path) -> Sets:
     """
     if not os.path.exists(path):
         raise InputError(f"{path}: there is no such file; give an .hdf5, .npz, .npy, idx or CIFAR-10 file")
-    kind = find_format(path) if path.is_file() and os.access(path, os.R_OK) else None
+    kind = find_format(path)
     if kind == HDF5 or (kind is None and has_hdf5_suffix(path.name)):
         sets = {}
         for part in set_names(path):

@@ -7,7 +7,7 @@ import numpy as np
 
 from dpm.base.errors import InputError
 from dpm.datasets.formats import arrays, plain_hdf5
-from dpm.datasets.formats.folder import image_files, read_images
+from dpm.datasets.formats.folder import ignore, image_files, read_images
 from dpm.datasets.formats.signatures import is_hdf5
 from dpm.datasets.from_arrays import TEST_SHARE, image_data_from_arrays, split_test_set
 from dpm.datasets.scaling import LEVELS, value_range
@@ -49,7 +49,7 @@ def convert_images(
     Raises:
         InputError: As `image_files`, `read_images` and `split_test_set`.
     """
-    warn = _ignore if quiet else _warn
+    warn = ignore if quiet else _warn
     paths = image_files(folder, warn)
     images = read_images(paths, size, crop, gray, crops, np.random.default_rng(seed), quiet, skip_unreadable, warn)
     return _split(images, folder, test_share, seed, crops)
@@ -67,10 +67,6 @@ def _split(
 
 def _warn(line: str) -> None:
     print(f"warning: {line}", file=sys.stderr)
-
-
-def _ignore(line: str) -> None:
-    pass
 
 
 def convert_bark(
@@ -103,7 +99,7 @@ def convert_bark(
         raise InputError(f"{folder}: holds no images named T01_... to T04_...; {ORIGIN['BARK']}")
     if crops is None:
         crops = 4 if crop == "random" else 1
-    warn, rng = _ignore if quiet else _warn, np.random.default_rng(seed)
+    warn, rng = ignore if quiet else _warn, np.random.default_rng(seed)
     images = read_images(paths, size, crop, True, crops, rng, quiet, skip_unreadable, warn)
     return _split(images, folder, test_share, seed, crops)
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from dpm.base.arguments import check_index
 from dpm.base.errors import InputError
 from dpm.base.prefetch import prefetch
 from dpm.datasets.fuel.datasets.base import IndexableDataset
 from dpm.datasets.fuel.iterator import DataIterator
-from dpm.datasets.fuel.schemes import Batches, BatchScheme, ShuffledScheme, check_whole
+from dpm.datasets.fuel.schemes import Batches, BatchScheme, ShuffledScheme
 from dpm.datasets.fuel.streams import DataStream
 from dpm.datasets.stored import PreparedImages
 
@@ -45,8 +46,8 @@ class WindowScheme(BatchScheme):
         self, examples: int, batch_size: int, block: int = 64, blocks: int = 64, *, rng: np.random.Generator
     ) -> None:
         super().__init__(examples, batch_size)
-        self.block, self.blocks = check_whole(block, "block", least=1), check_whole(blocks, "blocks", least=1)
-        self.n, self.rng = check_whole(examples, "examples", least=1), rng
+        self.block, self.blocks = check_index("block", block, least=1), check_index("blocks", blocks, least=1)
+        self.n, self.rng = check_index("examples", examples, least=1), rng
 
     @property
     def window(self) -> int:
@@ -94,7 +95,7 @@ class ShuffledStream:
         Raises:
             InputError: Unless 0 <= start <= num_batches.
         """
-        if check_whole(start, "start", least=0) > self.num_batches:
+        if check_index("start", start, least=0) > self.num_batches:
             raise InputError(f"start: {start}; an epoch has {self.num_batches} batches")
         scheme = ShuffledScheme(len(self.features), self.batch_size, rng=rng)
         stream = DataStream(IndexableDataset({"features": self.features}), iteration_scheme=scheme)
@@ -177,7 +178,7 @@ class FuelStream:
 
     def __init__(self, stream: Any, source: str = "features", prepare: Any = np.asarray, batch_size: int = 32) -> None:
         self.stream, self.source, self.prepare = stream, source, prepare
-        self.batch_size = check_whole(batch_size, "batch_size", least=1)
+        self.batch_size = check_index("batch_size", batch_size, least=1)
         if not hasattr(stream, "get_epoch_iterator"):
             raise InputError(f"stream: {type(stream).__name__} has no get_epoch_iterator; give a stream like Fuel's")
         # Fuel's transformers keep one iterator: a second one would take the batches of the first.

@@ -16,7 +16,7 @@ from PIL import Image
 from dpm.base.errors import InputError
 from dpm.base.progress import Progress
 from dpm.plots.charts import BLUE, DPI, StrPath, check_target, integer_ticks, render_gif, write_files
-from dpm.plots.vectors import ROWS
+from dpm.plots.products import ROWS
 
 SIDE = 4.0  # of a frame, in inches
 OUTSIDE = 0.001  # share of the numbers that the axes may leave out, so that one far point does not decide them

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpm.plots.charts import ORANGE, StrPath, check_target, make_figure, render_png, write_files
-from dpm.plots.pixels import image_grid
+from dpm.plots.pixels import hole_grid, image_grid
 
 MOST = 36  # images of a panel
 WIDTH = 3.6  # inches of a panel
@@ -51,17 +51,12 @@ def plot_panels(panels: Sequence[Panel], path: StrPath, title: str = "") -> Path
         chart.set_title(panel.title, fontsize=10)
         chart.set_axis_off()
         if panel.hole is not None and panel.hole.any():
-            chart.contour(_outline(panel), levels=[0.5], colors=ORANGE, linewidths=1)
+            holes = hole_grid(panel.hole, panel.images[:MOST].shape)
+            chart.contour(holes.astype(float), levels=[0.5], colors=ORANGE, linewidths=1)
     if title:
         figure.suptitle(title, fontsize=10)
     write_files({target: render_png(figure)})
     return target
-
-
-def _outline(panel: Panel) -> npt.NDArray[np.float64]:
-    """Return 1 in the holes of a panel's grid and 0 elsewhere, (H, W)."""
-    holes = np.broadcast_to(np.asarray(panel.hole), panel.images.shape)[:MOST].any(axis=1, keepdims=True)
-    return image_grid(holes.astype(np.float64), background=0) / 255.0
 
 
 def plot_restoration(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from dpm.base.arguments import check_index
 from dpm.base.errors import InputError
 
 Pixels = npt.NDArray[np.uint8]
@@ -36,8 +37,8 @@ def image_grid(images: npt.ArrayLike, *, rows: int | None = None, gap: int = 1, 
     """
     x = check_images(images)
     n, _, h, w = x.shape
-    gap = check_whole(gap, "gap", 0)
-    columns = math.isqrt(n - 1) + 1 if rows is None else -(-n // check_whole(rows, "rows", 1))
+    gap = check_index("gap", gap, 0)
+    columns = math.isqrt(n - 1) + 1 if rows is None else -(-n // check_index("rows", rows, 1))
     rows = -(-n // columns) if rows is None else rows
 
     finite = np.isfinite(x).all(axis=1)
@@ -55,6 +56,17 @@ def image_grid(images: npt.ArrayLike, *, rows: int | None = None, gap: int = 1, 
     return grid[..., 0] if c == 1 else grid
 
 
+def hole_grid(hole: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Return where the holes are in the grid of images (n, c, h, w), bool, of the shape of :func:`image_grid`.
+
+    Args:
+        hole: broadcasts to the images, True where pixels were drawn.
+        shape: shape of the images.
+    """
+    holes = np.broadcast_to(np.asarray(hole), shape).any(axis=1, keepdims=True)
+    return image_grid(holes.astype(np.float64), background=0) > 0
+
+
 def encode_png(pixels: Pixels, title: str | None = None) -> bytes:
     """Return pixels (H, W) or (H, W, 3) as the bytes of a PNG, with the title as its text entry "Title"."""
     text = PngInfo()
@@ -69,7 +81,7 @@ def enlarge(grid: Pixels, scale: int | None = None, side: int = 800) -> Pixels:
     """Repeat pixels `scale` times in both directions, by default until the longer side is about `side`."""
     if scale is None:
         scale = max(1, round(side / max(grid.shape[:2])))
-    scale = check_whole(scale, "scale", 1)
+    scale = check_index("scale", scale, 1)
     return grid.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
@@ -98,10 +110,3 @@ def check_states(states: Sequence[npt.ArrayLike]) -> list[npt.NDArray[Any]]:
     if len(shapes) != 1:
         raise InputError(f"states: got shapes {shapes}; expected one or more arrays of the same shape (n, c, h, w)")
     return arrays
-
-
-def check_whole(value: int, what: str, least: int) -> int:
-    """Return the value as an int; raise InputError unless it is a whole number of at least `least`."""
-    if not isinstance(value, int | np.integer) or value < least:
-        raise InputError(f"{what}: got {value!r}; expected a whole number of at least {least}")
-    return int(value)

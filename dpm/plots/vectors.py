@@ -10,9 +10,7 @@ from matplotlib.figure import Figure
 
 from dpm.plots import products
 from dpm.plots.charts import BLUE, StrPath, check_target, integer_ticks, make_figure, render_png, write_files
-from dpm.plots.products import Product
-
-ROWS = 40
+from dpm.plots.products import ROWS, Product
 
 
 def save_vectors(

@@ -80,8 +80,7 @@ def _read_file(name: str, flag: str) -> np.ndarray:
     split, _, rows = name[len(path) + 1 :].partition(":")
     if not os.path.exists(path):
         raise InputError(f"{flag} {name}: no such file; {ACCEPTED}")
-    kind = find_format(path) if os.path.isfile(path) and os.access(path, os.R_OK) else None
-    kind = kind or BY_SUFFIX.get(Path(path).suffix.lower())  # for the message on a damaged file
+    kind = find_format(path) or BY_SUFFIX.get(Path(path).suffix.lower())  # for the message on a damaged file
     if kind == HDF5:
         return _read_hdf5(f"{flag} {name}", Path(path), split, rows)
     if kind in (ZIP, NPY) and path == name:
@@ -149,7 +148,9 @@ def _mask_file(name: str | Path, example_shape: tuple[int, ...]) -> np.ndarray:
     suffix = Path(name).suffix.lower()
     if suffix not in (".png", ".npz"):
         raise InputError(f"--mask {name}: accepted are {', '.join(MASKS)}, center:SIDE, or a .png or .npz file")
-    mask = (_read_png_mask if suffix == ".png" else _read_npz)(_existing(name, "--mask"))
+    if not Path(name).is_file():
+        raise InputError(f"--mask {name}: no such file")
+    mask = (_read_png_mask if suffix == ".png" else _read_npz)(Path(name))
     if mask.ndim == 4 and len(mask) == 1:
         mask = mask[0]
     if mask.dtype.kind == "f" and not np.isfinite(mask).all():
@@ -159,12 +160,6 @@ def _mask_file(name: str | Path, example_shape: tuple[int, ...]) -> np.ndarray:
     if mask.shape not in ((height, width), (1, height, width)):
         raise InputError(f"--mask {name}: shape {mask.shape}; accepted: ({height}, {width})")
     return np.asarray(mask != 0)
-
-
-def _existing(name: str | Path, flag: str = "--input") -> Path:
-    if not Path(name).is_file():
-        raise InputError(f"{flag} {name}: no such file")
-    return Path(name)
 
 
 def _read_npz(path: Path) -> np.ndarray:

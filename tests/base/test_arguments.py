@@ -1,8 +1,9 @@
 """Literals, switches, names and whole numbers that a user types."""
 
+import numpy as np
 import pytest
 
-from dpm.base.arguments import check_names, check_whole_number, parse_literals, parse_switch
+from dpm.base.arguments import check_index, check_names, check_whole_number, parse_literals, parse_switch
 from dpm.base.errors import InputError
 
 
@@ -39,3 +40,11 @@ def test_whole_numbers_are_checked(value, words):
     assert check_whole_number("T", 10.0, 2) == 10
     with pytest.raises(InputError, match=f"T: {value} {words}"):
         check_whole_number("T", value, 2)
+
+
+@pytest.mark.parametrize("value", [2.0, True, "2", None, 0])
+def test_an_index_is_an_integer_of_python_or_numpy(value):
+    """What `operator.index` takes, except for truth values; a float is none, even a whole one."""
+    assert check_index("n", np.int8(3), 1) == 3
+    with pytest.raises(InputError, match=rf"^n: got {value!r}; expected a whole number of at least 1$"):
+        check_index("n", value, 1)

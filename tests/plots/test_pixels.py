@@ -84,3 +84,10 @@ def test_images_of_other_shapes_or_types_raise_an_error(images, message):
 def test_invalid_layouts_raise_an_error(arguments):
     with pytest.raises(InputError, match=next(iter(arguments))):
         pixels.image_grid(np.zeros((1, 1, 2, 2)), **arguments)
+
+
+def test_holes_are_where_the_images_of_a_grid_have_them():
+    """As the grid of images that are white in the hole and black elsewhere, without its gaps."""
+    hole = np.arange(3) < 2
+    images = np.broadcast_to(hole, (4, 3, 2, 3)).astype(float)
+    np.testing.assert_array_equal(pixels.hole_grid(hole, images.shape), pixels.image_grid(images)[..., 0] == 255)

@@ -19,9 +19,10 @@ def first_bytes(path: str | os.PathLike[str]) -> bytes:
 def find_format(path: str | os.PathLike[str]) -> str | None:
     """Return the format of a file: HDF5, PNG, JPEG, ZIP (.npz files are) or NPY; None for others.
 
-    Raises:
-        OSError: If the file cannot be read.
+    None too for what is not a file, or cannot be read.
     """
+    if not (os.path.isfile(path) and os.access(path, os.R_OK)):
+        return None
     start = first_bytes(path)
     for signature, name in SIGNATURES.items():
         if start.startswith(signature):
@@ -36,4 +37,4 @@ def find_format(path: str | os.PathLike[str]) -> str | None:
 
 def is_hdf5(path: str | os.PathLike[str]) -> bool:
     """Return True if there is such a file and it is HDF5."""
-    return os.path.isfile(path) and os.access(path, os.R_OK) and find_format(path) == HDF5
+    return find_format(path) == HDF5

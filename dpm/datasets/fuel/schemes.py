@@ -1,13 +1,13 @@
 """Iteration schemes: which examples come together and in which order, for any data set."""
 
 import itertools
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from dpm.base.arguments import check_index
 from dpm.base.errors import InputError
 from dpm.datasets.fuel.config_parser import config
 
@@ -47,7 +47,7 @@ class BatchScheme(IterationScheme):
 
     def __init__(self, examples: int | Iterable[int], batch_size: int) -> None:
         self.indices = _positions(examples)
-        self.batch_size = check_whole(batch_size, "batch_size", least=1)
+        self.batch_size = check_index("batch_size", batch_size, least=1)
 
 
 class IndexScheme(IterationScheme):
@@ -220,23 +220,8 @@ class Batches:
         return sorted(batch) if self._in_order else batch
 
 
-def check_whole(value: Any, name: str, least: int) -> int:
-    """Return a whole number as int.
-
-    Raises:
-        InputError: If it is not a whole number of at least `least`; `name` begins the message.
-    """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if number < least or isinstance(value, bool):
-        raise InputError(f"{name}: {value!r}; accepted are whole numbers of at least {least}")
-    return number
-
-
 def _positions(examples: int | Iterable[int]) -> Iterable[int]:
-    return examples if isinstance(examples, Iterable) else range(check_whole(examples, "examples", least=0))
+    return examples if isinstance(examples, Iterable) else range(check_index("examples", examples, least=0))
 
 
 def _generator(rng: Any) -> Any:

@@ -14,7 +14,7 @@ from PIL import Image
 from dpm.base.errors import InputError
 from dpm.datasets.formats.arrays import read_arrays
 from dpm.plots.charts import BLUE, ORANGE, make_figure, render_png
-from dpm.plots.pixels import enlarge, image_grid
+from dpm.plots.pixels import enlarge, hole_grid, image_grid
 from dpm.sampler import generate_inpaint_mask, shown_time
 
 ARRAYS_FOLDER = "arrays"  # of a run folder; earlier versions and --faithful keep the arrays at the top
@@ -107,13 +107,12 @@ def _make_renderer(states: Sequence[np.ndarray]) -> Callable[[np.ndarray, np.nda
 
 
 def _render_images(images: np.ndarray, hole: np.ndarray | None = None) -> bytes:
-    n = images_per_frame(images[0].size)
-    grid = image_grid(images[:n])
+    images = images[: images_per_frame(images[0].size)]
+    grid = image_grid(images)
     factor = -(-MIN_SIDE // max(grid.shape[:2]))
     pixels = enlarge(grid, factor)
     if hole is not None:
-        holes = np.broadcast_to(hole, images.shape)[:n].any(axis=1, keepdims=True)
-        holes = enlarge(image_grid(holes.astype(float), background=0), factor) > 0
+        holes = hole_grid(hole, images.shape).repeat(factor, axis=0).repeat(factor, axis=1)
         pixels = pixels if pixels.ndim == 3 else pixels[..., None].repeat(3, axis=2)
         pixels[_find_edge(holes)] = np.rint(255 * np.array(to_rgb(ORANGE))).astype(np.uint8)
     stream = io.BytesIO()

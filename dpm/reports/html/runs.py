@@ -4,14 +4,14 @@ import csv
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dpm.base.errors import InputError
 from dpm.experiments.variants import find_variant
-from dpm.likelihood.result import Bound
+from dpm.likelihood.result import Bound, format_errors
 
 MAX_RUNS = 8  # one for each color of the charts
 MAX_FILE_SIZE = 2**26  # bytes; a row of the log has about 150
@@ -91,9 +91,16 @@ class RunFiles:
             return Measured(K, gain, error, epoch, Bound.from_json(self.result).describe_errors())
         for row in reversed(self.rows):
             if math.isfinite(row["test_K"]) and math.isfinite(row["test_K_minus_L_null"]):
-                note = "as last logged, one t per test example"
-                return Measured(row["test_K"], row["test_K_minus_L_null"], None, row["epoch"], note)
+                return Measured(row["test_K"], row["test_K_minus_L_null"], *_describe_row(row))
         return None
+
+
+def _describe_row(row: Mapping[str, float]) -> tuple[float | None, float, str]:
+    """Return the standard error, the epoch and the note of a row of the log."""
+    error = row.get("test_standard_error", math.nan)
+    if math.isnan(error):  # of an earlier version
+        return None, row["epoch"], "as last logged, one t per test example"
+    return error, row["epoch"], f"{format_errors(row.get('test_draws_error'), error)}; as last logged"
 
 
 def read_runs(folders: Sequence[str | Path]) -> list[RunFiles]:

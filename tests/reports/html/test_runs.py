@@ -60,6 +60,16 @@ def test_bound_is_that_of_the_last_finite_row(tmp_path):
     assert math.isnan(read_run(folder).columns()["test_K_minus_L_null"][-1])
 
 
+def test_bound_of_the_log_has_its_standard_errors(tmp_path):
+    folder = folders.make(tmp_path / "a", n=1)
+    columns = folders.HEADER + ",test_draws_error,test_standard_error"
+    (folder / "log.csv").write_text(f"{columns}\n{folders.rows(1)[0]},0.01,0.02\n")
+    note = "standard error 0.0100 of the draws of t and noise, 0.0200 with the examples as a sample; as last logged"
+    *numbers, found = read_run(folder).bound()
+    assert numbers == pytest.approx([-1.9, 0.1, 0.02, 1])
+    assert found == note
+
+
 def test_long_log_is_thinned_and_keeps_its_last_row(tmp_path):
     epochs = read_run(folders.make(tmp_path / "a", n=2 * MAX_POINTS + 1)).columns()["epoch"]
     assert len(epochs) <= MAX_POINTS

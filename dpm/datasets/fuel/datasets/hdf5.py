@@ -67,6 +67,7 @@ class H5PYDataset(Dataset):
     ) -> None:
         external: Any = file_or_path if isinstance(file_or_path, h5py.File) else None
         self.path: Any = file_or_path if external is None else external.filename
+        self._place = f"{self.path}: "
         if isinstance(which_sets, str) or not all(isinstance(name, str) for name in which_sets):
             raise InputError(f"which_sets: got {which_sets!r}; expected several names, such as ('train',)")
         if driver not in DRIVERS:
@@ -81,10 +82,7 @@ class H5PYDataset(Dataset):
             with _reading(self.path):
                 self._describe(self._handle())
             kwargs.setdefault("axis_labels", self.default_axis_labels)
-            try:
-                super().__init__(**kwargs)
-            except InputError as error:
-                raise InputError(f"{self.path}: {error}") from None
+            super().__init__(**kwargs)
             self.load()
         finally:
             self.close(None)
