@@ -153,7 +153,7 @@ class PlotSamples:
 class PlotParameters:
     """Plot every parameter as `params-<name>_raw` and, where it has receptive fields, `_rf`."""
 
-    prefix, kind, what = "params", "parameters", "pictures of the parameters"
+    prefix, kind, what = "params", "parameters", "plots of the parameters"
 
     def __init__(self, paths: RunPaths) -> None:
         self.paths = paths
@@ -172,7 +172,7 @@ class PlotParameters:
 class PlotGradients(PlotParameters):
     """Plot the gradient on the first minibatch of the data as `grads-<name>`."""
 
-    prefix, kind, what = "grads", "gradients", "pictures of the gradient"
+    prefix, kind, what = "grads", "gradients", "plots of the gradient"
 
     def values(self, loop: Any) -> dict[str, np.ndarray]:
         _, gradient = loop.first_gradient()
@@ -185,7 +185,7 @@ class PlotInternalState:
     The title names t and what is shown: the first images, the first channels, the scales that the path sums over.
     """
 
-    what = "pictures of what the network computes"
+    what = "plots of what the network computes"
 
     def __init__(self, paths: RunPaths, data: RunData) -> None:
         self.paths, self.X = paths, data.test[:IMAGES]
@@ -240,7 +240,7 @@ class PlotSchedule:
     Next to a learned schedule the one that training started from.
     """
 
-    what = "picture of the schedule"
+    what = "plot of the schedule"
 
     def __init__(self, paths: RunPaths) -> None:
         self.paths = paths
@@ -258,7 +258,7 @@ class PlotSchedule:
 class PlotMonitors:
     """Plot the curves of the log as `monitors_batch######.png`."""
 
-    what = "picture of the log"
+    what = "plot of the log"
 
     def __init__(self, paths: RunPaths) -> None:
         self.paths = paths

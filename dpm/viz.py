@@ -231,7 +231,7 @@ def plot_monitors(rows: Sequence[Mapping[str, Any]], path: StrPath, unit: str = 
     """Write the training curves as PNG.
 
     The axis of the bound fits the last half of the epochs, with truth and ceiling. Earlier values that are off the axis
-    are counted in the picture.
+    are counted in the plot.
 
     Args:
         rows: one mapping per logged epoch. The keys used are `epoch`, `train_K_minus_L_null` and `test_K_minus_L_null`

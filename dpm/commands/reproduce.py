@@ -26,7 +26,7 @@ def build_parser(prog: str = PROG) -> Parser:
         description=str(__doc__).partition(": ")[2],
         examples=[
             ("table1 --rows heartbeat swissroll", "train both toy problems, and write docs/results/table1.md"),
-            ("figures --small --runs new/runs --results new", "a miniature of the figures, in a folder of its own"),
+            ("figures --small --runs new/runs --results new", "a miniature of the figures, in another folder"),
         ],
     )
     top.add_argument("what", choices=("table1", "table2", "figures"), help="page to make; it resumes where it was "

@@ -7,7 +7,7 @@ from dpm.base.command_line import run_command
 from dpm.base.progress import Progress
 from dpm.runs.flags import build_train_parser as build_parser
 from dpm.runs.flags import parse_flags
-from dpm.runs.settings import check_numbers
+from dpm.runs.setting_checks import check_numbers
 
 __all__ = ["build_parser", "main"]
 

@@ -36,7 +36,7 @@ def plot_entropy_bounds(
 ) -> Path:
     """Plot both bounds of Eq. 23 and the model's entropy over log t, and below them these minus the middle of both.
 
-    The band between the bounds is shaded. The entropy of the reversed noise, H_q(X_{t-1} | X_t), lies in it. A model's
+    The band between the bounds is shaded. The entropy of the reversed noise, H_q(X_{t-1} | X_t), is in it. A model's
     entropy outside the band by more than two standard errors is marked: the model is not at the optimum of K there.
 
     Args:

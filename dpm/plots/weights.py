@@ -69,7 +69,7 @@ def count_across(n: int, c: int) -> int:
 
 
 def _arrange(pixels: Values, across: int) -> Values:
-    """Return RGB tiles (n, c, h, w, 3) as one picture with `across` n in each row."""
+    """Return RGB tiles (n, c, h, w, 3) as one image with `across` n in each row."""
     n, c, h, w, _ = pixels.shape
     rows, wide = -(-n // across), 2 if c > 1 and across > 1 else 0  # further pixels between the n of a row
     cells = np.empty((rows * across, h + 1, c * (w + 1) + wide, 3))

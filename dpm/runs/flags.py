@@ -8,17 +8,8 @@ from typing import Any, NamedTuple
 from dpm.base.arguments import parse_literals, parse_switch
 from dpm.base.command_line import Parser, argument_type, run_command
 from dpm.engines.names import DTYPES, ENGINES
-from dpm.runs.settings import (
-    CHANGEABLE,
-    DEFAULTS,
-    LR_SCHEDULES,
-    OBJECTIVES,
-    OPTIMIZERS,
-    PLOTS,
-    STARTS,
-    TIMES,
-    field_types,
-)
+from dpm.runs.setting_checks import LR_SCHEDULES, OBJECTIVES, OPTIMIZERS, PLOTS, STARTS, TIMES
+from dpm.runs.settings import CHANGEABLE, DEFAULTS, field_types
 
 CHOICES = {
     "backend": ENGINES,
@@ -38,10 +29,12 @@ GROUPS = {
     "flags of 2015": (),
     "data": ("experiment", "small", "data_path", "crop", "in_memory"),
     "length": ("epochs", "hours", "max_skipped"),
-    "training": ("faithful", "model", "optimizer", "times", "objective", "lr_schedule", "warmup", "ema", "seed"),
+    "training": (
+        *("faithful", "model", "optimizer", "start", "times", "objective", "lr_schedule", "warmup", "ema", "seed"),
+    ),
     "sfo and lbfgs": ("n_subfunctions", "refresh_noise"),
     "speed": ("backend", "threads", "dtype"),
-    "output": ("keep", "tensorboard", "quiet"),
+    "output": ("plots", "keep", "tensorboard", "quiet"),
 }
 HELP = {
     "batch_size": "minibatch size (capped at the number of training examples)",
@@ -95,7 +88,7 @@ HELP = {
     "warmup": "steps in which the learning rate rises to its value, but not more than a tenth of the run",
     "ema": "decay of averaged weights, such as 0.999, which are then evaluated, sampled and stored; 0: no average",
     "plots": (
-        "none; few: samples, in-painting, trajectories, curves and entropies; all: also denoising, parameters, "
+        "none; few: samples, in-painting, trajectories, curves, entropies and schedule; all: also denoising, parameters, "
         "gradients and the network's inside, the default with --faithful"
     ),
     "faithful": "train as released in 2015, without the corrections of docs/from-2015.md",

@@ -1,14 +1,14 @@
-"""Settings of a training run: the value of every flag of train.py, and all checks of the values.
+"""Settings of a training run: the value of every flag of train.py, from a command line or a checkpoint.
 
 The command line, the documentation's table and the JSON of a checkpoint are all made from the fields of Settings.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import TYPE_CHECKING, Any, NamedTuple, get_origin
 
-from dpm.base.arguments import check_names
 from dpm.base.errors import InputError
+from dpm.runs.setting_checks import FROZEN, check_network, check_numbers, check_optimizer, check_recipe
 
 # The parser needs none of these: `--help` answers at once.
 if TYPE_CHECKING:
@@ -16,13 +16,6 @@ if TYPE_CHECKING:
     from dpm.experiments.toys import Toy
     from dpm.experiments.variants import Variant
 
-TIMES = ("stratified", "importance")
-OBJECTIVES = ("K", "balanced", "balanced-then-K")
-STARTS = ("zero", "closed-form")
-LR_SCHEDULES = ("release", "constant", "linear", "cosine", "late-linear")
-OPTIMIZERS = ("sfo", "lbfgs", "rmsprop", "adam")
-PLOTS = ("none", "few", "all")
-FROZEN = ("sfo", "lbfgs")  # these minimize a fixed function, so the noise of each subfunction is frozen
 # What a resumed run may change.
 CHANGEABLE = frozenset(
     (
@@ -104,9 +97,9 @@ class Settings(NamedTuple):
         if entry is not None:
             entry = entry.select_size(bool(given.get("small")))
         values = _resolve(given, entry, variant)
-        _check_optimizer(values, given)
-        _check_recipe(values)
-        _check_network(values, variant)
+        check_optimizer(values, given)
+        check_recipe(values)
+        check_network(values, variant)
         return cls(**values)
 
     @classmethod
@@ -226,30 +219,6 @@ def _absolute_paths(given: Mapping[str, Any]) -> dict[str, str]:
     return {key: change(given[key]) for key, change in convert.items() if given.get(key) is not None}
 
 
-def check_numbers(given: Mapping[str, Any]) -> None:
-    """Raise InputError for a number or a start that no run accepts, be it new or resumed."""
-    if given.get("start") not in (None, *STARTS):
-        raise InputError(f"--start: {given['start']!r} is not accepted; expected {', '.join(STARTS)}")
-    for name in ("batch_size", "ext_every_n", "epochs", "crop", "keep", "max_skipped", "threads", "n_subfunctions"):
-        if given.get(name) is not None and given[name] < 1:
-            raise InputError(f"--{name.replace('_', '-')}: {given[name]} is not accepted; take 1 or more")
-    for name in ("hours", "lr"):
-        if given.get(name) is not None and not 0 < given[name] < float("inf"):
-            raise InputError(f"--{name}: {given[name]} is not accepted; take a number above 0")
-    if not 0 <= given.get("ema", 0) < 1:
-        raise InputError(f"--ema: {given['ema']} is not accepted; take 0, for no average, up to below 1")
-    if given.get("warmup", 0) < 0:
-        raise InputError(f"--warmup: {given['warmup']} is not accepted; take 0, for none, or more steps")
-    if given.get("refresh_noise", 0) < 0:
-        raise InputError(f"--refresh-noise: {given['refresh_noise']} is not accepted; take 0, for never, or more")
-    if given.get("small") and not given.get("experiment") and not given.get("resume_file"):
-        raise InputError("--small: is a variant of an experiment; name one with --experiment")
-    if not 0 <= given.get("dropout_rate", 0) < 1:
-        raise InputError(f"--dropout-rate: {given['dropout_rate']} is not accepted; take 0 up to below 1")
-    if given.get("seed", 0) < 0:
-        raise InputError(f"--seed: {given['seed']} is not accepted; take 0 or more")
-
-
 def _resolve(given: dict[str, Any], entry: "Experiment | None", variant: "Variant") -> dict[str, Any]:
     """Return a value for every flag: the given one, else the experiment's, else the default."""
     if unknown := [key for key in given if key not in DEFAULTS]:
@@ -288,8 +257,8 @@ def _resolve_toy(given: dict[str, Any], toy: "Toy") -> dict[str, Any]:
     of_toy = plain_training(given["experiment"]) | toy.training_defaults(toy.complete(arguments))
     chosen = {key: value for key, value in given.items() if value is not None}
     values = _resolve(of_toy | chosen, None, select_variant(False))
-    _check_optimizer(values, given)
-    _check_recipe(values)
+    check_optimizer(values, given)
+    check_recipe(values)
     return values
 
 
@@ -307,76 +276,6 @@ def _training_of_optimizer(optimizer: str | None) -> dict[str, Any]:
     if optimizer in FROZEN:
         return plain_training(None)
     return {"lr": RELEASED.training["lr"]} if optimizer == "rmsprop" else {}
-
-
-def _check_optimizer(values: dict[str, Any], given: dict[str, Any]) -> None:
-    """Raise InputError for an optimizer that is unknown, or for a given flag that it does not use."""
-    name = values["optimizer"]
-    if name not in OPTIMIZERS:
-        raise InputError(f"--optimizer: {name!r} is unknown; accepted: {', '.join(OPTIMIZERS)}")
-    if values["faithful"] and name != "rmsprop":
-        raise InputError(f"--optimizer {name} contradicts --faithful, which trains with rmsprop; leave one out")
-    unused: Iterable[str] = ("batch_size", "lr", "dropout_rate", "lr_schedule", "warmup", "ema")
-    if name not in FROZEN:
-        unused = ("n_subfunctions", "refresh_noise")
-    for key in unused:
-        if given.get(key):
-            instead = "sfo and lbfgs" if name not in FROZEN else "rmsprop and adam"
-            raise InputError(
-                f"--{key.replace('_', '-')} {given[key]} is not used by --optimizer {name}, only by {instead}; "
-                "leave it out"
-            )
-
-
-def _check_recipe(values: dict[str, Any]) -> None:
-    """Raise InputError for choices of training that are unknown or contradict others."""
-    choices = {"times": TIMES, "objective": OBJECTIVES, "lr_schedule": LR_SCHEDULES, "plots": PLOTS}
-    for key, accepted in choices.items():
-        if values[key] not in accepted:
-            raise InputError(
-                f"--{key.replace('_', '-')}: {values[key]!r} is not accepted; expected {', '.join(accepted)}"
-            )
-    if values["plots"] == "none" and values["plot_before_training"]:
-        raise InputError("--plot-before-training contradicts --plots none; leave one out")
-    for key, released in plain_training(None).items():
-        if values["faithful"] and values[key] != released:
-            raise InputError(
-                f"--{key.replace('_', '-')} {values[key]} contradicts --faithful, which trains as released; "
-                "leave one out"
-            )
-    if values["optimizer"] in FROZEN and values["objective"] == "balanced-then-K":
-        raise InputError(
-            f"--objective balanced-then-K changes during the run, and --optimizer {values['optimizer']} minimizes a "
-            "fixed function; expected K or balanced"
-        )
-
-
-def _check_network(values: dict[str, Any], variant: "Variant") -> None:
-    """Raise InputError for a network that is unknown or contradicts the variant or --model-args."""
-    from dpm.graph.networks.images import NETWORKS
-    from dpm.model import argument_names
-
-    name, arguments = values["model"], values["model_args"]
-    if name not in NETWORKS:
-        raise InputError(f"--model: {name!r} is unknown; accepted: {', '.join(NETWORKS)}")
-    if variant.model_arguments.get("network", name) != name:
-        raise InputError(
-            f"--model {name} contradicts --faithful, which trains {variant.model_arguments['network']} as released; "
-            "leave one out"
-        )
-    if "network" in arguments:
-        raise InputError("--model-args network: the network is named by --model; give it there")
-    if values["faithful"] and "uniform_noise" in arguments:
-        raise InputError(
-            f"--model-args uniform_noise={arguments['uniform_noise']!r} contradicts --faithful, which dequantizes as "
-            "released; leave one out"
-        )
-    if both := [key for key in check_names(arguments, argument_names()) if key in variant.model_arguments]:
-        key = both[0]
-        raise InputError(
-            f"--model-args {key}={arguments[key]!r} contradicts --faithful, which sets "
-            f"{key}={variant.model_arguments[key]!r}; leave one out"
-        )
 
 
 def _has_type(value: object, types: Sequence[type]) -> bool:

@@ -21,12 +21,14 @@ from dpm.optimizers import LBFGS, SFO, Adam, RMSProp
 from dpm.optimizers.sfo import default_subspace
 from dpm.runs import checkpoint
 from dpm.runs.data import RunData, load_data
-from dpm.runs.settings import FROZEN, Settings
+from dpm.runs.setting_checks import FROZEN
+from dpm.runs.settings import Settings
 from dpm.training import bernoulli_readouts
 from dpm.training.frozen_loop import SubfunctionLoop, default_number
-from dpm.training.loop import Loop, MainLoop, TrainingState
+from dpm.training.loop import Loop, MainLoop
 from dpm.training.readout_loop import KNOTS, ReadoutLoop
 from dpm.training.recipe import Recipe
+from dpm.training.state import TrainingState
 from dpm.training.variable_projection import ProjectionLoop
 
 

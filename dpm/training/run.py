@@ -29,7 +29,8 @@ from dpm.runs import checkpoint
 from dpm.runs.data import IDENTITY, RunData
 from dpm.runs.folder import NEWEST, find_checkpoint, find_newest_run, lock_folder
 from dpm.runs.loading import Run
-from dpm.runs.settings import FROZEN, Settings
+from dpm.runs.setting_checks import FROZEN
+from dpm.runs.settings import Settings
 from dpm.training.building import build_loop, compile_functions, gray_level_noise, prepare_loop, restore
 from dpm.training.loop import Loop
 from dpm.training.monitoring import HeldOutBound, Monitoring, Printing

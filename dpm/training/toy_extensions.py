@@ -28,7 +28,7 @@ from dpm.training.least_squares import refit
 from dpm.training.monitoring import Checkpoint, EveryN, HeldOutBound, Monitoring, Printing, WriteLog, WriteResult
 from dpm.trajectories.forward import forward_trajectory
 
-EVALUATIONS = 4_000_000  # of the network, at most for a picture
+EVALUATIONS = 4_000_000  # of the network, at most for a plot
 EVALUATIONS_SMALL = 200_000  # with --small: seconds, as training
 SAMPLES = 2000
 ENTROPY_EXAMPLES = 20_000  # for each time: rare flips decide the entropy of bits at small t
@@ -118,7 +118,7 @@ class LeastSquaresStart:
 class PlotTrajectories:
     """Plot Figure 1 (swiss roll) or Figure 2 (heartbeat) as `trajectory_batch######`, with the states as arrays."""
 
-    what = "picture of the trajectories"
+    what = "plot of the trajectories"
 
     def __init__(self, paths: RunPaths, data: RunData, name: str, evaluations: int) -> None:
         self.paths, self.X, self.name, self.evaluations = paths, data.test[:SAMPLES], name, evaluations

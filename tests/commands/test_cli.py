@@ -49,7 +49,7 @@ def test_numbers_out_of_range_are_named(refused, flag, value):
         (("--backend", "theano"), ("theano", "jax")),
         (("--experiment", "imagenet"), ("imagenet", "mnist, fashion, cifar10")),
         (("--suffix", "a/b"), ("a/b",)),
-        (("--suffix", "x" * 300), ("too long",)),
+        (("--suffix", "x" * 300), ("take a shorter suffix",)),
         (("--data-path", "/nowhere"), ("/nowhere (does not exist)", "mnist.hdf5")),
         (("--data-path", ""), ("the path is empty",)),
         (("--bogus", "a\nb"), ("--bogus",)),

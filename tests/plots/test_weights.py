@@ -13,7 +13,7 @@ GRAY = to_rgb(weights.GAP)
 
 
 def tiles_of(values, row="filter", column="channel"):
-    """Return the axes and the RGB picture of drawn tiles."""
+    """Return the axes and the RGB image of drawn tiles."""
     _, axes = make_figure(4, 4, 1, 1)
     weights.draw_tiles(axes, values, row, column)
     return axes, np.asarray(axes.images[0].get_array())

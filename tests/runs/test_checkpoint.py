@@ -10,7 +10,7 @@ import pytest
 
 from dpm.base.errors import InputError
 from dpm.runs import checkpoint
-from dpm.training.loop import TrainingState
+from dpm.training.state import TrainingState
 from tests.helpers.checkpoints import META, arrays, equal, unseal
 
 

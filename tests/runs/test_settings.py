@@ -12,7 +12,6 @@ from dpm.experiments.variants import CORRECTED, RELEASED
 from dpm.runs.settings import Settings
 
 SOLVED = {"experiment": "swissroll", "model_args": {"form": "paper"}}
-ZERO = {"experiment": "swissroll", "model_args": {"start": "zero"}}
 
 
 @pytest.mark.parametrize("spelling", ["cifar10", "CIFAR-10", "cifar_10"])
@@ -112,34 +111,6 @@ def test_settings_name_their_experiment_or_toy():
     assert Settings.from_arguments(experiment="bark", small=True).entry == EXPERIMENTS["bark"].select_size(True)
     assert Settings.from_arguments(experiment="swissroll").toy is TOYS["swissroll"]
     assert (Settings.from_arguments().entry, Settings.from_arguments().toy) == (None, None)
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"times": "often"}, "--times: 'often' is not accepted; expected stratified, importance"),
-        ({"objective": "k"}, "--objective: 'k' is not accepted; expected K, balanced, balanced-then-K"),
-        ({"lr_schedule": "step"}, "--lr-schedule: 'step' is not accepted; expected release, constant"),
-        ({"faithful": True, "times": "importance"}, "--times importance contradicts --faithful"),
-        ({"faithful": True, "objective": "balanced"}, "--objective balanced contradicts --faithful"),
-        ({"faithful": True, "lr_schedule": "cosine"}, "--lr-schedule cosine contradicts --faithful"),
-        ({"faithful": True, "warmup": 5}, "--warmup 5 contradicts --faithful"),
-        ({"faithful": True, "ema": 0.5}, "--ema 0.5 contradicts --faithful"),
-        ({"optimizer": "sfo", "objective": "balanced-then-K"}, "--optimizer sfo minimizes a fixed function"),
-        ({"optimizer": "lbfgs", "lr_schedule": "cosine"}, "--lr-schedule cosine is not used by --optimizer lbfgs"),
-        ({"optimizer": "sfo", "warmup": 5}, "--warmup 5 is not used by --optimizer sfo"),
-        ({"optimizer": "sfo", "ema": 0.5}, "--ema 0.5 is not used by --optimizer sfo"),
-        ({"start": "open"}, "--start: 'open' is not accepted; expected zero, closed-form"),
-        ({"start": "zero"}, "--start zero: is for --experiment swissroll"),
-        ({"start": "zero", "experiment": "mnist"}, "--start zero: is for --experiment swissroll"),
-        ({"start": "zero", "experiment": "heartbeat"}, "--start zero: is for --experiment swissroll"),
-        (SOLVED | {"start": "closed-form"}, "--start closed-form: has no effect with readouts='solved'"),
-        (ZERO | {"start": "closed-form"}, "--start closed-form contradicts --model-args start='zero'"),
-    ],
-)
-def test_choices_of_training_that_contradict_others_are_named(given, words):
-    with pytest.raises(InputError, match=re.escape(words)):
-        Settings.from_arguments(**given)
 
 
 @pytest.mark.parametrize("start", ["zero", "closed-form"])

@@ -18,7 +18,7 @@ from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.extensions import standard_extensions
 from dpm.runs import checkpoint
-from dpm.runs.settings import FROZEN, OPTIMIZERS
+from dpm.runs.setting_checks import FROZEN, OPTIMIZERS
 from dpm.training import building
 from dpm.training import run as training
 from tests.helpers import runs

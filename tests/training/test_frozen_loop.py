@@ -14,7 +14,7 @@ from dpm.experiments.variants import CORRECTED
 from dpm.model import DiffusionModel
 from dpm.optimizers import SFO
 from dpm.runs import checkpoint
-from dpm.runs.settings import FROZEN
+from dpm.runs.setting_checks import FROZEN
 from dpm.training.frozen_loop import SubfunctionLoop, default_number
 from tests.helpers import runs
 from tests.training.test_resume import Stop, assert_same

@@ -5,7 +5,7 @@ import pytest
 
 from dpm.experiments.variants import CORRECTED, RELEASED
 from dpm.optimizers import decay_learning_rate
-from dpm.runs.settings import LR_SCHEDULES
+from dpm.runs.setting_checks import LR_SCHEDULES
 from dpm.training.recipe import FACTORS, Average, Recipe
 
 

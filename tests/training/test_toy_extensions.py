@@ -139,10 +139,10 @@ def test_each_phase_of_a_run_says_what_it_does(train, monkeypatch, capsys):
         "training",
         "K of the test data",
         "ceiling of K under this schedule",
-        "picture of the trajectories",
+        "plot of the trajectories",
         "entropies of the reverse steps",
-        "picture of the schedule",
-        "picture of the log",
+        "plot of the schedule",
+        "plot of the log",
     ]
     (line,) = (line for line in printed.out.splitlines() if line.startswith("readouts solved in closed form"))
     before, after = (float(number) for number in re.findall(r"-?\d+\.\d+", line))
