@@ -98,6 +98,7 @@ SAMPLES = {
     "optimizer": "sfo",
     "dtype": "float64",
     "in-memory": "no",
+    "start": "zero",
     "times": "importance",
     "objective": "balanced",
     "lr-schedule": "cosine",
