@@ -88,8 +88,8 @@ HELP = {
     "warmup": "steps in which the learning rate rises to its value, but not more than a tenth of the run",
     "ema": "decay of averaged weights, such as 0.999, which are then evaluated, sampled and stored; 0: no average",
     "plots": (
-        "none; few: samples, in-painting, trajectories, curves, entropies and schedule; all: also denoising, parameters, "
-        "gradients and the network's inside, the default with --faithful"
+        "none; few: samples, in-painting, trajectories, curves, entropies and schedule; all: also denoising, "
+        "parameters, gradients and the network's inside, the default with --faithful"
     ),
     "faithful": "train as released in 2015, without the corrections of docs/from-2015.md",
     "tensorboard": "also write the log for TensorBoard (extra tensorboard)",
