@@ -195,6 +195,9 @@ def canonical_name(name: str) -> str:
         return plain[key]
     if is_file_name(name):
         return name
+    if os.path.exists(os.path.expanduser(name)):
+        kind = "images" if os.path.isdir(os.path.expanduser(name)) else "arrays"
+        raise InputError(f"data set {name!r}: is not an HDF5 file; convert it: {COMMAND} convert {kind} --input PATH")
     near = difflib.get_close_matches(key, plain, n=1)
     hint = f"did you mean {plain[near[0]]}? " if near else ""
     raise InputError(f"data set {name!r} is not known; {hint}accepted are {', '.join(NAMES)}, or a file FILE.hdf5")
