@@ -238,7 +238,7 @@ def routes(kind):
             sets = [H5PYDataset(path, (which,), load_in_memory=in_memory) for which in ("train", "test")]
             found = [array for one in sets for array in one.get_data(request=slice(None))]
             for one in sets:
-                one.close()
+                one.close(None)
             return found
 
         return read
