@@ -79,7 +79,7 @@ class H5PYDataset(Dataset):
         self._data: tuple[np.ndarray, ...] | None = None
         try:
             with _reading(self.path):
-                self._describe(self._handle())
+                self._describe(self._handle(), kwargs.get("sources"))
             kwargs.setdefault("axis_labels", self.default_axis_labels)
             try:
                 super().__init__(**kwargs)
@@ -90,11 +90,16 @@ class H5PYDataset(Dataset):
             self.close(None)
         self.example_iteration_scheme = SequentialExampleScheme(self.num_examples)
 
-    def _describe(self, file: h5py.File) -> None:
+    def _describe(self, file: h5py.File, sources: Sequence[str] | None) -> None:
         table = layout.split_table(file, self.path)
         self.provides_sources = layout.common_sources(table, tuple(self.which_sets), self.path)
         if not self.provides_sources:
             raise InputError(f"{self.path}: {', '.join(self.which_sets)} have no source in common; name other sets")
+        if not set(sources or ()) <= set(self.provides_sources):
+            raise InputError(
+                f"{self.path}: sources {sources} are not available in {', '.join(self.which_sets)}; "
+                f"available: {', '.join(self.provides_sources)}"
+            )
         self.vlen_sources, self.default_axis_labels = self.get_vlen_sources(file), self.get_axis_labels(file)
 
     def load(self) -> None:
