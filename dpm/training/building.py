@@ -113,9 +113,7 @@ def build_solving_loop(settings: Settings, X: Any, compiled: CompiledModel, rng:
                     f"t; {advice}"
                 )
         theta = start_centers(compiled, compiled.start(rng), X, rng)
-        return ProjectionLoop(
-            compiled, theta, FullMatrixAdam(shared_places(compiled)), X, **_main_arguments(settings)
-        )
+        return ProjectionLoop(compiled, theta, FullMatrixAdam(shared_places(compiled)), X, **_main_arguments(settings))
     with compiled.engine:
         smooth = CompiledModel(bernoulli_readouts.smooth_model(compiled.model, KNOTS), compiled.engine)
     theta = smooth.start(rng)
