@@ -288,7 +288,7 @@ TOYS = {
         lr=1e-5,
         epochs=10,
         form_training={
-            "paper": {"batch_size": 1000, "lr": 0.015, "epochs": 5, "lr_schedule": "cosine", "dtype": "float64"}
+            "paper": {"batch_size": 500, "lr": 0.02, "epochs": 8, "lr_schedule": "cosine", "dtype": "float64"}
         },
     ),
 }

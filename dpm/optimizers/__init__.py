@@ -8,23 +8,12 @@ from importlib import import_module
 from typing import Any
 
 from dpm.optimizers.adam import Adam
-from dpm.optimizers.full_matrix_adam import FullMatrixAdam
 from dpm.optimizers.lbfgs import LBFGS
 from dpm.optimizers.rmsprop import RMSProp, decay_learning_rate, remove_not_finite
 from dpm.optimizers.sfo import SFO
 from dpm.optimizers.stochastic import Stochastic
 
-__all__ = [
-    "LBFGS",
-    "SFO",
-    "Adam",
-    "FullMatrixAdam",
-    "RMSProp",
-    "Stochastic",
-    "decay_learning_rate",
-    "remove_not_finite",
-    "updates",
-]
+__all__ = ["LBFGS", "SFO", "Adam", "RMSProp", "Stochastic", "decay_learning_rate", "remove_not_finite", "updates"]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ from dpm.experiments.variants import PLAIN, Variant
 from dpm.graph.networks.vectors import GaussianNetwork
 from dpm.likelihood.bound import example_costs
 from dpm.model import DiffusionModel, argument_names
-from dpm.optimizers import LBFGS, SFO, Adam, FullMatrixAdam, RMSProp
+from dpm.optimizers import LBFGS, SFO, Adam, RMSProp
 from dpm.optimizers.sfo import default_subspace
 from dpm.runs import checkpoint
 from dpm.runs.data import RunData, load_data
@@ -26,7 +26,7 @@ from dpm.training.frozen_loop import SubfunctionLoop, default_number
 from dpm.training.loop import Loop, MainLoop, TrainingState
 from dpm.training.readout_loop import KNOTS, ReadoutLoop
 from dpm.training.recipe import Recipe
-from dpm.training.variable_projection import ProjectionLoop, shared_places, start_centers
+from dpm.training.variable_projection import ProjectionLoop
 
 
 def prepare_loop(settings: Settings, saved: Any = None) -> tuple[Loop, RunData]:
@@ -96,11 +96,6 @@ def build_solving_loop(settings: Settings, X: Any, compiled: CompiledModel, rng:
             f"rmsprop; {advice}"
         )
     if isinstance(getattr(compiled.model, "network", None), GaussianNetwork):
-        if settings.optimizer != "adam":
-            raise InputError(
-                f"--optimizer {settings.optimizer} contradicts --model-args readouts='solved', which trains with adam, "
-                f"with the matrix of second moments; {advice}"
-            )
         if settings.dtype != "float64":
             raise InputError(
                 f"--dtype {settings.dtype}: has too few digits to solve for the readouts in each step; take float64, "
@@ -112,8 +107,8 @@ def build_solving_loop(settings: Settings, X: Any, compiled: CompiledModel, rng:
                     f"--{key} {getattr(settings, key)} has no effect where each step solves for the readouts of all "
                     f"t; {advice}"
                 )
-        theta = start_centers(compiled, compiled.start(rng), X, rng)
-        return ProjectionLoop(compiled, theta, FullMatrixAdam(shared_places(compiled)), X, **_main_arguments(settings))
+        theta = compiled.start(rng)
+        return ProjectionLoop(compiled, theta, build_rule(settings, compiled, theta), X, **_main_arguments(settings))
     with compiled.engine:
         smooth = CompiledModel(bernoulli_readouts.smooth_model(compiled.model, KNOTS), compiled.engine)
     theta = smooth.start(rng)

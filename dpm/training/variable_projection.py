@@ -12,31 +12,27 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from scipy.cluster.vq import kmeans2
+from pytensor.gradient import disconnected_grad
 
 from dpm.base import noise
-from dpm.engines.compiled import CompiledModel, Input
+from dpm.engines.compiled import Input
 from dpm.graph import Tensor
-from dpm.graph.networks.vectors import NormalizedRBF
-from dpm.training.least_squares import RIDGE, SCORING_RIDGE, network_of, readout_views
+from dpm.training.least_squares import LARGEST_STEP, SCORING_RIDGE, network_of, readout_views
 from dpm.training.loop import Inputs, MainLoop
 
 # The part of a step of Fisher scoring that the readouts of the variance make on one minibatch. They are an average over
 # the last minibatches: solved for on each, they would follow its noise, and K of other data falls.
 GAIN = 0.1
 FIRST_STEPS = 20  # of a run, with whole steps of scoring
-LARGEST_CHANGE = 3.0  # of a readout of the variance in one step of scoring; the features are at most 1
-PART = 500  # examples per call: their features at all t stay in the processor's cache
-EXAMPLES, ROUNDS = 40_000, 3  # for the readouts of a checkpoint: number of examples, and of Newton steps
-CENTERED = 10_000  # examples on which the centers start
-WIDTH = 1 / 3  # initial width of a radial function, in distances to the nearest other center
+EXAMPLES, ROUNDS = 8000, 20  # for the readouts of a checkpoint: minibatches of this size, and their number
+RIDGE = 1e-9  # fraction of the mean square of the features; float32 would round the matrices to singular ones
 
 
 class ProjectionLoop(MainLoop):
     """Train what the steps share by gradients, and solve for the readouts of each minibatch.
 
     Each example of a minibatch is used at every t = 2..T, with new noise. Log, plots and checkpoints have readouts of
-    EXAMPLES examples.
+    ROUNDS large minibatches.
 
     Args:
         see MainLoop. The model is a VectorDiffusion whose GaussianNetwork has one readout per step and a diagonal
@@ -47,47 +43,57 @@ class ProjectionLoop(MainLoop):
         super().__init__(*arguments, **more)
         assert not network_of(self.compiled.model).full
         assert self.time_weights is None
-        self._solved: np.ndarray | None = None
+        self._solved: list[np.ndarray] = []
         self._final: tuple[int, np.ndarray] | None = None
 
     @property
     def averaged_theta(self) -> np.ndarray:
-        """The parameters with the readouts of many examples, computed once for each step."""
+        """The parameters with the readouts of large minibatches, computed once for each step."""
         if self._final is None or self._final[0] != self.state.step:
             self._final = self.state.step, self.solve(super().averaged_theta)
         return self._final[1]
 
     def solve(self, theta: np.ndarray) -> np.ndarray:
-        """Return new parameters with the readouts of EXAMPLES examples after ROUNDS steps; the others stay."""
+        """Return new parameters with the readouts of ROUNDS minibatches of EXAMPLES examples; the others stay.
+
+        The readouts of the variance make the k-th step of scoring with a gain of 1 / k, which is the mean of the steps
+        near the solution. Those of the mean are the mean of the later half of the rounds.
+        """
+        theta, n = theta.copy(), min(EXAMPLES, len(self.features))
+        function = self.compiled.function(partial(solve_readouts, self.compiled.model), self._sizes(n))
+        solutions = []
         for k in range(ROUNDS):
             rng = noise.generator(self.seed, noise.REFIT, self.state.step, k)
-            X = self.features[rng.choice(len(self.features), min(EXAMPLES, len(self.features)), replace=False)]
-            theta = self._newton_step(theta, self._draw(rng, X), 1.0)
+            X = self.features[rng.choice(len(self.features), n, replace=False)]
+            gain = self.compiled.engine.asarray([1 / (k + 1)])
+            mu, sigma = function(theta, *self._draw(rng, X), gain)
+            self._store(theta, mu, sigma)
+            solutions.append(mu)
+        self._store(theta, np.mean(solutions[ROUNDS // 2 :], axis=0), sigma)
         return theta
 
     def inputs(self, X: np.ndarray, step: int) -> Inputs:
-        """Return [X, N]: examples (n, d), and the noise of x_t for each t = 2..T and each of them, (T - 1, d, n)."""
+        """Return [X, N]: examples (n, d), and the noise of x_t for t = 2, then t = 3, and so on, ((T - 1) n, d)."""
         return self._draw(noise.generator(self.seed, noise.TRAINING, step), X)
 
     def objective(self, inputs: Inputs) -> tuple[Any, np.ndarray]:
         """Return cost and flat gradient, which is 0 for the readouts, and keep the readouts of this minibatch."""
-        gain = 1.0 if self.state.step < FIRST_STEPS else GAIN
-        self._solved = self._newton_step(self.theta, inputs, gain)
-        cost, *gradients = self._sum(project, self._solved, inputs)
+        compiled = self.compiled
+        function = compiled.function(partial(project, compiled.model), self._sizes(len(inputs[0])), hot=True)
+        gain = compiled.engine.asarray([1.0 if self.state.step < FIRST_STEPS else GAIN])
+        cost, mu, sigma, *gradients = function(self.theta, *inputs, gain)
+        self._solved = [mu, sigma]
         flat = np.zeros_like(self.theta)
-        places = self.compiled.layout.split(flat)
-        for path, gradient in zip(shared_paths(self.compiled.model), gradients, strict=True):
+        places = compiled.layout.split(flat)
+        for path, gradient in zip(shared_paths(compiled.model), gradients, strict=True):
             places[path][...] = gradient
         return cost, flat
 
     def train_batch(self, inputs: Inputs) -> None:
         """Make one step of the optimizer, and take the readouts solved for before it. inputs: those of this step."""
         super().train_batch(inputs)
-        if self._solved is not None and np.isfinite(self._solved).all():
-            new = readout_views(self.compiled, self._solved)
-            for name, old in readout_views(self.compiled, self.theta).items():
-                for values, solved in zip(old, new[name], strict=True):
-                    values[...] = solved
+        if all(np.isfinite(values).all() for values in self._solved):
+            self._store(self.theta, *self._solved)
 
     def optimizer_state(self) -> dict[str, np.ndarray]:
         return super().optimizer_state() | {"projection/theta": self.theta}
@@ -100,36 +106,21 @@ class ProjectionLoop(MainLoop):
 
     def _draw(self, rng: np.random.Generator, X: np.ndarray) -> Inputs:
         """Return X and noise for each t."""
-        shape = (self.compiled.model.trajectory_length - 1, *X.T.shape)
+        shape = ((self.compiled.model.trajectory_length - 1) * len(X), *X.shape[1:])
         return [self.compiled.engine.asarray(X), self.compiled.engine.asarray(rng.standard_normal(shape))]
 
-    def _newton_step(self, theta: np.ndarray, inputs: Inputs, gain: float) -> np.ndarray:
-        """Return theta with the solved readouts of the mean, and those of the variance after a part of a step."""
-        theta = theta.copy()
-        views = readout_views(self.compiled, theta)
-        gram, residual = self._sum(normal_equations, theta, inputs)
-        for name, i, ridge in (("mu", 0, RIDGE), ("sigma", 1, SCORING_RIDGE)):
-            change = solve_ridge(gram[:, i], residual[:, i], ridge)
-            if name == "sigma":
-                largest = np.maximum(np.abs(change).max(axis=-1, keepdims=True), 1e-12)
-                change *= gain * np.minimum(1, LARGEST_CHANGE / largest)
-            W, b = views[name]
-            W[1:] += change[..., :-1].swapaxes(1, 2)
-            b[1:] += change[..., -1]
-        return theta
+    def _sizes(self, n: int) -> list[Input]:
+        """Return the inputs of `project` and `solve_readouts` for n examples."""
+        compiled = self.compiled
+        N = compiled.examples("N", n * (compiled.model.trajectory_length - 1))
+        return [compiled.examples("X", n), N, compiled.numbers("gain", 1)]
 
-    def _sum(self, build: Any, theta: np.ndarray, inputs: Inputs) -> list[np.ndarray]:
-        """Return the outputs of a graph of (model, X, N), which are means over examples, for all of the inputs."""
-        compiled, n = self.compiled, len(inputs[0])
-        total: list[np.ndarray] = []
-        theta = compiled.engine.to_device(theta)
-        for places in np.array_split(np.arange(n), -(-n // PART)):
-            X, N = inputs[0][places], inputs[1][..., places]
-            sizes = [compiled.examples("X", len(X)), Input("N", N.shape)]
-            outputs = compiled.function(partial(build, compiled.model), sizes, hot=True)(theta, X, N)
-            parts = [np.asarray(output) * (len(X) / n) for output in outputs]
-            total = [a + b for a, b in zip(total, parts, strict=True)] if total else parts
-        return total
+    def _store(self, theta: np.ndarray, mu: np.ndarray, sigma: np.ndarray) -> None:
+        """Write the readouts of t = 2..T into theta."""
+        views = readout_views(self.compiled, theta)
+        for name, values in (("mu", mu), ("sigma", sigma)):
+            W, b = views[name]
+            W[1:], b[1:] = values[:, :-1], values[:, -1]
 
 
 def shared_paths(model: Any) -> list[str]:
@@ -138,127 +129,110 @@ def shared_paths(model: Any) -> list[str]:
     return [path for path, p in model.parameters().items() if p.variable not in readouts]
 
 
-def shared_places(compiled: CompiledModel) -> np.ndarray:
-    """Return the places in the flat parameters of those that are not readouts."""
-    paths = shared_paths(compiled.model)
-    return np.concatenate([np.arange(compiled.layout.size)[compiled.layout.slices[path]] for path in paths])
+def project(model: Any, X: Tensor, N: Tensor, gain: Tensor) -> list[Tensor]:
+    """Return the cost with solved readouts, these readouts, and the gradient of each of `shared_paths`.
 
-
-def start_centers(compiled: CompiledModel, theta: np.ndarray, X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return parameters whose radial functions start on the data: centers by k-means, widths by their distances.
-
-    A model without radial functions stays as it is.
-
-    Args:
-        compiled: of a VectorDiffusion.
-        theta: flat parameters.
-        X: examples, (n, d).
-        rng: chooses examples and the start of k-means.
+    The cost is -(K - L_null) (Eq. 14) in bits, the mean over the examples of the sum over t. Arguments and readouts are
+    those of `solve_readouts`.
     """
-    hidden = network_of(compiled.model).hidden
-    radial = getattr(hidden, "hidden", hidden)
-    if not isinstance(radial, NormalizedRBF) or radial.n_features < 2:
-        return theta
-    theta = theta.copy()
-    paths = {p.variable: path for path, p in compiled.layout.parameters.items()}
-    views = compiled.layout.split(theta)
-    chosen = X[rng.choice(len(X), min(CENTERED, len(X)), replace=False)]
-    centers, _ = kmeans2(chosen, radial.n_features, minit="++", rng=rng)
-    distances = np.linalg.norm(centers[:, None] - centers, axis=2) + np.diag(np.full(len(centers), np.inf))
-    views[paths[radial.centers]][...] = centers
-    views[paths[radial.log_width]][...] = np.log(WIDTH * distances.min(axis=1).mean())
-    return theta
+    examples = _diffuse(model, X, N)
+    mu, sigma = (disconnected_grad(readout) for readout in _solve_readouts(model, examples, gain))
+    z = {"mu": examples.read(mu), "sigma": examples.read(sigma)}
+    p = network_of(model).distribution(model.kernel, examples.x_t, z, examples.rates)
+    cost = model.get_negL_bound(p, examples.q, examples.x_0).mean()
+    parameters = model.parameters()
+    shared = [parameters[path].variable for path in shared_paths(model)]
+    gradients: Any = pytensor.grad(cost, shared, disconnected_inputs="ignore")
+    return [cost, mu, sigma, *gradients]
 
 
-def solve_ridge(gram: np.ndarray, y: np.ndarray, ridge: float) -> np.ndarray:
-    """Solve (gram + ridge times the mean of its diagonal) w = y for a stack of matrices.
-
-    Args:
-        gram: (..., k, k).
-        y: (..., k).
-        ridge: a fraction of the mean of the diagonal.
-    """
-    k = gram.shape[-1]
-    diagonal = np.trace(gram, axis1=-2, axis2=-1)[..., None, None] / k
-    return np.linalg.solve(gram + ridge * diagonal * np.eye(k), y[..., None])[..., 0]
-
-
-def project(model: Any, X: Tensor, N: Tensor) -> list[Tensor]:
-    """Return the cost at given readouts, and its gradient with respect to each of `shared_paths`.
-
-    The cost is -(K - L_null) (Eq. 14) in bits, the mean over the examples of the sum over t.
+def solve_readouts(model: Any, X: Tensor, N: Tensor, gain: Tensor) -> list[Tensor]:
+    """Return the readouts of the mean that minimize KL for the present variances, and better ones of the variances.
 
     Args:
         model: a VectorDiffusion whose network is a GaussianNetwork of diagonal covariance.
         X: examples, (n, d).
-        N: noise of x_t for each t = 2..T and each example, (T - 1, d, n).
-    """
-    examples = _diffuse(model, X, N)
-    p = network_of(model).distribution(model.kernel, examples.x_t, examples.z, examples.rates)
-    nats = model.kernel.kl(examples.q, p).mean(axis=2).sum()
-    cost = (nats - X.type.shape[1] * model.entropy_gain(X).mean()) / model.log_2
-    parameters = model.parameters()
-    shared = [parameters[path].variable for path in shared_paths(model)]
-    gradients: Any = pytensor.grad(cost, shared, disconnected_inputs="ignore")
-    return [cost, *gradients]
-
-
-def normal_equations(model: Any, X: Tensor, N: Tensor) -> list[Tensor]:
-    """Return the matrices and right sides of the readouts' Newton steps, means over the examples.
-
-    The mean's problem is weighted least squares, whose step is its solution. The variance's is Fisher scoring of
-    log Sigma + squares / Sigma, with the squares around the present mean.
-
-    Args:
-        model, X, N: as of `project`.
+        N: noise of x_2, x_3, ..., x_T, ((T - 1) n, d).
+        gain: part of a step of Fisher scoring that the readouts of the variances make, (1,).
 
     Returns:
-        A diag(weights) A^T, (T - 1, 2, d, k, k), of mean and variance for each t = 2..T and each element, with k
-        features, the last of which is 1; and A times weighted residuals, (T - 1, 2, d, k).
+        The readouts of mean and variance for t = 2..T, each (T - 1, features + 1, d) with the bias last.
     """
-    examples, network, kernel = _diffuse(model, X, N), network_of(model), model.kernel
-    z, rates, q, A = examples.z, examples.rates, examples.q, examples.A
-    Sigma = network.variance(kernel, z["sigma"], rates)
-    log_slope: Any = pytensor.grad(pt.log(Sigma).sum(), z["sigma"])
-    start, slope = network.mean(kernel, examples.x_t, rates)
-    away = q.mu - start - slope * z["mu"]
-    score = log_slope * ((q.sigma**2 + away**2) / Sigma - 1)
-    weights = pt.concatenate([slope**2 / Sigma, log_slope**2 + 1e-9], axis=1)
-    residuals = pt.concatenate([slope * away / Sigma, score], axis=1)
-    (n, d), (steps, k, _) = X.type.shape, A.type.shape
-    transposed = A.transpose((0, 2, 1)) / n
-    gram = (weights[:, :, None] * A[:, None]).reshape((steps, 2 * d * k, n)) @ transposed
-    return [gram.reshape((steps, 2, d, k, k)), (residuals @ transposed).reshape((steps, 2, d, k))]
+    return _solve_readouts(model, _diffuse(model, X, N), gain)
 
 
 class _Examples(NamedTuple):
-    """Examples at every t = 2..T.
+    """Examples at every t: x_0, x_t and posterior, ((T - 1) n, d), rates, and features, (T - 1, n, k), 1 the last."""
 
-    Attributes:
-        x_t: (T - 1, d, n).
-        q: posterior q(x_{t-1} | x_t, x_0).
-        rates: beta_t, beta_bar_t, beta_bar_{t-1}, each (T - 1, 1, 1).
-        A: features, (T - 1, k, n), the last of which is 1.
-        z: values of the readouts by name, each (T - 1, d, n).
-    """
-
+    x_0: Tensor
     x_t: Tensor
     q: Any
     rates: tuple[Tensor, Tensor, Tensor]
     A: Tensor
-    z: dict[str, Tensor]
+
+    def read(self, weights: Tensor) -> Tensor:
+        """Return the outputs, ((T - 1) n, d), of weights, (T - 1, k, d)."""
+        return (self.A @ weights).reshape(self.x_t.type.shape)
 
 
 def _diffuse(model: Any, X: Tensor, N: Tensor) -> _Examples:
-    """Return the examples at every t. The last axis is the examples: the fastest layout of few features."""
+    """Return the examples at every t."""
     T, (n, d) = model.trajectory_length, X.type.shape
-    kernel, network = model.kernel, network_of(model)
+    kernel, hidden = model.kernel, network_of(model).hidden
     beta, beta_bar = model.beta_arr, model.beta_bar_arr
-    now, after, before = (a[:, None, None] for a in (beta[1:T], beta_bar[2 : T + 1], beta_bar[1:T]))
+    now, after, before = (_repeat(array, n) for array in (beta[1:T], beta_bar[2 : T + 1], beta_bar[1:T]))
     rates = now, after, before
-    x_t = kernel.sample(kernel.forward_marginal(X.T, after), N)
-    A = pt.concatenate([network.hidden.columns(x_t, rates), pt.ones((T - 1, 1, n), dtype=X.dtype)], axis=1)
-    readouts = [network.readouts[name] for name in ("mu", "sigma")]
-    weights = pt.concatenate([pt.concatenate([r.W[1:], r.b[1:, None]], axis=1) for r in readouts], axis=2)
-    both = weights.transpose((0, 2, 1)) @ A
-    return _Examples(x_t, kernel.posterior(X.T, x_t, *rates), rates, A, {"mu": both[:, :d], "sigma": both[:, d:]})
+    x_0 = (pt.zeros((T - 1, n, d), dtype=X.dtype) + X).reshape(((T - 1) * n, d))
+    x_t = kernel.sample(kernel.forward_marginal(x_0, after), N)
+    features = hidden.apply(x_t, rates)
+    A = pt.concatenate([features, pt.ones(((T - 1) * n, 1), dtype=X.dtype)], axis=1)
+    A = A.reshape((T - 1, n, hidden.n_features + 1))
+    return _Examples(x_0, x_t, kernel.posterior(x_0, x_t, *rates), rates, A)
+
+
+def _solve_readouts(model: Any, examples: _Examples, gain: Tensor) -> list[Tensor]:
+    kernel, network, A, rates = model.kernel, network_of(model), examples.A, examples.rates
+    readout = network.readouts["sigma"]
+    sigma = pt.concatenate([readout.W[1:], readout.b[1:, None]], axis=1)
+    z = examples.read(sigma)
+    Sigma = network.variance(kernel, z, rates)
+    log_slope: Any = pytensor.grad(pt.log(Sigma).sum(), z)
+    start, slope = network.mean(kernel, examples.x_t, rates)
+    target = (examples.q.mu - start) / slope
+    weights = slope**2 / Sigma
+    mu = _solve(A, weights, weights * target, RIDGE)
+    squares = examples.q.sigma**2 + (slope * (target - examples.read(mu))) ** 2
+    # A step of scoring for the sum of log Sigma + squares / Sigma, shortened as in least_squares.score.
+    change = _solve(A, log_slope**2 + 1e-9, log_slope * (squares / Sigma - 1), SCORING_RIDGE)
+    moved = abs(A @ change).max(axis=1, keepdims=True)
+    return [mu, sigma + gain * change * pt.minimum(1, LARGEST_STEP / pt.maximum(moved, 1e-12))]
+
+
+def _repeat(rates: Tensor, n: int) -> Tensor:
+    """Return rates, (T - 1,), as a column with each of them n times, ((T - 1) n, 1)."""
+    return (rates[:, None] + pt.zeros((1, n), dtype=rates.dtype)).reshape((-1, 1))
+
+
+def _solve(A: Tensor, weights: Tensor, y: Tensor, ridge: float) -> Tensor:
+    """Solve A_t^T diag(weights_ti) A_t w_ti = A_t^T y_ti for each t and each element i.
+
+    Args:
+        A: features of the examples of each t, (T - 1, n, k).
+        weights, y: a column for each element, ((T - 1) n, d) or what broadcasts to it.
+        ridge: a fraction of the mean of the diagonal, which is added to it.
+
+    Returns:
+        The solutions, (T - 1, k, d).
+    """
+    steps, n, k = A.type.shape
+    transposed = A.transpose((0, 2, 1))
+    columns = []
+    for i in range(y.type.shape[1]):
+        w = weights[:, i].reshape((steps, n, 1))
+        gram = transposed @ (A * w)
+        diagonal = pt.diagonal(gram, axis1=1, axis2=2).mean(axis=1)
+        gram = gram + ridge * diagonal[:, None, None] * pt.eye(k, dtype=A.dtype)
+        columns.append(
+            pt.linalg.solve(gram, transposed @ y[:, i].reshape((steps, n, 1)), assume_a="pos", b_ndim=2)[:, :, 0]
+        )
+    return pt.stack(columns, axis=2)

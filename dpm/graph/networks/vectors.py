@@ -64,13 +64,6 @@ class Features(Brick):
         """Return the features, (n, n_features), of x_t, (n, d)."""
         raise NotImplementedError
 
-    def columns(self, x: Tensor, rates: StepRates) -> Tensor:
-        """Return the features, (steps, n_features, n), of x_t, (steps, d, n), for rates of each step."""
-        steps, d, n = x.type.shape
-        flat = x.transpose((0, 2, 1)).reshape((steps * n, d))
-        of_rows = tuple((rate + pt.zeros((steps, 1, n), dtype=x.dtype)).reshape((steps * n, 1)) for rate in rates)
-        return self.apply(flat, of_rows).reshape((steps, n, self.n_features)).transpose((0, 2, 1))
-
 
 class NormalizedRBF(Features):
     """Radial basis functions that sum to 1 (D.1.1): phi_k(x) = exp(-|x - c_k|^2 / 2 w_k^2) / sum over k.
@@ -89,13 +82,8 @@ class NormalizedRBF(Features):
 
     def apply(self, x: Tensor, rates: StepRates) -> Tensor:
         """Return the functions of x_t, (n, units)."""
-        return self.columns(x.T[None], rates)[0].T
-
-    def columns(self, x: Tensor, rates: StepRates) -> Tensor:
-        """Return the functions, (steps, units, n), of x_t, (steps, d, n)."""
-        # |x - c|^2 multiplied out and one step after the other: eight times as fast as rows of few functions.
-        squares = (x**2).sum(axis=1, keepdims=True) - 2 * (self.centers @ x) + (self.centers**2).sum(axis=1)[:, None]
-        return pt.special.softmax(-0.5 * squares * pt.exp(-2 * self.log_width)[:, None], axis=1)
+        squares = ((x[:, None, :] - self.centers) ** 2).sum(axis=2)
+        return pt.special.softmax(-0.5 * squares * pt.exp(-2 * self.log_width), axis=1)
 
 
 class WithInputs(Features):
@@ -113,10 +101,6 @@ class WithInputs(Features):
     def apply(self, x: Tensor, rates: StepRates) -> Tensor:
         """Return the features and x_t, (n, units + d)."""
         return pt.concatenate([self.hidden.apply(x, rates), x], axis=1)
-
-    def columns(self, x: Tensor, rates: StepRates) -> Tensor:
-        """Return the features and x_t, (steps, units + d, n), of x_t, (steps, d, n)."""
-        return pt.concatenate([self.hidden.columns(x, rates), x], axis=1)
 
 
 class HiddenLayers(Features):

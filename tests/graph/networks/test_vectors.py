@@ -63,24 +63,6 @@ def test_radial_features_are_a_softmax_of_squared_distances():
     np.testing.assert_allclose(features.sum(axis=1), 1, rtol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["rbf", "layers"])
-def test_columns_of_features_are_their_rows(kind):
-    """The same features, with the examples in the last axis, for the rates of several steps."""
-    hidden = {
-        "rbf": lambda: networks.NormalizedRBF(SIZE, 5),
-        "layers": lambda: networks.HiddenLayers(SIZE, 4, 1, networks.Tanh, time=True),
-    }[kind]()
-    brick = networks.WithInputs(SIZE, hidden)
-    rates = [np.reshape(array[2:4], (2, 1, 1)) for array in (BETA, BETA_BAR, BETA_BAR)]
-    x = np.stack([X.T, X.T + 1])
-    outputs = [brick.columns(constant(x), tuple(map(constant, rates)))]
-    for step in range(2):
-        at = tuple(constant(np.full((N, 1), rate[step, 0, 0])) for rate in rates)
-        outputs.append(brick.apply(constant(x[step].T), at))
-    columns, *rows = evaluate(brick, outputs, noisy_values(brick))
-    np.testing.assert_allclose(columns, [row.T for row in rows], rtol=1e-10)
-
-
 @pytest.mark.parametrize(("activation", "function"), [(networks.Sigmoid, expit), (networks.Tanh, np.tanh)])
 def test_hidden_layers_are_those_of_numpy(activation, function):
     """Three layers of sigmoids over the centered input (D.1.2)."""
