@@ -20,7 +20,7 @@ from dpm.datasets.from_arrays import TEST_SHARE
 from dpm.datasets.fuel.writing import write_hdf5
 from dpm.datasets.made.dead_leaves import R_MIN
 from dpm.datasets.made.recipes import RECIPES, draw_sets
-from dpm.datasets.scaling import to_unit_range
+from dpm.datasets.scaling import LEVELS, to_unit_range
 from dpm.datasets.search import (
     ENVIRONMENT,
     NAMES,
@@ -256,10 +256,12 @@ def show_info(file: str, output_dir: str | None = None) -> None:
         return
     from dpm import viz  # imports matplotlib, which is slow
 
-    unit = to_unit_range(images[:SHEET], str(path))[0]
+    shown = np.asarray(images[:SHEET])
+    pixels = shown.dtype.kind != "f" and 0 <= shown.min() <= shown.max() <= LEVELS
+    unit = to_unit_range(shown if pixels else shown.astype(float), str(path), varying=False)[0]
     low, high = float(unit.min()), float(unit.max())
     if low < 0 or high > 1:
-        unit = (unit - low) / (high - low)
+        unit = (unit - low) / max(high - low, np.finfo(float).tiny)
     folder = Path(output_dir or ".")
     if not folder.is_dir():
         raise InputError(f"--output-dir: {folder} is not a folder; create it first, or give another")

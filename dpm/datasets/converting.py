@@ -2,12 +2,13 @@
 
 import os
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 
 from dpm.base.errors import InputError
 from dpm.datasets.formats import arrays, plain_hdf5
-from dpm.datasets.formats.folder import ignore, image_files, read_images
+from dpm.datasets.formats.folder import image_files, read_images
 from dpm.datasets.formats.signatures import is_hdf5
 from dpm.datasets.from_arrays import TEST_SHARE, image_data_from_arrays, split_test_set
 from dpm.datasets.scaling import LEVELS, value_range
@@ -49,10 +50,12 @@ def convert_images(
     Raises:
         InputError: As `image_files`, `read_images` and `split_test_set`.
     """
-    warn = ignore if quiet else _warn
-    paths = image_files(folder, warn)
-    images = read_images(paths, size, crop, gray, crops, np.random.default_rng(seed), quiet, skip_unreadable, warn)
-    return _split(images, folder, test_share, seed, crops)
+    notes: list[str] = []
+    paths, rng = image_files(folder, notes.append), np.random.default_rng(seed)
+    images = read_images(paths, size, crop, gray, crops, rng, quiet, skip_unreadable, notes.append)
+    sets = _split(images, folder, test_share, seed, crops)
+    _print_warnings([] if quiet else notes)
+    return sets
 
 
 def _split(
@@ -65,8 +68,10 @@ def _split(
     return sets
 
 
-def _warn(line: str) -> None:
-    print(f"warning: {line}", file=sys.stderr)
+def _print_warnings(notes: Sequence[str]) -> None:
+    """Print notes on a conversion that succeeded; one that fails prints its error alone."""
+    for note in notes:
+        print(f"warning: {note}", file=sys.stderr)
 
 
 def convert_bark(
@@ -99,9 +104,12 @@ def convert_bark(
         raise InputError(f"{folder}: holds no images named T01_... to T04_...; {ORIGIN['BARK']}")
     if crops is None:
         crops = 4 if crop == "random" else 1
-    warn, rng = ignore if quiet else _warn, np.random.default_rng(seed)
-    images = read_images(paths, size, crop, True, crops, rng, quiet, skip_unreadable, warn)
-    return _split(images, folder, test_share, seed, crops)
+    notes: list[str] = []
+    rng = np.random.default_rng(seed)
+    images = read_images(paths, size, crop, True, crops, rng, quiet, skip_unreadable, notes.append)
+    sets = _split(images, folder, test_share, seed, crops)
+    _print_warnings([] if quiet else notes)
+    return sets
 
 
 def convert_texture(size: int = 256) -> dict[str, np.ndarray]:

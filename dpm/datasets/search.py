@@ -193,11 +193,8 @@ def has_hdf5_suffix(name: str) -> bool:
 
 
 def is_file_name(name: str) -> bool:
-    """Return True if the name of a data set is the path of an HDF5 file, by its suffix or by its content.
-
-    So is an absolute path, whose file may have been moved.
-    """
-    return has_hdf5_suffix(name) or os.path.isabs(name) or is_hdf5(os.path.expanduser(name))
+    """Return True if the name of a data set is the path of an HDF5 file, by its suffix or by its content."""
+    return has_hdf5_suffix(name) or is_hdf5(os.path.expanduser(name))
 
 
 def canonical_name(name: str) -> str:
@@ -210,8 +207,14 @@ def canonical_name(name: str) -> str:
     key = str(name).upper().replace("-", "").replace("_", "")
     if key in plain:
         return plain[key]
+    path = os.path.abspath(os.path.expanduser(name))
     if is_file_name(name):
-        return os.path.abspath(os.path.expanduser(name))
+        return path
+    if os.path.exists(path):
+        kind = "images" if os.path.isdir(path) else "arrays"
+        raise InputError(f"data set {name!r}: is not an HDF5 file; convert it: {COMMAND} convert {kind} --input PATH")
+    if os.path.isabs(name):  # the file of a saved run, which was moved
+        return path
     near = difflib.get_close_matches(key, plain, n=1)
     hint = f"did you mean {plain[near[0]]}? " if near else ""
     raise InputError(f"data set {name!r} is not known; {hint}accepted are {', '.join(NAMES)}, or a file FILE.hdf5")

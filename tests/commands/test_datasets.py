@@ -91,12 +91,14 @@ def test_unreadable_images_stop_the_conversion_or_are_left_out(run, photos, caps
         (photos / name).write_bytes((photos / name).read_bytes()[:60])
     Image.fromarray(COLORS[0, 0]).save(photos / "12.gif")
     convert = ("convert", "images", "--input", photos, "--size", 10, "--output", "a.hdf5")
-    assert main([str(word) for word in convert]) == 2
-    left_out, error = capsys.readouterr().err.splitlines()
-    assert left_out == f"warning: {photos}: left out as neither PNG nor JPEG: 1 .gif"
+    error = run(*convert, status=2)
     assert f"2 of 12 images cannot be read: {photos / '03.png'} (" in error
     assert f"{photos / '07.png'} (" in error
     assert not os.path.exists("a.hdf5")
+    assert main([str(word) for word in (*convert, "--skip-unreadable")]) == 0
+    left_out, skipped = capsys.readouterr().err.splitlines()
+    assert left_out == f"warning: {photos}: left out as neither PNG nor JPEG: 1 .gif"
+    assert skipped.startswith("warning: left out 2 of 12 images that cannot be read: ")
     run(*convert, "--skip-unreadable", "--quiet")
     assert len(images("a.hdf5")) + len(images("a.hdf5", "test")) == 10
     assert "--skip-unreadable does not apply" in run("convert", "MNIST", "--skip-unreadable", status=2)
@@ -203,6 +205,13 @@ def test_info_prints_the_contents_and_writes_a_contact_sheet(run):
     assert line.split() == ["train", "features", "12", "3", "x", "10", "x", "10", "uint8", RANGE, digest]
     assert "0..11" in shown
     assert pixels_of("a_sheet.png").shape[0] > 100
+
+
+@pytest.mark.parametrize("array", [COLORS.astype(np.uint16) * 16, COLORS * 0 + 9, COLORS * 0.0 - 3])
+def test_info_shows_any_numbers(run, array):
+    """Integers that are no pixels, and images of one value, which cannot be trained on."""
+    np.save("x.npy", array)
+    assert "contact sheet: x_sheet.png" in run("info", "x.npy")
 
 
 @pytest.mark.parametrize("kind", ["npz", "npy", "idx", "cifar"])

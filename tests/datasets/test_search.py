@@ -243,6 +243,14 @@ def test_own_folder_of_an_installation_is_the_users_data_folder(tmp_path, monkey
     assert search.data_folder() == expected
 
 
+def test_other_files_and_folders_are_refused_with_the_way_to_convert_them(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros(3))
+    with pytest.raises(InputError, match=r"x\.npy': is not an HDF5 file; convert it: .* convert arrays --input"):
+        load(tmp_path / "x.npy")
+    with pytest.raises(InputError, match=r"is not an HDF5 file; convert it: .* convert images --input"):
+        load(tmp_path)
+
+
 def test_relative_xdg_data_home_is_ignored(tmp_path, monkeypatch):
     """XDG Base Directory Specification 0.8: all paths set in these variables must be absolute, others are ignored."""
     monkeypatch.setattr(search, "CHECKOUT_FOLDER", tmp_path)

@@ -305,7 +305,9 @@ def test_missing_set_or_source_is_named(hdf5, tmp_path):
     with pytest.raises(InputError, match="no set 'valid'"):
         read_images(f"{hdf5}:valid", GRAY)
     write_hdf5(tmp_path / "other.hdf5", {"test": {"images": PIXELS}})
-    with pytest.raises(InputError, match=r"other\.hdf5: sources: got \('features',\); available: images"):
+    with pytest.raises(
+        InputError, match=r"other\.hdf5: sources \('features',\) are not available in test; available: images"
+    ):
         read_images(tmp_path / "other.hdf5", GRAY)
     (tmp_path / "damaged.hdf5").write_bytes(hdf5.read_bytes()[:300])
     with pytest.raises(InputError, match="cannot be read as HDF5"):

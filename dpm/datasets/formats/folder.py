@@ -42,11 +42,11 @@ class _Unusable(Exception):
     """The reason why an image cannot be used."""
 
 
-def ignore(line: str) -> None:
-    """Report nothing."""
+def _ignore(line: str) -> None:
+    pass
 
 
-def image_files(folder: str | os.PathLike[str], warn: Report = ignore) -> list[Path]:
+def image_files(folder: str | os.PathLike[str], warn: Report = _ignore) -> list[Path]:
     """List the files in a folder and its sub-folders that are named as PNG or JPEG; suffixes in any case.
 
     Hidden files and folders (names that start with a dot) are skipped.
@@ -108,7 +108,7 @@ def read_images(
     rng: np.random.Generator | None = None,
     quiet: bool = True,
     skip_unreadable: bool = False,
-    warn: Report = ignore,
+    warn: Report = _ignore,
 ) -> np.ndarray:
     """Read square crops of images.
 

@@ -30,14 +30,13 @@ class Dataset(ABC):
 
     provides_sources: Any = None
     default_transformers: tuple[Any, ...] = ()
-    _place = ""  # at the start of messages: the file and a colon
 
     def __init__(self, sources: Sequence[str] | None = None, axis_labels: AxisLabels | None = None) -> None:
         if not self.provides_sources:
             raise InputError(f"provides_sources: {type(self).__name__} has none; give it the names of its sources")
         if sources is not None:
             if not sources or not set(sources) <= set(self.provides_sources):
-                raise InputError(f"{self._place}sources: got {sources}; available: {', '.join(self.provides_sources)}")
+                raise InputError(f"sources: got {sources}; available: {', '.join(self.provides_sources)}")
             self.sources = sources
         self.axis_labels: Any = axis_labels
 

@@ -67,7 +67,6 @@ class H5PYDataset(Dataset):
     ) -> None:
         external: Any = file_or_path if isinstance(file_or_path, h5py.File) else None
         self.path: Any = file_or_path if external is None else external.filename
-        self._place = f"{self.path}: "
         if isinstance(which_sets, str) or not all(isinstance(name, str) for name in which_sets):
             raise InputError(f"which_sets: got {which_sets!r}; expected several names, such as ('train',)")
         if driver not in DRIVERS:
@@ -80,7 +79,7 @@ class H5PYDataset(Dataset):
         self._data: tuple[np.ndarray, ...] | None = None
         try:
             with _reading(self.path):
-                self._describe(self._handle())
+                self._describe(self._handle(), kwargs.get("sources"))
             kwargs.setdefault("axis_labels", self.default_axis_labels)
             super().__init__(**kwargs)
             self.load()
@@ -88,11 +87,16 @@ class H5PYDataset(Dataset):
             self.close(None)
         self.example_iteration_scheme = SequentialExampleScheme(self.num_examples)
 
-    def _describe(self, file: h5py.File) -> None:
+    def _describe(self, file: h5py.File, sources: Sequence[str] | None) -> None:
         table = layout.split_table(file, self.path)
         self.provides_sources = layout.common_sources(table, tuple(self.which_sets), self.path)
         if not self.provides_sources:
             raise InputError(f"{self.path}: {', '.join(self.which_sets)} have no source in common; name other sets")
+        if not set(sources or ()) <= set(self.provides_sources):
+            raise InputError(
+                f"{self.path}: sources {sources} are not available in {', '.join(self.which_sets)}; "
+                f"available: {', '.join(self.provides_sources)}"
+            )
         self.vlen_sources, self.default_axis_labels = self.get_vlen_sources(file), self.get_axis_labels(file)
 
     def load(self) -> None:
