@@ -4,6 +4,7 @@ A phase that lasts a second says what it does: its bar moves at least once a sec
 seconds. A thread does this, so it holds too while a single call computes, such as a compilation.
 """
 
+import os
 import sys
 import threading
 import time
@@ -52,7 +53,10 @@ class Progress(tqdm):  # type: ignore[misc]  # tqdm has no types
         self._shown = False
         delay = DELAY if delay is None else delay
         self._begin = time.monotonic() + delay
-        defaults: dict[str, Any] = {"dynamic_ncols": self.terminal, "leave": False, "miniters": 1}
+        # A terminal without a size, as in some containers, would get empty lines.
+        sized = self.terminal and _columns() > 0
+        defaults: dict[str, Any] = {"leave": False, "miniters": 1}
+        defaults |= {"dynamic_ncols": True} if sized else {"ncols": 80}
         super().__init__(iterable, desc=desc, file=sys.stderr, disable=quiet, delay=delay or 1e-9, **(defaults | more))
         if not quiet:
             Progress._phases.append(self)
@@ -116,3 +120,11 @@ def write_line(text: str, stream: TextIO | None = None) -> None:
     stream = stream or sys.stdout
     tqdm.write(text, stream)
     stream.flush()
+
+
+def _columns() -> int:
+    """Return the width of the terminal behind stderr, 0 if it states none."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        return 0

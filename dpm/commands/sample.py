@@ -163,7 +163,8 @@ def draw(options: Options) -> int:
         X, more = draw_trajectories(options, run)
     write(folder, X, more, run, options)
     if not options.quiet:
-        print(f"{len(X)} samples: {folder / 'samples.npz'} and {folder / 'samples.png'}")
+        names = ["samples.npz", "samples.png", *(["samples.gif"] if options.animate else [])]
+        print(f"{len(X)} samples: {', '.join(str(folder / name) for name in names)}")
         if options.mode in USED_BY["input"]:
             print(f"next to their input: {folder / options.mode}.png")
     return 0
@@ -317,13 +318,16 @@ def write(folder: "Path", X: "np.ndarray", more: dict[str, Any], run: "Run", opt
     from dpm.plots.vectors import save_vectors
     from dpm.runs.folder import save_arrays
     from dpm.runs.samples import DEFAULT_N
+    from dpm.sampler import shown_time
 
     try:
         if not run.has_images:
             product = make_product(options, run) if options.mode == "posterior" else None
             save_vectors(X, folder / "samples", product, **(more if options.every or options.particles else {}))
             if options.animate:
-                animate_vectors(more["X_t"], more["t"], folder / "samples.gif", quiet=options.quiet)
+                animate_vectors(
+                    more["X_t"], [shown_time(t) for t in more["t"]], folder / "samples.gif", quiet=options.quiet
+                )
             return
         viz.save_images(X, folder / "samples")
         if options.mode in USED_BY["input"]:

@@ -13,6 +13,7 @@ from dpm.graph.diffusion import Diffusion
 from dpm.likelihood.result import Bound
 from dpm.likelihood.standard_errors import Estimate, estimate
 from dpm.likelihood.times import TermSizes, draw_positions, find_indices, mix_uniform
+from dpm.likelihood.units import describe_scale
 
 BLOCK, LARGEST_BLOCK = 200, 10_000  # examples that share one generator
 ELEMENTS = 2**17  # numbers in a block of small examples
@@ -260,7 +261,7 @@ def summarize(
         found.T - 1,
         seed,
         split,
-        "" if model.kernel.binary else "scaled units",
+        describe_scale(model),
     )
 
 

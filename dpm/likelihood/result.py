@@ -57,7 +57,9 @@ class Bound:
         """Return how it was estimated, in words."""
         split = f"{self.split} " if self.split else ""
         examples = f"{self.n_examples:,} {split}example{'s' * (self.n_examples > 1)}"
-        times = "every t" if self.times_per_example is None else f"{self.times_per_example} of {self.n_times} t"
+        k = self.times_per_example
+        many = f"{k} draws from {self.n_times} t" if k and k > self.n_times else f"{k} of {self.n_times} t"
+        times = "every t" if k is None else many
         return ", ".join([*filter(None, [examples, self.units]), f"{times} each", f"seed {self.seed}"])
 
     def as_json(self) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dpm.graph.diffusion import Diffusion
+
 LEVELS = 255  # steps from black to white of 8-bit pixels, which are 0 to 1 in units of the data
 NAMES = {
     "sum_kl": "sum of KL_t",
@@ -83,6 +85,11 @@ def why_no_levels(quantized: bool, noise: float, scale: float) -> str | None:
     if not np.isclose(noise, level, rtol=1e-6):
         return f"the model's uniform noise is {noise:.4g} wide and a gray level {level:.4g}"
     return None
+
+
+def describe_scale(model: Diffusion) -> str:
+    """Return the units of a likelihood under the model, "scaled units", or "" for bits, which are not scaled."""
+    return "" if model.kernel.binary else "scaled units"
 
 
 def format_number(value: float | None, digits: int = 4) -> str:

@@ -110,10 +110,11 @@ def test_a_file_gets_lines_while_a_single_call_computes(tmp_path):
     assert "\na message\n" in text
 
 
-def test_a_terminal_gets_bars_that_move_while_a_single_call_computes():
-    """The bars are drawn over each other, and removed at the end."""
+@pytest.mark.parametrize("size", [(24, 80), (0, 0)])
+def test_a_terminal_gets_bars_that_move_while_a_single_call_computes(size):
+    """The bars are drawn over each other, and removed at the end; some containers have terminals without a size."""
     parent, child = pty.openpty()
-    termios.tcsetwinsize(child, (24, 80))
+    termios.tcsetwinsize(child, size)
     with subprocess.Popen([sys.executable, "-c", CODE], cwd=PACKAGE.parent, stdout=child, stderr=child):
         os.close(child)
         text = b""

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,7 @@ def test_one_form_of_both_numbers_their_errors_and_their_evaluation():
     )
     assert format_bound(-2.4, 12.0, "bits/example") == "K = -2.4000, K - L_null = 12.0000 bits/example"
     assert BOUND.L_null == pytest.approx(-2.05)
+    assert replace(BOUND, times_per_example=50, n_times=39).describe().endswith("50 draws from 39 t each, seed 5")
 
 
 def test_one_example_has_no_standard_error():

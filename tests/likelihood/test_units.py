@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from dpm.likelihood.units import NAMES, Units, format_number, why_no_levels
+from dpm.likelihood.units import NAMES, Units, describe_scale, format_number, why_no_levels
+from tests.helpers.graphs import compiled_bits, compiled_vectors
 
 COLORS = Units(dimensions=12, pixels=4, scale=2.0)
 
@@ -73,3 +74,8 @@ def test_missing_numbers_are_printed_as_none():
         "none",
         "2.0",
     )
+
+
+def test_bits_have_no_scale():
+    assert describe_scale(compiled_bits(3).model) == ""
+    assert describe_scale(compiled_vectors(3).model) == "scaled units"

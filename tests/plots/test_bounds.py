@@ -68,6 +68,15 @@ def test_another_file_ending_raises_an_error(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_sum_of_the_terms_ends_at_K_minus_L_null(tmp_path, monkeypatch):
+    """The gap less KL_t, summed over t (Eq. 14): a t without draws counts 0, as in the estimate."""
+    drawn = []
+    monkeypatch.setattr(bounds, "plot_curve", lambda axes, x, y, **style: drawn.append(y))
+    kl = np.where(TIMES % 3 == 0, np.nan, 1 / TIMES)
+    bounds.plot_terms(TIMES, kl, 0.1 * kl, 2 / TIMES, tmp_path / "a.png")
+    assert drawn[-1][-1] == pytest.approx(np.sum(2 / TIMES) - np.nansum(kl))
+
+
 def test_terms_and_the_gap_of_the_bounds_are_drawn_without_missing_values(tmp_path):
     kl = 1 / TIMES
     kl[3:6] = np.nan
