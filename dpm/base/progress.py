@@ -53,10 +53,9 @@ class Progress(tqdm):  # type: ignore[misc]  # tqdm has no types
         self._shown = False
         delay = DELAY if delay is None else delay
         self._begin = time.monotonic() + delay
-        # A terminal without a size, as in some containers, would get empty lines.
-        sized = self.terminal and _columns() > 0
         defaults: dict[str, Any] = {"leave": False, "miniters": 1}
-        defaults |= {"dynamic_ncols": True} if sized else {"ncols": 80}
+        if self.terminal:  # one without a size, as in some containers, would show nothing
+            defaults |= {"dynamic_ncols": True} if _columns() > 0 else {"ncols": 80, "nrows": 24}
         super().__init__(iterable, desc=desc, file=sys.stderr, disable=quiet, delay=delay or 1e-9, **(defaults | more))
         if not quiet:
             Progress._phases.append(self)

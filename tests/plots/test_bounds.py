@@ -70,8 +70,13 @@ def test_another_file_ending_raises_an_error(tmp_path):
 
 def test_the_sum_of_the_terms_ends_at_K_minus_L_null(tmp_path, monkeypatch):
     """The gap less KL_t, summed over t (Eq. 14): a t without draws counts 0, as in the estimate."""
-    drawn = []
-    monkeypatch.setattr(bounds, "plot_curve", lambda axes, x, y, **style: drawn.append(y))
+    drawn, plot_curve = [], bounds.plot_curve
+
+    def record(axes, x, y, **style):
+        drawn.append(y)
+        plot_curve(axes, x, y, **style)
+
+    monkeypatch.setattr(bounds, "plot_curve", record)
     kl = np.where(TIMES % 3 == 0, np.nan, 1 / TIMES)
     bounds.plot_terms(TIMES, kl, 0.1 * kl, 2 / TIMES, tmp_path / "a.png")
     assert drawn[-1][-1] == pytest.approx(np.sum(2 / TIMES) - np.nansum(kl))

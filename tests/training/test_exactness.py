@@ -124,7 +124,7 @@ def test_resumed_run_makes_the_same_plots_in_its_last_epoch(base, tmp_path, data
     """The run is stopped in the second of two epochs and makes all plots after it resumes."""
     runs.share_compiled(monkeypatch)
     runs.without_plots(monkeypatch, Stop(4))
-    folder = runs.train(tmp_path / "out", data, "--ext-every-n", 1)
+    folder = runs.train(tmp_path / "out", data, "--ext-every-n", 1, "--plots", "all")
     monkeypatch.setattr(training, "standard_extensions", standard_extensions)
     # PlotInternalState knows its names only if it compiles the graph itself.
     monkeypatch.setattr(building, "CompiledModel", CompiledModel)

@@ -46,7 +46,8 @@ def test_a_stopped_run_resumes_bit_for_bit(data, bits, tmp_path, monkeypatch, ar
 
 @pytest.mark.thorough
 def test_binary_images_are_trained_plotted_sampled_and_evaluated(bits, tmp_path, capsys):
-    folder = runs.train(tmp_path / "out", bits, "--model-args", f"{DENSE},{BITS},{FREE}", "--quiet", "false")
+    more = ("--plots", "all", "--quiet", "false")
+    folder = runs.train(tmp_path / "out", bits, "--model-args", f"{DENSE},{BITS},{FREE}", *more)
     printed = capsys.readouterr()
     assert "uint8 in [0, 1], bits; diffused as they are" in printed.out
     assert "dequantized" not in printed.out
