@@ -164,7 +164,7 @@ def draw(options: Options) -> int:
     write(folder, X, more, run, options)
     if not options.quiet:
         names = ["samples.npz", "samples.png", *(["samples.gif"] if options.animate else [])]
-        print(f"{len(X)} samples: {', '.join(str(folder / name) for name in names)}")
+        print(f"{len(X)} samples: {' and '.join(str(folder / name) for name in names)}")
         if options.mode in USED_BY["input"]:
             print(f"next to their input: {folder / options.mode}.png")
     return 0
