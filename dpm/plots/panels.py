@@ -51,7 +51,8 @@ def plot_panels(panels: Sequence[Panel], path: StrPath, title: str = "") -> Path
         chart.set_title(panel.title, fontsize=10)
         chart.set_axis_off()
         if panel.hole is not None and panel.hole.any():
-            holes = hole_grid(panel.hole, panel.images[:MOST].shape)
+            each = np.broadcast_to(panel.hole, panel.images.shape)[:MOST]  # the images may have holes of their own
+            holes = hole_grid(each, each.shape)
             chart.contour(holes.astype(float), levels=[0.5], colors=ORANGE, linewidths=1)
     if title:
         figure.suptitle(title, fontsize=10)

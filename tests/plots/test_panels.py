@@ -50,3 +50,11 @@ def test_what_was_left_out_is_said(tmp_path, drawn):
 def test_another_file_ending_raises_an_error(tmp_path):
     with pytest.raises(InputError, match=r"\.png"):
         plot_panels([Panel("a", IMAGES)], tmp_path / "a.gif")
+
+
+def test_more_images_than_a_panel_shows_may_each_have_a_hole(tmp_path):
+    """A round of training in-paints 49 images, of which a panel shows 36."""
+    images = np.zeros((49, 1, 4, 4))
+    hole = np.zeros(images.shape, dtype=bool)
+    hole[..., :2] = True
+    assert plot_restoration(images, images, images, tmp_path / "a.png", hole).is_file()
