@@ -71,7 +71,7 @@ class Progress(tqdm):  # type: ignore[misc]  # tqdm has no types
             if now < self._begin:
                 return False
             self._shown = True
-            # A single call has no figures of its own to show above those of its parts.
+            # A single call has no counts, so its line stays empty while one of its parts is shown.
             return bool(super().display("" if self._single and not innermost else msg, pos))
         if innermost and now >= max(self._begin, Progress._last_line + LINE_INTERVAL):
             self._write_line()

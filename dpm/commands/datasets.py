@@ -15,7 +15,6 @@ from dpm.base.errors import InputError
 from dpm.datasets.contents import Sets, first_images, open_sets, read_gray_values, size_in_bytes, summarize
 from dpm.datasets.converting import convert_arrays, convert_bark, convert_images, convert_texture
 from dpm.datasets.exporting import export_npz, export_png
-from dpm.datasets.formats.signatures import is_hdf5
 from dpm.datasets.from_arrays import TEST_SHARE
 from dpm.datasets.fuel.writing import write_hdf5
 from dpm.datasets.made.dead_leaves import R_MIN
@@ -29,6 +28,7 @@ from dpm.datasets.search import (
     canonical_name,
     data_folder,
     has_hdf5_suffix,
+    is_file_name,
     load,
     locate,
 )
@@ -271,7 +271,7 @@ def show_info(file: str, output_dir: str | None = None) -> None:
 def export_set(file: str, to: str = "png", output: str | None = None, quiet: bool = False) -> None:
     """Write the sets of an HDF5 file as one .npz file, or their images as PNG files."""
     path = Path(file)
-    if not (has_hdf5_suffix(path.name) or is_hdf5(path)):
+    if not is_file_name(str(path)):
         raise InputError(f"export {path}: is not an .hdf5 file; give one")
     target = Path(output or f"{path.stem}{'.npz' if to == 'npz' else '_images'}")
     (export_npz if to == "npz" else export_png)(path, target)

@@ -174,10 +174,14 @@ def _read_npz(path: Path) -> np.ndarray:
 def _read_png(path: Path) -> np.ndarray:
     """Return a PNG as (1, c, h, w) in [0, 1], gray or color; transparency is dropped."""
     with _open_png(path) as image:
-        if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8
-            pixels = np.asarray(image) / 65535
-        else:
-            pixels = np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")) / 255
+        return _pixels_of(image)
+
+
+def _pixels_of(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8
+        pixels = np.asarray(image) / 65535
+    else:
+        pixels = np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")) / 255
     return pixels[None, None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)[None]
 
 
@@ -190,7 +194,7 @@ def _read_png_mask(path: Path) -> np.ndarray:
                 f"--mask {path}: has transparent pixels, which may mean either part; accepted: an image without "
                 "transparency, black where pixels are known and any other color where to draw"
             )
-    return _read_png(path)
+        return _pixels_of(image)
 
 
 @contextmanager
