@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
@@ -54,6 +54,13 @@ class Options(ModelOptions):
     animate: bool
     every: int | None
     output_dir: str
+
+
+class Given(NamedTuple):
+    """Images to restore, (n, c, h, w) in data units, and where to draw, (c, h, w) bool; None for denoising."""
+
+    images: "np.ndarray"
+    hole: "np.ndarray | None"
 
 
 def build_parser(prog: str = "dpm sample") -> Parser:
@@ -157,11 +164,12 @@ def draw(options: Options) -> int:
     check_options(options)
     run = open_run_of(options, size=options.size)
     check_model(options, run)
+    given = read_given(options, run) if options.mode in USED_BY["input"] else None
     if options.particles:
         X, more = draw_particles(options, run, options.particles)
     else:
-        X, more = draw_trajectories(options, run)
-    write(folder, X, more, run, options)
+        X, more = draw_trajectories(options, run, given)
+    write(folder, X, more, run, options, given)
     if not options.quiet:
         names = ["samples.npz", "samples.png", *(["samples.gif"] if options.animate else [])]
         print(f"{len(X)} samples: {' and '.join(str(folder / name) for name in names)}")
@@ -256,32 +264,22 @@ def draw_particles(options: Options, run: "Run", n_particles: int) -> "tuple[np.
     return X, {"log_Z": result.log_Z, "log_Z_error": result.log_Z_error, "effective": result.effective}
 
 
-def draw_trajectories(options: Options, run: "Run") -> "tuple[np.ndarray, dict[str, Any]]":
+def draw_trajectories(options: Options, run: "Run", given: Given | None) -> "tuple[np.ndarray, dict[str, Any]]":
     """Draw each sample by one reverse trajectory; return samples in data units and further arrays of samples.npz."""
     import numpy as np
 
     from dpm.runs import samples
-    from dpm.runs.user_images import describe_trivial_mask
 
     constraint: samples.MakeConstraint | None = None
-    images = known = np.empty(0)
-    n, log_r = samples.default_n(run), None
-    if options.mode == "posterior":
-        log_r = read_potential(options, run)
-    elif options.mode != "sample":
-        images = read_input_of(run, str(options.input), options.quiet)
-        n = len(images)
-    if options.mode == "denoise":
+    n = samples.default_n(run) if given is None else len(given.images)
+    log_r = read_potential(options, run) if options.mode == "posterior" else None
+    if given is not None and given.hole is not None:
+        constraint = samples.known_pixels(run, given.images, ~given.hole)
+    elif given is not None:
         sigma = 1.0 if options.sigma is None else options.sigma
-        constraint = samples.noisy_images(run, images, sigma, options.seed + 1 if options.add_noise else None)
-    elif options.mode == "inpaint":
-        hole = read_hole(options, run)
-        if text := describe_trivial_mask(hole):
-            print(f"warning: --mask {options.mask}: {text}", file=sys.stderr)
-        known = ~hole
-        constraint = samples.known_pixels(run, images, known)
+        constraint = samples.noisy_images(run, given.images, sigma, options.seed + 1 if options.add_noise else None)
     T = run.model.trajectory_length
-    every = options.every or (max(1, T // 60) if options.animate else T * (options.mode in USED_BY["input"]))
+    every = options.every or (max(1, T // 60) if options.animate else T * (given is not None))
     result = samples.draw_samples(
         run,
         options.n or n,
@@ -292,15 +290,23 @@ def draw_trajectories(options: Options, run: "Run") -> "tuple[np.ndarray, dict[s
         every,
         options.quiet,
     )
-    X = samples.restore_known(result.X, images, known) if options.mode == "inpaint" else result.X
+    X = result.X
+    if given is not None and given.hole is not None:
+        X = samples.restore_known(X, given.images, ~given.hole)
     return X, {"X_t": result.states, "t": np.array(result.times)} if every else {}
 
 
-def read_hole(options: Options, run: "Run") -> "np.ndarray":
-    """Return the mask of --mask, (c, h, w), True where pixels are drawn."""
-    from dpm.runs.user_images import read_mask
+def read_given(options: Options, run: "Run") -> Given:
+    """Return the images and the mask that the options name; warn of a mask that divides nothing."""
+    from dpm.runs.user_images import describe_trivial_mask, read_mask
 
-    return read_mask(MASK if options.mask is None else options.mask, run.model.example_shape)
+    images = read_input_of(run, str(options.input), options.quiet)
+    if options.mode != "inpaint":
+        return Given(images, None)
+    hole = read_mask(MASK if options.mask is None else options.mask, run.model.example_shape)
+    if text := describe_trivial_mask(hole):
+        print(f"warning: --mask {options.mask}: {text}", file=sys.stderr)
+    return Given(images, hole)
 
 
 def read_potential(options: Options, run: "Run") -> Any:
@@ -311,7 +317,9 @@ def read_potential(options: Options, run: "Run") -> Any:
     return potentials.build(name, arguments, run.model.example_shape, run.scaling, run.model.kernel.binary)
 
 
-def write(folder: "Path", X: "np.ndarray", more: dict[str, Any], run: "Run", options: Options) -> None:
+def write(
+    folder: "Path", X: "np.ndarray", more: dict[str, Any], run: "Run", options: Options, given: Given | None
+) -> None:
     """Write samples.npz (X and the arrays `more`), samples.png, the plot of a restoration and samples.gif."""
     from dpm import viz
     from dpm.plots.animations import animate_vectors
@@ -330,8 +338,8 @@ def write(folder: "Path", X: "np.ndarray", more: dict[str, Any], run: "Run", opt
                 )
             return
         viz.save_images(X, folder / "samples")
-        if options.mode in USED_BY["input"]:
-            plot_restoration(folder / f"{options.mode}.png", X, more["X_t"][0], run, options)
+        if given is not None:
+            plot_restoration(folder / f"{options.mode}.png", X, more["X_t"][0], given, options.add_noise)
         if more and (options.every or options.particles):
             save_arrays(folder / "samples.npz", X=X, **more)
         if options.animate:
@@ -340,15 +348,13 @@ def write(folder: "Path", X: "np.ndarray", more: dict[str, Any], run: "Run", opt
         raise InputError(f"--output-dir: cannot write in {folder} ({error}); give another folder") from None
 
 
-def plot_restoration(path: "Path", X: "np.ndarray", start: "np.ndarray", run: "Run", options: Options) -> None:
+def plot_restoration(path: "Path", X: "np.ndarray", start: "np.ndarray", given: Given, add_noise: bool) -> None:
     """Plot in-painted or denoised images X next to what the chain starts at and, where it is known, the original."""
     from dpm.plots import panels
     from dpm.runs.samples import repeat_images
 
-    original = repeat_images(read_input_of(run, str(options.input), quiet=True), 0, len(X))
-    hole = read_hole(options, run) if options.mode == "inpaint" else None
-    known = hole is not None or options.add_noise
-    panels.plot_restoration(original if known else None, start, X, path, hole)
+    original = repeat_images(given.images, 0, len(X)) if given.hole is not None or add_noise else None
+    panels.plot_restoration(original, start, X, path, given.hole)
 
 
 def make_product(options: Options, run: "Run") -> "Product":
