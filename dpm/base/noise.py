@@ -42,6 +42,11 @@ def generator(seed: int, purpose: int, *position: int) -> np.random.Generator:
     return np.random.default_rng([seed, purpose, *position])
 
 
+def device_key(seed: int, purpose: int) -> np.ndarray:
+    """Return the key from which a device draws the numbers of a purpose, two uint32 words (2,)."""
+    return np.random.SeedSequence([seed, purpose]).generate_state(2)
+
+
 def single_time(rng: np.random.Generator, n: int, trajectory_length: int) -> np.ndarray:
     """Draw one time for all n examples, uniform over 2..T, as the released code does. Floats, shape (n,)."""
     return np.full(n, 1 + np.floor(rng.uniform(1, trajectory_length)))
@@ -100,15 +105,27 @@ def draw_examples(
     return examples, DRAWS[kind](rng, examples.shape), rng.random(examples.shape)
 
 
+def draw_corners(rng: np.random.Generator, n: int, sides: Sequence[int], side: int) -> list[np.ndarray]:
+    """Draw the first row and the first column of a square in each of n images, (n,) each.
+
+    Args:
+        rng: Generator of the places.
+        n: number of images.
+        sides: height and width of the images, at least `side`.
+        side: side of the squares, in pixels.
+    """
+    return [rng.integers(0, length - side + 1, n) for length in sides]
+
+
 def draw_crops(rng: np.random.Generator, X: np.ndarray, side: int) -> np.ndarray:
     """Cut a square at a uniformly drawn place out of each image, shape (n, c, side, side).
 
     Args:
         rng: Generator of the places.
-        X: images (n, c, h, w), with h and w of at least `side`.
-        side: side of the squares, in pixels.
+        X: images (n, c, h, w).
+        side: as in `draw_corners`.
     """
-    rows, columns = (rng.integers(0, length - side + 1, len(X)) for length in X.shape[2:])
+    rows, columns = draw_corners(rng, len(X), X.shape[2:], side)
     return np.stack([x[:, i : i + side, j : j + side] for x, i, j in zip(X, rows, columns, strict=True)])
 
 

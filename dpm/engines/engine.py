@@ -24,7 +24,8 @@ from dpm.base.errors import InputError
 from dpm.base.prefetch import prefetch
 from dpm.engines import graph_cache
 from dpm.engines.backend import Backend
-from dpm.engines.names import DTYPES, ENGINES
+from dpm.engines.loops import DeviceLoop, Step
+from dpm.engines.names import DTYPES, ENGINES, NOISE_SOURCES, PRECISIONS
 from dpm.graph import Tensor
 
 PIXELS_PER_MICROBATCH = 32 * 28 * 28  # at most, unless the model has many parameters
@@ -44,10 +45,13 @@ class Engine:
         name: one of ENGINES; "auto" takes JAX where it is installed and Numba otherwise.
         dtype: "float32" or "float64".
         threads: number of microbatches computed at the same time; None takes one for each core.
+        precision: of products of float32 numbers, one of PRECISIONS.
+        noise: where random numbers are drawn: "host", by numpy, the same for every engine; "device", by JAX; None for
+            the device if that is an accelerator.
 
     Raises:
-        InputError: an unknown name or type, an engine that this machine lacks or that has no folder to compile in, or
-            several threads on an accelerator.
+        InputError: an unknown name or type, an engine that this machine lacks or that has no folder to compile in,
+            several threads on an accelerator, or what needs JAX or a GPU without it.
 
     Example:
         >>> engine = dpm.Engine("numba", "float64")
@@ -55,7 +59,14 @@ class Engine:
         ('numba', 'float64', dtype('float64'))
     """
 
-    def __init__(self, name: str = "auto", dtype: str = "float32", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str = "auto",
+        dtype: str = "float32",
+        threads: int | None = None,
+        precision: str = "float32",
+        noise: str | None = None,
+    ) -> None:
         self.name = _installed_engine(name)
         if dtype not in DTYPES:
             raise InputError(f"--dtype: {dtype!r} is not a float type; accepted: {', '.join(DTYPES)}")
@@ -72,6 +83,8 @@ class Engine:
                 f"--threads: {threads} is not accepted, as an accelerator computes a minibatch at once; "
                 "give --threads 1"
             )
+        self.precision, self.noise = precision, noise or ("host" if self.on_cpu else "device")
+        self._check_choices()
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
@@ -107,7 +120,7 @@ class Engine:
         self._check_types(inputs)
         with self._guard():
             compiled = self._compile_graph(inputs, outputs, givens)
-            run = self._finish(compiled, inputs, hot)
+            run = self._finish(self._backend.traceable(compiled), inputs, hot)
         return self._checked(run, inputs, not isinstance(outputs, TensorVariable))
 
     def cached_function(
@@ -133,17 +146,48 @@ class Engine:
             InputError: as in `function`.
         """
         self._check_types(inputs)
-        if not self._backend.serializes or not graph_cache.is_available():
-            return self.function(inputs, *build(), hot=hot)
         with self._guard():
-            types = [[str(v.type.dtype), v.type.shape] for v in inputs]
-            key = graph_cache.make_key(facts, types, config.get_config_hash(), self._backend.device)
-            graph = graph_cache.load(key)
-            if graph is None:
-                graph = self._backend.serialize(self._compile_graph(inputs, *build()), inputs)
-                graph_cache.store(key, graph)
-            run = self._restore(graph, inputs, hot)
+            run = self._finish(self._load_or_build(facts, inputs, build), inputs, hot)
         return self._checked(run, inputs, True)
+
+    def loop(self, step: Step, capacity: int, facts: Sequence[object] | None = None) -> DeviceLoop:
+        """Compile a loop over a step that stays on the device.
+
+        Args:
+            step: inputs and graph of one step.
+            capacity: largest number of steps of a call, the length of what has another value at each step.
+            facts: as in `cached_function`, or None to build the graph in every process.
+
+        Raises:
+            InputError: an input has another float type than the engine, or the engine is not JAX.
+        """
+        self._check_types(step.inputs)
+        self.check_loops()
+
+        def build() -> tuple[Sequence[Tensor], Givens]:
+            updates, outputs, givens = step.build()
+            return [*updates, *outputs], givens
+
+        with self._guard():
+            if facts is None:
+                function = self._backend.traceable(self._compile_graph(step.inputs, *build()))
+            else:
+                function = self._load_or_build(facts, step.inputs, build)
+            run = self._backend.loop(function, step, capacity, self.threads)
+
+        def call(*arguments: Any) -> tuple[list[Any], list[Any]]:
+            with self._backend.float_type(self.dtype):
+                return run(*arguments)
+
+        return call
+
+    def check_loops(self) -> None:
+        """Raise InputError where the engine compiles no loops that stay on the device."""
+        if not self._backend.loops:
+            raise InputError(
+                f"--backend {self.name}: updates in the graph and noise on the device need JAX; give --backend jax, or "
+                "--updates host --noise host"
+            )
 
     def asarray(self, value: object) -> np.ndarray:
         """Return `value` as a numpy array of the engine's float type."""
@@ -154,15 +198,31 @@ class Engine:
         with self._backend.float_type(self.dtype):
             return self._backend.to_device(array)
 
+    def to_host(self, arrays: Any) -> Any:
+        """Return arrays from where the engine computes, in any nest of lists, as numpy arrays."""
+        return self._backend.to_host(arrays)
+
+    def _load_or_build(
+        self, facts: Sequence[object], inputs: Sequence[Tensor], build: Callable[[], tuple[Sequence[Tensor], Givens]]
+    ) -> Callable[..., Any]:
+        """Return the traceable function of a graph, which is loaded from the graph cache or stored there."""
+        if not self._backend.serializes or not graph_cache.is_available():
+            return self._backend.traceable(self._compile_graph(inputs, *build()))
+        types = [[str(v.type.dtype), v.type.shape] for v in inputs]
+        key = graph_cache.make_key(facts, types, config.get_config_hash(), self._backend.device, self.precision)
+        graph = graph_cache.load(key)
+        if graph is None:
+            function = self._backend.traceable(self._compile_graph(inputs, *build()))
+            graph = self._backend.serialize(function, inputs)
+            graph_cache.store(key, graph)
+        return self._backend.deserialize(graph)
+
     def _compile_graph(self, inputs: Sequence[Tensor], outputs: Outputs, givens: Givens | None) -> Any:
         """Return PyTensor's own compiled function."""
         return pytensor.function(inputs, outputs, givens=givens, mode=self._backend.mode, on_unused_input="ignore")
 
-    def _finish(self, compiled: Any, inputs: Sequence[Tensor], hot: bool) -> Callable[..., Any]:
-        return self._backend.finish(compiled, inputs, hot, self.threads)
-
-    def _restore(self, graph: bytes, inputs: Sequence[Tensor], hot: bool) -> Callable[..., Any]:
-        return self._backend.deserialize(graph, inputs, hot, self.threads)
+    def _finish(self, function: Any, inputs: Sequence[Tensor], hot: bool) -> Callable[..., Any]:
+        return self._backend.finish(function, inputs, hot, self.threads)
 
     def _check_types(self, inputs: Sequence[Tensor]) -> None:
         for variable in inputs:
@@ -199,11 +259,24 @@ class Engine:
         """Set the context of all tracing and compiling."""
         with warnings.catch_warnings(), ExitStack() as stack:
             stack.enter_context(self._backend.float_type(self.dtype))
-            stack.enter_context(self._backend.precision())
+            stack.enter_context(self._backend.precision(self.precision))
             stack.enter_context(config.change_flags(floatX=self.dtype))
             # PyTensor and JAX warn about their internals, where a user can do nothing.
             warnings.simplefilter("ignore")
             yield
+
+    def _check_choices(self) -> None:
+        for name, accepted in (("precision", PRECISIONS), ("noise", NOISE_SOURCES)):
+            if getattr(self, name) not in accepted:
+                raise InputError(f"--{name}: got {getattr(self, name)!r}; expected {', '.join(accepted)}")
+        if self.precision != "float32" and self.dtype != "float32":
+            raise InputError(f"--precision {self.precision}: is for float32; give --dtype float32, or leave it out")
+        if self.precision != "float32" and self.on_cpu:
+            raise InputError(
+                f"--precision {self.precision}: a CPU multiplies whole float32 numbers; leave it out, or run on a GPU"
+            )
+        if self.noise == "device":
+            self.check_loops()
 
     def _check_compile_folder(self) -> None:
         try:

@@ -20,6 +20,8 @@ from pytensor.tensor.rewriting.shape import local_shape_ground
 from dpm.base.errors import InputError
 from dpm.engines.backend import Backend
 from dpm.engines.compile_times import cache_folder
+from dpm.engines.jax.loops import compile_loop
+from dpm.engines.loops import DeviceLoop, Step
 from dpm.graph import Tensor
 
 # How far XLA optimizes for a CPU. At 3, its own choice, it takes more than twice as long as at 2 to compile; of all
@@ -29,6 +31,8 @@ XLA_LEVEL, XLA_LEVEL_HOT = 2, 3
 # What XLA does by itself, and algebra of special matrices, of which the models have none.
 SLOW_REWRITES = ("local_join_to_repeat", "dot_diag_to_elemwise", "orthogonal_dot_transpose_to_eye")
 
+MATMUL_PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bf16": "bfloat16"}
+
 # Variables of JAX with which its functions are not compiled, or stop at values that training skips or copies.
 HINDRANCES = ("JAX_DISABLE_JIT", "JAX_DEBUG_NANS", "JAX_DEBUG_INFS", "JAX_TRANSFER_GUARD")
 PLATFORM_NAMES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
@@ -37,7 +41,7 @@ PLATFORM_NAMES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
 class JaxBackend(Backend):
     """Compiler of the JAX engine, for a CPU or an accelerator; caches what XLA compiles on disk."""
 
-    serializes = True
+    serializes = loops = True
 
     def __init__(self) -> None:
         # jax 0.10.2 warns about absent accelerators through the logger of this private module.
@@ -65,30 +69,45 @@ class JaxBackend(Backend):
         """Kind of device: "cpu", "gpu" or "tpu"."""
         return jax.default_backend()
 
-    def finish(self, function: Any, inputs: Sequence[Tensor], hot: bool, n_threads: int) -> Callable[..., Any]:
-        """Compile the jitted function inside a function of PyTensor at once, for the shapes of its inputs.
+    @property
+    def memory(self) -> int | None:
+        """Bytes that JAX may allocate on the first device, or None on a CPU."""
+        statistics = None if self.device == "cpu" else jax.devices()[0].memory_stats()
+        return statistics and int(statistics["bytes_limit"])
 
-        PyTensor's own call moves every input and output through Python; `vm.jit_fn` is what it calls, on PyTensor
-        3.0.7 and 3.3.8.
+    def traceable(self, function: Any) -> Callable[..., Any]:
+        """Return the jitted function inside a function of PyTensor, whose own call moves every array through Python.
+
+        `vm.jit_fn` is what PyTensor calls, on PyTensor 3.0.7 and 3.3.8.
         """
-        return self._compile(function.vm.jit_fn, inputs, hot, n_threads)
+        run: Callable[..., Any] = function.vm.jit_fn
+        return run
+
+    def finish(self, function: Any, inputs: Sequence[Tensor], hot: bool, n_threads: int) -> Callable[..., Any]:
+        """Compile a traceable function at once, for the shapes of its inputs."""
+        compiled: Callable[..., Any] = function.lower(*_shapes(inputs)).compile(self._options(hot, n_threads))
+        return compiled
 
     def serialize(self, function: Any, inputs: Sequence[Tensor]) -> bytes:
         """Return the graph as StableHLO, in the format of jax.export."""
-        return bytes(export.export(function.vm.jit_fn)(*_shapes(inputs)).serialize())
+        return bytes(export.export(function)(*_shapes(inputs)).serialize())
 
-    def deserialize(self, graph: bytes, inputs: Sequence[Tensor], hot: bool, n_threads: int) -> Callable[..., Any]:
-        """Compile StableHLO."""
-        return self._compile(jax.jit(export.deserialize(bytearray(graph)).call), inputs, hot, n_threads)
+    def deserialize(self, graph: bytes) -> Callable[..., Any]:
+        """Return StableHLO as a traceable function."""
+        run: Callable[..., Any] = jax.jit(export.deserialize(bytearray(graph)).call)
+        return run
 
-    def _compile(self, jitted: Any, inputs: Sequence[Tensor], hot: bool, n_threads: int) -> Callable[..., Any]:
-        options: dict[str, int | bool] = {}
-        if self.device == "cpu":
-            # XLA's debug options have no documentation, and JAX refuses a name that XLA does not have (jax 0.10.2).
-            level = XLA_LEVEL_HOT if hot else XLA_LEVEL
-            options = {"xla_cpu_multi_thread_eigen": n_threads > 1, "xla_backend_optimization_level": level}
-        compiled: Callable[..., Any] = jitted.lower(*_shapes(inputs)).compile(options)
-        return compiled
+    def loop(self, function: Any, step: Step, capacity: int, n_threads: int) -> DeviceLoop:
+        """Compile a loop over a step."""
+        return compile_loop(function, step, capacity, self._options(True, n_threads))
+
+    def _options(self, hot: bool, n_threads: int) -> dict[str, int | bool]:
+        """Return compile options of XLA."""
+        if self.device != "cpu":
+            return {}
+        # XLA's debug options have no documentation, and JAX refuses a name that XLA does not have (jax 0.10.2).
+        level = XLA_LEVEL_HOT if hot else XLA_LEVEL
+        return {"xla_cpu_multi_thread_eigen": n_threads > 1, "xla_backend_optimization_level": level}
 
     def float_type(self, dtype: str) -> AbstractContextManager[Any]:
         """Switch float64 on or off.
@@ -98,14 +117,18 @@ class JaxBackend(Backend):
         context: AbstractContextManager[Any] = jax.enable_x64(dtype == "float64")
         return context
 
-    def precision(self) -> AbstractContextManager[Any]:
-        """Multiply all bits of float32; a GPU would round to 10 bits (TF32), with gradients wrong by up to half."""
-        context: AbstractContextManager[Any] = jax.default_matmul_precision("float32")
+    def precision(self, name: str) -> AbstractContextManager[Any]:
+        """Set the precision of products; a GPU's default rounds to 10 bits (TF32), with gradients up to 0.5 off."""
+        context: AbstractContextManager[Any] = jax.default_matmul_precision(MATMUL_PRECISIONS[name])
         return context
 
     def to_device(self, array: np.ndarray) -> Any:
         """Return a JAX array."""
         return jax.device_put(array)
+
+    def to_host(self, arrays: Any) -> Any:
+        """Return JAX arrays as numpy arrays."""
+        return jax.device_get(arrays)
 
 
 def _shapes(inputs: Sequence[Tensor]) -> list[jax.ShapeDtypeStruct]:

@@ -1,0 +1,66 @@
+"""The loop of JAX around a compiled step of PyTensor (dpm/engines/loops.py)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from dpm.engines.jax.noise import draw_all, step_keys
+from dpm.engines.loops import Keys, Step
+from dpm.graph import Tensor
+
+
+def compile_loop(
+    function: Callable[..., Any], step: Step, capacity: int, options: dict[str, int | bool]
+) -> Callable[..., Any]:
+    """Compile a loop over a step.
+
+    The number of steps is an argument, so XLA compiles the same body for one step as for many, and the bits of a step
+    do not depend on how many run in a call.
+
+    Args:
+        function: traceable function of all inputs of the step, that returns the new carried values and the outputs.
+        step: its inputs.
+        capacity: largest number of steps of a call.
+        options: compile options of XLA.
+    """
+    n_carried, group = len(step.carried), step.group
+    outputs = jax.eval_shape(function, *map(_shape_of, step.inputs))[n_carried:]
+
+    def run(carried: Any, constants: Any, sequences: Any, keys: Keys, begin: Any, end: Any) -> Any:
+        def body(state: Any) -> Any:
+            i, carried, recorded = state
+            by_step = (*sequences, keys.positions, keys.counts)
+            *values, position, count = (lax.dynamic_index_in_dim(a, i, keepdims=False) for a in by_step)
+            of_step = step_keys(keys.key, position, keys.examples, count, group)
+            results = function(*carried, *constants, *values, *draw_all(of_step, step.drawn))
+            new, out = list(results[:n_carried]), results[n_carried:]
+            recorded = [lax.dynamic_update_index_in_dim(a, v, i, 0) for a, v in zip(recorded, out, strict=True)]
+            return i + 1, new, recorded
+
+        recorded = [jnp.zeros((capacity, *out.shape), out.dtype) for out in outputs]
+        _, carried, recorded = lax.while_loop(lambda state: state[0] < end, body, (begin, carried, recorded))
+        return carried, recorded
+
+    rows = step.drawn[0].variable.type.shape[0] if step.drawn else 0
+    keys = Keys(_shape((2,), "uint32"), *(_shape((n,), "int32") for n in (capacity, rows, capacity)))
+    shapes = (
+        [_shape_of(v) for v in step.carried],
+        [_shape_of(v) for v in step.constants],
+        [_shape((capacity, *v.type.shape), v.type.dtype) for v in step.sequences],
+        keys,
+        _shape((), "int32"),
+        _shape((), "int32"),
+    )
+    compiled: Callable[..., Any] = jax.jit(run, donate_argnums=0).lower(*shapes).compile(options)
+    return compiled
+
+
+def _shape(shape: Sequence[int], dtype: str) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(tuple(shape), dtype)
+
+
+def _shape_of(variable: Tensor) -> jax.ShapeDtypeStruct:
+    return _shape(variable.type.shape, variable.type.dtype)
