@@ -12,6 +12,8 @@ import pytensor.tensor as pt
 from dpm.engines import builders, graph_cache
 from dpm.engines.builders import Builder
 from dpm.engines.engine import Engine, Givens
+from dpm.engines.inputs import Input, StepInputs
+from dpm.engines.loops import DeviceLoop, Draw, Pairs, Step
 from dpm.engines.microbatches import (
     Function,
     Objective,
@@ -24,13 +26,6 @@ from dpm.engines.parameters import Layout, trained_layout
 from dpm.graph import Tensor
 from dpm.graph.bricks import dropout_masks
 from dpm.graph.diffusion import Diffusion
-
-
-class Input(NamedTuple):
-    """Input of a compiled function: its name in the graph, and its shape, which is fixed."""
-
-    name: str
-    shape: tuple[int, ...]
 
 
 class CompiledModel:
@@ -54,6 +49,7 @@ class CompiledModel:
         self.layout = layout or trained_layout(model)
         self._functions: dict[Hashable, Function] = {}
         self._with_dropout: dict[tuple[int, bool], tuple[Function, list[tuple[int, ...]]]] = {}
+        self._loops: dict[Hashable, DeviceLoop] = {}
 
     # ------------------------------------------------------------------ any graph
 
@@ -80,6 +76,22 @@ class CompiledModel:
         if key not in self._functions:
             self._functions[key] = self._compile(build, inputs, cache, hot)
         return self._functions[key]
+
+    def loop(self, build: Builder, inputs: StepInputs, capacity: int) -> DeviceLoop:
+        """Return the compiled loop over a step that stays on the device (Engine.loop).
+
+        A second call with an equal `build`, as in `function`, and equal inputs returns the same loop. Its graph is
+        stored for later processes where a name and arguments identify it.
+
+        Args:
+            build: takes the symbolic inputs and returns the new values of the carried ones, then what is recorded.
+            inputs: inputs by their kind; theta is passed before the other constants.
+            capacity: largest number of steps of a call.
+        """
+        key = builders.identity(build), inputs, capacity
+        if key not in self._loops:
+            self._loops[key] = self._compile_loop(build, inputs, capacity)
+        return self._loops[key]
 
     def examples(self, name: str, n: int) -> Input:
         """Return the input for n examples: (n, *example_shape)."""
@@ -109,7 +121,7 @@ class CompiledModel:
             batch_size: number of examples that it is fast for.
         """
         size = self.microbatch_size(batch_size)
-        build = partial(_cost_and_gradient, self.model, tuple(self.layout.parameters))
+        build = partial(cost_and_gradient, self.model, tuple(self.layout.parameters))
         function = self.function(build, self._objective_inputs(size), cache=True, hot=True)
         return accumulate_microbatches(self.engine, function, size)
 
@@ -124,7 +136,7 @@ class CompiledModel:
             batch_size: as in `objective`.
         """
         size = self.microbatch_size(batch_size)
-        build = partial(_cost_gradient_and_terms, self.model, tuple(self.layout.parameters))
+        build = partial(cost_gradient_and_terms, self.model, tuple(self.layout.parameters))
         function = self.function(build, self._objective_inputs(size, terms=True), cache=True, hot=True)
         return sum_microbatches(self.engine, function, size)
 
@@ -138,13 +150,13 @@ class CompiledModel:
             terms: return `objective_with_terms` with masks instead.
         """
         size = self.microbatch_size(batch_size)
-        build = _cost_gradient_and_terms if terms else _cost_and_gradient
+        build = cost_gradient_and_terms if terms else cost_and_gradient
         if (size, terms) not in self._with_dropout:
             with self.engine:
                 theta, variables = self._symbols(self._objective_inputs(size, terms))
                 with dropout_masks() as masks:
                     outputs = build(self.model, tuple(self.layout.parameters), *variables)
-                function = self.engine.function([theta, *variables, *masks], outputs, self._givens(theta), hot=True)
+                function = self.engine.function([theta, *variables, *masks], outputs, self.givens(theta), hot=True)
             self._with_dropout[size, terms] = function, [mask.type.shape[1:] for mask in masks]
         function, shapes = self._with_dropout[size, terms]
         accumulate = sum_microbatches if terms else accumulate_microbatches
@@ -187,20 +199,39 @@ class CompiledModel:
             theta, variables = self._symbols(inputs)
 
             def graph() -> tuple[list[Tensor], Givens]:
-                return builders.build_outputs(build, variables), self._givens(theta)
+                return builders.build_outputs(build, variables), self.givens(theta)
 
-            builder, model = builders.facts(build, self.model), graph_cache.model_facts(self.model)
-            if cache and builder and model:
-                facts = [*builder, *model, [*self.layout.parameters]]
+            facts = self._facts(build) if cache else None
+            if facts:
                 return self.engine.cached_function(facts, [theta, *variables], graph, hot)
             return self.engine.function([theta, *variables], *graph(), hot)
+
+    def _compile_loop(self, build: Builder, inputs: StepInputs, capacity: int) -> DeviceLoop:
+        with self.engine:
+            theta, variables = self._symbols(inputs.in_order)
+        carried, constants, sequences, drawn = inputs.split(variables)
+
+        def graph() -> tuple[Sequence[Tensor], Sequence[Tensor], Pairs]:
+            with self.engine:
+                outputs = builders.build_outputs(build, variables)
+                return outputs[: len(carried)], outputs[len(carried) :], list(self.givens(theta))
+
+        draws = [Draw(variable, kind) for variable, (_, kind) in zip(drawn, inputs.drawn, strict=True)]
+        step = Step(carried, [theta, *constants], sequences, draws, graph, inputs.rows)
+        return self.engine.loop(step, capacity, self._facts(build))
+
+    def _facts(self, build: Builder) -> list[object] | None:
+        """Return what determines a graph besides the types of its inputs, or None where nothing does."""
+        builder, model = builders.facts(build, self.model), graph_cache.model_facts(self.model)
+        return [*builder, *model, [*self.layout.parameters]] if builder and model else None
 
     def _symbols(self, inputs: Sequence[Input]) -> tuple[Tensor, list[Tensor]]:
         dtype = self.engine.dtype
         theta = pt.tensor("theta", dtype=dtype, shape=(self.layout.size,))
         return theta, [pt.tensor(name, dtype=dtype, shape=shape) for name, shape in inputs]
 
-    def _givens(self, theta: Tensor) -> Givens:
+    def givens(self, theta: Tensor) -> Givens:
+        """Return pairs that replace the parameters of the model by their parts of theta, and others by constants."""
         constants = [
             (p.variable, pt.constant(self.engine.asarray(p.initialization.generate(np.random.default_rng(0), p.shape))))
             for path, p in self.model.parameters().items()
@@ -213,13 +244,13 @@ class CompiledModel:
         return [*self.forward_inputs(n), *(self.numbers(name, n) for name in names)]
 
 
-def _cost_and_gradient(model: Diffusion, paths: Sequence[str], *inputs: Tensor) -> tuple[Tensor, Tensor]:
+def cost_and_gradient(model: Diffusion, paths: Sequence[str], *inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Return Diffusion.cost and its gradient by the parameters at these paths, one flat vector."""
     cost = model.cost(*inputs)
     return cost, _flat_gradient(cost, model, paths)
 
 
-def _cost_gradient_and_terms(model: Diffusion, paths: Sequence[str], *inputs: Tensor) -> list[Tensor]:
+def cost_gradient_and_terms(model: Diffusion, paths: Sequence[str], *inputs: Tensor) -> list[Tensor]:
     """Return the outputs of `CompiledModel.objective_with_terms`."""
     *examples, weights, shares = inputs
     gains = model.entropy_gain(examples[0]) / model.log_2 * model.n_channels
