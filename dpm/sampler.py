@@ -171,17 +171,18 @@ class StepCounter:
     Args:
         trajectory_length: T.
         update: called with the number of steps since the state before.
+        by_example: count a step of n examples as n.
     """
 
-    def __init__(self, trajectory_length: int, update: Callable[[int], object]) -> None:
-        self.trajectory_length, self.update = trajectory_length, update
+    def __init__(self, trajectory_length: int, update: Callable[[int], object], by_example: bool = False) -> None:
+        self.trajectory_length, self.update, self.by_example = trajectory_length, update, by_example
         self.last = trajectory_length
 
     def __call__(self, t: int, X: np.ndarray) -> None:
         """Count the steps up to the state with this number; T begins a trajectory."""
         now = shown_time(t)
         if t < self.trajectory_length:
-            self.update(self.last - now)
+            self.update((self.last - now) * (len(X) if self.by_example else 1))
         self.last = now
 
 
@@ -227,7 +228,7 @@ def generate_samples(
     if constraint is None:
         constraint = Constraint(np.zeros(shape))
     arrays = [engine.asarray(a) for a in constraint.arrays(shape)]
-    if is_on_device(compiled, noise):
+    if is_on_device(noise, compiled):
         chain = _device_chain(model, arrays, None if constraint.sigma is None else constraint.observed)
         return run_chain(compiled, theta, chain, noise, callback, times, rows)
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytensor
@@ -12,7 +12,8 @@ import pytensor.tensor as pt
 from dpm.engines import builders, graph_cache
 from dpm.engines.builders import Builder
 from dpm.engines.engine import Engine, Givens
-from dpm.engines.inputs import Input, StepInputs
+from dpm.engines.inputs import Input as Input
+from dpm.engines.inputs import StepInputs
 from dpm.engines.loops import DeviceLoop, Draw, Pairs, Step
 from dpm.engines.microbatches import (
     Function,

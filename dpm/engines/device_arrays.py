@@ -39,7 +39,7 @@ class LoopArrays:
 
     def run(self, loop: DeviceLoop, begin: int, end: int) -> list[Any]:
         """Run the steps begin to end - 1, and return the outputs, on the device."""
-        bounds = [self.engine.to_device(np.int32(number)) for number in (begin, end)]
+        bounds = [self.engine.to_device(np.array(number, np.int32)) for number in (begin, end)]
         self.carried, outputs = loop(self.carried, self.constants, self.sequences, self.keys, *bounds)
         return outputs
 
@@ -50,8 +50,8 @@ class LoopArrays:
 
 def make_keys(words: np.ndarray, positions: Sequence[int], examples: Sequence[int]) -> Keys:
     """Return keys of steps at these positions for rows that are these examples, all of them real ones."""
-    numbers = [np.asarray(values, dtype=np.int32) for values in (positions, examples)]
-    return Keys(words, *numbers, np.full(len(positions), len(examples), np.int32))
+    counts = np.full(len(positions), len(examples), np.int32)
+    return Keys(words, np.asarray(positions, np.int32), np.asarray(examples, np.int32), counts)
 
 
 def choose_rows(compiled: CompiledModel, n: int, on_cpu: int) -> int:

@@ -1,7 +1,7 @@
 """Reverse chains that stay on the device: a call covers the steps between two states that the host wants."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class Chain(NamedTuple):
     sequences: Mapping[str, np.ndarray]
 
 
-def is_on_device(compiled: CompiledModel, noise: object) -> bool:
+def is_on_device(noise: object, compiled: CompiledModel) -> TypeGuard[ExampleNoise]:
     """Return True where a chain with this noise stays on the device: the engine draws there what ExampleNoise names."""
     return compiled.engine.noise == "device" and isinstance(noise, ExampleNoise)
 

@@ -12,7 +12,7 @@ A function log_r takes a symbolic x, (n, ...), and returns log r in nats, (n,), 
 method multiply(kernel, p, exponent), its product with a step is computed in closed form. See docs/posterior.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,6 +24,8 @@ from dpm.base.errors import InputError
 from dpm.engines.compiled import CompiledModel
 from dpm.graph.diffusion import Diffusion
 from dpm.graph.schedules import signal_shares
+from dpm.trajectories import device_chains
+from dpm.trajectories.device_chains import is_on_device, run_chain
 from dpm.trajectories.particles import Particles
 from dpm.trajectories.potentials import LogR, sum_elements
 
@@ -155,6 +157,16 @@ class Result(NamedTuple):
     resamplings: int
 
 
+def chain_times(model: Diffusion, last_step: bool) -> list[int]:
+    """Return the times of a chain's states; without the last step x_1 takes the place of x_0."""
+    return [*range(model.trajectory_length, 1, -1), *([1] if last_step else []), 0]
+
+
+def graph_kind(guidance: str) -> str:
+    """Return the guidance schedule whose graphs this one shares: all do except "predicted"."""
+    return guidance if guidance == "predicted" else "constant"
+
+
 class Chain:
     """Compiled reverse chain of n examples, multiplied by r_t: its start and its steps.
 
@@ -180,11 +192,8 @@ class Chain:
         weighted: bool = True,
     ) -> None:
         self.compiled, self.theta, self.n = compiled, theta, n
-        T = compiled.model.trajectory_length
         self.c = exponents(guidance, compiled.beta(theta))
-        self.times = [*range(T, 1, -1), *([1] if last_step else []), 0]
-        # All guidance schedules except "predicted" share their graphs.
-        kind = guidance if guidance == "predicted" else "constant"
+        self.times, kind = chain_times(compiled.model, last_step), graph_kind(guidance)
         t, N, c = compiled.numbers("t", n), compiled.examples("N", n), compiled.numbers("c", n)
         X, after, c_after = compiled.examples("X", n), compiled.numbers("after", n), compiled.numbers("c_after", n)
         self._begin = compiled.function(partial(_begin, compiled.model, log_r, kind, weighted), [t, N, c])
@@ -220,6 +229,33 @@ def _step(model, log_r, guidance, weighted, *inputs):
     """Return a step as a graph, with the log of its weight's factor if weighted; inputs as in Twist.step."""
     outputs = Twist(model, log_r, guidance).step(*inputs)
     return outputs if weighted else outputs[:1]
+
+
+def _device_chain(
+    compiled: CompiledModel, theta: np.ndarray, log_r: LogR, guidance: str, last_step: bool
+) -> device_chains.Chain:
+    """Return the multiplied chain, without weights, for the device."""
+    times, builders = chain_times(compiled.model, last_step), (_begin_there, _step_there)
+    c = exponents(guidance, compiled.beta(theta))
+    before = [times[0], *times[:-1]]
+    sequences = {"t": before, "after": times, "c": c[before], "c_after": c[times]}
+    start, step = (partial(builder, compiled.model, log_r, graph_kind(guidance)) for builder in builders)
+    return device_chains.Chain(start, step, times, {}, {name: np.array(v) for name, v in sequences.items()})
+
+
+def _begin_there(model, log_r, guidance, X, t, after, c, c_after, N):
+    """Return x_T as a graph, all examples at the same t."""
+    return _begin(model, log_r, guidance, False, _fill(X, after), N, _fill(X, c_after))
+
+
+def _step_there(model, log_r, guidance, X, t, after, c, c_after, N):
+    """Return a step as a graph, all examples at the same t."""
+    return _step(model, log_r, guidance, False, X, _fill(X, t), _fill(X, after), N, _fill(X, c), _fill(X, c_after))
+
+
+def _fill(X, value):
+    """Return a value for each example of X, (n,)."""
+    return pt.full((X.type.shape[0],), value)
 
 
 def sample_product(
@@ -279,10 +315,13 @@ def sample_chain(
     guidance: str = "linear",
     last_step: bool = False,
     callback: Callable[[int, np.ndarray], object] | None = None,
+    times: Collection[int] | None = None,
+    rows: int | None = None,
 ) -> np.ndarray:
     """Draw from the multiplied chain of the paper, without weights; it is not distributed as p(x_0) r(x_0).
 
-    With r = 1 the samples are those of generate_samples.
+    With r = 1 the samples are those of generate_samples. With ExampleNoise and an engine that draws noise on its device
+    the chain stays there.
 
     Args:
         compiled: model and engine.
@@ -292,11 +331,14 @@ def sample_chain(
         noise: function of a shape that returns the next draw of the kernel's noise, as in generate_samples.
         guidance: guidance schedule, one of GUIDANCE.
         last_step: if True draw p(x_0 | x_1) too; see Chain.
-        callback: called as callback(t, X), as in generate_samples.
+        callback, times, rows: as in generate_samples.
 
     Returns:
         Samples in scaled units, (n, ...).
     """
+    if is_on_device(noise, compiled):
+        chain_there = _device_chain(compiled, theta, log_r, guidance, last_step)
+        return run_chain(compiled, theta, chain_there, noise, callback, times, rows)
     chain = Chain(compiled, theta, log_r, n, guidance, last_step, weighted=False)
     shape = (n, *compiled.model.example_shape)
     notify = callback or (lambda t, X: None)
