@@ -43,9 +43,9 @@ class LoopArrays:
         self.carried, outputs = loop(self.carried, self.constants, self.sequences, self.keys, *bounds)
         return outputs
 
-    def fetch(self) -> list[np.ndarray]:
-        """Return the carried values as numpy arrays of their own memory: the next call reuses the device's."""
-        return [np.array(array) for array in self.engine.to_host(self.carried)]
+    def fetch(self, number: int = 0) -> np.ndarray:
+        """Return a carried value as a numpy array of its own memory: the next call reuses the device's."""
+        return np.array(self.engine.to_host(self.carried[number]))
 
 
 def make_keys(words: np.ndarray, positions: Sequence[int], examples: Sequence[int]) -> Keys:

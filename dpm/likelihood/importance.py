@@ -126,7 +126,7 @@ def _run_on_device(
         (ratios,) = engine.to_host(arrays.run(loop, begin, end))
         total += ratios[begin:end].sum(axis=0, dtype=np.float64)
         progress(end - begin)
-    return arrays.fetch()[0], total
+    return arrays.fetch(), total
 
 
 def _ratio_step(model, X, t, N):

@@ -19,7 +19,8 @@ Notify = Callable[[int, np.ndarray], object]
 class Chain(NamedTuple):
     """A reverse chain from x_T on, as graphs and their values.
 
-    Both builders take (X, *constants, *sequences, N) and return the new X; at the start X has no meaning.
+    Both builders take (X, *more, *constants, *sequences, N) and return the new X, and the new value of each of `more`.
+    At the start these have no meaning.
 
     Attributes:
         start: builder of x_T, or the array at which the chain starts.
@@ -27,6 +28,7 @@ class Chain(NamedTuple):
         numbers: numbers under which the states are reported: T for x_T, then one for each step, the last one 0.
         constants: arrays by example by their names, (n, ...).
         sequences: numbers at the start and at each step by their names, (len(numbers),).
+        more: names of what a step returns besides X, one number for each example.
     """
 
     start: Builder | np.ndarray
@@ -34,6 +36,63 @@ class Chain(NamedTuple):
     numbers: Sequence[int]
     constants: Mapping[str, np.ndarray]
     sequences: Mapping[str, np.ndarray]
+    more: tuple[str, ...] = ()
+
+
+class Run:
+    """A chain that is compiled, with its arrays on the device.
+
+    The noise that makes x_t of an example depends on the seed, t and the example's number only.
+
+    Args:
+        compiled: model and engine.
+        theta: flat parameters.
+        chain: graphs and values.
+        noise: its seed and the numbers of its examples; its own draws are not used.
+        rows: number of examples that the loop is compiled for, noise.n or more.
+    """
+
+    def __init__(
+        self, compiled: CompiledModel, theta: np.ndarray, chain: Chain, noise: ExampleNoise, rows: int
+    ) -> None:
+        self.engine, self.n, self.rows = compiled.engine, noise.n, rows
+        shape, capacity = (rows, *compiled.model.example_shape), len(chain.numbers)
+        inputs = StepInputs(
+            (Input("X", shape), *(Input(name, (rows,)) for name in chain.more)),
+            tuple(Input(name, (rows, *array.shape[1:])) for name, array in chain.constants.items()),
+            tuple(Input(name, ()) for name in chain.sequences),
+            ((Input("N", shape), noise.kind),),
+        )
+        asarray, T = self.engine.asarray, chain.numbers[0]
+        start = None if callable(chain.start) else pad_rows(asarray(chain.start), rows)
+        self.arrays = LoopArrays(
+            self.engine,
+            [asarray(np.zeros(place.shape)) if start is None else start for place in inputs.carried],
+            [theta, *(pad_rows(asarray(array), rows) for array in chain.constants.values())],
+            [asarray(values) for values in chain.sequences.values()],
+            make_keys(
+                device_key(noise.seed, SAMPLING), range(T, T - capacity, -1), range(noise.first, noise.first + rows)
+            ),
+        )
+        self._start = compiled.loop(chain.start, inputs, capacity) if callable(chain.start) else None
+        self._step = compiled.loop(chain.step, inputs, capacity)
+
+    def advance(self, begin: int, end: int) -> None:
+        """Compute the states begin to end - 1, of which number 0 is x_T."""
+        if begin == 0:
+            if self._start:
+                self.arrays.run(self._start, 0, 1)
+            begin = 1
+        if begin < end:
+            self.arrays.run(self._step, begin, end)
+
+    def fetch(self, number: int = 0) -> np.ndarray:
+        """Return the state, or with a number above 0 one of `Chain.more`, (n, ...)."""
+        return self.arrays.fetch(number)[: self.n]
+
+    def replace(self, X: np.ndarray) -> None:
+        """Put other examples in the place of the state; their number is that of the rows."""
+        self.arrays.carried[0] = self.engine.to_device(X)
 
 
 def is_on_device(noise: object, compiled: CompiledModel) -> TypeGuard[ExampleNoise]:
@@ -52,45 +111,18 @@ def run_chain(
 ) -> np.ndarray:
     """Return the last state of a chain, (n, ...).
 
-    The noise that makes x_t of an example depends on the seed, t and the example's number only.
-
     Args:
-        compiled: model and engine.
-        theta: flat parameters.
-        chain: graphs and values.
-        noise: its seed and the numbers of its examples; its own draws are not used.
+        compiled, theta, chain, noise: as in Run.
         callback: called as callback(number, X).
         times: numbers for which it is called at least; None for all.
-        rows: number of examples that the loop is compiled for; those after the n-th are not returned.
+        rows: as in Run; noise.n if None.
     """
-    engine, rows, capacity = compiled.engine, rows or noise.n, len(chain.numbers)
-    shape = (rows, *compiled.model.example_shape)
-    inputs = StepInputs(
-        (Input("X", shape),),
-        tuple(Input(name, (rows, *array.shape[1:])) for name, array in chain.constants.items()),
-        tuple(Input(name, ()) for name in chain.sequences),
-        ((Input("N", shape), noise.kind),),
-    )
-    words, T = device_key(noise.seed, SAMPLING), chain.numbers[0]
-    given = isinstance(chain.start, np.ndarray)
-    arrays = LoopArrays(
-        engine,
-        [pad_rows(engine.asarray(chain.start), rows) if given else np.zeros(shape, engine.dtype)],
-        [theta, *(pad_rows(engine.asarray(array), rows) for array in chain.constants.values())],
-        [engine.asarray(values) for values in chain.sequences.values()],
-        make_keys(words, range(T, T - capacity, -1), range(noise.first, noise.first + rows)),
-    )
-    loop = compiled.loop(chain.step, inputs, capacity)
-    if not isinstance(chain.start, np.ndarray):
-        arrays.run(compiled.loop(chain.start, inputs, capacity), 0, 1)
+    run, begin = Run(compiled, theta, chain, noise, rows or noise.n), 0
     notify, X = callback or (lambda t, X: None), np.empty(0)
-    begin = 1
     for last in _cuts(chain.numbers, times if callback else ()):
-        if last:
-            arrays.run(loop, begin, last + 1)
-        X = arrays.fetch()[0][: noise.n]
+        run.advance(begin, last + 1)
+        X, begin = run.fetch(), last + 1
         notify(chain.numbers[last], X)
-        begin = last + 1
     return X
 
 

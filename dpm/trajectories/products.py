@@ -231,26 +231,56 @@ def _step(model, log_r, guidance, weighted, *inputs):
     return outputs if weighted else outputs[:1]
 
 
+def _move_on_device(
+    compiled: CompiledModel,
+    theta: np.ndarray,
+    log_r: LogR,
+    particles: Particles,
+    seed: int,
+    guidance: str,
+    last_step: bool,
+    progress: Callable[[int], object] | None,
+) -> np.ndarray:
+    """Move particles from x_T to the end, and return them; arguments as in sample_product."""
+    chain = _device_chain(compiled, theta, log_r, guidance, last_step, weighted=True)
+    noise_of = noise.ExampleNoise(seed, 0, particles.n, compiled.model.kernel.noise)
+    run = device_chains.Run(compiled, theta, chain, noise_of, particles.n)
+    numbers = np.arange(particles.n)
+    for i in range(len(chain.numbers)):
+        run.advance(i, i + 1)
+        chosen = particles.update(numbers, run.fetch(1))
+        if chosen is not numbers:
+            run.replace(run.fetch()[chosen])
+        if progress and i:
+            progress(1)
+    return run.fetch()
+
+
 def _device_chain(
-    compiled: CompiledModel, theta: np.ndarray, log_r: LogR, guidance: str, last_step: bool
+    compiled: CompiledModel, theta: np.ndarray, log_r: LogR, guidance: str, last_step: bool, weighted: bool = False
 ) -> device_chains.Chain:
-    """Return the multiplied chain, without weights, for the device."""
+    """Return the multiplied chain for the device; with weights it carries the logs of a step's factors too."""
     times, builders = chain_times(compiled.model, last_step), (_begin_there, _step_there)
     c = exponents(guidance, compiled.beta(theta))
     before = [times[0], *times[:-1]]
     sequences = {"t": before, "after": times, "c": c[before], "c_after": c[times]}
-    start, step = (partial(builder, compiled.model, log_r, graph_kind(guidance)) for builder in builders)
-    return device_chains.Chain(start, step, times, {}, {name: np.array(v) for name, v in sequences.items()})
+    start, step = (partial(builder, compiled.model, log_r, graph_kind(guidance), weighted) for builder in builders)
+    values = {name: np.array(v) for name, v in sequences.items()}
+    return device_chains.Chain(start, step, times, {}, values, ("log_factors",) if weighted else ())
 
 
-def _begin_there(model, log_r, guidance, X, t, after, c, c_after, N):
-    """Return x_T as a graph, all examples at the same t."""
-    return _begin(model, log_r, guidance, False, _fill(X, after), N, _fill(X, c_after))
+def _begin_there(model, log_r, guidance, weighted, X, *inputs):
+    """Return `_begin` on a loop's inputs, all examples at the same t."""
+    _, after, _, c_after, N = inputs[-5:]
+    return _begin(model, log_r, guidance, weighted, _fill(X, after), N, _fill(X, c_after))
 
 
-def _step_there(model, log_r, guidance, X, t, after, c, c_after, N):
-    """Return a step as a graph, all examples at the same t."""
-    return _step(model, log_r, guidance, False, X, _fill(X, t), _fill(X, after), N, _fill(X, c), _fill(X, c_after))
+def _step_there(model, log_r, guidance, weighted, X, *inputs):
+    """Return `_step` on a loop's inputs, all examples at the same t."""
+    t, after, c, c_after, N = inputs[-5:]
+    return _step(
+        model, log_r, guidance, weighted, X, *(_fill(X, v) for v in (t, after)), N, _fill(X, c), _fill(X, c_after)
+    )
 
 
 def _fill(X, value):
@@ -274,6 +304,9 @@ def sample_product(
     "constant" can give weights of infinite variance: a particle far out, where r_t is small, may reach the middle in
     one long step, and its weight is then 1 / r_t. Schedules that start with r_T near 1 do not have this problem.
 
+    Where the engine draws noise on its device, the particles stay there. The host gets the logs of the factors after
+    each step, decides whether to resample, and then has the particles for a moment.
+
     Args:
         compiled: model and engine.
         theta: flat parameters.
@@ -291,16 +324,20 @@ def sample_product(
     if n_particles < 2:
         raise InputError(f"particles: got {n_particles}; expected 2 or more")
     rng = noise.generator(seed, noise.SAMPLING, n_particles)
-    shape = (n_particles, *compiled.model.example_shape)
-    draw = noise.DRAWS[compiled.model.kernel.noise]
-    chain, particles = Chain(compiled, theta, log_r, n_particles, guidance, last_step), Particles(n_particles, rng)
-    X, log_factors = chain.start(draw(rng, shape))
-    X = particles.update(X, log_factors)
-    for t, after in zip(chain.times, chain.times[1:], strict=False):
-        X, log_factors = chain.step(X, t, after, draw(rng, shape))
+    particles = Particles(n_particles, rng)
+    if compiled.engine.noise == "device":
+        X = _move_on_device(compiled, theta, log_r, particles, seed, guidance, last_step, progress)
+    else:
+        shape = (n_particles, *compiled.model.example_shape)
+        draw = noise.DRAWS[compiled.model.kernel.noise]
+        chain = Chain(compiled, theta, log_r, n_particles, guidance, last_step)
+        X, log_factors = chain.start(draw(rng, shape))
         X = particles.update(X, log_factors)
-        if progress:
-            progress(1)
+        for t, after in zip(chain.times, chain.times[1:], strict=False):
+            X, log_factors = chain.step(X, t, after, draw(rng, shape))
+            X = particles.update(X, log_factors)
+            if progress:
+                progress(1)
     error, resamplings = particles.log_Z_error(), particles.resamplings
     X = particles.resample(X, n_samples)
     return Result(X, float(particles.log_Z), error, np.array(particles.history), resamplings)
