@@ -109,7 +109,7 @@ class CompiledModel:
             batch_size: number of examples that it is fast for.
         """
         size = self.microbatch_size(batch_size)
-        build = partial(_cost_and_gradient, self.model, tuple(self.layout.parameters))
+        build = partial(cost_and_gradient, self.model, tuple(self.layout.parameters))
         function = self.function(build, self._objective_inputs(size), cache=True, hot=True)
         return accumulate_microbatches(self.engine, function, size)
 
@@ -124,7 +124,7 @@ class CompiledModel:
             batch_size: as in `objective`.
         """
         size = self.microbatch_size(batch_size)
-        build = partial(_cost_gradient_and_terms, self.model, tuple(self.layout.parameters))
+        build = partial(cost_gradient_and_terms, self.model, tuple(self.layout.parameters))
         function = self.function(build, self._objective_inputs(size, terms=True), cache=True, hot=True)
         return sum_microbatches(self.engine, function, size)
 
@@ -138,13 +138,13 @@ class CompiledModel:
             terms: return `objective_with_terms` with masks instead.
         """
         size = self.microbatch_size(batch_size)
-        build = _cost_gradient_and_terms if terms else _cost_and_gradient
+        build = cost_gradient_and_terms if terms else cost_and_gradient
         if (size, terms) not in self._with_dropout:
             with self.engine:
                 theta, variables = self._symbols(self._objective_inputs(size, terms))
                 with dropout_masks() as masks:
                     outputs = build(self.model, tuple(self.layout.parameters), *variables)
-                function = self.engine.function([theta, *variables, *masks], outputs, self._givens(theta), hot=True)
+                function = self.engine.function([theta, *variables, *masks], outputs, self.givens(theta), hot=True)
             self._with_dropout[size, terms] = function, [mask.type.shape[1:] for mask in masks]
         function, shapes = self._with_dropout[size, terms]
         accumulate = sum_microbatches if terms else accumulate_microbatches
@@ -187,7 +187,7 @@ class CompiledModel:
             theta, variables = self._symbols(inputs)
 
             def graph() -> tuple[list[Tensor], Givens]:
-                return builders.build_outputs(build, variables), self._givens(theta)
+                return builders.build_outputs(build, variables), self.givens(theta)
 
             builder, model = builders.facts(build, self.model), graph_cache.model_facts(self.model)
             if cache and builder and model:
@@ -200,7 +200,8 @@ class CompiledModel:
         theta = pt.tensor("theta", dtype=dtype, shape=(self.layout.size,))
         return theta, [pt.tensor(name, dtype=dtype, shape=shape) for name, shape in inputs]
 
-    def _givens(self, theta: Tensor) -> Givens:
+    def givens(self, theta: Tensor) -> Givens:
+        """Return pairs that replace the parameters of the model by their parts of theta, and others by constants."""
         constants = [
             (p.variable, pt.constant(self.engine.asarray(p.initialization.generate(np.random.default_rng(0), p.shape))))
             for path, p in self.model.parameters().items()
@@ -213,13 +214,13 @@ class CompiledModel:
         return [*self.forward_inputs(n), *(self.numbers(name, n) for name in names)]
 
 
-def _cost_and_gradient(model: Diffusion, paths: Sequence[str], *inputs: Tensor) -> tuple[Tensor, Tensor]:
+def cost_and_gradient(model: Diffusion, paths: Sequence[str], *inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Return Diffusion.cost and its gradient by the parameters at these paths, one flat vector."""
     cost = model.cost(*inputs)
     return cost, _flat_gradient(cost, model, paths)
 
 
-def _cost_gradient_and_terms(model: Diffusion, paths: Sequence[str], *inputs: Tensor) -> list[Tensor]:
+def cost_gradient_and_terms(model: Diffusion, paths: Sequence[str], *inputs: Tensor) -> list[Tensor]:
     """Return the outputs of `CompiledModel.objective_with_terms`."""
     *examples, weights, shares = inputs
     gains = model.entropy_gain(examples[0]) / model.log_2 * model.n_channels

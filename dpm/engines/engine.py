@@ -198,6 +198,11 @@ class Engine:
         with self._backend.float_type(self.dtype):
             return self._backend.to_device(array)
 
+    @property
+    def memory(self) -> int | None:
+        """Bytes of the accelerator's memory, or None on a CPU."""
+        return self._backend.memory
+
     def to_host(self, arrays: Any) -> Any:
         """Return arrays from where the engine computes, in any nest of lists, as numpy arrays."""
         return self._backend.to_host(arrays)

@@ -189,8 +189,7 @@ def compile_functions(loop: Loop, test: np.ndarray, settings: Settings) -> float
         print(f"compiling with {engine.name}, {estimate} ...", flush=True)
     start = time.perf_counter()
     with Progress(desc="compiling", quiet=settings.quiet):
-        # Engines compile part of a function at its first call.
-        loop.first_gradient()
+        loop.compile()
         terms(loop.compiled, loop.averaged_theta, test[: batch_size_of(loop.compiled, len(test))], loop.seed, 1)
     seconds = time.perf_counter() - start
     compile_times.keep_seconds(key, seconds)
