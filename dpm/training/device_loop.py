@@ -12,8 +12,7 @@ from dpm.base import noise
 from dpm.datasets.levels import compress_levels
 from dpm.datasets.streams import ShuffledStream
 from dpm.engines import graph_cache
-from dpm.engines.loops import DeviceLoop as CompiledLoop
-from dpm.engines.loops import Keys, Step
+from dpm.engines.loops import CompiledLoop, Keys, Step
 from dpm.graph.bricks import draw_masks
 from dpm.training.device_step import AVERAGE, THETA, Names, Plan, build_step
 from dpm.training.loop import MainLoop
@@ -89,7 +88,7 @@ class DeviceLoop(MainLoop):
 
     # ------------------------------------------------------------------ state
 
-    @property  # type: ignore[override]
+    @property
     def theta(self) -> np.ndarray:
         """The parameters, fetched from the device."""
         self._fetch()
@@ -97,7 +96,8 @@ class DeviceLoop(MainLoop):
 
     @theta.setter
     def theta(self, value: np.ndarray) -> None:
-        self._theta = value
+        self._fetch()
+        self._theta, self._carried = value, None
 
     @property
     def averaged_theta(self) -> np.ndarray:
@@ -109,8 +109,8 @@ class DeviceLoop(MainLoop):
         return super().optimizer_state()
 
     def load(self, theta: np.ndarray, optimizer: dict[str, np.ndarray]) -> None:
+        self._stale = False
         super().load(theta, optimizer)
-        self._carried, self._stale = None, False
 
     def _send(self) -> list[Any]:
         """Return the carried values on the device; they are sent from the host where they are not there yet."""
@@ -136,7 +136,9 @@ class DeviceLoop(MainLoop):
             optimizer["times/not_finite"] = optimizer["times/not_finite"].astype(np.int64)
         if self.average:
             optimizer[f"{AVERAGE}/theta"] = theta
+        carried = self._carried
         super().load(np.array(values.get(AVERAGE, theta)), optimizer)
+        self._carried = carried  # the host has the same values now
 
     # ------------------------------------------------------------------ the program
 
@@ -229,7 +231,7 @@ class DeviceLoop(MainLoop):
         keys = program.keys._replace(positions=to_device(positions), counts=to_device(counts))
         sent = [to_device(array) for array in sequences or self._sequences(group)]
         began = time.perf_counter()
-        bounds = (to_device(np.int32(bound)) for bound in (0, n))
+        bounds = (to_device(np.array(bound, np.int32)) for bound in (0, n))
         self._carried, outputs = program.run(carried, program.constants, sent, keys, *bounds)
         self._stale = self._stale or n > 0
         return Call(group, outputs, began)

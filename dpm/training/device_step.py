@@ -5,7 +5,7 @@ dpm.optimizers.updates moves the parameters, dpm.training.recipe.Average average
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,9 +122,9 @@ class _Builder:
             with plan.compiled.engine:
                 return graph or self._graph(constants | sequences | drawn)
 
-        variables = [list(group.values()) for group in (self.carried, constants, sequences)]
+        carried, fixed, varying = (list(group.values()) for group in (self.carried, constants, sequences))
         names = Names(*(list(group) for group in (self.carried, constants, sequences)))
-        return Step(*variables, on_device, build, plan.batch_size), names
+        return Step(carried, fixed, varying, on_device, build, plan.batch_size), names
 
     # ------------------------------------------------------------------ inputs
 
@@ -185,7 +185,8 @@ class _Builder:
         share = valid / pt.cast(given["count"] * np.int32(model.n_t_per_minibatch), self.dtype)
         paths = tuple(plan.compiled.layout.parameters)
         new: dict[str, Tensor] = {}
-        with dropout_masks() if plan.dropout_rate else nullcontext([]) as self.masks:
+        masks: AbstractContextManager[list[Tensor]] = dropout_masks() if plan.dropout_rate else nullcontext([])
+        with masks as self.masks:
             if plan.time_weights is None:
                 cost, gradient = cost_and_gradient(model, paths, X, given["t"], given["N"], given["U"], share)
             else:
@@ -198,7 +199,7 @@ class _Builder:
         new |= moved
         if plan.average:
             new |= self._average(plan.average, moved[THETA])
-        return [new[name] for name in self.carried], [cost, skipped], plan.compiled.givens(self.carried[THETA])
+        return [new[name] for name in self.carried], [cost, skipped], list(plan.compiled.givens(self.carried[THETA]))
 
     def _examples(self, given: dict[str, Tensor]) -> Tensor:
         """Return the minibatch in model units, (batch_size, ...)."""
@@ -226,8 +227,8 @@ class _Builder:
             found = updates.rmsprop([self.theta], [gradient], rate, *arguments)
         names = {variable: _state_name(variable) for variable in found}
         now: Any = {variable: self.carried[name] for variable, name in names.items() if name in self.carried}
-        values = clone_replace(list(found.values()), now | {count: pt.zeros((), self.dtype)})
-        new = dict(zip(names.values(), values, strict=True))
+        values: Any = clone_replace(list(found.values()), now | {count: pt.zeros((), self.dtype)})
+        new: dict[str, Tensor] = dict(zip(names.values(), values, strict=True))
         return new, new.pop("skipped")
 
     def _average(self, average: Average, theta: Tensor) -> dict[str, Tensor]:
