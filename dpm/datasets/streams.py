@@ -95,12 +95,17 @@ class ShuffledStream:
         Raises:
             InputError: Unless 0 <= start <= num_batches.
         """
+        stream = DataStream(IndexableDataset({"features": self.features}), iteration_scheme=self._scheme(rng))
+        return (batch for (batch,) in DataIterator(stream, self.get_index_iterator(rng, start)))
+
+    def get_index_iterator(self, rng: np.random.Generator, start: int = 0) -> Iterator[list[int]]:
+        """Return the positions of the examples of each of these batches; the arguments are those above."""
         if check_index("start", start, least=0) > self.num_batches:
             raise InputError(f"start: {start}; an epoch has {self.num_batches} batches")
-        scheme = ShuffledScheme(len(self.features), self.batch_size, rng=rng)
-        stream = DataStream(IndexableDataset({"features": self.features}), iteration_scheme=scheme)
-        requests = itertools.islice(scheme.get_request_iterator(), start, None)
-        return (batch for (batch,) in DataIterator(stream, requests))
+        return itertools.islice(self._scheme(rng).get_request_iterator(), start, None)
+
+    def _scheme(self, rng: np.random.Generator) -> ShuffledScheme:
+        return ShuffledScheme(len(self.features), self.batch_size, rng=rng)
 
     @property
     def num_batches(self) -> int:

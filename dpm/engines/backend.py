@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pytensor.compile.mode import Mode
 
-from dpm.engines.loops import DeviceLoop, Step
+from dpm.engines.loops import CompiledLoop, Step
 from dpm.graph import Tensor
 
 
@@ -56,7 +56,7 @@ class Backend:
         """Return what `traceable` returns, from what `serialize` returned."""
         raise NotImplementedError
 
-    def loop(self, function: Any, step: Step, capacity: int, n_threads: int) -> DeviceLoop:
+    def loop(self, function: Any, step: Step, capacity: int, n_threads: int) -> CompiledLoop:
         """Compile a loop over a step; see Engine.loop."""
         raise NotImplementedError
 

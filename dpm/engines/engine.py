@@ -24,7 +24,7 @@ from dpm.base.errors import InputError
 from dpm.base.prefetch import prefetch
 from dpm.engines import graph_cache
 from dpm.engines.backend import Backend
-from dpm.engines.loops import DeviceLoop, Step
+from dpm.engines.loops import CompiledLoop, Keys, Step
 from dpm.engines.names import DTYPES, ENGINES, NOISE_SOURCES, PRECISIONS
 from dpm.graph import Tensor
 
@@ -150,7 +150,7 @@ class Engine:
             run = self._finish(self._load_or_build(facts, inputs, build), inputs, hot)
         return self._checked(run, inputs, True)
 
-    def loop(self, step: Step, capacity: int, facts: Sequence[object] | None = None) -> DeviceLoop:
+    def loop(self, step: Step, capacity: int, facts: Sequence[object] | None = None) -> CompiledLoop:
         """Compile a loop over a step that stays on the device.
 
         Args:
@@ -175,9 +175,11 @@ class Engine:
                 function = self._load_or_build(facts, step.inputs, build)
             run = self._backend.loop(function, step, capacity, self.threads)
 
-        def call(*arguments: Any) -> tuple[list[Any], list[Any]]:
+        def call(
+            carried: Sequence[Any], constants: Sequence[Any], sequences: Sequence[Any], keys: Keys, begin: Any, end: Any
+        ) -> tuple[list[Any], list[Any]]:
             with self._backend.float_type(self.dtype):
-                return run(*arguments)
+                return run(carried, constants, sequences, keys, begin, end)
 
         return call
 
@@ -197,6 +199,11 @@ class Engine:
         """Return an array that goes into several calls, moved to where the engine computes."""
         with self._backend.float_type(self.dtype):
             return self._backend.to_device(array)
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes of the accelerator's memory, or None on a CPU."""
+        return self._backend.memory
 
     def to_host(self, arrays: Any) -> Any:
         """Return arrays from where the engine computes, in any nest of lists, as numpy arrays."""

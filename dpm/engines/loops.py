@@ -68,7 +68,7 @@ class Keys(NamedTuple):
     counts: Any
 
 
-class DeviceLoop(Protocol):
+class CompiledLoop(Protocol):
     """Compiled loop. All arrays are on the device before and after; see Engine.to_device and Engine.to_host."""
 
     def __call__(

@@ -40,7 +40,7 @@ class TermSizes:
         self.bins = np.searchsorted(edges, self.times, side="right") - 1
         self.squares, self.counts = np.zeros((2, len(edges) - 1))
         self.not_finite = 0
-        self._log_centers = np.log((edges[:-1] + edges[1:] - 1) / 2)
+        self.log_centers = np.log((edges[:-1] + edges[1:] - 1) / 2)
 
     def update(self, t: npt.ArrayLike, terms: npt.ArrayLike) -> None:
         """Add the terms of some examples at their times t, both (n,)."""
@@ -59,7 +59,7 @@ class TermSizes:
         if not known.any():
             return np.ones(len(self.times))
         log_rms = np.log(self.squares[known] / self.counts[known]) / 2
-        return np.exp(np.interp(np.log(self.times), self._log_centers[known], log_rms))
+        return np.exp(np.interp(np.log(self.times), self.log_centers[known], log_rms))
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what a checkpoint keeps, as a dict of arrays."""

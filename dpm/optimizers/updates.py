@@ -20,7 +20,12 @@ Parameters = Sequence[SharedVariable] | Mapping[str, SharedVariable]
 Updates = dict[SharedVariable, TensorVariable]
 
 
-def sgd(parameters: Parameters, gradients: Sequence[TensorVariable], learning_rate: Any) -> Updates:
+def sgd(
+    parameters: Parameters,
+    gradients: Sequence[TensorVariable],
+    learning_rate: Any,
+    skipped: SharedVariable | None = None,
+) -> Updates:
     """Return the updates of plain gradient descent: theta <- theta - learning_rate g.
 
     A step in which any gradient holds a NaN or an infinity leaves all parameters as they are.
@@ -29,9 +34,10 @@ def sgd(parameters: Parameters, gradients: Sequence[TensorVariable], learning_ra
         parameters: shared variables of float type, as a list or as a dict {path: shared variable}.
         gradients: symbolic gradients, one per parameter, in the same order.
         learning_rate: a number or a symbolic scalar.
+        skipped: shared scalar that counts such steps, or None.
 
     Returns:
-        Dict {parameter: new expression}, each of its parameter's float type.
+        Dict {parameter: new expression}, each of its parameter's float type, and `skipped` if given.
 
     Raises:
         ValueError: if a parameter is not a shared variable of float type, if the gradients do not match the parameters,
@@ -51,7 +57,7 @@ def sgd(parameters: Parameters, gradients: Sequence[TensorVariable], learning_ra
     changes = {
         theta: theta - g * _scalar(learning_rate, theta.type.dtype) for theta, g in zip(thetas, gradients, strict=True)
     }
-    return _skip_unless_finite(gradients, changes)
+    return _skip_unless_finite(gradients, changes, skipped)
 
 
 def rmsprop(
@@ -60,6 +66,8 @@ def rmsprop(
     learning_rate: Any,
     decay: float = 0.9,
     max_scaling: float = 1e10,
+    skipped: SharedVariable | None = None,
+    blocks: Sequence[slice] | None = None,
 ) -> Updates:
     """Return the updates of RMSProp (Tieleman and Hinton 2012), with the released defaults.
 
@@ -75,15 +83,22 @@ def rmsprop(
         learning_rate: a number or a symbolic scalar.
         decay: weight of the previous m.
         max_scaling: largest factor by which a gradient is scaled up.
+        skipped: shared scalar that counts such steps, or None.
+        blocks: the released rule instead, for a single flat parameter: one slice of it per parameter of the model. A
+            gradient that is not finite counts as 0 in its block, and the step is counted, not skipped.
 
     Returns:
         Dict {shared variable: new expression}: the parameters, and one m per parameter, named
-        ``"<parameter>.mean_square"``. Each expression has its variable's float type.
+        ``"<parameter>.mean_square"``. Each expression has its variable's float type. And `skipped` if given.
 
     Raises:
         ValueError: as :func:`sgd`.
     """
     thetas, gradients = _check_pairs(parameters, gradients)
+    finite = pt.constant(True)
+    if blocks is not None:
+        (gradient,) = gradients
+        gradients, finite = _remove_not_finite(gradient, blocks)
     steps, mean_squares = {}, {}
     for theta, g in zip(thetas, gradients, strict=True):
         dtype = theta.type.dtype
@@ -92,7 +107,9 @@ def rmsprop(
         rms = pt.sqrt(new_m)
         steps[theta] = theta - g * _scalar(learning_rate, dtype) / pt.maximum(rms, _scalar(1 / max_scaling, dtype))
         mean_squares[m] = new_m
-    return _skip_unless_finite(mean_squares.values(), steps | mean_squares)
+    if blocks is not None:
+        return steps | mean_squares | _count_skipped(skipped, finite)
+    return _skip_unless_finite(mean_squares.values(), steps | mean_squares, skipped)
 
 
 def adam(
@@ -102,6 +119,7 @@ def adam(
     b1: float = 0.9,
     b2: float = 0.999,
     epsilon: float = 1e-8,
+    skipped: SharedVariable | None = None,
 ) -> Updates:
     """Return the updates of Adam (Kingma and Ba 2015, algorithm 1).
 
@@ -118,10 +136,12 @@ def adam(
         b1: weight of the previous m.
         b2: weight of the previous v.
         epsilon: smallest denominator.
+        skipped: shared scalar that counts such steps, or None.
 
     Returns:
         Dict {shared variable: new expression}: the parameters, m and v of each, named ``"<parameter>.mean"`` and
-        ``"<parameter>.mean_square"``, and the scalar k, named ``"step"``. Each expression has its variable's type.
+        ``"<parameter>.mean_square"``, and the scalar k, named ``"step"``. Each expression has its variable's type. And
+        `skipped` if given.
 
     Raises:
         ValueError: as :func:`sgd`.
@@ -139,7 +159,7 @@ def adam(
         rate = _scalar(learning_rate, dtype) / _bias_correction(b1, new_k, dtype)
         rms = pt.sqrt(new_v / _bias_correction(b2, new_k, dtype))
         changes |= {theta: theta - rate * new_m / (rms + _scalar(epsilon, dtype)), m: new_m, v: new_v}
-    return _skip_unless_finite(squares, changes)
+    return _skip_unless_finite(squares, changes, skipped)
 
 
 def _check_pairs(
@@ -185,7 +205,23 @@ def _bias_correction(b: float, k: TensorVariable, dtype: str) -> TensorVariable:
         return -pt.expm1(pt.cast(k, dtype) * _scalar(np.log(b), dtype))
 
 
-def _skip_unless_finite(values: Iterable[TensorVariable], changes: Mapping[SharedVariable, TensorVariable]) -> Updates:
+def _remove_not_finite(gradient: TensorVariable, blocks: Sequence[slice]) -> tuple[list[TensorVariable], Any]:
+    """Return the flat gradient with 0 in place of each block that is not finite, and whether all blocks are finite."""
+    parts = [gradient[block] for block in blocks]
+    finite = [pt.isfinite(part).all() for part in parts]
+    kept = [pt.switch(good, part, pt.zeros_like(part)) for good, part in zip(finite, parts, strict=True)]
+    return [pt.concatenate(kept)], reduce(pt.and_, finite)
+
+
+def _count_skipped(skipped: SharedVariable | None, finite: TensorVariable) -> Updates:
+    """Return the update of a counter of steps that are not finite, if there is one."""
+    return {} if skipped is None else {skipped: skipped + pt.cast(pt.invert(finite), skipped.type.dtype)}
+
+
+def _skip_unless_finite(
+    values: Iterable[TensorVariable], changes: Mapping[SharedVariable, TensorVariable], skipped: SharedVariable | None
+) -> Updates:
     """Return the changes as updates that leave every variable as it is if any of the values is not finite."""
     finite = reduce(pt.and_, [pt.isfinite(value).all() for value in values])
-    return {variable: pt.switch(finite, new, variable) for variable, new in changes.items()}
+    kept = {variable: pt.switch(finite, new, variable) for variable, new in changes.items()}
+    return kept | _count_skipped(skipped, finite)

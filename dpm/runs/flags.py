@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from dpm.base.arguments import parse_literals, parse_switch
 from dpm.base.command_line import Parser, argument_type, run_command
-from dpm.engines.names import DTYPES, ENGINES
-from dpm.runs.setting_checks import LR_SCHEDULES, OBJECTIVES, OPTIMIZERS, PLOTS, STARTS, TIMES
+from dpm.engines.names import DTYPES, ENGINES, NOISE_SOURCES, PRECISIONS
+from dpm.runs.setting_checks import LR_SCHEDULES, OBJECTIVES, OPTIMIZERS, PLOTS, STARTS, TIMES, UPDATES
 from dpm.runs.settings import CHANGEABLE, DEFAULTS, field_types
 
 CHOICES = {
@@ -21,6 +21,9 @@ CHOICES = {
     "objective": OBJECTIVES,
     "lr-schedule": LR_SCHEDULES,
     "plots": PLOTS,
+    "updates": UPDATES,
+    "noise": NOISE_SOURCES,
+    "precision": PRECISIONS,
 }
 
 PARSERS: dict[type, Callable[[str], Any]] = {bool: parse_switch, dict: parse_literals}
@@ -33,7 +36,7 @@ GROUPS = {
         *("faithful", "model", "optimizer", "start", "times", "objective", "lr_schedule", "warmup", "ema", "seed"),
     ),
     "sfo and lbfgs": ("n_subfunctions", "refresh_noise"),
-    "speed": ("backend", "threads", "dtype"),
+    "speed": ("backend", "threads", "dtype", "updates", "noise", "precision"),
     "output": ("plots", "keep", "tensorboard", "quiet"),
 }
 HELP = {
@@ -61,6 +64,15 @@ HELP = {
     "backend": "engine: jax, numba, c, or auto (jax if installed)",
     "threads": "microbatches computed in parallel; default: the number of processors",
     "dtype": "float type: float32 or float64",
+    "updates": (
+        "graph: many steps in one call, with parameters and data on the device, default on an accelerator; host: numpy "
+        "moves the parameters, default on a CPU"
+    ),
+    "noise": (
+        "host: random numbers of numpy, the same for every engine, default on a CPU; device: of JAX, other numbers, "
+        "default on an accelerator"
+    ),
+    "precision": "products of float32 numbers: float32, whole; tf32 or bf16, rounded and faster, on a GPU only",
     "experiment": (
         "named experiment, which sets data, model and batch size: mnist, fashion, cifar10, deadleaves, bark, "
         "texture, heartbeat or swissroll"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpm.base.arguments import check_names
 from dpm.base.errors import InputError
+from dpm.engines.names import NOISE_SOURCES, PRECISIONS
 
 # The parser needs nothing else: `--help` answers at once.
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ OBJECTIVES = ("K", "balanced", "balanced-then-K")
 STARTS = ("zero", "closed-form")
 LR_SCHEDULES = ("release", "constant", "linear", "cosine", "late-linear")
 OPTIMIZERS = ("sfo", "lbfgs", "rmsprop", "adam")
+UPDATES = ("graph", "host")
 PLOTS = ("none", "few", "all")
 FROZEN = ("sfo", "lbfgs")  # these minimize a fixed function, so the noise of each subfunction is frozen
 
@@ -50,7 +52,7 @@ def check_optimizer(values: dict[str, Any], given: dict[str, Any]) -> None:
         raise InputError(f"--optimizer: {name!r} is unknown; accepted: {', '.join(OPTIMIZERS)}")
     if values["faithful"] and name != "rmsprop":
         raise InputError(f"--optimizer {name} contradicts --faithful, which trains with rmsprop; leave one out")
-    unused: Iterable[str] = ("batch_size", "lr", "dropout_rate", "lr_schedule", "warmup", "ema")
+    unused: Iterable[str] = ("batch_size", "lr", "dropout_rate", "lr_schedule", "warmup", "ema", "updates", "noise")
     if name not in FROZEN:
         unused = ("n_subfunctions", "refresh_noise")
     for key in unused:
@@ -66,12 +68,21 @@ def check_recipe(values: dict[str, Any]) -> None:
     """Raise InputError for choices of training that are unknown or contradict others."""
     from dpm.experiments.variants import PLAIN
 
-    choices = {"times": TIMES, "objective": OBJECTIVES, "lr_schedule": LR_SCHEDULES, "plots": PLOTS}
+    choices: dict[str, tuple[str | None, ...]] = {
+        "times": TIMES,
+        "objective": OBJECTIVES,
+        "lr_schedule": LR_SCHEDULES,
+        "plots": PLOTS,
+    }
+    choices |= {"updates": (None, *UPDATES), "noise": (None, *NOISE_SOURCES), "precision": PRECISIONS}
     for key, accepted in choices.items():
         if values[key] not in accepted:
             raise InputError(
-                f"--{key.replace('_', '-')}: {values[key]!r} is not accepted; expected {', '.join(accepted)}"
+                f"--{key.replace('_', '-')}: {values[key]!r} is not accepted; expected "
+                f"{', '.join(filter(None, accepted))}"
             )
+    if (values["updates"], values["noise"]) == ("host", "device"):
+        raise InputError("--noise device contradicts --updates host, whose steps draw on the host; leave one out")
     if values["plots"] == "none" and values["plot_before_training"]:
         raise InputError("--plot-before-training contradicts --plots none; leave one out")
     for key, released in PLAIN.items():

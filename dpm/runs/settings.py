@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CHANGEABLE = frozenset(
     (
         *("ext_every_n", "epochs", "hours", "keep", "max_skipped", "data_path", "backend", "threads"),
-        *("lr_schedule", "warmup", "plots", "tensorboard", "quiet"),
+        *("updates", "precision", "lr_schedule", "warmup", "plots", "tensorboard", "quiet"),
     )
 )
 TOY_CONFLICTS = ("dataset", "model", "data_path", "faithful", "dropout_rate", "crop", "in_memory")
@@ -56,6 +56,9 @@ class Settings(NamedTuple):
     backend: str = "auto"
     threads: int | None = None
     dtype: str = "float32"
+    updates: str | None = None
+    noise: str | None = None
+    precision: str = "float32"
     experiment: str | None = None
     small: bool = False
     crop: int | None = None
@@ -188,7 +191,8 @@ def field_types(name: str) -> list[type]:
 
 def complete_saved(saved: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run's saved values, and for flags that its version did not know values that change nothing."""
-    return DEFAULTS | {"optimizer": "rmsprop", "plots": "all"} | plain_training(saved.get("experiment")) | dict(saved)
+    earlier = {"optimizer": "rmsprop", "plots": "all", "updates": "host", "noise": "host"}
+    return DEFAULTS | earlier | plain_training(saved.get("experiment")) | dict(saved)
 
 
 def select_variant(faithful: bool) -> "Variant":

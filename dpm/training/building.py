@@ -24,6 +24,7 @@ from dpm.runs.data import RunData, load_data
 from dpm.runs.setting_checks import FROZEN
 from dpm.runs.settings import Settings
 from dpm.training import bernoulli_readouts
+from dpm.training.device_loop import DeviceLoop
 from dpm.training.frozen_loop import SubfunctionLoop, default_number
 from dpm.training.loop import Loop, MainLoop
 from dpm.training.readout_loop import KNOTS, ReadoutLoop
@@ -35,11 +36,30 @@ from dpm.training.variable_projection import ProjectionLoop
 def prepare_loop(settings: Settings, saved: Any = None) -> tuple[Loop, RunData]:
     """Return the loop at its start, without extensions, and the data. saved: as in load_data."""
     data = load_data(settings, saved)
-    engine = Engine(settings.backend, settings.dtype, settings.threads)
+    engine = build_engine(settings)
     with engine:
         model = settings.toy.model(settings.model_args) if settings.toy else build_model(settings, data)
     loop = build_loop(settings, data, CompiledModel(model, engine))
     return loop, data
+
+
+def build_engine(settings: Settings, name: str | None = None) -> Engine:
+    """Return the engine of the settings; without a choice of noise, the device draws it only for updates there.
+
+    name: of the engine, if not the settings'.
+    """
+    on_host = settings.updates == "host" or settings.toy or settings.optimizer in FROZEN
+    noise_source = "host" if settings.noise is None and on_host else settings.noise
+    name = settings.backend if name is None else name
+    return Engine(name, settings.dtype, settings.threads, settings.precision, noise_source)
+
+
+def updates_in_graph(settings: Settings, engine: Engine) -> bool:
+    """Return True where the optimizer is part of the graph: as chosen, or for images on an accelerator."""
+    if settings.updates is None and engine.noise == "device":
+        return True
+    default = not engine.on_cpu and not settings.toy and settings.optimizer not in FROZEN
+    return default if settings.updates is None else settings.updates == "graph"
 
 
 def build_model(settings: Settings, data: RunData) -> DiffusionModel:
@@ -78,7 +98,8 @@ def build_loop(settings: Settings, data: RunData, compiled: CompiledModel) -> Lo
 
 def build_main_loop(settings: Settings, X: Any, compiled: CompiledModel, theta: np.ndarray) -> MainLoop:
     """Return the loop of an optimizer that steps after each minibatch."""
-    return MainLoop(compiled, theta, build_rule(settings, compiled, theta), X, **_main_arguments(settings))
+    kind = DeviceLoop if updates_in_graph(settings, compiled.engine) else MainLoop
+    return kind(compiled, theta, build_rule(settings, compiled, theta), X, **_main_arguments(settings))
 
 
 def build_solving_loop(settings: Settings, X: Any, compiled: CompiledModel, rng: np.random.Generator) -> MainLoop:
@@ -97,6 +118,11 @@ def build_solving_loop(settings: Settings, X: Any, compiled: CompiledModel, rng:
         raise InputError(
             f"--optimizer {settings.optimizer} contradicts --model-args readouts='solved', which trains with adam or "
             f"rmsprop; {advice}"
+        )
+    if updates_in_graph(settings, compiled.engine):
+        raise InputError(
+            "--updates graph, --noise device: each step solves for the readouts on the host; leave them out, or set "
+            "--model-args readouts='gradient'"
         )
     if isinstance(getattr(compiled.model, "network", None), GaussianNetwork):
         if settings.dtype != "float64":
@@ -189,8 +215,7 @@ def compile_functions(loop: Loop, test: np.ndarray, settings: Settings) -> float
         print(f"compiling with {engine.name}, {estimate} ...", flush=True)
     start = time.perf_counter()
     with Progress(desc="compiling", quiet=settings.quiet):
-        # Engines compile part of a function at its first call.
-        loop.first_gradient()
+        loop.compile()
         terms(loop.compiled, loop.averaged_theta, test[: batch_size_of(loop.compiled, len(test))], loop.seed, 1)
     seconds = time.perf_counter() - start
     compile_times.keep_seconds(key, seconds)

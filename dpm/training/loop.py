@@ -126,6 +126,10 @@ class Loop:
         """Return cost and flat gradient of the first minibatch of the data."""
         raise NotImplementedError
 
+    def compile(self) -> None:
+        """Compile what a step needs; engines compile part of a function at its first call."""
+        self.first_gradient()
+
     def optimizer_state(self) -> dict[str, np.ndarray]:
         """Return what a checkpoint keeps of the optimizer, by name."""
         raise NotImplementedError
@@ -155,11 +159,19 @@ class Loop:
             self.state.weight_sum += n
         self.state.step += 1
 
-    def end_of_step(self) -> None:
-        """Note the time, and notify the extensions that a step, or an epoch, has ended."""
-        self.state.seconds = time.perf_counter() - self._began
+    def note_skipped(self) -> None:
+        """Note whether the step was skipped."""
         skipped, self._skipped_before = self.skipped_steps - self._skipped_before, self.skipped_steps
         self.state.skipped_in_a_row = self.state.skipped_in_a_row + 1 if skipped else 0
+
+    def end_of_step(self) -> None:
+        """Note the time, and notify the extensions that a step, or an epoch, has ended."""
+        self.note_skipped()
+        self.notify_step()
+
+    def notify_step(self) -> None:
+        """Note the time, and notify the extensions that one or more steps have been made."""
+        self.state.seconds = time.perf_counter() - self._began
         self._notify("after_batch")
         if self.state.step % self.epoch_length == 0:
             self._notify("after_epoch")
@@ -263,12 +275,11 @@ class MainLoop(Loop):
             raise InputError(f"training data: images of {sides} are smaller than the model's, {side} x {side}")
         return math.prod(length // side for length in sides)
 
-    @property
-    def progress(self) -> float:
-        """The part of the schedule of the learning rate that is done, by steps or by hours, from 0 to 1."""
+    def progress(self, step: int) -> float:
+        """Return the part of the learning rate's schedule that is done at a step, by steps or hours, from 0 to 1."""
         state = self.state
         ways: list[tuple[float, float, float]]
-        ways = [(state.step, state.schedule_step, self.epochs * self.epoch_length)]
+        ways = [(step, state.schedule_step, self.epochs * self.epoch_length)]
         if self.hours is not None:
             ways.append((state.seconds, state.schedule_seconds, 3600 * self.hours))
         # A schedule that begins at the end of the run has no steps, and is done.
@@ -277,9 +288,12 @@ class MainLoop(Loop):
     @property
     def learning_rate(self) -> float:
         """The learning rate of the next step."""
-        step = self.state.step - self.state.schedule_step
-        progress = self.progress if self.recipe.lr_ends else 0.0
-        return self.recipe.learning_rate(self.lr, step, progress, self.variant)
+        return self.learning_rate_at(self.state.step)
+
+    def learning_rate_at(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        progress = self.progress(step) if self.recipe.lr_ends else 0.0
+        return self.recipe.learning_rate(self.lr, step - self.state.schedule_step, progress, self.variant)
 
     @property
     def averaged_theta(self) -> np.ndarray:
@@ -350,7 +364,7 @@ class MainLoop(Loop):
         if self.time_weights is None:
             return (function or self.compiled.objective(size))(self.theta, *inputs, *masks)
         function = function or self.compiled.objective_with_terms(size)
-        weighted = self.time_weights.evaluate(function, self.theta, [*inputs, *masks], self.progress)
+        weighted = self.time_weights.evaluate(function, self.theta, [*inputs, *masks], self.progress(self.state.step))
         self._terms = weighted.t, weighted.terms
         return weighted.K_cost, weighted.gradient
 
@@ -359,7 +373,11 @@ class MainLoop(Loop):
 
         Where the times depend on the sizes of the terms, t are positions in [0, 1): the sizes are not known yet.
         """
-        times = noise.single_time if self.variant.single_time else noise.stratified_times
+        return self.draw(noise.generator(self.seed, noise.TRAINING, step), X, self.draw_times)
+
+    @property
+    def draw_times(self) -> noise.Times:
+        """Draws the times of a minibatch, or positions where the times depend on the sizes of the terms."""
         if self.time_weights:
-            times = noise.stratified_positions
-        return self.draw(noise.generator(self.seed, noise.TRAINING, step), X, times)
+            return noise.stratified_positions
+        return noise.single_time if self.variant.single_time else noise.stratified_times

@@ -68,7 +68,7 @@ class ReadoutLoop(MainLoop):
         if self.time_weights is None:
             return self.smooth.objective(self.batch_size)(self.theta, *inputs)
         function = self.smooth.objective_with_terms(self.batch_size)
-        weighted = self.time_weights.evaluate(function, self.theta, inputs, self.progress)
+        weighted = self.time_weights.evaluate(function, self.theta, inputs, self.progress(self.state.step))
         self._terms = weighted.t, weighted.terms
         return weighted.K_cost, weighted.gradient
 

@@ -31,7 +31,8 @@ from dpm.runs.folder import NEWEST, find_checkpoint, find_newest_run, lock_folde
 from dpm.runs.loading import Run
 from dpm.runs.setting_checks import FROZEN
 from dpm.runs.settings import Settings
-from dpm.training.building import build_loop, compile_functions, gray_level_noise, prepare_loop, restore
+from dpm.training.building import build_engine, build_loop, compile_functions, gray_level_noise, prepare_loop, restore
+from dpm.training.device_loop import DeviceLoop
 from dpm.training.loop import Loop
 from dpm.training.monitoring import HeldOutBound, Monitoring, Printing
 from dpm.training.tensorboard import TensorBoard, check_installed
@@ -94,11 +95,12 @@ def train(
             "binary=True)"
         )
     if not isinstance(engine, Engine):
-        engine = Engine(engine, chosen.dtype, chosen.threads)
-    chosen = chosen.replace(dtype=engine.dtype, backend=engine.name)
+        engine = build_engine(chosen, engine)
+    chosen = chosen.replace(dtype=engine.dtype, backend=engine.name, precision=engine.precision)
     noise = model.uniform_noise or (gray_level_noise(chosen.variant, data) if dequantize else 0.0)
     model = copy_model(model, engine, noise)
     loop = build_loop(chosen, data, CompiledModel(model, engine))
+    chosen = resolve_device(chosen, loop)
     with ExitStack() as stack:
         path = config = None
         if output_dir is None:
@@ -162,6 +164,7 @@ def run_training(given: dict[str, Any], command: Sequence[str]) -> int:
         if saved:
             restore(loop, *saved, new_schedule="lr_schedule" in given)
         seconds = compile_functions(loop, data.test, settings)
+        settings = resolve_device(settings, loop)
         if folder is None:
             folder = make_folder(settings, data, stack)
         config = run_config(settings, data, loop.compiled.model, command)
@@ -173,6 +176,13 @@ def run_training(given: dict[str, Any], command: Sequence[str]) -> int:
         if settings.tensorboard:
             loop.extensions.append(TensorBoard(folder))
         return report_end(loop, loop.run(), folder)
+
+
+def resolve_device(settings: Settings, loop: Loop) -> Settings:
+    """Return the settings with where the updates are computed and the noise is drawn, which the config then says."""
+    return settings.replace(
+        updates="graph" if isinstance(loop, DeviceLoop) else "host", noise=loop.compiled.engine.noise
+    )
 
 
 def make_folder(settings: Settings, data: RunData, stack: ExitStack) -> Path:
@@ -309,6 +319,13 @@ def describe_objective(loop: Loop) -> list[str]:
     return [f"         objective {loop.time_weights.objective}, {loop.time_weights.times} times (docs/training.md)"]
 
 
+def describe_device(loop: Loop) -> list[str]:
+    """Return a line on updates in the graph, or no line."""
+    if not isinstance(loop, DeviceLoop):
+        return []
+    return [f"         updates in the graph, noise from the {loop.compiled.engine.noise} (docs/performance.md)"]
+
+
 def summarize(loop: Loop, data: RunData, seconds: float, folder: Path, optimizer: str | None) -> str:
     """Return the lines that are printed before training."""
     steps = "subfunctions" if optimizer in FROZEN else "steps"
@@ -326,6 +343,7 @@ def summarize(loop: Loop, data: RunData, seconds: float, folder: Path, optimizer
         f"engine   {loop.compiled.engine}; compiled in {seconds:.1f} s",
         f"training {optimizer}, {loop.epoch_length} {steps} per epoch, {loop.epochs} epochs, {resumed}seed {loop.seed}",
         *describe_objective(loop),
+        *describe_device(loop),
         f"folder   {folder}",
     ]
     return "\n".join(([data.note] if data.note else []) + lines)

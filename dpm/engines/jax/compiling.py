@@ -21,7 +21,7 @@ from dpm.base.errors import InputError
 from dpm.engines.backend import Backend
 from dpm.engines.compile_times import cache_folder
 from dpm.engines.jax.loops import compile_loop
-from dpm.engines.loops import DeviceLoop, Step
+from dpm.engines.loops import CompiledLoop, Step
 from dpm.graph import Tensor
 
 # How far XLA optimizes for a CPU. At 3, its own choice, it takes more than twice as long as at 2 to compile; of all
@@ -97,11 +97,11 @@ class JaxBackend(Backend):
         run: Callable[..., Any] = jax.jit(export.deserialize(bytearray(graph)).call)
         return run
 
-    def loop(self, function: Any, step: Step, capacity: int, n_threads: int) -> DeviceLoop:
+    def loop(self, function: Any, step: Step, capacity: int, n_threads: int) -> CompiledLoop:
         """Compile a loop over a step."""
-        return compile_loop(function, step, capacity, self._options(True, n_threads))
+        return compile_loop(function, step, capacity, self._options(False, n_threads))
 
-    def _options(self, hot: bool, n_threads: int) -> dict[str, int | bool]:
+    def _options(self, hot: bool, n_threads: int) -> dict[str, Any]:
         """Return compile options of XLA."""
         if self.device != "cpu":
             return {}

@@ -13,7 +13,7 @@ from dpm.graph import Tensor
 
 
 def compile_loop(
-    function: Callable[..., Any], step: Step, capacity: int, options: dict[str, int | bool]
+    function: Callable[..., Any], step: Step, capacity: int, options: dict[str, Any]
 ) -> Callable[..., Any]:
     """Compile a loop over a step.
 
