@@ -14,7 +14,7 @@ from dpm.engines.builders import Builder
 from dpm.engines.engine import Engine, Givens
 from dpm.engines.inputs import Input as Input
 from dpm.engines.inputs import StepInputs
-from dpm.engines.loops import DeviceLoop, Draw, Pairs, Step
+from dpm.engines.loops import CompiledLoop, Draw, Pairs, Step
 from dpm.engines.microbatches import (
     Function,
     Objective,
@@ -50,7 +50,7 @@ class CompiledModel:
         self.layout = layout or trained_layout(model)
         self._functions: dict[Hashable, Function] = {}
         self._with_dropout: dict[tuple[int, bool], tuple[Function, list[tuple[int, ...]]]] = {}
-        self._loops: dict[Hashable, DeviceLoop] = {}
+        self._loops: dict[Hashable, CompiledLoop] = {}
 
     # ------------------------------------------------------------------ any graph
 
@@ -78,7 +78,7 @@ class CompiledModel:
             self._functions[key] = self._compile(build, inputs, cache, hot)
         return self._functions[key]
 
-    def loop(self, build: Builder, inputs: StepInputs, capacity: int) -> DeviceLoop:
+    def loop(self, build: Builder, inputs: StepInputs, capacity: int) -> CompiledLoop:
         """Return the compiled loop over a step that stays on the device (Engine.loop).
 
         A second call with an equal `build`, as in `function`, and equal inputs returns the same loop. Its graph is
@@ -207,7 +207,7 @@ class CompiledModel:
                 return self.engine.cached_function(facts, [theta, *variables], graph, hot)
             return self.engine.function([theta, *variables], *graph(), hot)
 
-    def _compile_loop(self, build: Builder, inputs: StepInputs, capacity: int) -> DeviceLoop:
+    def _compile_loop(self, build: Builder, inputs: StepInputs, capacity: int) -> CompiledLoop:
         with self.engine:
             theta, variables = self._symbols(inputs.in_order)
         carried, constants, sequences, drawn = inputs.split(variables)

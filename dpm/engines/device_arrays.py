@@ -9,7 +9,7 @@ import numpy as np
 
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.engines.loops import DeviceLoop, Keys
+from dpm.engines.loops import CompiledLoop, Keys
 
 MEMORY_SHARE = 0.25  # of the device's memory, for the rows of a batch
 NUMBERS_PER_ELEMENT, LEAST_NUMBERS = 1000, 20_000  # that a step computes of an example and may hold at the same time
@@ -37,7 +37,7 @@ class LoopArrays:
         )
         self.keys = Keys(*(engine.to_device(array) for array in keys))
 
-    def run(self, loop: DeviceLoop, begin: int, end: int) -> list[Any]:
+    def run(self, loop: CompiledLoop, begin: int, end: int) -> list[Any]:
         """Run the steps begin to end - 1, and return the outputs, on the device."""
         bounds = [self.engine.to_device(np.array(number, np.int32)) for number in (begin, end)]
         self.carried, outputs = loop(self.carried, self.constants, self.sequences, self.keys, *bounds)

@@ -301,11 +301,6 @@ class Engine:
         """True where the CPU computes, and not an accelerator."""
         return self._backend.device == "cpu"
 
-    @property
-    def memory(self) -> int | None:
-        """Bytes of an accelerator's memory, or None on a CPU."""
-        return None if self.on_cpu else self._backend.memory
-
     @cached_property
     def threads(self) -> int:
         """Number of microbatches computed at the same time; the C engine cannot compute two."""
