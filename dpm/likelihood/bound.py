@@ -282,7 +282,7 @@ def batch_size_of(compiled: CompiledModel, n: int, batch_size: int | None = None
     """Return how many of n examples `terms` computes at once, which a compiled function is made for."""
     block = block_size(compiled.model)
     size = min(block, n, batch_size or compiled.microbatch_size(block))
-    return choose_rows(compiled, n, size) if compiled.engine.noise == "device" and batch_size is None else size
+    return choose_rows(compiled, n, size) if batch_size is None else size
 
 
 def default_times(model: Diffusion) -> int:
