@@ -1,6 +1,6 @@
-"""Torch port of the released network and its bound, run eagerly, as a worker of the benchmark.
+"""Torch port of the released network and its bound, run eagerly or compiled, as a worker of the benchmarks.
 
-python -m benchmarks.peer_torch CASE.npz [--threads N] [--channels-last]
+python -m benchmarks.peer_torch CASE.npz [--threads N] [--channels-last] [--device auto] [--compile]
 
 CASE.npz is exported by benchmarks/peer_dpm.py. Needs only torch and numpy. Kernels are flipped, and the borders of the
 biases, which never reach the output, are cut off when parameters are loaded, not at each step.
@@ -21,12 +21,14 @@ CONV = "/multilayerconvolution/multiscaleconvolution/"
 LEARNING_RATE, DECAY_RATE, MAX_SCALING = 1e-3, 0.9, 1e10
 IMAGES = 49
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-7}
+DIGITS = 4000, 1000  # on the device: training and test digits
+ROWS = 5000  # samples drawn at once
 
 
 class Schedule:
     """Fixed rates of the release and its bumps over time, by index t - 1."""
 
-    def __init__(self, T, n_basis, step1_beta, dtype):
+    def __init__(self, T, n_basis, step1_beta, dtype, device):
         centers, time_line = np.linspace(-1, 1, n_basis), np.linspace(-1, 1, T)
         bumps = np.exp(-((time_line - centers[:, None]) ** 2) / (2 * ((centers[1] - centers[0]) / 2) ** 2))
         smallest = np.full(T, 1e-6)
@@ -36,8 +38,8 @@ class Schedule:
         beta_bar = -np.expm1(np.concatenate([[0.0], log_alpha_bar]))
         columns = beta, beta_bar[1:], beta_bar[:-1]
         self.T = T
-        self.bumps = torch.tensor((bumps / bumps.sum(axis=0)).T.copy(), dtype=dtype)
-        self.rates = torch.tensor(np.stack(columns, axis=1), dtype=dtype)
+        self.bumps = torch.tensor((bumps / bumps.sum(axis=0)).T.copy(), dtype=dtype, device=device)
+        self.rates = torch.tensor(np.stack(columns, axis=1), dtype=dtype, device=device)
         self.entropy_gain = 0.5 * (math.log(beta_bar[T]) - math.log(beta_bar[1]))
 
     def at(self, t):
@@ -53,23 +55,24 @@ class Model:
         arrays: parameters by path.
         channels_last: memory format of the convolutions.
         dtype: float type of torch.
+        device: "cpu" or "cuda".
     """
 
-    def __init__(self, arguments, arrays, channels_last, dtype=torch.float32):
-        self.arguments, self.dtype = arguments, dtype
+    def __init__(self, arguments, arrays, channels_last, dtype=torch.float32, device="cpu"):
+        self.arguments, self.dtype, self.device = arguments, dtype, device
         self.format = torch.channels_last if channels_last else torch.contiguous_format
         self.names = list(arrays)
         self.by_name = {name: self.load_tensor(name, array).requires_grad_() for name, array in arrays.items()}
         self.parameters = list(self.by_name.values())
         self.mean_squares = [torch.zeros_like(p) for p in self.parameters]
         schedule = (arguments[key] for key in ("trajectory_length", "n_temporal_basis", "step1_beta"))
-        self.schedule = Schedule(*schedule, dtype)
+        self.schedule = Schedule(*schedule, dtype, device)
         self.dense_lower = self.linears("MLP dense lower")
         self.dense_upper = self.linears("MLP dense upper")
 
     def load_tensor(self, name, array):
         """Return an exported array as a tensor in the layout of this port."""
-        tensor = torch.tensor(self.convert(name, array).copy(), dtype=self.dtype)
+        tensor = torch.tensor(self.convert(name, array).copy(), dtype=self.dtype, device=self.device)
         return tensor.to(memory_format=self.format) if tensor.ndim == 4 else tensor
 
     @staticmethod
@@ -140,7 +143,7 @@ class Model:
         return cost, torch.autograd.grad(cost, self.parameters)
 
     def train(self, *batch):
-        """Take one step of RMSProp and return the cost."""
+        """Take one step of RMSProp and return the cost, where the device has it."""
         cost, gradients = self.gradients(*batch)
         with torch.no_grad():
             torch._foreach_mul_(self.mean_squares, DECAY_RATE)
@@ -148,7 +151,11 @@ class Model:
             rms = torch._foreach_sqrt(self.mean_squares)
             torch._foreach_clamp_min_(rms, 1 / MAX_SCALING)
             torch._foreach_addcdiv_(self.parameters, gradients, rms, -LEARNING_RATE)
-        return float(cost.detach())
+        return cost.detach()
+
+    def compile(self):
+        """Compile what a training step, K and a reverse step spend their time on."""
+        self.costs, self.reverse_step = torch.compile(self.costs), torch.compile(self.reverse_step)
 
     @torch.no_grad()
     def reverse_step(self, X, t, N):
@@ -160,27 +167,34 @@ class Model:
 class Peer:
     """Commands of the worker; each answers seconds, unless it says otherwise."""
 
-    def __init__(self, case, channels_last):
-        self.case, self.channels_last = case, channels_last
+    def __init__(self, case, channels_last, device="cpu", compiled=False):
+        self.case, self.channels_last, self.device = case, channels_last, device
         self.model = self.build(torch.float32)
+        if compiled:
+            self.model.compile()
         self.T = self.model.schedule.T
-        names = ("check", "first", "step", "reverse", "K", "sampling", "epoch")
+        names = ("check", "first", "step", "reverse", "K", "sampling", "epoch", "device_step", "K_all", "samples")
         self.commands = {name: getattr(self, name) for name in names} | {"memory": peak_memory}
 
     def build(self, dtype):
         """Return the exported model."""
         arrays = {name[10:]: array for name, array in self.case.items() if name.startswith("parameter:")}
-        return Model(json.loads(str(self.case["arguments"])), arrays, self.channels_last, dtype)
+        return Model(json.loads(str(self.case["arguments"])), arrays, self.channels_last, dtype, self.device)
+
+    def wait(self):
+        """Wait until the device has computed everything."""
+        if self.device == "cuda":
+            torch.cuda.synchronize()
 
     def batch(self, size, dtype=torch.float32):
         """Return X, t, N and U of a batch that repeats the exported examples."""
         arrays = (np.resize(self.case[key], (size, *self.case[key].shape[1:])) for key in "XtNU")
-        X, t, N, U = (torch.tensor(array, dtype=dtype) for array in arrays)
+        X, t, N, U = (torch.tensor(array, dtype=dtype, device=self.device) for array in arrays)
         return X, t.long(), N, U
 
     def draw(self, X):
         """Return the batch X with new times and noise."""
-        return X, torch.randint(2, self.T + 1, (len(X),)), torch.randn_like(X), torch.rand_like(X)
+        return X, torch.randint(2, self.T + 1, (len(X),), device=self.device), torch.randn_like(X), torch.rand_like(X)
 
     def check(self, path):
         """Compare with the answers at this path: largest differences, relative to each array's largest element, and
@@ -203,7 +217,7 @@ class Peer:
             for name, gradient in zip(model.names, gradients, strict=True):
                 found[name], expected[name] = gradient, model.convert(name, answers[f"gradient:{name}"])
         return {
-            name: float(np.abs(found[name].detach().numpy() - value).max() / np.abs(value).max())
+            name: float(np.abs(found[name].detach().cpu().numpy() - value).max() / np.abs(value).max())
             for name, value in expected.items()
         }
 
@@ -212,6 +226,7 @@ class Peer:
         batch = self.batch(int(size))
         begin = time.perf_counter()
         self.model.train(*batch)
+        self.wait()
         return time.perf_counter() - begin
 
     def step(self, size, calls=1):
@@ -240,6 +255,44 @@ class Peer:
             X = self.model.reverse_step(X, torch.full((IMAGES,), t), torch.randn_like(X))
         return time.perf_counter() - begin
 
+    def digits(self, number):
+        """Return training digits (0) or test digits (1), the exported examples repeated, on the device."""
+        X = self.case["X"]
+        return torch.tensor(np.resize(X, (DIGITS[number], *X.shape[1:])), dtype=torch.float32, device=self.device)
+
+    def device_step(self, size, epochs=1):
+        """Time a training step, as a share of an epoch: minibatch and noise drawn on the device, gradient, update."""
+        train, size = self.digits(0), int(size)
+
+        def epoch():
+            for indices in torch.randperm(len(train), device=self.device)[: len(train) // size * size].split(size):
+                self.model.train(*self.draw(train[indices]))
+            self.wait()
+
+        return time_calls(epoch, int(epochs)) / (len(train) // size)
+
+    @torch.no_grad()
+    def K_all(self, n):
+        """Time K of n digits over every t."""
+        X, total = self.digits(1)[: int(n)], 0.0
+        begin = time.perf_counter()
+        for t in range(2, self.T + 1):
+            _, times, N, U = self.draw(X)
+            total = total + self.model.costs(X, torch.full_like(times, t), N, U)
+        self.wait()
+        return time.perf_counter() - begin
+
+    def samples(self, n):
+        """Time whole reverse trajectories of n images."""
+        rows = min(int(n), ROWS)
+        begin = time.perf_counter()
+        for _ in range(0, int(n), rows):
+            X = torch.randn(rows, *self.case["X"].shape[1:], device=self.device)
+            for t in range(self.T, 1, -1):
+                X = self.model.reverse_step(X, torch.full((rows,), t, device=self.device), torch.randn_like(X))
+            X.cpu()
+        return time.perf_counter() - begin
+
     def epoch(self, size):
         """Time an epoch: steps over the training digits in random order with new noise, and K of the test digits."""
         train = torch.from_numpy(self.case["train"])
@@ -256,10 +309,15 @@ def main():
     parser.add_argument("case")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--device", choices=("cpu", "cuda", "auto"), default="cpu", help="auto: a GPU if there is one")
+    parser.add_argument("--compile", action="store_true", help="by torch.compile")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     with np.load(options.case, allow_pickle=False) as case:
-        peer = Peer(dict(case), options.channels_last)
+        peer = Peer(dict(case), options.channels_last, device, options.compile)
     serve(peer.commands)
 
 

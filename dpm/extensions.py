@@ -23,7 +23,7 @@ from dpm.plots import bounds, panels, schedules
 from dpm.runs.data import RunData
 from dpm.runs.folder import RunPaths, save_arrays
 from dpm.runs.settings import Settings
-from dpm.sampler import Constraint, capture_times, generate_inpaint_mask, generate_samples, shown_time
+from dpm.sampler import Constraint, StepCounter, capture_times, generate_inpaint_mask, generate_samples, shown_time
 from dpm.training.monitoring import Checkpoint, EveryN, HeldOutBound, Monitoring, Printing, WriteLog, WriteResult
 from dpm.trajectories.forward import forward_states, forward_trajectory
 
@@ -100,7 +100,7 @@ class PlotSamples:
             kinds["_denoise1"] = Constraint(noisy, sigma=1.0)
         self.save("_true", X_true, 0, loop)
         T = compiled.model.trajectory_length
-        with Progress(total=len(kinds) * T, unit="step", desc=self.what, quiet=loop.quiet) as bar:
+        with Progress(total=len(kinds) * (T - 1), unit="step", desc=self.what, quiet=loop.quiet) as bar:
             for name, constraint in kinds.items():
                 states = self.draw(loop, constraint, set(capture_times(T)), bar)
                 for t, X in states.items():
@@ -114,14 +114,15 @@ class PlotSamples:
     def draw(self, loop: Any, constraint: Constraint | None, times: set[int], bar: Progress) -> dict[int, np.ndarray]:
         """Return the states of a reverse trajectory at these times, by t; bar: updated after each step."""
         model, n, states = loop.compiled.model, len(self.X_true), {}
+        count = StepCounter(model.trajectory_length, bar.update)
 
         def capture(t: int, X: np.ndarray) -> None:
-            bar.update()
+            count(t, X)
             if t in times:
                 states[t] = X
 
         source = noise.ExampleNoise(loop.seed, 0, n, model.kernel.noise)
-        generate_samples(loop.compiled, loop.averaged_theta, n, source, constraint, capture)
+        generate_samples(loop.compiled, loop.averaged_theta, n, source, constraint, capture, times)
         return states
 
     def save(self, name: str, X: np.ndarray, t: int, loop: Any) -> None:

@@ -1,7 +1,7 @@
 """Reverse trajectories: samples, in-painting and denoising (sections 2.2 and 2.5)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,10 +10,12 @@ import pytensor
 import pytensor.tensor as pt
 
 from dpm.base.errors import InputError
-from dpm.engines.compiled import CompiledModel, Input
+from dpm.engines.compiled import CompiledModel
+from dpm.engines.inputs import Input
 from dpm.engines.microbatches import map_microbatches
 from dpm.graph.diffusion import Diffusion
 from dpm.graph.naming import name_fields
+from dpm.trajectories.device_chains import Chain, is_on_device, run_chain
 
 STEPS_PER_CALL = 10
 NUMBERS_PER_CALL = 500_000  # of noise, and the same number of states: 2 MB each in float32
@@ -163,6 +165,27 @@ def shown_time(number: int) -> int:
     return max(number, 1)
 
 
+class StepCounter:
+    """Callback that counts the steps of reverse trajectories, which are reported one by one or many at once.
+
+    Args:
+        trajectory_length: T.
+        update: called with the number of steps since the state before.
+        by_example: count a step of n examples as n.
+    """
+
+    def __init__(self, trajectory_length: int, update: Callable[[int], object], by_example: bool = False) -> None:
+        self.trajectory_length, self.update, self.by_example = trajectory_length, update, by_example
+        self.last = trajectory_length
+
+    def __call__(self, t: int, X: np.ndarray) -> None:
+        """Count the steps up to the state with this number; T begins a trajectory."""
+        now = shown_time(t)
+        if t < self.trajectory_length:
+            self.update((self.last - now) * (len(X) if self.by_example else 1))
+        self.last = now
+
+
 def generate_samples(
     compiled: CompiledModel,
     theta: np.ndarray,
@@ -170,11 +193,16 @@ def generate_samples(
     noise: Noise,
     constraint: Constraint | None = None,
     callback: Callable[[int, np.ndarray], object] | None = None,
+    times: Collection[int] | None = None,
+    rows: int | None = None,
 ) -> np.ndarray:
     """Draw samples from the model, or from its product with a constraint r(x), by the reverse trajectory.
 
     As released the last step drawn is t = 2, and its noise remains in the sample: the sample is x_1. The step
     p(x_0 | x_1), which Appendix B sets to the forward kernel, would add noise of variance beta_1.
+
+    Where the engine draws noise on its device, a chain with ExampleNoise stays there: its steps are one compiled loop,
+    and its numbers are the device's for the same seed and examples.
 
     Args:
         compiled: model and engine.
@@ -185,6 +213,9 @@ def generate_samples(
         constraint: r(x) of these samples; None for plain samples.
         callback: called as callback(t, X): with x_T at t = T, after each step with x_{t-1} and the number t - 1, and
             at the end with the sample and the number 0.
+        times: numbers for which the callback is called at least; None for all. A chain on the device is fetched there,
+            and every 50 steps.
+        rows: number of examples that a chain on the device is compiled for, n or more; n if None.
 
     Returns:
         Samples in scaled units, (n, ...).
@@ -197,6 +228,9 @@ def generate_samples(
     if constraint is None:
         constraint = Constraint(np.zeros(shape))
     arrays = [engine.asarray(a) for a in constraint.arrays(shape)]
+    if is_on_device(noise, compiled):
+        chain = _device_chain(model, arrays, None if constraint.sigma is None else constraint.observed)
+        return run_chain(compiled, theta, chain, noise, callback, times, rows)
 
     def draw_prior(shape):
         prior = compiled.function(partial(_draw_prior, model), [compiled.examples("N", n_samples)])
@@ -226,3 +260,22 @@ def generate_samples(
 def _draw_prior(model, N):
     """Return a draw of pi(x_T) from noise of the kernel, as a graph."""
     return model.kernel.sample(model.kernel.prior(N), N)
+
+
+def _device_chain(model: Diffusion, arrays: Sequence[np.ndarray], start: np.ndarray | None) -> Chain:
+    """Return the chain of a constraint's arrays, from x_T that is given or drawn."""
+    T = model.trajectory_length
+    constants = dict(zip(("known", "observed", "precision"), arrays, strict=True))
+    t = np.array([T, *range(T, 1, -1)])
+    begin = partial(_start_step, model) if start is None else np.asarray(start)
+    return Chain(begin, partial(_reverse_step, model), [*range(T, 1, -1), 0], constants, {"t": t})
+
+
+def _start_step(model, X, known, observed, precision, t, N):
+    """Return x_T as Constraint.start does, as a graph."""
+    return pt.switch(pt.gt(known, 0), observed, _draw_prior(model, N))
+
+
+def _reverse_step(model, X, known, observed, precision, t, N):
+    """Return one step of the reverse trajectory, all examples at the same t."""
+    return diffusion_step(model, X, pt.full_like(precision, t), N, known, observed, precision)

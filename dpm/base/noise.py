@@ -5,6 +5,7 @@ Values are drawn in double precision and rounded by the caller.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -42,9 +43,9 @@ def generator(seed: int, purpose: int, *position: int) -> np.random.Generator:
     return np.random.default_rng([seed, purpose, *position])
 
 
-def device_key(seed: int, purpose: int) -> np.ndarray:
-    """Return the key from which a device draws the numbers of a purpose, two uint32 words (2,)."""
-    return np.random.SeedSequence([seed, purpose]).generate_state(2)
+def device_key(seed: int, purpose: int, *position: int) -> np.ndarray:
+    """Return the key from which a device draws the numbers of a purpose at a position, two uint32 words (2,)."""
+    return np.random.SeedSequence([seed, purpose, *position]).generate_state(2)
 
 
 def single_time(rng: np.random.Generator, n: int, trajectory_length: int) -> np.ndarray:
@@ -161,12 +162,19 @@ class ExampleNoise:
         first: number of the first example.
         n: number of examples.
         kind: noise of the kernel, a key of DRAWS.
+
+    Attributes:
+        seed, first, n, kind: the arguments, which determine the draws on a device too.
     """
 
     def __init__(self, seed: int, first: int, n: int, kind: str = "normal") -> None:
+        self.seed, self.first, self.n, self.kind = seed, first, n, kind
         self._draw = DRAWS[kind]
-        self._generators = [generator(seed, SAMPLING, i) for i in range(first, first + n)]
         self._prefetched = iter(np.empty((0, 0)))
+
+    @cached_property
+    def _generators(self) -> list[np.random.Generator]:
+        return [generator(self.seed, SAMPLING, i) for i in range(self.first, self.first + self.n)]
 
     def __call__(self, shape: Sequence[int]) -> np.ndarray:
         """Return the next draw, of shape (n, ...).

@@ -157,6 +157,8 @@ def evaluate_run(options: Options) -> int:
         "trajectory_length": model.trajectory_length,
         "seed": seed,
         "engine": str(run.engine),
+        "noise": "host" if options.estimator == "reference-2015" else run.engine.noise,
+        "precision": run.engine.precision,
     }
     levels = bits_of_levels(result, why_no_levels(given.quantized, model.uniform_noise, run.scaling.scale))
     if not options.quiet:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dpm.base.arguments import parse_literals
 from dpm.base.command_line import Parser, argument_type
 from dpm.base.progress import Progress
-from dpm.engines.names import ENGINES
+from dpm.engines.names import ENGINES, NOISE_SOURCES, PRECISIONS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +22,8 @@ class ModelOptions:
     checkpoint: str
     backend: str
     threads: int | None
+    noise: str | None
+    precision: str | None
     model_args: dict[str, Any]
     scale: float | None
     shift: float | None
@@ -33,6 +35,7 @@ def add_model_options(parser: Parser) -> None:
     add = parser.group("speed").add_argument
     add("--backend", choices=ENGINES, default="auto", help="engine (default: %(default)s)")
     add("--threads", type=int, metavar="N", help="microbatches computed in parallel (default: number of processors)")
+    add_device_options(parser)
     add = parser.group("a model.pkl of 2015").add_argument
     add(
         "--model-args",
@@ -44,6 +47,18 @@ def add_model_options(parser: Parser) -> None:
     add("--scale", type=float, help="the model's units are scale * x + shift (default: 1)")
     add("--shift", type=float, help="see --scale (default: 0)")
     parser.group("output").add_argument("--quiet", action="store_true", help="print only errors")
+
+
+def add_device_options(parser: Parser) -> None:
+    """Add the options of an accelerator: where random numbers are drawn, and the precision of products."""
+    add = parser.group("speed").add_argument
+    add(
+        "--noise",
+        choices=NOISE_SOURCES,
+        help="where random numbers are drawn; those of the host are the same for every engine (default: device on an "
+        "accelerator, host on a CPU)",
+    )
+    add("--precision", choices=PRECISIONS, help="of products of float32 numbers on a GPU (default: float32)")
 
 
 def parse_model_args(text: str) -> dict[str, Any]:
@@ -70,6 +85,8 @@ def open_run_of(options: ModelOptions, size: int | None = None) -> "Run":
             model_args=options.model_args,
             scale=options.scale,
             shift=options.shift,
+            noise=options.noise,
+            precision=options.precision or "float32",
         )
 
 

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
 from dpm.base.progress import Progress
+from dpm.commands.options import add_device_options
 from dpm.engines.names import ENGINES
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from dpm.engines.engine import Engine
     from dpm.likelihood.parzen_window import ParzenResult
     from dpm.runs.data import RunData
+
+    Found = tuple[np.ndarray, RunData, int | None, object, Engine | None]
 
 PROG = "dpm parzen"
 # The protocol of Goodfellow et al. (2014): their number of samples, and the first 1,000 of the validation part for the
@@ -38,6 +42,8 @@ class Options:
     clip: bool
     seed: int | None
     backend: str | None
+    noise: str | None
+    precision: str | None
     output_dir: str
     quiet: bool
 
@@ -82,6 +88,7 @@ def build_parser(prog: str = PROG) -> Parser:
         help="widths to choose from, in data units (default: 10 from 0.1 to 1, evenly spaced in their logarithm)",
     )
     top.group("speed").add_argument("--backend", choices=ENGINES, help="RUN: engine (default: auto)")
+    add_device_options(top)
     add = top.group("output").add_argument
     add(
         "--output-dir",
@@ -110,7 +117,7 @@ def estimate_window(options: Options) -> int:
     folder = writable_folder("--output-dir", options.output_dir)
     check_options(options, from_run)
     sigmas = [float(sigma) for sigma in sorted(set(options.sigmas or SIGMAS))]
-    samples, data, crop, place = (draw_samples if from_run else read_samples)(options, folder)
+    samples, data, crop, place, engine = (draw_samples if from_run else read_samples)(options, folder)
     check_finite(samples, options.source)
     if options.clip:
         samples = samples.clip(0, 1)
@@ -134,6 +141,8 @@ def estimate_window(options: Options) -> int:
         "data": {"name": data.name, "path": data.path, "hash": data.hash}
         | {"n_valid": len(valid), "n_test": len(test), "dimension": test.shape[1]},
         "seed": seed_of(options) if from_run else None,
+        "noise": engine.noise if engine else None,
+        "precision": engine.precision if engine else None,
     }
     has_error = bool(np.isfinite(result.standard_error))
     write_json(folder / "parzen.json", describe_window(result, sigmas, at_edge, has_error) | facts)
@@ -173,7 +182,7 @@ def seed_of(options: Options) -> int:
 
 def check_options(options: Options, from_run: bool) -> None:
     """Raise InputError for a value that is not accepted and for an option that would be ignored."""
-    for name in ("dataset",) if from_run else ("seed", "backend"):
+    for name in ("dataset",) if from_run else ("seed", "backend", "noise", "precision"):
         if getattr(options, name) is not None:
             kind = "a checkpoint, which names its data" if from_run else "samples that are drawn already"
             raise InputError(f"--{name}: is not used with {kind}; leave it out")
@@ -197,22 +206,25 @@ def check_clip(options: Options, data: "RunData") -> None:
         raise InputError(f"--clip: is for pixels; {data.name} is continuous, leave it out")
 
 
-def draw_samples(options: Options, folder: Path) -> "tuple[np.ndarray, RunData, int | None, object]":
-    """Draw samples from a checkpoint; return them in data units, the data, the crop size, and the samples' file."""
+def draw_samples(options: Options, folder: Path) -> "Found":
+    """Draw samples from a checkpoint; return them in data units, the data, the crop size, their file and the engine."""
     from dpm.runs.loading import open_run
     from dpm.runs.sample_files import draw_or_resume
 
-    run = open_run(options.source, options.backend or "auto", quiet=options.quiet)
+    precision = options.precision or "float32"
+    run = open_run(
+        options.source, options.backend or "auto", quiet=options.quiet, noise=options.noise, precision=precision
+    )
     if run.model.kernel.binary:
         raise InputError(f"{options.source}: a model of bits, which have no density; K bounds their log likelihood")
     data = run.load_data(options.data_path)
     check_clip(options, data)  # drawing takes long
     n = options.n_samples or N_SAMPLES
     samples, place = draw_or_resume(run, n, seed_of(options), folder, options.quiet)
-    return samples, data, run.settings.crop if run.settings else None, place
+    return samples, data, run.settings.crop if run.settings else None, place, run.engine
 
 
-def read_samples(options: Options, folder: Path) -> "tuple[np.ndarray, RunData, int | None, object]":
+def read_samples(options: Options, folder: Path) -> "Found":
     """Read samples from a file; return the same as draw_samples."""
     from dpm.runs.data import load_data
     from dpm.runs.settings import Settings
@@ -224,7 +236,7 @@ def read_samples(options: Options, folder: Path) -> "tuple[np.ndarray, RunData, 
     samples = read_images(options.source, data.example_shape, data.quantized, "samples")
     if len(samples) < (options.n_samples or 1):
         raise InputError(f"--n-samples: {options.source} holds {len(samples)}; take at most that, or leave it out")
-    return samples[: options.n_samples], data, None, options.source
+    return samples[: options.n_samples], data, None, options.source, None
 
 
 def split_validation(data: "RunData", crop: int | None) -> "tuple[np.ndarray, np.ndarray]":

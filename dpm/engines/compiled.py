@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytensor
@@ -12,6 +12,9 @@ import pytensor.tensor as pt
 from dpm.engines import builders, graph_cache
 from dpm.engines.builders import Builder
 from dpm.engines.engine import Engine, Givens
+from dpm.engines.inputs import Input as Input
+from dpm.engines.inputs import StepInputs
+from dpm.engines.loops import CompiledLoop, Draw, Pairs, Step
 from dpm.engines.microbatches import (
     Function,
     Objective,
@@ -24,13 +27,6 @@ from dpm.engines.parameters import Layout, trained_layout
 from dpm.graph import Tensor
 from dpm.graph.bricks import dropout_masks
 from dpm.graph.diffusion import Diffusion
-
-
-class Input(NamedTuple):
-    """Input of a compiled function: its name in the graph, and its shape, which is fixed."""
-
-    name: str
-    shape: tuple[int, ...]
 
 
 class CompiledModel:
@@ -54,6 +50,7 @@ class CompiledModel:
         self.layout = layout or trained_layout(model)
         self._functions: dict[Hashable, Function] = {}
         self._with_dropout: dict[tuple[int, bool], tuple[Function, list[tuple[int, ...]]]] = {}
+        self._loops: dict[Hashable, CompiledLoop] = {}
 
     # ------------------------------------------------------------------ any graph
 
@@ -80,6 +77,22 @@ class CompiledModel:
         if key not in self._functions:
             self._functions[key] = self._compile(build, inputs, cache, hot)
         return self._functions[key]
+
+    def loop(self, build: Builder, inputs: StepInputs, capacity: int) -> CompiledLoop:
+        """Return the compiled loop over a step that stays on the device (Engine.loop).
+
+        A second call with an equal `build`, as in `function`, and equal inputs returns the same loop. Its graph is
+        stored for later processes where a name and arguments identify it.
+
+        Args:
+            build: takes the symbolic inputs and returns the new values of the carried ones, then what is recorded.
+            inputs: inputs by their kind; theta is passed before the other constants.
+            capacity: largest number of steps of a call.
+        """
+        key = builders.identity(build), inputs, capacity
+        if key not in self._loops:
+            self._loops[key] = self._compile_loop(build, inputs, capacity)
+        return self._loops[key]
 
     def examples(self, name: str, n: int) -> Input:
         """Return the input for n examples: (n, *example_shape)."""
@@ -189,11 +202,29 @@ class CompiledModel:
             def graph() -> tuple[list[Tensor], Givens]:
                 return builders.build_outputs(build, variables), self.givens(theta)
 
-            builder, model = builders.facts(build, self.model), graph_cache.model_facts(self.model)
-            if cache and builder and model:
-                facts = [*builder, *model, [*self.layout.parameters]]
+            facts = self._facts(build) if cache else None
+            if facts:
                 return self.engine.cached_function(facts, [theta, *variables], graph, hot)
             return self.engine.function([theta, *variables], *graph(), hot)
+
+    def _compile_loop(self, build: Builder, inputs: StepInputs, capacity: int) -> CompiledLoop:
+        with self.engine:
+            theta, variables = self._symbols(inputs.in_order)
+        carried, constants, sequences, drawn = inputs.split(variables)
+
+        def graph() -> tuple[Sequence[Tensor], Sequence[Tensor], Pairs]:
+            with self.engine:
+                outputs = builders.build_outputs(build, variables)
+                return outputs[: len(carried)], outputs[len(carried) :], list(self.givens(theta))
+
+        draws = [Draw(variable, kind) for variable, (_, kind) in zip(drawn, inputs.drawn, strict=True)]
+        step = Step(carried, [theta, *constants], sequences, draws, graph, inputs.rows)
+        return self.engine.loop(step, capacity, self._facts(build))
+
+    def _facts(self, build: Builder) -> list[object] | None:
+        """Return what determines a graph besides the types of its inputs, or None where nothing does."""
+        builder, model = builders.facts(build, self.model), graph_cache.model_facts(self.model)
+        return [*builder, *model, [*self.layout.parameters]] if builder and model else None
 
     def _symbols(self, inputs: Sequence[Input]) -> tuple[Tensor, list[Tensor]]:
         dtype = self.engine.dtype

@@ -8,8 +8,10 @@ import numpy as np
 
 from dpm.base import noise
 from dpm.engines.compiled import CompiledModel
+from dpm.engines.device_arrays import choose_rows
 from dpm.engines.microbatches import map_microbatches
 from dpm.graph.diffusion import Diffusion
+from dpm.likelihood.device_terms import compute_terms
 from dpm.likelihood.result import Bound
 from dpm.likelihood.standard_errors import Estimate, estimate
 from dpm.likelihood.times import TermSizes, draw_positions, find_indices, mix_uniform
@@ -33,6 +35,8 @@ def reference_likelihood(
     compiled: CompiledModel, theta: np.ndarray, X: np.ndarray, seed: int, batch_size: int, draws: int
 ) -> Iterator[Estimate]:
     """Estimate K - L_null as the released code did: from random minibatches, each at a single time t.
+
+    Noise comes from the host whatever the engine draws elsewhere, as in 2015.
 
     Args:
         compiled: model and engine.
@@ -180,7 +184,8 @@ def terms(
 
     With k times per example, the n k times are in equal strata of a density p(t) that is large where the terms are
     (dpm/likelihood/times.py). p is measured first, on a few examples and with draws of its own. The noise of an example
-    depends on the seed and on its index in X only.
+    depends on the seed and on its index in X only. Where the engine draws noise on its device, the terms of a block of
+    examples are a loop there; the times are the same.
 
     Args:
         compiled: model and engine.
@@ -206,6 +211,11 @@ def terms(
         positions = draw_positions(noise.generator(seed, noise.EVALUATION), n, times_per_example)
         index = find_indices(p, positions)
         times, weights = 2 + index, 1 / (times_per_example * p[index])
+    forward_T, forward_1, prior = entropies(compiled, theta, X)
+    if engine.noise == "device":
+        rows = choose_rows(compiled, n, size) if batch_size is None else size
+        kl = compute_terms(compiled, theta, X, times, seed, noise.TERMS, rows, progress=progress)
+        return Terms(times, kl.astype(np.float32), weights, forward_T, forward_1, prior, T)
     kl = np.empty(times.shape, np.float32)
 
     def inputs(place: tuple[int, int]) -> tuple[slice, int, list[np.ndarray]]:
@@ -220,7 +230,6 @@ def terms(
         kl[part, j] = compute_kl(compiled, theta, arrays, size)
         if progress:
             progress(part.stop - part.start)
-    forward_T, forward_1, prior = entropies(compiled, theta, X)
     return Terms(times, kl, weights, forward_T, forward_1, prior, T)
 
 
@@ -298,6 +307,11 @@ def measure_density(
     rng = noise.generator(seed, noise.SIZES)
     t = np.concatenate([rng.choice(sizes.times[sizes.bins == number], each) for number in range(n_bins)])
     examples = X[rng.integers(0, len(X), len(t))]
+    if compiled.engine.noise == "device":
+        rows = choose_rows(compiled, len(X), size)
+        found = compute_terms(compiled, theta, examples, t[:, None], seed, noise.SIZES, rows, times_per_example)
+        sizes.update(t, found[:, 0])
+        return mix_uniform(sizes.rms())
     draws = draw_noise(compiled.model, examples.shape, seed, noise.SIZES, 0, 0)
     arrays = [compiled.engine.asarray(a) for a in (examples, t, *draws)]
     sizes.update(t, compute_kl(compiled, theta, arrays, size))

@@ -10,10 +10,15 @@ from scipy.special import logsumexp
 
 from dpm.base import noise
 from dpm.engines.compiled import CompiledModel
+from dpm.engines.device_arrays import LoopArrays, cut_by_time, make_keys
+from dpm.engines.inputs import Input, StepInputs
 from dpm.engines.microbatches import map_microbatches
 from dpm.graph.diffusion import Diffusion
 
 BOOTSTRAPS = 200
+
+#: (seed, number of the example, number of the first trajectory), which determine the noise
+Place = tuple[int, int, int]
 
 
 class Likelihood(NamedTuple):
@@ -47,6 +52,9 @@ def log_likelihood(
     The expectation of the estimate grows with the number of trajectories and never exceeds log p(x_0). The mean of the
     log weights is K (Eq. 12).
 
+    Where the engine draws noise on its device, the trajectories of a block stay there; only x_0 with its
+    dequantization noise comes from the host.
+
     Args:
         compiled: model and engine.
         theta: flat parameters.
@@ -58,10 +66,10 @@ def log_likelihood(
         example: number of the example; examples with different numbers have independent noise.
     """
     model, engine = compiled.model, compiled.engine
-    size, T = min(block, trajectories), model.trajectory_length
+    size = min(block, trajectories)
     part = compiled.microbatch_size(size)
-    step = compiled.function(model.log_ratio, [*compiled.reverse_inputs(part), compiled.examples("N", part)])
     end = compiled.function(partial(log_prior, model), [compiled.examples("X", part)])
+    run = _run_on_device if engine.noise == "device" else _run_on_host
     weights = []
     for start in range(0, trajectories, size):
         count = min(size, trajectories - start)
@@ -69,17 +77,61 @@ def log_likelihood(
         if model.uniform_noise:
             rng = noise.generator(seed, noise.FORWARD, example, start, 0)
             X = engine.asarray(X + (rng.random(X.shape) - 0.5) * model.uniform_noise)
-        total = np.zeros(size)
-        for t in range(1, T + 1):
-            rng = noise.generator(seed, noise.FORWARD, example, start, t)
-            N = engine.asarray(noise.DRAWS[model.kernel.noise](rng, X.shape))
-            X, ratio = map_microbatches(engine, step, theta, [X, engine.asarray(np.full(size, t)), N], part)
-            total += ratio
+
+        def report(steps: int, count: int = count) -> None:
             if progress:
-                progress(count)
+                progress(steps * count)
+
+        X, total = run(compiled, theta, X, (seed, example, start), report)
         (last,) = map_microbatches(engine, end, theta, [X], part)
         weights.append((total + last)[:count])
     return summarize(np.concatenate(weights), noise.generator(seed, noise.FORWARD, example))
+
+
+def _run_on_host(
+    compiled: CompiledModel, theta: np.ndarray, X: np.ndarray, place: Place, progress: Callable[[int], object]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return x_T of trajectories from X, (m, ...), and the sums of their log ratios, float64 (m,).
+
+    Args:
+        compiled, theta, X: model and engine, parameters, and x_0.
+        place: see Place.
+        progress: called with the number of steps since the last call.
+    """
+    (seed, example, start), engine, size = place, compiled.engine, len(X)
+    part = compiled.microbatch_size(size)
+    step = compiled.function(compiled.model.log_ratio, [*compiled.reverse_inputs(part), compiled.examples("N", part)])
+    total = np.zeros(size)
+    for t in range(1, compiled.model.trajectory_length + 1):
+        rng = noise.generator(seed, noise.FORWARD, example, start, t)
+        N = engine.asarray(noise.DRAWS[compiled.model.kernel.noise](rng, X.shape))
+        X, ratio = map_microbatches(engine, step, theta, [X, engine.asarray(np.full(size, t)), N], part)
+        total += ratio
+        progress(1)
+    return X, total
+
+
+def _run_on_device(
+    compiled: CompiledModel, theta: np.ndarray, X: np.ndarray, place: Place, progress: Callable[[int], object]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `_run_on_host` does, from a loop over t on the device."""
+    (seed, example, start), engine, size, T = place, compiled.engine, len(X), compiled.model.trajectory_length
+    N = compiled.examples("N", size), compiled.model.kernel.noise
+    inputs = StepInputs((compiled.examples("X", size),), (), (Input("t", ()),), (N,))
+    loop = compiled.loop(partial(_ratio_step, compiled.model), inputs, T)
+    keys = make_keys(noise.device_key(seed, noise.FORWARD, example), range(1, T + 1), range(start, start + size))
+    arrays = LoopArrays(engine, [X], [theta], [engine.asarray(np.arange(1, T + 1))], keys)
+    total = np.zeros(size)
+    for begin, end in cut_by_time(T):
+        (ratios,) = engine.to_host(arrays.run(loop, begin, end))
+        total += ratios[begin:end].sum(axis=0, dtype=np.float64)
+        progress(end - begin)
+    return arrays.fetch(), total
+
+
+def _ratio_step(model, X, t, N):
+    """Return x_t and the log ratio of a step, all trajectories at the same t."""
+    return model.log_ratio(X, pt.full((X.type.shape[0],), t), N)
 
 
 def log_prior(model: Diffusion, X: pt.TensorVariable) -> pt.TensorVariable:

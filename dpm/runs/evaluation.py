@@ -7,6 +7,7 @@ import numpy as np
 
 from dpm.base.errors import InputError
 from dpm.base.progress import Progress
+from dpm.engines.device_arrays import choose_rows
 from dpm.graph.diffusion import Diffusion
 from dpm.likelihood import bound as bounds
 from dpm.likelihood import importance
@@ -242,7 +243,7 @@ def _evaluate_trajectories(
     results = []
     with Progress(total=len(X) * n * T, unit="step", unit_scale=True, quiet=quiet, desc="Eq. 9") as bar:
         for example, x in enumerate(X):
-            block = min(batch_size or compiled.microbatch_size(bounds.BLOCK), n)
+            block = min(batch_size or choose_rows(compiled, n, compiled.microbatch_size(bounds.BLOCK)), n)
             results.append(importance.log_likelihood(compiled, run.theta, x, seed, n, block, bar.update, example))
     value, error, effective, K = np.array(results).T
     null = run.model.kernel.prior_entropy() * units.dimensions

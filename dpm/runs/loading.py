@@ -122,6 +122,8 @@ def open_run(
     model_args: Mapping[str, Any] | None = None,
     scale: float | None = None,
     shift: float | None = None,
+    noise: str | None = None,
+    precision: str = "float32",
 ) -> Run:
     """Open a trained model.
 
@@ -136,6 +138,8 @@ def open_run(
         model_args: model.pkl only: arguments of DiffusionModel that its arrays do not determine.
         scale: model.pkl only: the model's units are scale * x + shift (default 1).
         shift: model.pkl only (default 0).
+        noise: where random numbers are drawn, "host" or "device"; by default on an accelerator, if there is one.
+        precision: of products of float32 numbers on a GPU, "float32", "tf32" or "bf16".
 
     Returns:
         A Run with the trained parameters; its data are loaded when they are asked for.
@@ -149,12 +153,13 @@ def open_run(
         ((1, 8, 8), 25)
     """
     path = find_checkpoint(path)
+    make_engine = partial(Engine, engine, threads=threads, precision=precision, noise=noise)
     if path.suffix == ".pkl":
         if size is not None:
             raise InputError(
                 f"--size {size}: a model.pkl of 2015 draws images of the size it was trained on only; leave it out"
             )
-        return _open_2015(path, engine, threads, dict(model_args or {}), scale, shift)
+        return _open_2015(path, make_engine(dtype="float32"), dict(model_args or {}), scale, shift)
     for name, value in (("model_args", model_args), ("scale", scale), ("shift", shift)):
         if value not in (None, {}):
             flag = name.replace("_", "-")
@@ -164,7 +169,7 @@ def open_run(
     settings = Settings.from_checkpoint(config, path, quiet=quiet)
     data = config["data"]
     build = model if model is not None else _builder(settings, meta["model"], size)
-    run = compile_run(build, checkpoint.split(arrays)[0], Engine(engine, settings.dtype, threads))
+    run = compile_run(build, checkpoint.split(arrays)[0], make_engine(dtype=settings.dtype))
     scaling = Scaling(data["scale"], data["shift"])
     return Run(*run, scaling, is_quantized(data), settings, config, path, log=list(meta["state"]["rows"]))
 
@@ -211,14 +216,7 @@ def _resize(arguments: dict[str, Any], size: int | None) -> dict[str, Any]:
     return arguments | {"spatial_width": size}
 
 
-def _open_2015(
-    path: Path,
-    engine: str,
-    threads: int | None,
-    model_args: dict[str, Any],
-    scale: float | None,
-    shift: float | None,
-) -> Run:
+def _open_2015(path: Path, engine: Engine, model_args: dict[str, Any], scale: float | None, shift: float | None) -> Run:
     """Open a model.pkl."""
     arrays = read_blocks_checkpoint(path)
     for name in set(check_names(model_args, argument_names())) & set(RELEASED.model_arguments):
@@ -231,5 +229,5 @@ def _open_2015(
         raise InputError(f"--scale: {scale} is not accepted; take a number above 0")
     if not np.isfinite(shift):
         raise InputError(f"--shift: {shift} is not accepted; take a number")
-    run = compile_run(partial(DiffusionModel, **arguments), parameters, Engine(engine, "float32", threads))
+    run = compile_run(partial(DiffusionModel, **arguments), parameters, engine)
     return Run(*run, Scaling(scale, shift), quantized=True, path=path)

@@ -13,7 +13,8 @@ from dpm.base.progress import Progress
 from dpm.datasets.formats.arrays import read_arrays
 from dpm.runs.folder import save_arrays
 from dpm.runs.loading import Run
-from dpm.trajectories.draws import default_batch, draw_batches
+from dpm.sampler import StepCounter
+from dpm.trajectories.draws import batch_size, draw_batches
 
 WRITE_EVERY = 60  # seconds, of the samples drawn so far
 
@@ -71,8 +72,10 @@ def draw_or_resume(run: Run, n: int, seed: int, folder: Path, quiet: bool) -> tu
         folder: where the files are kept.
         quiet: print nothing and show no progress bar.
     """
-    scaling, batch = run.scaling, default_batch(run.model.example_shape)
+    scaling, batch = run.scaling, batch_size(run.compiled, n)
     facts = [str(run.engine), seed, run.model.arguments, scaling.scale, scaling.shift]
+    if (numbers := (run.engine.noise, run.engine.precision)) != ("host", "float32"):
+        facts += numbers
     files = SampleFiles(folder, json.dumps(facts).encode() + run.theta.tobytes(), run.model.example_shape)
     present = files.read()
     if len(present) and not quiet:
@@ -84,11 +87,7 @@ def draw_or_resume(run: Run, n: int, seed: int, folder: Path, quiet: bool) -> tu
     start, steps = len(parts[0]), run.model.trajectory_length - 1
     what, total = f"{n:,} samples", n * steps
     bar = Progress(desc=what, total=total, initial=start * steps, unit="step", unit_scale=True, quiet=quiet)
-
-    def count_steps(t: int, X: np.ndarray) -> None:
-        if t <= steps:
-            bar.update(len(X))
-
+    count_steps = StepCounter(run.model.trajectory_length, bar.update, by_example=True)
     try:
         with bar:
             for part in draw_batches(run.compiled, run.theta, n, seed, batch, start=start, callback=count_steps):

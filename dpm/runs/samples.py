@@ -9,8 +9,8 @@ from dpm.base.errors import InputError
 from dpm.base.noise import ExampleNoise
 from dpm.base.progress import Progress
 from dpm.runs.loading import Run
-from dpm.sampler import Constraint
-from dpm.trajectories.draws import default_batch, draw_batches, state_times
+from dpm.sampler import Constraint, StepCounter
+from dpm.trajectories.draws import batch_size, draw_batches, state_times
 
 DEFAULT_SEED = 12345  # that of the 2015 code
 DEFAULT_N = 49
@@ -138,14 +138,9 @@ def draw_samples(
     """
     compiled, scaling = run.compiled, run.scaling
     T, times = run.model.trajectory_length, state_times(run.model.trajectory_length, every)
-    batch = default_batch(run.model.example_shape)
+    batch = batch_size(compiled, n)
     samples, states = [], []
     with Progress(total=-(-n // batch) * (T - 1), unit="step", quiet=quiet, desc=f"{n:,} samples") as bar:
-
-        def count_step(t: int, X: np.ndarray) -> None:
-            if t < T:
-                bar.update()
-
         for part in draw_batches(
             compiled,
             run.theta,
@@ -156,7 +151,7 @@ def draw_samples(
             log_r=log_r,
             guidance=guidance,
             times=times,
-            callback=count_step,
+            callback=StepCounter(T, bar.update),
         ):
             samples.append(part.samples)
             states.append(part.states)

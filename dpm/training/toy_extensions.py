@@ -23,7 +23,7 @@ from dpm.plots import paper_figures
 from dpm.runs.data import RunData
 from dpm.runs.folder import RunPaths, save_arrays
 from dpm.runs.settings import Settings
-from dpm.sampler import generate_samples, shown_time
+from dpm.sampler import StepCounter, generate_samples, shown_time
 from dpm.training.least_squares import refit
 from dpm.training.monitoring import Checkpoint, EveryN, HeldOutBound, Monitoring, Printing, WriteLog, WriteResult
 from dpm.trajectories.forward import forward_trajectory
@@ -133,15 +133,16 @@ class PlotTrajectories:
         shown = [t if t > 1 else 0 for t in T - np.linspace(0, T - 1, STATES_SHOWN).round().astype(int)]
         states: dict[int, np.ndarray] = {}
 
-        bar = Progress(total=T, unit="step", desc=self.what, quiet=loop.quiet)
+        bar = Progress(total=T - 1, unit="step", desc=self.what, quiet=loop.quiet)
+        count = StepCounter(T, bar.update)
 
         def capture(t: int, X: np.ndarray) -> None:
-            bar.update()
+            count(t, X)
             if t in times or t in shown:  # all of T = 2000 would be 320 MB
                 states[t] = X
 
         with bar:
-            generate_samples(compiled, loop.averaged_theta, n, source, callback=capture)
+            generate_samples(compiled, loop.averaged_theta, n, source, callback=capture, times={*times, *shown})
         stem = f"trajectory_batch{loop.state.step:06d}"
         kept: dict[str, Any] = {f"x_{t}": states[t] for t in times}
         save_arrays(self.paths.array(f"{stem}.npz"), times=np.array(times), **kept)

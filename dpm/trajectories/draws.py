@@ -8,6 +8,7 @@ import numpy as np
 from dpm.base.errors import InputError
 from dpm.base.noise import ExampleNoise
 from dpm.engines.compiled import CompiledModel
+from dpm.engines.device_arrays import choose_rows
 from dpm.sampler import Constraint, generate_samples
 from dpm.trajectories.potentials import LogR
 from dpm.trajectories.products import sample_chain
@@ -35,6 +36,12 @@ def default_batch(example_shape: Sequence[int]) -> int:
     return IMAGES_PER_BATCH if len(example_shape) == 3 else VECTORS_PER_BATCH
 
 
+def batch_size(compiled: CompiledModel, n: int) -> int:
+    """Return how many of n samples are drawn at once: default_batch, or more where an accelerator has the memory."""
+    most = default_batch(compiled.model.example_shape)
+    return most if compiled.engine.memory is None else choose_rows(compiled, n, most)
+
+
 def state_times(trajectory_length: int, every: int) -> list[int]:
     """Return the times whose states are captured: T, then each `every`-th below it, and 0; none for every = 0."""
     if not every:
@@ -57,20 +64,20 @@ def draw_batches(
 ) -> Iterator[Batch]:
     """Draw the samples with numbers start to n - 1 by reverse trajectories, one batch after the other.
 
-    Sample i depends on the seed and on i only: its noise is ExampleNoise(seed, i).
+    Sample i depends on the seed and on i only: its noise is ExampleNoise(seed, i), or its numbers on the device.
 
     Args:
         compiled: model and engine.
         theta: flat parameters.
         n: number of samples, those before `start` included.
         seed: seed of the noise.
-        batch: samples computed at once; default_batch of the model's examples if None.
+        batch: samples computed at once; batch_size(compiled, n) if None.
         start: number of the first sample.
         constraint: function (first, count) that returns the constraint on samples first to first + count - 1.
         log_r: log r(x) in nats, (n,); samples are then drawn by sample_chain instead of generate_samples.
         guidance: guidance schedule of log_r.
         times: times whose states are returned, such as state_times(T, every).
-        callback: called as callback(t, X) at T and after each step, as in generate_samples.
+        callback: called as callback(t, X), as in generate_samples with these times.
 
     Yields:
         Batch of up to `batch` samples.
@@ -79,8 +86,9 @@ def draw_batches(
         InputError: a state is not finite.
     """
     model = compiled.model
-    batch = batch or default_batch(model.example_shape)
-    wanted = set(times)
+    batch = batch or batch_size(compiled, n)
+    rows = min(batch, n - start)  # of all batches, the last one too, so that a loop on the device is compiled once
+    wanted = set(times) | {0}
     for first in range(start, n, batch):
         count = min(batch, n - first)
         noise = ExampleNoise(seed, first, count, model.kernel.noise)
@@ -88,16 +96,16 @@ def draw_batches(
 
         def notify(t, X, states=states):
             check_finite(X, t, plain=constraint is None and log_r is None)
-            if t in wanted:
+            if t in times:
                 states.append(np.asarray(X, dtype=np.float64))
             if callback:
                 callback(t, X)
 
         if log_r is None:
             known = constraint(first, count) if constraint else None
-            X = generate_samples(compiled, theta, count, noise, known, notify)
+            X = generate_samples(compiled, theta, count, noise, known, notify, wanted, rows)
         else:
-            X = sample_chain(compiled, theta, log_r, count, noise, guidance, callback=notify)
+            X = sample_chain(compiled, theta, log_r, count, noise, guidance, False, notify, wanted, rows)
         empty = np.empty((0, count, *model.example_shape))
         yield Batch(first, X, np.stack(states) if states else empty)
 

@@ -12,7 +12,7 @@ A function log_r takes a symbolic x, (n, ...), and returns log r in nats, (n,), 
 method multiply(kernel, p, exponent), its product with a step is computed in closed form. See docs/posterior.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,6 +24,8 @@ from dpm.base.errors import InputError
 from dpm.engines.compiled import CompiledModel
 from dpm.graph.diffusion import Diffusion
 from dpm.graph.schedules import signal_shares
+from dpm.trajectories import device_chains
+from dpm.trajectories.device_chains import is_on_device, run_chain
 from dpm.trajectories.particles import Particles
 from dpm.trajectories.potentials import LogR, sum_elements
 
@@ -155,6 +157,16 @@ class Result(NamedTuple):
     resamplings: int
 
 
+def chain_times(model: Diffusion, last_step: bool) -> list[int]:
+    """Return the times of a chain's states; without the last step x_1 takes the place of x_0."""
+    return [*range(model.trajectory_length, 1, -1), *([1] if last_step else []), 0]
+
+
+def graph_kind(guidance: str) -> str:
+    """Return the guidance schedule whose graphs this one shares: all do except "predicted"."""
+    return guidance if guidance == "predicted" else "constant"
+
+
 class Chain:
     """Compiled reverse chain of n examples, multiplied by r_t: its start and its steps.
 
@@ -180,11 +192,8 @@ class Chain:
         weighted: bool = True,
     ) -> None:
         self.compiled, self.theta, self.n = compiled, theta, n
-        T = compiled.model.trajectory_length
         self.c = exponents(guidance, compiled.beta(theta))
-        self.times = [*range(T, 1, -1), *([1] if last_step else []), 0]
-        # All guidance schedules except "predicted" share their graphs.
-        kind = guidance if guidance == "predicted" else "constant"
+        self.times, kind = chain_times(compiled.model, last_step), graph_kind(guidance)
         t, N, c = compiled.numbers("t", n), compiled.examples("N", n), compiled.numbers("c", n)
         X, after, c_after = compiled.examples("X", n), compiled.numbers("after", n), compiled.numbers("c_after", n)
         self._begin = compiled.function(partial(_begin, compiled.model, log_r, kind, weighted), [t, N, c])
@@ -222,6 +231,63 @@ def _step(model, log_r, guidance, weighted, *inputs):
     return outputs if weighted else outputs[:1]
 
 
+def _move_on_device(
+    compiled: CompiledModel,
+    theta: np.ndarray,
+    log_r: LogR,
+    particles: Particles,
+    seed: int,
+    guidance: str,
+    last_step: bool,
+    progress: Callable[[int], object] | None,
+) -> np.ndarray:
+    """Move particles from x_T to the end, and return them; arguments as in sample_product."""
+    chain = _device_chain(compiled, theta, log_r, guidance, last_step, weighted=True)
+    noise_of = noise.ExampleNoise(seed, 0, particles.n, compiled.model.kernel.noise)
+    run = device_chains.Run(compiled, theta, chain, noise_of, particles.n)
+    numbers = np.arange(particles.n)
+    for i in range(len(chain.numbers)):
+        run.advance(i, i + 1)
+        chosen = particles.update(numbers, run.fetch(1))
+        if chosen is not numbers:
+            run.replace(run.fetch()[chosen])
+        if progress and i:
+            progress(1)
+    return run.fetch()
+
+
+def _device_chain(
+    compiled: CompiledModel, theta: np.ndarray, log_r: LogR, guidance: str, last_step: bool, weighted: bool = False
+) -> device_chains.Chain:
+    """Return the multiplied chain for the device; with weights it carries the logs of a step's factors too."""
+    times, builders = chain_times(compiled.model, last_step), (_begin_there, _step_there)
+    c = exponents(guidance, compiled.beta(theta))
+    before = [times[0], *times[:-1]]
+    sequences = {"t": before, "after": times, "c": c[before], "c_after": c[times]}
+    start, step = (partial(builder, compiled.model, log_r, graph_kind(guidance), weighted) for builder in builders)
+    values = {name: np.array(v) for name, v in sequences.items()}
+    return device_chains.Chain(start, step, times, {}, values, ("log_factors",) if weighted else ())
+
+
+def _begin_there(model, log_r, guidance, weighted, X, *inputs):
+    """Return `_begin` on a loop's inputs, all examples at the same t."""
+    _, after, _, c_after, N = inputs[-5:]
+    return _begin(model, log_r, guidance, weighted, _fill(X, after), N, _fill(X, c_after))
+
+
+def _step_there(model, log_r, guidance, weighted, X, *inputs):
+    """Return `_step` on a loop's inputs, all examples at the same t."""
+    t, after, c, c_after, N = inputs[-5:]
+    return _step(
+        model, log_r, guidance, weighted, X, *(_fill(X, v) for v in (t, after)), N, _fill(X, c), _fill(X, c_after)
+    )
+
+
+def _fill(X, value):
+    """Return a value for each example of X, (n,)."""
+    return pt.full((X.type.shape[0],), value)
+
+
 def sample_product(
     compiled: CompiledModel,
     theta: np.ndarray,
@@ -237,6 +303,9 @@ def sample_product(
 
     "constant" can give weights of infinite variance: a particle far out, where r_t is small, may reach the middle in
     one long step, and its weight is then 1 / r_t. Schedules that start with r_T near 1 do not have this problem.
+
+    Where the engine draws noise on its device, the particles stay there. The host gets the logs of the factors after
+    each step, decides whether to resample, and then has the particles for a moment.
 
     Args:
         compiled: model and engine.
@@ -255,16 +324,20 @@ def sample_product(
     if n_particles < 2:
         raise InputError(f"particles: got {n_particles}; expected 2 or more")
     rng = noise.generator(seed, noise.SAMPLING, n_particles)
-    shape = (n_particles, *compiled.model.example_shape)
-    draw = noise.DRAWS[compiled.model.kernel.noise]
-    chain, particles = Chain(compiled, theta, log_r, n_particles, guidance, last_step), Particles(n_particles, rng)
-    X, log_factors = chain.start(draw(rng, shape))
-    X = particles.update(X, log_factors)
-    for t, after in zip(chain.times, chain.times[1:], strict=False):
-        X, log_factors = chain.step(X, t, after, draw(rng, shape))
+    particles = Particles(n_particles, rng)
+    if compiled.engine.noise == "device":
+        X = _move_on_device(compiled, theta, log_r, particles, seed, guidance, last_step, progress)
+    else:
+        shape = (n_particles, *compiled.model.example_shape)
+        draw = noise.DRAWS[compiled.model.kernel.noise]
+        chain = Chain(compiled, theta, log_r, n_particles, guidance, last_step)
+        X, log_factors = chain.start(draw(rng, shape))
         X = particles.update(X, log_factors)
-        if progress:
-            progress(1)
+        for t, after in zip(chain.times, chain.times[1:], strict=False):
+            X, log_factors = chain.step(X, t, after, draw(rng, shape))
+            X = particles.update(X, log_factors)
+            if progress:
+                progress(1)
     error, resamplings = particles.log_Z_error(), particles.resamplings
     X = particles.resample(X, n_samples)
     return Result(X, float(particles.log_Z), error, np.array(particles.history), resamplings)
@@ -279,10 +352,13 @@ def sample_chain(
     guidance: str = "linear",
     last_step: bool = False,
     callback: Callable[[int, np.ndarray], object] | None = None,
+    times: Collection[int] | None = None,
+    rows: int | None = None,
 ) -> np.ndarray:
     """Draw from the multiplied chain of the paper, without weights; it is not distributed as p(x_0) r(x_0).
 
-    With r = 1 the samples are those of generate_samples.
+    With r = 1 the samples are those of generate_samples. With ExampleNoise and an engine that draws noise on its device
+    the chain stays there.
 
     Args:
         compiled: model and engine.
@@ -292,11 +368,14 @@ def sample_chain(
         noise: function of a shape that returns the next draw of the kernel's noise, as in generate_samples.
         guidance: guidance schedule, one of GUIDANCE.
         last_step: if True draw p(x_0 | x_1) too; see Chain.
-        callback: called as callback(t, X), as in generate_samples.
+        callback, times, rows: as in generate_samples.
 
     Returns:
         Samples in scaled units, (n, ...).
     """
+    if is_on_device(noise, compiled):
+        chain_there = _device_chain(compiled, theta, log_r, guidance, last_step)
+        return run_chain(compiled, theta, chain_there, noise, callback, times, rows)
     chain = Chain(compiled, theta, log_r, n, guidance, last_step, weighted=False)
     shape = (n, *compiled.model.example_shape)
     notify = callback or (lambda t, X: None)

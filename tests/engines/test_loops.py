@@ -1,11 +1,12 @@
-"""The inputs of a step of a loop (dpm/engines/loops.py); tests/engines/jax/test_loops.py runs it."""
+"""What describes a loop, without a compiler."""
 
 import pytensor.tensor as pt
 
 from dpm.engines.loops import Draw, Step
 
 
-def test_inputs_come_in_the_order_in_which_the_loop_passes_them():
-    a, b, c, d = (pt.scalar(name) for name in "abcd")
-    step = Step([a], [b], [c], [Draw(d, "normal")], lambda: ([], [], []), 1)
-    assert step.inputs == [a, b, c, d]
+def test_inputs_of_a_step_come_in_the_order_of_the_loop():
+    x, c, s, N = (pt.vector(name) for name in "xcsN")
+    step = Step([x], [c], [s], [Draw(N, "normal")], lambda: ([x], [], []), 1)
+    assert step.inputs == [x, c, s, N]
+    assert step.drawn[0].parameter == 0

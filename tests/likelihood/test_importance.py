@@ -1,15 +1,17 @@
 """Eq. 9 compared with closed forms, sums over all trajectories and K."""
 
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.stats import norm, sem
 
+from dpm.base import noise
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.experiments.toys import TOYS
-from dpm.likelihood import bound
+from dpm.likelihood import bound, importance
 from dpm.likelihood.importance import log_likelihood, summarize
 from dpm.model import DiffusionModel
 from dpm.runs import checkpoint
@@ -133,3 +135,35 @@ def test_examples_have_independent_noise():
     first, again, other = (log_likelihood(compiled, NONE, np.array([0.3]), 0, 50, example=i) for i in (0, 0, 1))
     assert first == again
     assert first.value != other.value
+
+
+def same_numbers_on_host(monkeypatch, device_noise, kind):
+    """Let the host draw the device's numbers: each call of a Generator for a step has those of its place."""
+
+    def generator(seed, purpose, example, start=None, t=None):
+        return (seed, example, start, t) if t else noise.generator(seed, purpose, example, *filter(None, [start, t]))
+
+    def normal(place, shape):
+        seed, example, start, t = place
+        words = noise.device_key(seed, noise.FORWARD, example)
+        return device_noise.draw(words, t, range(start, start + shape[0]), [(kind, shape[1:])])[0]
+
+    ours = SimpleNamespace(**vars(noise) | {"generator": generator, "DRAWS": {kind: normal}})
+    monkeypatch.setattr(importance, "noise", ours)
+
+
+def test_trajectories_on_the_device_are_those_of_the_host_with_the_same_numbers(monkeypatch):
+    jax = pytest.importorskip("jax")
+    from tests.helpers import device_noise
+
+    host, _ = gaussian(MEAN, DEVIATION)
+    device, x = device_noise.on_device(host), np.array([0.3])
+    counts = []
+    there = log_likelihood(device, NONE, x, 2, 50, 20, counts.append, 3)
+    assert sum(counts) == 50 * host.model.trajectory_length
+    with jax.transfer_guard("disallow"):
+        assert log_likelihood(device, NONE, x, 2, 50, 20, example=3) == there
+    same_numbers_on_host(monkeypatch, device_noise, "normal")
+    assert log_likelihood(host, NONE, x, 2, 50, 20, example=3) == pytest.approx(there, rel=1e-10)
+    assert log_likelihood(device, NONE, x, 2, 50, 50, example=3) == pytest.approx(there, rel=1e-10)  # other blocks
+    assert log_likelihood(device, NONE, x, 2, 50, 20, example=4).bound != there.bound

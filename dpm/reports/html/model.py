@@ -15,7 +15,7 @@ from dpm.likelihood.times import bin_edges
 from dpm.reports.html.players import POINTS, Panel, Player, images_per_frame, show_restoration
 from dpm.runs.folder import NEWEST
 from dpm.runs.loading import open_run
-from dpm.sampler import Constraint, generate_inpaint_mask, generate_samples, shown_time
+from dpm.sampler import Constraint, StepCounter, generate_inpaint_mask, generate_samples, shown_time
 from dpm.trajectories.draws import state_times
 from dpm.trajectories.forward import forward_states
 
@@ -87,7 +87,7 @@ def trajectories(
         X: scaled test examples, (n, ...); the first ones are shown.
         seed: seed of the noise.
         scaling: the affine map from data units to model units.
-        progress: called with 1 after each step.
+        progress: called with the number of steps since the last call.
     """
     model = compiled.model
     T, has_images = model.trajectory_length, len(model.example_shape) == 3
@@ -95,15 +95,14 @@ def trajectories(
     X, times = X[:n], state_times(T, -(-T // FRAMES))
 
     def reverse(constraint=None):
-        states = {}
+        states, count = {}, StepCounter(T, progress)
 
         def keep(t, X):
             if t in times:
                 states[t] = scaling.inverse(np.asarray(X, np.float64))
-            if t < T:
-                progress(1)
+            count(t, X)
 
-        generate_samples(compiled, theta, n, ExampleNoise(seed, 0, n, model.kernel.noise), constraint, keep)
+        generate_samples(compiled, theta, n, ExampleNoise(seed, 0, n, model.kernel.noise), constraint, keep, times)
         return [states[t] for t in times]
 
     shown = [shown_time(t) for t in times]

@@ -34,9 +34,11 @@ def test_a_graph_written_as_stablehlo_computes_the_same(dtype):
         compiled = engine._compile_graph([x], [pt.exp(x), x.sum()], None)
     values = np.linspace(0, 1, 3).astype(dtype)
     with engine._guard():
-        graph = backend.serialize(compiled, [x])
+        graph = backend.serialize(backend.traceable(compiled), [x])
+        functions = backend.traceable(compiled), backend.deserialize(graph)
         results = [
-            run(values) for run in (backend.finish(compiled, [x], True, 1), backend.deserialize(graph, [x], False, 2))
+            backend.finish(function, [x], hot, threads)(values)
+            for function, hot, threads in zip(functions, (True, False), (1, 2), strict=True)
         ]
     for a, b, expected in zip(*results, [np.exp(values), values.sum()], strict=True):
         assert a.dtype == b.dtype == dtype
