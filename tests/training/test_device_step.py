@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pytensor.graph.traversal import ancestors
 
 from dpm.optimizers import Adam, RMSProp
 from dpm.training.device_step import Plan, build_step
@@ -14,9 +15,9 @@ pytest.importorskip("jax")
 BATCH, T = 12, device_loops.T
 
 
-def plan(noise="device", n_t=1, rule=Adam, data=((61, 1, 8, 8), "uint8"), dropout_rate=0.0, **changes):
+def plan(noise="device", n_t=1, rule=Adam, data=((61, 1, 8, 8), "uint8"), dropout_rate=0.0, dtype="float64", **changes):
     """Return the plan of a step of the tiny model."""
-    compiled = device_loops.compiled(noise, "float64", n_t)
+    compiled = device_loops.compiled(noise, dtype, n_t)
     theta = np.zeros(compiled.layout.size)
     weights = TimeWeights(T, "importance", "K")
     made = Plan(
@@ -74,3 +75,12 @@ def test_graph_is_identified_unless_it_has_dropout():
     assert plan(dropout_rate=0.5).facts() is None
     facts = {str(p.facts()) for p in (plan(), plan(rule=RMSProp), plan(time_weights=None), plan(average=None))}
     assert len(facts) == 4
+
+
+@pytest.mark.parametrize("rule", [Adam, RMSProp])
+@pytest.mark.parametrize("data", [((61, 1, 8, 8), "uint8"), ((61, 1, 11, 13), "uint8")], ids=["whole", "cropped"])
+def test_nothing_is_float64_in_a_float32_step(rule, data):
+    step, _ = build_step(plan(dtype="float32", rule=rule, data=data))
+    new, outputs, givens = step.build()
+    graphs = ancestors([*new, *outputs, *(value for _, value in givens)])
+    assert not [v for v in graphs if getattr(v.type, "dtype", "") == "float64"]
