@@ -11,7 +11,7 @@ TRAIN_FLAGS ?= --batch-size 64 --epochs 40 --ext-every-n 40 --model-args n_layer
 QUICK ?= tests/engines/test_engine.py tests/graph/test_same_conv.py tests/runs/test_flags.py tests/graph/bricks tests/base/test_atomic.py tests/training/test_tensorboard.py
 # Hours of training for each row of the tables that does not end by itself.
 BUDGET ?= 1
-.PHONY: help train test test-rest test-all test-quick test-all-without-jax test-quick-without-jax test-slow lint bench table1 table2 figures clean
+.PHONY: help train test test-rest test-all test-quick test-all-without-jax test-quick-without-jax test-slow lint bench bench-gpu table1 table2 figures clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9 -]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -57,6 +57,9 @@ lint: $(VENV)/test  ## ruff and mypy
 
 bench: $(VENV)/test  ## measure time and memory, next to torch if it is installed
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(VENV)/bin/python -m benchmarks.bench
+
+bench-gpu: $(VENV)/test  ## compare and time everything on an accelerator, next to torch if it is installed
+	$(VENV)/bin/python -m benchmarks.gpu
 
 table1 table2 figures: $(VENV)/test  ## reproduce the paper's tables and figures with BUDGET hours per row; they resume
 	$(VENV)/bin/python -m dpm reproduce $@ --budget $(BUDGET)
