@@ -30,12 +30,13 @@ CIFAR10 = "training step, cifar10's network"
 
 
 class Sizes(NamedTuple):
-    """What is measured: batch sizes, epochs of a measurement, digits of K, samples, and rounds.
+    """What is measured.
 
     Attributes:
         batches: batch sizes of the default model.
-        cifar10: batch size of cifar10's network.
+        cifar10: batch size of cifar10's network; None for no measurement of it.
         epochs: epochs of training in one measurement.
+        examples: number of training examples.
         digits: number of digits whose K is computed over every t.
         samples: number of samples.
     """
@@ -43,12 +44,13 @@ class Sizes(NamedTuple):
     batches: tuple[int, ...]
     cifar10: int | None
     epochs: int
+    examples: int
     digits: int
     samples: int
 
 
-FULL = Sizes((128, 512), 200, 5, 1000, 10_000)
-QUICK = Sizes((128,), None, 1, 10, 5)
+FULL = Sizes((128, 512), 200, 5, 4000, 1000, 10_000)
+QUICK = Sizes((32,), None, 1, 64, 2, 2)
 
 
 def own_column(*more: str) -> Column:
@@ -71,7 +73,8 @@ def torch_columns(python: str | None, case: Path, quick: bool) -> list[Column]:
 
 def measures_of(sizes: Sizes) -> dict[str, tuple[tuple[object, ...], int]]:
     """Return the questions to the workers of the default model, by the names of their answers."""
-    steps = {f"training step, batch {n}, s": (("device_step", n, sizes.epochs), 1) for n in sizes.batches}
+    more = sizes.epochs, sizes.examples
+    steps = {f"training step, batch {n}, s": (("device_step", n, *more), 1) for n in sizes.batches}
     return {
         **steps,
         f"K of {sizes.digits:,} digits at every t, s": (("K_all", sizes.digits), 1),
@@ -116,8 +119,8 @@ def compare_precisions(folder: Path, digits: int) -> dict[str, dict[str, float]]
     }
 
 
-def time_cold_start(column: Column) -> float:
-    """Time from starting a process to its first training step, with empty caches."""
+def time_cold_start(column: Column, size: int) -> float:
+    """Time from starting a process to its first training step of this batch size, with empty caches."""
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
         flags = [*filter(None, [os.environ.get("PYTENSOR_FLAGS")]), f"base_compiledir={folder}/pytensor"]
         environment = {
@@ -128,7 +131,7 @@ def time_cold_start(column: Column) -> float:
         }
         begin = time.perf_counter()
         with column.worker(environment) as worker:
-            worker.ask("first", 128)
+            worker.ask("first", size)
             return time.perf_counter() - begin
 
 
@@ -169,10 +172,10 @@ def run(options: argparse.Namespace, folder: Path, bar: Any) -> dict[str, Any]:
     numbers = measure(columns, measures_of(sizes), rounds, bar)
     if sizes.cifar10:
         numbers |= measure_cifar10(options, folder, sizes, rounds, bar)
-    starts = {column.name: [time_cold_start(column)] for column in columns}
+    starts = {column.name: [time_cold_start(column, sizes.batches[0])] for column in columns}
     numbers["from the start to the first step, cold caches, s"] = starts
     with own.worker() as worker:
-        found["traffic"] = worker.ask("step_traffic", sizes.batches[0])
+        found["traffic"] = worker.ask("step_traffic", sizes.batches[0], sizes.examples)
     if not facts["cpu"]:
         found["precision"] = compare_precisions(folder, sizes.digits)
     return found | {"numbers": numbers, "columns": [column.name for column in columns]}
@@ -190,7 +193,7 @@ def measure_cifar10(
     if torch:
         export_case("jax", case, ",".join(f"{name}={value!r}" for name, value in arguments.items()))
     name = f"{CIFAR10}, batch {sizes.cifar10}, s"
-    question: tuple[object, ...] = ("device_step", sizes.cifar10, sizes.epochs)
+    question: tuple[object, ...] = ("device_step", sizes.cifar10, sizes.epochs, sizes.examples)
     return measure([own_column("--experiment=cifar10"), *torch], {name: (question, 1)}, rounds, bar)
 
 

@@ -133,7 +133,7 @@ class Peer:
     # ------------------------------------------------------------------ speed
 
     def loop(self, size: int, examples: int | None = None) -> Loop:
-        """Return a loop of this batch size, over all training data or the first examples."""
+        """Return a loop of this batch size, over all training data or the first ones."""
         data = replace(self.data, train=self.data.train[:examples])
         loop = build_loop(self.settings.replace(batch_size=size), data, self.compiled)
         loop.extensions = []
@@ -146,16 +146,16 @@ class Peer:
         loop.train_epoch()
         return time.perf_counter() - begin
 
-    def device_step(self, size: str, epochs: str = "1") -> float:
+    def device_step(self, size: str, epochs: str = "1", examples: str = "4000") -> float:
         """Time a training step, as a share of an epoch: minibatch, noise, cost, gradient, update."""
         if int(size) not in self.loops:
-            self.loops[int(size)] = self.loop(int(size))
+            self.loops[int(size)] = self.loop(int(size), int(examples))
         loop = self.loops[int(size)]
         return time_calls(loop.train_epoch, int(epochs)) / loop.epoch_length
 
-    def step_traffic(self, size: str) -> dict[str, float]:
+    def step_traffic(self, size: str, examples: str) -> dict[str, float]:
         """Answer the bytes sent and fetched for a training step, and the number of functions compiled so far."""
-        self.device_step(size)
+        self.device_step(size, "1", examples)
         loop, before = self.loops[int(size)], (self.traffic.sent, self.traffic.fetched)
         loop.train_epoch()
         sent, fetched = (now - b for now, b in zip((self.traffic.sent, self.traffic.fetched), before, strict=True))

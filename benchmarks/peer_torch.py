@@ -21,7 +21,6 @@ CONV = "/multilayerconvolution/multiscaleconvolution/"
 LEARNING_RATE, DECAY_RATE, MAX_SCALING = 1e-3, 0.9, 1e10
 IMAGES = 49
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-7}
-DIGITS = 4000, 1000  # on the device: training and test digits
 ROWS = 5000  # samples drawn at once
 
 
@@ -255,14 +254,14 @@ class Peer:
             X = self.model.reverse_step(X, torch.full((IMAGES,), t), torch.randn_like(X))
         return time.perf_counter() - begin
 
-    def digits(self, number):
-        """Return training digits (0) or test digits (1), the exported examples repeated, on the device."""
+    def digits(self, n):
+        """Return n digits on the device, the exported examples repeated."""
         X = self.case["X"]
-        return torch.tensor(np.resize(X, (DIGITS[number], *X.shape[1:])), dtype=torch.float32, device=self.device)
+        return torch.tensor(np.resize(X, (n, *X.shape[1:])), dtype=torch.float32, device=self.device)
 
-    def device_step(self, size, epochs=1):
+    def device_step(self, size, epochs=1, examples=4000):
         """Time a training step, as a share of an epoch: minibatch and noise drawn on the device, gradient, update."""
-        train, size = self.digits(0), int(size)
+        train, size = self.digits(int(examples)), int(size)
 
         def epoch():
             for indices in torch.randperm(len(train), device=self.device)[: len(train) // size * size].split(size):
@@ -274,7 +273,7 @@ class Peer:
     @torch.no_grad()
     def K_all(self, n):
         """Time K of n digits over every t."""
-        X, total = self.digits(1)[: int(n)], 0.0
+        X, total = self.digits(int(n)), 0.0
         begin = time.perf_counter()
         for t in range(2, self.T + 1):
             _, times, N, U = self.draw(X)
@@ -313,6 +312,7 @@ def main():
     parser.add_argument("--compile", action="store_true", help="by torch.compile")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    torch.backends.cudnn.allow_tf32 = False  # whole float32 numbers, as this program has them
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -54,19 +54,19 @@ def make_keys(words: np.ndarray, positions: Sequence[int], examples: Sequence[in
     return Keys(words, np.asarray(positions, np.int32), np.asarray(examples, np.int32), counts)
 
 
-def choose_rows(compiled: CompiledModel, n: int, on_cpu: int) -> int:
+def choose_rows(compiled: CompiledModel, n: int, on_host: int) -> int:
     """Return how many of n examples a loop without gradients computes at once: equal batches that memory has room for.
 
-    An example is taken to need NUMBERS_PER_ELEMENT numbers for each of its elements. XLA plans 27 to 40 for the released
-    networks of digits and CIFAR-10 on a CPU; convolutions on a GPU may need working memory besides.
+    An example is taken to need NUMBERS_PER_ELEMENT numbers for each of its elements. XLA plans 27 to 40 for the
+    released networks of digits and CIFAR-10 on a CPU; convolutions on a GPU may need working memory besides.
 
     Args:
         compiled: model and engine.
         n: number of examples, 1 or more.
-        on_cpu: the largest number where the memory is the host's.
+        on_host: the largest number where noise comes from the host, or the memory is the host's.
     """
-    memory = compiled.engine.memory
-    most = on_cpu
+    memory = compiled.engine.memory if compiled.engine.noise == "device" else None
+    most = on_host
     if memory is not None:
         numbers = max(LEAST_NUMBERS, NUMBERS_PER_ELEMENT * int(np.prod(compiled.model.example_shape)))
         size = numbers * np.dtype(compiled.engine.dtype).itemsize

@@ -185,7 +185,7 @@ def terms(
     With k times per example, the n k times are in equal strata of a density p(t) that is large where the terms are
     (dpm/likelihood/times.py). p is measured first, on a few examples and with draws of its own. The noise of an example
     depends on the seed and on its index in X only. Where the engine draws noise on its device, the terms of a block of
-    examples are a loop there; the times are the same.
+    examples are a loop there; the times come from the host.
 
     Args:
         compiled: model and engine.
@@ -213,8 +213,7 @@ def terms(
         times, weights = 2 + index, 1 / (times_per_example * p[index])
     forward_T, forward_1, prior = entropies(compiled, theta, X)
     if engine.noise == "device":
-        rows = choose_rows(compiled, n, size) if batch_size is None else size
-        kl = compute_terms(compiled, theta, X, times, seed, noise.TERMS, rows, progress=progress)
+        kl = compute_terms(compiled, theta, X, times, seed, noise.TERMS, size, progress=progress)
         return Terms(times, kl.astype(np.float32), weights, forward_T, forward_1, prior, T)
     kl = np.empty(times.shape, np.float32)
 
@@ -282,7 +281,8 @@ def block_size(model: Diffusion) -> int:
 def batch_size_of(compiled: CompiledModel, n: int, batch_size: int | None = None) -> int:
     """Return how many of n examples `terms` computes at once, which a compiled function is made for."""
     block = block_size(compiled.model)
-    return min(block, n, batch_size or compiled.microbatch_size(block))
+    size = min(block, n, batch_size or compiled.microbatch_size(block))
+    return choose_rows(compiled, n, size) if batch_size is None else size
 
 
 def default_times(model: Diffusion) -> int:
@@ -308,8 +308,7 @@ def measure_density(
     t = np.concatenate([rng.choice(sizes.times[sizes.bins == number], each) for number in range(n_bins)])
     examples = X[rng.integers(0, len(X), len(t))]
     if compiled.engine.noise == "device":
-        rows = choose_rows(compiled, len(X), size)
-        found = compute_terms(compiled, theta, examples, t[:, None], seed, noise.SIZES, rows, times_per_example)
+        found = compute_terms(compiled, theta, examples, t[:, None], seed, noise.SIZES, size, times_per_example)
         sizes.update(t, found[:, 0])
         return mix_uniform(sizes.rms())
     draws = draw_noise(compiled.model, examples.shape, seed, noise.SIZES, 0, 0)
@@ -355,8 +354,9 @@ def bounds_apart(compiled: CompiledModel, theta: np.ndarray, X: np.ndarray) -> n
 
     It is the mean over X[:BLOCK], scaled examples.
     """
-    X = compiled.engine.asarray(X[:BLOCK])
-    function = compiled.function(compiled.model.bounds_apart, compiled.reverse_inputs(len(X)))
+    engine, n = compiled.engine, min(BLOCK, len(X))
+    function = compiled.function(compiled.model.bounds_apart, compiled.reverse_inputs(n))
+    there = [engine.to_device(array) for array in (theta, engine.asarray(X[:n]))]
     times = range(2, compiled.model.trajectory_length + 1)
-    rows = [function(theta, X, compiled.engine.asarray(np.full(len(X), t)))[0] for t in times]
+    rows = [function(*there, engine.asarray(np.full(n, t)))[0] for t in times]
     return np.array(rows).mean(axis=1, dtype=np.float64)

@@ -38,8 +38,7 @@ def default_batch(example_shape: Sequence[int]) -> int:
 
 def batch_size(compiled: CompiledModel, n: int) -> int:
     """Return how many of n samples are drawn at once: default_batch, or more where an accelerator has the memory."""
-    most = default_batch(compiled.model.example_shape)
-    return most if compiled.engine.memory is None else choose_rows(compiled, n, most)
+    return choose_rows(compiled, n, default_batch(compiled.model.example_shape))
 
 
 def state_times(trajectory_length: int, every: int) -> list[int]:

@@ -11,15 +11,15 @@ from dpm.engines.device_arrays import choose_rows, cut_by_time, make_keys, pad_r
 GIB = 2**30
 
 
-def model(memory, shape=(1, 28, 28), dtype="float32"):
+def model(memory, shape=(1, 28, 28), dtype="float32", noise="device"):
     """What choose_rows reads of a compiled model."""
-    return SimpleNamespace(
-        engine=SimpleNamespace(memory=memory, dtype=dtype), model=SimpleNamespace(example_shape=shape)
-    )
+    engine = SimpleNamespace(memory=memory, dtype=dtype, noise=noise)
+    return SimpleNamespace(engine=engine, model=SimpleNamespace(example_shape=shape))
 
 
-def test_a_cpu_takes_the_rows_it_is_given():
+def test_a_cpu_and_noise_of_the_host_take_the_rows_they_are_given():
     assert choose_rows(model(None), 10_000, 100) == 100
+    assert choose_rows(model(80 * GIB, noise="host"), 10_000, 100) == 100
     assert choose_rows(model(None), 7, 100) == 7
 
 
