@@ -14,6 +14,7 @@ import numpy as np
 from dpm import viz
 from dpm.base import noise
 from dpm.base.progress import Progress, write_line
+from dpm.base.wording import plural
 from dpm.graph.bricks import RATES, Brick
 from dpm.graph.kernels.gaussian import has_unit_prior
 from dpm.likelihood import bound
@@ -324,7 +325,7 @@ def describe_state(name: str, model: Any) -> str:
         "mu_coeff": "mu_coeff, readout of the mean summed over the bumps (Eq. 63)",
         "beta_coeff": "beta_coeff, readout of the variance summed over the bumps (Eq. 63)",
         "rate_coeff": "rate_coeff, readout of the rate summed over the bumps (Eq. 63)",
-        "conv": f"conv, output of the convolutional path: sum of {scales} scale{'s' * (scales > 1)}",
+        "conv": f"conv, output of the convolutional path: sum of {scales} {plural(scales, 'scale')}",
         "dense_lower": "dense_lower, output of the dense path",
     }
     return texts.get(name, name)

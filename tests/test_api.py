@@ -265,7 +265,7 @@ def test_arrays_become_data():
     ("source", "more", "words"),
     [
         ("mnits", {}, "did you mean MNIST"),
-        (np.zeros((1, 4)), {}, "test_fraction: 0.1 of 1 examples"),
+        (np.zeros((1, 4)), {}, "test_fraction: 0.1 of 1 example;"),
         (np.zeros((5, 4)), {"test_fraction": 1.5}, "test_fraction: 1.5"),
         ((np.zeros((5, 4)), np.zeros((5, 3))), {}, r"vectors: got shapes \(5, 4\) and \(5, 3\)"),
         (np.zeros(3), {}, "vectors|images"),

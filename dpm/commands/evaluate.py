@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dpm.base.command_line import Parser, argument_type, print_table, run_command
 from dpm.base.errors import InputError
+from dpm.base.wording import plural
 from dpm.commands.options import ModelOptions, add_model_options, open_run_of, read_input_of
 
 if TYPE_CHECKING:
@@ -211,19 +212,20 @@ class Examples(NamedTuple):
     quantized: bool
 
 
-def first_examples(X: "np.ndarray", options: Options, name: str) -> "tuple[np.ndarray, str]":
+def first_examples(X: "np.ndarray", options: Options, kind: str, name: str) -> "tuple[np.ndarray, str]":
     """Return the first --n-examples of X and how many they are, in words. Raises InputError if there are fewer."""
     n = options.n_examples or (min(SINGLE_EXAMPLES, len(X)) if options.trajectories else len(X))
+    words = f"{kind}{plural(len(X), 'example')} of {name}"
     if n > len(X):
-        raise InputError(f"--n-examples: {n} is more than there are, {len(X)} {name}; take at most that")
-    return X[:n], f"{n} {name}" if n == len(X) else f"the first {n} of {len(X)} {name}"
+        raise InputError(f"--n-examples: {n} is more than there are, {len(X)} {words}; take at most that")
+    return X[:n], f"{n} {words}" if n == len(X) else f"the first {n} of {len(X)} {words}"
 
 
 def read_split(options: Options, run: "Run") -> Examples:
     """Return examples of the data that the run was trained on or tested with."""
     split = options.split or "test"
     data = run.load_data(options.data_path)
-    X, name = first_examples(run.data(split), options, f"{split} examples of {data.name} ({data.path})")
+    X, name = first_examples(run.data(split), options, f"{split} ", f"{data.name} ({data.path})")
     return Examples(X, name, data.quantized)
 
 
@@ -234,7 +236,7 @@ def read_input(options: Options, run: "Run") -> Examples:
     from dpm.likelihood.units import LEVELS
 
     X = read_input_of(run, str(options.input), options.quiet)
-    X, name = first_examples(X, options, f"examples of {options.input}")
+    X, name = first_examples(X, options, "", str(options.input))
     levels = LEVELS * X
     on_grid = (np.abs(levels - np.rint(levels)) <= LEVEL_TOLERANCE).all() and X.min() >= 0 and X.max() <= 1
     scaled = run.scaling.forward(X).astype(run.engine.dtype)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
 from dpm.base.progress import Progress
+from dpm.base.wording import count
 from dpm.commands.options import ModelOptions, add_model_options, open_run_of, read_input_of
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def draw(options: Options) -> int:
     write(folder, X, more, run, options, given)
     if not options.quiet:
         names = ["samples.npz", "samples.png", *(["samples.gif"] if options.animate else [])]
-        print(f"{len(X)} samples: {' and '.join(str(folder / name) for name in names)}")
+        print(f"{count(len(X), 'sample')}: {' and '.join(str(folder / name) for name in names)}")
         if options.mode in USED_BY["input"]:
             print(f"next to their input: {folder / options.mode}.png")
     return 0

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dpm.base.wording import count, plural
+
 NUMBERS = ("K", "K_minus_L_null", "draws_error", "standard_error", "unit")
 HOW = ("split", "n_examples", "times_per_example", "n_times", "seed", "units")
 
@@ -56,9 +58,9 @@ class Bound:
     def describe(self) -> str:
         """Return how it was estimated, in words."""
         split = f"{self.split} " if self.split else ""
-        examples = f"{self.n_examples:,} {split}example{'s' * (self.n_examples > 1)}"
+        examples = f"{self.n_examples:,} {split}{plural(self.n_examples, 'example')}"
         k = self.times_per_example
-        many = f"{k} draws from {self.n_times} t" if k and k > self.n_times else f"{k} of {self.n_times} t"
+        many = f"{count(k, 'draw')} from {self.n_times} t" if k and k > self.n_times else f"{k} of {self.n_times} t"
         times = "every t" if k is None else many
         return ", ".join([*filter(None, [examples, self.units]), f"{times} each", f"seed {self.seed}"])
 
@@ -114,6 +116,6 @@ def format_released(K: float, gain: float, unit: str, error: float, minibatches:
     """
     stated = f"standard error {error:.4f}" if math.isfinite(error) else "one minibatch has no standard error"
     return (
-        f"{format_bound(K, gain, unit)}; {stated}; as released in 2015: {minibatches:,} minibatches of {size}, each at "
-        "one random t, KL_t counted T times"
+        f"{format_bound(K, gain, unit)}; {stated}; as released in 2015: {minibatches:,} "
+        f"{plural(minibatches, 'minibatch')} of {size}, each at one random t, KL_t counted T times"
     )

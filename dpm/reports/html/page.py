@@ -19,6 +19,7 @@ from markupsafe import Markup
 import dpm
 from dpm.base.atomic import atomic_write
 from dpm.base.errors import InputError
+from dpm.base.wording import plural
 from dpm.reports.html import charts
 from dpm.reports.html.facts import collect_facts
 from dpm.reports.html.paper import compare_with_paper
@@ -66,7 +67,7 @@ def write_page(
     with atomic_write(path) as temporary:
         temporary.write_text(text, "utf-8", "backslashreplace")  # a path may have bytes that are no text
     if not quiet:
-        print(f"{len(runs)} run{'s' * (len(runs) > 1)}: {path} ({len(text) / 1e6:.1f} MB); open it in a browser")
+        print(f"{len(runs)} {plural(len(runs), 'run')}: {path} ({len(text) / 1e6:.1f} MB); open it in a browser")
     return 1 if notes else 0
 
 
