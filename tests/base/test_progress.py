@@ -64,6 +64,20 @@ def test_a_phase_of_unknown_length_and_a_single_call_have_lines_too(log):
     assert lines[-1] == "fitting: 0, 00:00 so far, K 1.0"
 
 
+def test_a_single_call_of_expected_length_shows_the_time_left(log):
+    """As long as there is some; a call that takes longer than the last time says what it has taken."""
+    with Progress(desc="compiling", expected=90.4) as bar:
+        bar.refresh()
+        bar.start_t -= 60
+        bar.refresh()
+        bar.start_t -= 60
+    assert list(dict.fromkeys(log().splitlines())) == [
+        "compiling: 00:00 so far, about 01:30 left",
+        "compiling: 01:00 so far, about 00:30 left",
+        "compiling: 02:00 so far",
+    ]
+
+
 def test_the_innermost_phase_writes(log):
     with Progress(desc="outer") as outer:
         with Progress(desc="inner") as inner:
