@@ -19,7 +19,7 @@ from dpm.graph.bricks import RATES, Brick
 from dpm.graph.kernels.gaussian import has_unit_prior
 from dpm.likelihood import bound
 from dpm.likelihood.entropies import spread_times, step_entropies
-from dpm.likelihood.result import format_released
+from dpm.likelihood.result import format_references, format_released
 from dpm.plots import bounds, panels, schedules
 from dpm.runs.data import RunData
 from dpm.runs.folder import RunPaths, save_arrays
@@ -295,7 +295,8 @@ class LogLikelihood:
             write_line(self.as_released(loop, loop.variant.likelihood_draws))
         else:
             known = self.reference(loop) if self.reference else {}
-            write_line("; ".join([str(self.held_out(loop)), *(f"{name} {value:.4f}" for name, value in known.items())]))
+            exact = format_references(known, loop.compiled.model.unit)
+            write_line("; ".join(filter(None, [str(self.held_out(loop)), exact])))
 
     def as_released(self, loop: Any, draws: int) -> str:
         """Return the line of a faithful run."""

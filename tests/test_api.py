@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import inspect
 import re
 import subprocess
 import sys
@@ -192,6 +193,11 @@ def test_the_bound_is_that_of_the_evaluation(run, data):
     assert bound.n_examples == 20
     assert bound.standard_error > bound.draws_error > 0
     assert pytest.approx(dpm.bound(run, data.test).K) == dpm.bound(run).K
+
+
+@pytest.mark.parametrize("name", ["train", "bound", "evaluate", "sample", "inpaint", "denoise"])
+def test_long_work_shows_its_progress_unless_it_is_quiet(name):
+    assert inspect.signature(getattr(dpm, name)).parameters["quiet"].default is False
 
 
 class Shrinker(dpm.bricks.Brick):

@@ -130,7 +130,7 @@ def evaluate_run(options: Options) -> int:
     check_options(options)
     from dpm.base.atomic import writable_folder
     from dpm.likelihood.units import why_no_levels
-    from dpm.runs.evaluation import default_seed, evaluate
+    from dpm.runs.evaluation import default_seed, evaluate, exact_references
 
     folder = writable_folder("--output-dir", options.output_dir)
     run = open_run_of(options)
@@ -158,7 +158,9 @@ def evaluate_run(options: Options) -> int:
         "trajectory_length": model.trajectory_length,
         "seed": seed,
         "engine": str(run.engine),
+        "unit": model.unit,
     }
+    about |= {} if options.input else exact_references(run, options.quiet)
     levels = bits_of_levels(result, why_no_levels(given.quantized, model.uniform_noise, run.scaling.scale))
     if not options.quiet:
         report(about, result, levels)
@@ -258,11 +260,14 @@ def report(about: dict[str, Any], result: "Evaluation", levels: tuple[float | No
     """Print the tables of an Evaluation."""
     import numpy as np
 
+    from dpm.likelihood.result import format_references
     from dpm.likelihood.units import NAMES, format_number
 
     units = result.units
     if result.line:
         print(result.line)
+    if exact := format_references(about, about["unit"]):
+        print(exact)
     print(f"{about['checkpoint']}: T = {about['trajectory_length']}, seed {about['seed']}, {about['engine']}")
     print(about["examples"])
     if "log_p" in result.values:

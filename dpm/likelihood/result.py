@@ -97,6 +97,19 @@ def format_bound(
     return text if standard_error is None else f"{text}; {format_errors(draws_error, standard_error)}"
 
 
+def format_references(values: Mapping[str, float], unit: str) -> str:
+    """Return the exact values of a toy problem in words, "" if there are none.
+
+    Args:
+        values: by "truth" and "ceiling"; NaN where one is not computed.
+        unit: of all values.
+    """
+    names = {"ceiling": "ceiling of K", "truth": "exact log likelihood"}
+    return "; ".join(
+        f"{names[name]} {values[name]:.4f} {unit}" for name in names if not math.isnan(values.get(name, math.nan))
+    )
+
+
 def format_errors(draws_error: float | None, standard_error: float) -> str:
     """Return the standard errors in words: what the draws leave open, and what the choice of the examples adds."""
     if math.isnan(standard_error):

@@ -142,6 +142,27 @@ def evaluate(
     return _evaluate_terms(run, X, units, count_times(run.model, t_per_example), batch_size, seed, quiet, split)
 
 
+def exact_references(run: Run, quiet: bool = False) -> dict[str, float]:
+    """Return what is known of a toy problem, {} for other runs.
+
+    Args:
+        run: a trained model.
+        quiet: show no progress.
+
+    Returns:
+        "truth", the exact log likelihood, and "ceiling", the largest K under the schedule of the run, in the unit of
+        the model.
+    """
+    toy = run.settings.toy if run.settings else None
+    if toy is None:
+        return {}
+    arguments, beta = run.model.arguments or {}, np.asarray(run.compiled.beta(run.theta), dtype=np.float64)
+    with Progress(desc="exact log likelihood", quiet=quiet):
+        truth = toy.log_likelihood(arguments)
+    with Progress(total=len(beta) - 1, unit="step", desc="ceiling of K under this schedule", quiet=quiet) as bar:
+        return {"truth": truth, "ceiling": toy.ceiling(arguments, beta, progress=bar.update)}
+
+
 def default_seed(run: Run) -> int:
     """Return the seed of an evaluation: that of the run, or 0 for a model.pkl of 2015."""
     return run.settings.seed if run.settings else 0
