@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -133,6 +134,8 @@ def evaluate_run(options: Options) -> int:
     from dpm.runs.evaluation import default_seed, evaluate, exact_references
 
     folder = writable_folder("--output-dir", options.output_dir)
+    estimator = "trajectories" if options.trajectories else options.estimator or "exact"
+    path = check_earlier(folder / f"{STEMS[estimator]}.json", options.checkpoint)
     run = open_run_of(options)
     model = run.model
     seed = default_seed(run) if options.seed is None else options.seed
@@ -152,9 +155,10 @@ def evaluate_run(options: Options) -> int:
     )
     about = {
         "checkpoint": str(options.checkpoint),
+        "path": path,
         "examples": given.name,
         "n_examples": len(given.X),
-        "estimator": "trajectories" if options.trajectories else options.estimator or "exact",
+        "estimator": estimator,
         "trajectory_length": model.trajectory_length,
         "seed": seed,
         "engine": str(run.engine),
@@ -170,6 +174,23 @@ def evaluate_run(options: Options) -> int:
     if not options.quiet:
         print(f"written: {', '.join(map(str, paths))}")
     return 0
+
+
+def check_earlier(file: "Path", checkpoint: str) -> str:
+    """Return the absolute path of the checkpoint; raise InputError if the file holds the evaluation of another one."""
+    from dpm.runs.folder import find_checkpoint
+
+    path = str(find_checkpoint(checkpoint).resolve())
+    earlier = None
+    with suppress(OSError, ValueError):
+        earlier = json.loads(file.read_text())
+    other = earlier.get("path", path) if isinstance(earlier, dict) else path
+    if other != path:
+        raise InputError(
+            f"--output-dir: {file} is the evaluation of another checkpoint, {other}; give another folder, or remove "
+            "the file"
+        )
+    return path
 
 
 def check_options(options: Options) -> None:
