@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from benchmarks.worker import ROOT, Worker
+from dpm.base.progress import Progress
 
 #: {name: {column: [value a round]}}
 Numbers = dict[str, dict[str, list[float]]]
@@ -361,7 +361,7 @@ def run(options: argparse.Namespace, folder: str, bar: Any) -> Numbers:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print the table, write the file."""
     options = parse_arguments(arguments)
-    with tempfile.TemporaryDirectory(prefix="bench") as folder, tqdm(unit="figure", disable=None) as bar:
+    with tempfile.TemporaryDirectory(prefix="bench") as folder, Progress(unit="figure", desc="benchmark") as bar:
         numbers = run(options, folder, bar)
     summary = summarize(numbers)
     fitted = fit_exponents(summary) if options.growth else {}

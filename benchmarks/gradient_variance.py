@@ -10,10 +10,10 @@ of each, with a standard error from ten parts of the draws, and the distance of 
 import argparse
 
 import numpy as np
-from tqdm import tqdm
 
 import dpm
 from dpm.base import noise
+from dpm.base.progress import Progress
 
 PARTS = 10
 
@@ -29,7 +29,7 @@ def draw_gradients(loop, draws: int) -> dict[str, np.ndarray]:
     """Return the gradients of each way of drawing t, (draws, parameters)."""
     compiled, n, asarray = loop.compiled, loop.batch_size, loop.compiled.engine.asarray
     found: dict[str, list[np.ndarray]] = {"stratified": [], "importance": []}
-    for draw in tqdm(range(draws), unit="minibatch"):
+    for draw in Progress(range(draws), unit="minibatch", desc="gradients"):
         rng = noise.generator(loop.seed, noise.LIKELIHOOD, draw)
         X = loop.features[rng.choice(len(loop.features), n, replace=False)]
         X, positions, N, U, ones = loop.draw(rng, X, noise.stratified_positions)

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy
-from tqdm import tqdm
 
+from dpm.base.progress import Progress
 from dpm.optimizers import LBFGS, SFO, Adam, RMSProp, Stochastic
 from dpm.optimizers.base import Optimizer
 from dpm.plots.charts import BLUE, DARK, ORANGE, make_figure, render_png
@@ -100,7 +100,7 @@ def measure_descent(optimizer: Optimizer, problem: problems.Problem, passes: int
     return np.array(totals)[np.searchsorted(evaluations, looks, side="right") - 1]
 
 
-def measure_gaps(case: Case, passes: int, seeds: int, bar: tqdm) -> Gaps:
+def measure_gaps(case: Case, passes: int, seeds: int, bar: Progress) -> Gaps:
     """Return (F - F*) / (F0 - F*) of all optimizers on a problem; F* is the smallest F known or found.
 
     Args:
@@ -165,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args(arguments)
     number = len(CASES) * (len(RULES) * len(RATES) + len(STYLES) * options.seeds)
-    with tqdm(total=number, unit="run", disable=None) as bar:
+    with Progress(total=number, unit="run", desc="optimizers") as bar:
         gaps = {k: measure_gaps(case, options.passes or case.passes, options.seeds, bar) for k, case in CASES.items()}
     print(f"Python {platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}")
     print("| problem | optimizer | rate |", *(f"{tolerance:.0e} |" for tolerance in TOLERANCES), "at the end |")

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from benchmarks.bench import ENGINES, describe_machine, time_command
 from benchmarks.worker import ROOT, Worker
+from dpm.base.progress import Progress
 
 STEPS = 20  # of a round
 
@@ -77,7 +77,7 @@ def measure(checkouts: Sequence[Checkout], rounds: int) -> dict[str, np.ndarray]
     numbers: dict[str, list[list[float]]] = {name: [] for name in (*STARTS, step)}
     with ExitStack() as stack:
         workers = [stack.enter_context(checkout.worker()) for checkout in checkouts]
-        for round_ in tqdm(range(-1, rounds), unit="round"):
+        for round_ in Progress(range(-1, rounds), unit="round", desc="benchmark"):
             # The order is reversed in every second round, since the first of two can leave the processor hotter.
             order = [0, 1] if round_ % 2 else [1, 0]
             for name, values in numbers.items():

@@ -14,11 +14,12 @@ import numpy as np
 from dpm import viz
 from dpm.base import noise
 from dpm.base.progress import Progress, write_line
+from dpm.base.wording import plural
 from dpm.graph.bricks import RATES, Brick
 from dpm.graph.kernels.gaussian import has_unit_prior
 from dpm.likelihood import bound
 from dpm.likelihood.entropies import spread_times, step_entropies
-from dpm.likelihood.result import format_released
+from dpm.likelihood.result import format_references, format_released
 from dpm.plots import bounds, panels, schedules
 from dpm.runs.data import RunData
 from dpm.runs.folder import RunPaths, save_arrays
@@ -295,7 +296,8 @@ class LogLikelihood:
             write_line(self.as_released(loop, loop.variant.likelihood_draws))
         else:
             known = self.reference(loop) if self.reference else {}
-            write_line("; ".join([str(self.held_out(loop)), *(f"{name} {value:.4f}" for name, value in known.items())]))
+            exact = format_references(known, loop.compiled.model.unit)
+            write_line("; ".join(filter(None, [str(self.held_out(loop)), exact])))
 
     def as_released(self, loop: Any, draws: int) -> str:
         """Return the line of a faithful run."""
@@ -325,7 +327,7 @@ def describe_state(name: str, model: Any) -> str:
         "mu_coeff": "mu_coeff, readout of the mean summed over the bumps (Eq. 63)",
         "beta_coeff": "beta_coeff, readout of the variance summed over the bumps (Eq. 63)",
         "rate_coeff": "rate_coeff, readout of the rate summed over the bumps (Eq. 63)",
-        "conv": f"conv, output of the convolutional path: sum of {scales} scale{'s' * (scales > 1)}",
+        "conv": f"conv, output of the convolutional path: sum of {scales} {plural(scales, 'scale')}",
         "dense_lower": "dense_lower, output of the dense path",
     }
     return texts.get(name, name)

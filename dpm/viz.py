@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from dpm.base.arguments import check_index
 from dpm.base.errors import InputError
@@ -52,6 +52,8 @@ __all__ = [
     "save_images",
     "show_receptive_fields",
 ]
+
+BAND = 20  # pixels above a frame of an animation, for its t
 
 
 def is_square(shape: int) -> bool:
@@ -254,7 +256,9 @@ def plot_monitors(rows: Sequence[Mapping[str, Any]], path: StrPath, unit: str = 
     return target
 
 
-def animate(states: Sequence[npt.ArrayLike], path: StrPath, fps: float = 10) -> Path:
+def animate(
+    states: Sequence[npt.ArrayLike], path: StrPath, fps: float = 10, times: Sequence[int] | None = None
+) -> Path:
     """Write states as a GIF that repeats forever, one grid of images per frame.
 
     Args:
@@ -262,17 +266,31 @@ def animate(states: Sequence[npt.ArrayLike], path: StrPath, fps: float = 10) -> 
         path: ends in ``.gif``.
         fps: frames per second, 0.1 to 50, rounded to what GIF can store (steps of 10 ms; 256 colors per frame). The
             last frame stays for 2 seconds; equal neighbors are stored as one longer frame.
+        times: t of each state, which is written above its frame; None for no text.
 
     Returns:
         The path.
 
     Raises:
-        InputError: for other states or rates, or for a path as :func:`plot_images`.
+        InputError: for other states, rates or numbers of times, or for a path as :func:`plot_images`.
     """
     target = check_target(path, ".gif")
     grids = [enlarge(image_grid(state), side=400) for state in check_states(states)]
     frames = [Image.fromarray(grid) for grid in grids]
+    if times is not None:
+        if len(times) != len(frames):
+            raise InputError(f"times: got {len(times)} for {len(frames)} states; expected one per state")
+        frames = [_add_time(frame, t) for frame, t in zip(frames, times, strict=True)]
     if any(frame.mode == "RGB" for frame in frames):
         frames = [frame.convert("RGB").quantize(256) for frame in frames]
     write_files({target: render_gif(frames, fps)})
     return target
+
+
+def _add_time(frame: Image.Image, t: int) -> Image.Image:
+    """Return a frame, gray or RGB, below a white band with its t."""
+    white, black = (255, 0) if frame.mode == "L" else ((255,) * 3, (0,) * 3)
+    result = Image.new(frame.mode, (frame.width, frame.height + BAND), white)
+    result.paste(frame, (0, BAND))
+    ImageDraw.Draw(result).text((6, 4), f"t = {t}", fill=black)
+    return result

@@ -63,7 +63,7 @@ def pytest_configure(config):
         pytensor.function = untraced(pytensor.function)
         pytensor.grad = untraced(pytensor.grad)
         Engine._finish = untraced(Engine._finish)
-        Engine._restore = untraced(Engine._restore)
+        Engine.loop = untraced(Engine.loop)
 
 
 def untraced(function):

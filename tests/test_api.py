@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import inspect
 import re
 import subprocess
 import sys
@@ -194,6 +195,11 @@ def test_the_bound_is_that_of_the_evaluation(run, data):
     assert pytest.approx(dpm.bound(run, data.test).K) == dpm.bound(run).K
 
 
+@pytest.mark.parametrize("name", ["train", "bound", "evaluate", "sample", "inpaint", "denoise"])
+def test_long_work_shows_its_progress_unless_it_is_quiet(name):
+    assert inspect.signature(getattr(dpm, name)).parameters["quiet"].default is False
+
+
 class Shrinker(dpm.bricks.Brick):
     """A network of the user's own: one parameter, by which the mean of the forward kernel is moved."""
 
@@ -265,7 +271,7 @@ def test_arrays_become_data():
     ("source", "more", "words"),
     [
         ("mnits", {}, "did you mean MNIST"),
-        (np.zeros((1, 4)), {}, "test_fraction: 0.1 of 1 examples"),
+        (np.zeros((1, 4)), {}, "test_fraction: 0.1 of 1 example;"),
         (np.zeros((5, 4)), {"test_fraction": 1.5}, "test_fraction: 1.5"),
         ((np.zeros((5, 4)), np.zeros((5, 3))), {}, r"vectors: got shapes \(5, 4\) and \(5, 3\)"),
         (np.zeros(3), {}, "vectors|images"),

@@ -141,6 +141,25 @@ def test_an_animation_shows_every_frame_for_its_duration(tmp_path, channels):
     assert durations == [120] * 5 + [2000]
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_time_of_a_frame_is_written_above_it(tmp_path, channels):
+    """Below the text the frame is as without it; the same state at another time has another text."""
+    state = uniform(4, channels, 5, 5)
+    with Image.open(viz.animate([state, state], tmp_path / "a.gif", times=[20, 1])) as gif:
+        shown = []
+        for index in range(2):
+            gif.seek(index)
+            shown.append(np.asarray(gif.convert("L" if channels == 1 else "RGB")).astype(int))
+    with Image.open(viz.animate([state], tmp_path / "b.gif")) as gif:
+        plain = np.asarray(gif.convert("L" if channels == 1 else "RGB")).astype(int)
+    for frame in shown:
+        np.testing.assert_allclose(frame[viz.BAND :], plain, atol=0 if channels == 1 else 8)
+        assert frame[: viz.BAND].min() < 100 < 240 < frame[0, 0].min()
+    assert (shown[0][: viz.BAND] != shown[1][: viz.BAND]).any()
+    with pytest.raises(InputError, match="times: got 1 for 2 states"):
+        viz.animate([state, state], tmp_path / "a.gif", times=[1])
+
+
 def test_an_animation_of_one_frame_and_of_frames_with_nan(tmp_path):
     state = uniform(1, 1, 3, 3)
     with Image.open(viz.animate([state], tmp_path / "one.gif")) as gif:

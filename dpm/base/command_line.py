@@ -1,6 +1,7 @@
 """Tools that all commands share: the argument parser, the error line, tables and exit statuses."""
 
 import argparse
+import difflib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -37,9 +38,27 @@ class Parser(argparse.ArgumentParser):
         return self._groups[title]
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse as argparse does, with hyphens for the underscores in names of options."""
+        """Parse as argparse does, with hyphens for the underscores in names of options; exit for words left over."""
         words = sys.argv[1:] if args is None else args
-        return super().parse_known_args([_hyphenate(word) for word in words], namespace)
+        options, left = super().parse_known_args([_hyphenate(word) for word in words], namespace)
+        if left:
+            self.error(self._describe_unexpected(left))
+        return options, left
+
+    def _describe_unexpected(self, words: list[str]) -> str:
+        """Return what is wrong with words that no argument and no option takes."""
+        options = [word for word in words if word.startswith("-")]
+        if options:
+            names = [name for action in self._actions for name in action.option_strings]
+            near = difflib.get_close_matches(options[0].partition("=")[0], names, n=1)
+            hint = f"; did you mean {near[0]}?" if near else "; leave it out"
+            return f"unrecognized arguments: {' '.join(words)}{hint}"
+        got = f"got {', '.join(map(repr, words))}"
+        names = [str(action.metavar or action.dest) for action in self._actions if not action.option_strings]
+        if not names:
+            return f"{got}; accepted: options and their values only, such as --name VALUE"
+        accepted = f"one {names[0]}; run the command once for each" if len(names) == 1 else f"only {' '.join(names)}"
+        return f"{got} after {' '.join(names)}; accepted: {accepted}"
 
     def error(self, message: str) -> Any:
         """Print the error line and exit with status 2."""

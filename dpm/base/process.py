@@ -1,5 +1,7 @@
 """The process of a command: its standard streams and environment, whatever it was started with."""
 
+import atexit
+import gc
 import logging
 import os
 import sys
@@ -57,6 +59,7 @@ def command_process(prog: str) -> Iterator[Output]:
 
     - A closed standard stream becomes the null device: otherwise the next file that is opened would take its number.
     - Characters that the terminal's encoding lacks are printed as escapes.
+    - At its exit no cyclic garbage is searched for, which takes a second after all graphs of PyTensor and JAX.
     - Plots are drawn into files and look alike everywhere: matplotlib uses no backend of a notebook or display, and not
       the user's configuration, such as LaTeX for all texts. Its remarks on its cache folder are not printed.
 
@@ -64,6 +67,7 @@ def command_process(prog: str) -> Iterator[Output]:
         prog: name of the program in messages.
     """
     _open_closed_streams()
+    atexit.register(gc.freeze)
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError):  # a test or a notebook may have replaced the stream
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

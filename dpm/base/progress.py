@@ -18,7 +18,7 @@ BAR_INTERVAL, LINE_INTERVAL = 1.0, 4.0  # seconds between two updates, and at le
 LINES = (
     "{desc}: {n_fmt}/{total_fmt}, {elapsed} so far, {remaining} left{postfix}",
     "{desc}: {n_fmt}, {elapsed} so far{postfix}",
-    "{desc}: {elapsed} so far{postfix}",
+    "{desc}: {elapsed} so far{expected_left}{postfix}",
 )
 
 
@@ -32,6 +32,7 @@ class Progress(tqdm):  # type: ignore[misc]  # tqdm has no types
         desc: what is done, as printed: "least squares".
         quiet: print nothing.
         delay: seconds after which it is shown; DELAY by default.
+        expected: seconds that a single call is expected to take, such as those of the last time; None if unknown.
         **more: further arguments of tqdm, such as total and unit. A phase without an iterable, a total and a unit is a
             single call.
     """
@@ -40,15 +41,23 @@ class Progress(tqdm):  # type: ignore[misc]  # tqdm has no types
     _last_line = time.monotonic()  # when a log got its last line, or the program began
 
     def __init__(
-        self, iterable: Any = None, *, desc: str, quiet: bool = False, delay: float | None = None, **more: Any
+        self,
+        iterable: Any = None,
+        *,
+        desc: str,
+        quiet: bool = False,
+        delay: float | None = None,
+        expected: float | None = None,
+        **more: Any,
     ) -> None:
+        self._expected = expected
         self.terminal = sys.stderr.isatty()
         self._single = iterable is None and not {"total", "unit"} & set(more)
         if not self.terminal:
             total = more.get("total", len(iterable) if hasattr(iterable, "__len__") else None)
             more |= {"bar_format": LINES[2 if self._single else 1 if total is None else 0], "leave": False}
         elif self._single:
-            more["bar_format"] = "{desc}: {elapsed}{postfix}"
+            more["bar_format"] = "{desc}: {elapsed}{expected_left}{postfix}"
         self._closed = threading.Event()
         self._shown = False
         delay = DELAY if delay is None else delay
@@ -62,6 +71,13 @@ class Progress(tqdm):  # type: ignore[misc]  # tqdm has no types
             if not delay:
                 self.refresh()
             threading.Thread(target=self._tick, daemon=True, name="progress").start()
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """The values of a line, with the time that an expectation leaves; nothing after it has passed."""
+        values: dict[str, Any] = super().format_dict
+        left = (self._expected or 0.0) - values["elapsed"]
+        return values | {"expected_left": f", about {tqdm.format_interval(left)} left" if left >= 1 else ""}
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
         """Draw the bar, or write a line of a log if it is time for one."""

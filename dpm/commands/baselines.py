@@ -9,6 +9,7 @@ from dpm.base.blas import one_blas_thread
 from dpm.base.command_line import Parser, print_table, run_command
 from dpm.base.errors import InputError
 from dpm.base.progress import Progress
+from dpm.base.wording import plural
 from dpm.likelihood.density_models import FLOORS, KINDS, LARGEST, Kind, choose_model
 from dpm.runs.settings import Settings
 
@@ -147,9 +148,10 @@ def compare_models(
         data = add_noise(data, variance, seed)
     kinds = choose_kinds(names, data, floors)
     start = validation_start(len(data.train))
+    held = len(data.train) - start
     if not quiet:
         print(data.text)
-        print(f"chosen   on the last {len(data.train) - start:,} training examples, then fitted to all of them")
+        print(f"chosen   on the last {held:,} training {plural(held, 'example')}, then fitted to all of them")
     header = ("kind", "what", "chosen", f"log p, {data.unit}", "error", "minus L_null", "in data units", "seconds")
     rows: list[Sequence[str]] = [header, ("L_null", "prior of the model", "", *format_figures(data, data.L_null), "")]
     if data.truth is not None:
@@ -308,6 +310,6 @@ def load_examples(settings: Settings, seed: int, saved: Any = None) -> Data:
         L_null=-elements * prior.prior_entropy() / float(np.log(2)),
         truth=toy.log_likelihood(toy.complete(settings.model_args)) if toy else None,
         unit="bits/example" if toy else "bits/pixel",
-        text=f"data     {data.name} from {data.path}: {len(train):,} training and {len(test):,} test examples of "
-        f"{test[0].size} numbers\nunits    {data.units}",
+        text=f"data     {data.name} from {data.path}: {len(train):,} training and {len(test):,} test "
+        f"{plural(len(test), 'example')} of {test[0].size} {plural(test[0].size, 'number')}\nunits    {data.units}",
     )

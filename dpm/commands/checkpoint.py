@@ -13,6 +13,7 @@ import numpy as np
 from dpm.base.command_line import Parser, error_line, print_table, run_command
 from dpm.base.errors import InputError
 from dpm.base.hashing import hash_array
+from dpm.base.wording import count
 from dpm.datasets.reading import atomic_write
 from dpm.runs import checkpoint
 from dpm.runs.folder import find_checkpoint
@@ -103,8 +104,8 @@ def verify(files: Sequence[Path]) -> int:
         sealed = "checksums of the file, of" if facts["sealed"] else "no checksum of the file; checksums of"
         numbers = sum(array.size for array in arrays.values())
         print(
-            f"{path}: ok: format version {facts['format_version']}; {sealed} meta and of {len(arrays)} arrays "
-            f"({numbers:,} numbers)"
+            f"{path}: ok: format version {facts['format_version']}; {sealed} meta and of {count(len(arrays), 'array')} "
+            f"({count(numbers, 'number')})"
         )
     return status
 
@@ -253,7 +254,7 @@ def export(file: Path, to: str, output: str | None, all: bool) -> None:
         raise InputError(f"export {file}: two arrays would have the same name, or a name is reserved by the format")
     with atomic_write(target) as temporary, open(temporary, "wb") as stream:
         (write_npz if to == "npz" else write_safetensors)(stream, arrays)
-    print(f"{target}: {len(arrays)} arrays")
+    print(f"{target}: {count(len(arrays), 'array')}")
 
 
 def write_npz(stream: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from dpm.base.command_line import Parser, run_command
+from dpm.base.wording import count
 from dpm.engines.names import DTYPES, ENGINES
 
 PROG = "dpm compare"
@@ -51,5 +52,8 @@ def compare_files(files: Sequence[str], backend: str, dtype: str) -> int:
             passed = difference <= tolerance
             failures, total = failures + (not passed), total + 1
             print(f"  {'pass' if passed else 'FAIL'}  {difference:9.2e}  {name}", flush=True)
-    print(f"{total - failures} of {total} arrays agree" + (f", {failures} FAIL" if failures else ""))
+    print(
+        f"{total - failures} of {count(total, 'array')} {'agrees' if total == 1 else 'agree'}"
+        + (f", {failures} FAIL" if failures else "")
+    )
     return 1 if failures or not total else 0

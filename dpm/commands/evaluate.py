@@ -4,11 +4,13 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dpm.base.command_line import Parser, argument_type, print_table, run_command
 from dpm.base.errors import InputError
+from dpm.base.wording import plural
 from dpm.commands.options import ModelOptions, add_model_options, open_run_of, read_input_of
 
 if TYPE_CHECKING:
@@ -129,9 +131,11 @@ def evaluate_run(options: Options) -> int:
     check_options(options)
     from dpm.base.atomic import writable_folder
     from dpm.likelihood.units import why_no_levels
-    from dpm.runs.evaluation import default_seed, evaluate
+    from dpm.runs.evaluation import default_seed, evaluate, exact_references
 
     folder = writable_folder("--output-dir", options.output_dir)
+    estimator = "trajectories" if options.trajectories else options.estimator or "exact"
+    path = check_earlier(folder / f"{STEMS[estimator]}.json", options.checkpoint)
     run = open_run_of(options)
     model = run.model
     seed = default_seed(run) if options.seed is None else options.seed
@@ -151,15 +155,18 @@ def evaluate_run(options: Options) -> int:
     )
     about = {
         "checkpoint": str(options.checkpoint),
+        "path": path,
         "examples": given.name,
         "n_examples": len(given.X),
-        "estimator": "trajectories" if options.trajectories else options.estimator or "exact",
+        "estimator": estimator,
         "trajectory_length": model.trajectory_length,
         "seed": seed,
         "engine": str(run.engine),
         "noise": "host" if options.estimator == "reference-2015" else run.engine.noise,
         "precision": run.engine.precision,
+        "unit": model.unit,
     }
+    about |= {} if options.input else exact_references(run, options.quiet)
     levels = bits_of_levels(result, why_no_levels(given.quantized, model.uniform_noise, run.scaling.scale))
     if not options.quiet:
         report(about, result, levels)
@@ -169,6 +176,23 @@ def evaluate_run(options: Options) -> int:
     if not options.quiet:
         print(f"written: {', '.join(map(str, paths))}")
     return 0
+
+
+def check_earlier(file: "Path", checkpoint: str) -> str:
+    """Return the absolute path of the checkpoint; raise InputError if the file holds the evaluation of another one."""
+    from dpm.runs.folder import find_checkpoint
+
+    path = str(find_checkpoint(checkpoint).resolve())
+    earlier = None
+    with suppress(OSError, ValueError):
+        earlier = json.loads(file.read_text())
+    other = earlier.get("path", path) if isinstance(earlier, dict) else path
+    if other != path:
+        raise InputError(
+            f"--output-dir: {file} is the evaluation of another checkpoint, {other}; give another folder, or remove "
+            "the file"
+        )
+    return path
 
 
 def check_options(options: Options) -> None:
@@ -213,19 +237,20 @@ class Examples(NamedTuple):
     quantized: bool
 
 
-def first_examples(X: "np.ndarray", options: Options, name: str) -> "tuple[np.ndarray, str]":
+def first_examples(X: "np.ndarray", options: Options, kind: str, name: str) -> "tuple[np.ndarray, str]":
     """Return the first --n-examples of X and how many they are, in words. Raises InputError if there are fewer."""
     n = options.n_examples or (min(SINGLE_EXAMPLES, len(X)) if options.trajectories else len(X))
+    words = f"{kind}{plural(len(X), 'example')} of {name}"
     if n > len(X):
-        raise InputError(f"--n-examples: {n} is more than there are, {len(X)} {name}; take at most that")
-    return X[:n], f"{n} {name}" if n == len(X) else f"the first {n} of {len(X)} {name}"
+        raise InputError(f"--n-examples: {n} is more than there are, {len(X)} {words}; take at most that")
+    return X[:n], f"{n} {words}" if n == len(X) else f"the first {n} of {len(X)} {words}"
 
 
 def read_split(options: Options, run: "Run") -> Examples:
     """Return examples of the data that the run was trained on or tested with."""
     split = options.split or "test"
     data = run.load_data(options.data_path)
-    X, name = first_examples(run.data(split), options, f"{split} examples of {data.name} ({data.path})")
+    X, name = first_examples(run.data(split), options, f"{split} ", f"{data.name} ({data.path})")
     return Examples(X, name, data.quantized)
 
 
@@ -236,7 +261,7 @@ def read_input(options: Options, run: "Run") -> Examples:
     from dpm.likelihood.units import LEVELS
 
     X = read_input_of(run, str(options.input), options.quiet)
-    X, name = first_examples(X, options, f"examples of {options.input}")
+    X, name = first_examples(X, options, "", str(options.input))
     levels = LEVELS * X
     on_grid = (np.abs(levels - np.rint(levels)) <= LEVEL_TOLERANCE).all() and X.min() >= 0 and X.max() <= 1
     scaled = run.scaling.forward(X).astype(run.engine.dtype)
@@ -258,11 +283,14 @@ def report(about: dict[str, Any], result: "Evaluation", levels: tuple[float | No
     """Print the tables of an Evaluation."""
     import numpy as np
 
+    from dpm.likelihood.result import format_references
     from dpm.likelihood.units import NAMES, format_number
 
     units = result.units
     if result.line:
         print(result.line)
+    if exact := format_references(about, about["unit"]):
+        print(exact)
     print(f"{about['checkpoint']}: T = {about['trajectory_length']}, seed {about['seed']}, {about['engine']}")
     print(about["examples"])
     if "log_p" in result.values:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
 from dpm.base.progress import Progress
+from dpm.base.wording import count, plural
 from dpm.commands.options import add_device_options
 from dpm.engines.names import ENGINES
 
@@ -123,8 +124,10 @@ def estimate_window(options: Options) -> int:
         samples = samples.clip(0, 1)
     valid, test = split_validation(data, crop)
     say = (lambda text: None) if options.quiet else print
-    say(f"data     {data.name} from {data.path}: {len(valid):,} validation examples of the training split")
-    say(f"         {len(test):,} test examples, {test.shape[1]} numbers each, in [{test.min():g}, {test.max():g}]")
+    held = f"{len(valid):,} validation {plural(len(valid), 'example')}"
+    say(f"data     {data.name} from {data.path}: {held} of the training split")
+    span = f"in [{test.min():g}, {test.max():g}]"
+    say(f"         {count(len(test), 'test example')}, {count(test.shape[1], 'number')} each, {span}")
     say(f"samples  {len(samples):,}, {'clipped to 0..1' if options.clip else 'not clipped'}: {place}")
     with Progress(total=len(valid) + len(test), unit="example", quiet=options.quiet, desc="densities") as bar:
         result = parzen(flatten(samples), valid, test, sigmas, bar.update)
@@ -170,8 +173,8 @@ def check_finite(samples: "np.ndarray", source: str) -> None:
 
     if wrong := int((~np.isfinite(flatten(samples)).all(axis=1)).sum()):
         raise InputError(
-            f"{source}: {wrong:,} of {len(samples):,} samples are not finite; train the model further, or train it "
-            "again with a smaller --lr"
+            f"{source}: {wrong:,} of {count(len(samples), 'sample')} are not finite; train the model further, or "
+            "train it again with a smaller --lr"
         )
 
 

@@ -79,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             engine=options.backend or "auto",
             data_path=options.data_path,
             quiet=options.quiet,
+            replace=options.output is not None,
         )
 
     return run_command(PROG, action)

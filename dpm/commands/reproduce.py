@@ -29,7 +29,8 @@ def build_parser(prog: str = PROG) -> Parser:
             ("figures --small --runs new/runs --results new", "a miniature of the figures, in another folder"),
         ],
     )
-    top.add_argument("what", choices=("table1", "table2", "figures"), help="page to make; it resumes where it was "
+    pages = ("table1", "table2", "figures")
+    top.add_argument("what", metavar="PAGE", choices=pages, help="table1, table2 or figures; it resumes where it was "
         "interrupted")  # fmt: skip
     add = top.group("what to make").add_argument
     add("--rows", nargs="+", metavar="NAME", help="make only these; the page shows what exists of the others (default: "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
 from dpm.base.progress import Progress
+from dpm.base.wording import count
 from dpm.commands.options import ModelOptions, add_model_options, open_run_of, read_input_of
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def draw(options: Options) -> int:
     write(folder, X, more, run, options, given)
     if not options.quiet:
         names = ["samples.npz", "samples.png", *(["samples.gif"] if options.animate else [])]
-        print(f"{len(X)} samples: {' and '.join(str(folder / name) for name in names)}")
+        print(f"{count(len(X), 'sample')}: {' and '.join(str(folder / name) for name in names)}")
         if options.mode in USED_BY["input"]:
             print(f"next to their input: {folder / options.mode}.png")
     return 0
@@ -328,14 +329,13 @@ def write(
     from dpm.runs.samples import DEFAULT_N
     from dpm.sampler import shown_time
 
+    times = [shown_time(t) for t in more.get("t", ())]
     try:
         if not run.has_images:
             product = make_product(options, run) if options.mode == "posterior" else None
             save_vectors(X, folder / "samples", product, **(more if options.every or options.particles else {}))
             if options.animate:
-                animate_vectors(
-                    more["X_t"], [shown_time(t) for t in more["t"]], folder / "samples.gif", quiet=options.quiet
-                )
+                animate_vectors(more["X_t"], times, folder / "samples.gif", quiet=options.quiet)
             return
         viz.save_images(X, folder / "samples")
         if given is not None:
@@ -343,7 +343,7 @@ def write(
         if more and (options.every or options.particles):
             save_arrays(folder / "samples.npz", X=X, **more)
         if options.animate:
-            viz.animate([state[:DEFAULT_N] for state in more["X_t"]], folder / "samples.gif")
+            viz.animate([state[:DEFAULT_N] for state in more["X_t"]], folder / "samples.gif", times=times)
     except OSError as error:
         raise InputError(f"--output-dir: cannot write in {folder} ({error}); give another folder") from None
 

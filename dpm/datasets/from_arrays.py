@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dpm.base.errors import InputError
+from dpm.base.wording import count
 from dpm.datasets.images import ImageData, channel_first
 from dpm.datasets.scaling import level_factor
 
@@ -80,8 +81,8 @@ def split_test_set(
     n_test = max(1, round(n_groups * share)) if 0 < share < 1 else 0
     if not 0 < n_test < n_groups:
         raise InputError(
-            f"test_share: {share} of {n_groups} images; accepted is a share above 0 and below 1 that leaves images to "
-            "train on"
+            f"test_share: {share} of {count(n_groups, 'image')}; accepted is a share above 0 and below 1 that leaves "
+            "images to train on"
         )
     order = np.random.default_rng([seed, 1]).permutation(n_groups)
     rows = (order[:, None] * group + np.arange(group)).ravel()

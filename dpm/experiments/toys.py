@@ -34,7 +34,8 @@ class Toy:
         make: function of (arguments, rng, n) that draws n examples, shape (n, size).
         build: function of the arguments that returns the VectorDiffusion.
         log_likelihood: function of the arguments that returns the exact log likelihood, in bits per example.
-        ceiling: function of (arguments, beta) that returns the largest K under that schedule, in bits per example.
+        ceiling: function of (arguments, beta) that returns the largest K under that schedule, in bits per example; its
+            keyword progress is a function that it calls with 1 after each of T - 1 steps.
         arguments: names and default values of what --model-args may set.
         forms: named sets of other defaults; the first is the default form and changes nothing.
         choices: accepted values of the arguments that are names.
@@ -51,7 +52,7 @@ class Toy:
     make: Callable[[Arguments, np.random.Generator, int], np.ndarray]
     build: Callable[[Arguments], VectorDiffusion]
     log_likelihood: Callable[[Arguments], float]
-    ceiling: Callable[[Arguments, np.ndarray], float]
+    ceiling: Callable[..., float]
     arguments: Arguments
     forms: dict[str, Arguments]
     choices: dict[str, tuple[str, ...]]
@@ -233,9 +234,15 @@ def swiss_roll_model(a: Arguments) -> VectorDiffusion:
     return VectorDiffusion(2, kernel, choice(swiss_roll_schedule(a)), network)
 
 
-def swiss_roll_ceiling(a: Arguments, beta: np.ndarray) -> float:
+def swiss_roll_ceiling(a: Arguments, beta: np.ndarray, **more: Any) -> float:
     """Return the largest K of the model's covariance under its schedule beta, shape (T,), in bits per example."""
-    return exact.swiss_roll.ceiling(a["noise"], beta, np.random.default_rng(0), a["covariance"])[0]
+    return exact.swiss_roll.ceiling(a["noise"], beta, np.random.default_rng(0), a["covariance"], **more)[0]
+
+
+def heartbeat_ceiling(a: Arguments, beta: np.ndarray, **more: Any) -> float:
+    """Return the largest K of any reverse kernel that is factorial over bits, in bits per example."""
+    length, period = HEARTBEAT["length"], HEARTBEAT["period"]
+    return exact.heartbeat.ceiling(a["trajectory_length"], 1 / period, length, period, **more)
 
 
 TOYS = {
@@ -243,7 +250,7 @@ TOYS = {
         make=lambda a, rng, n: generators.heartbeat(rng, n, **HEARTBEAT).astype(np.float64),
         build=heartbeat_model,
         log_likelihood=lambda a: exact.heartbeat.log_likelihood(HEARTBEAT["period"]),
-        ceiling=lambda a, beta: exact.heartbeat.ceiling(a["trajectory_length"], 1 / HEARTBEAT["period"], **HEARTBEAT),
+        ceiling=heartbeat_ceiling,
         arguments={
             "trajectory_length": 2000,
             "network": "bits",

@@ -349,14 +349,18 @@ def edge_correction(compiled: CompiledModel, theta: np.ndarray, X: np.ndarray) -
     return map_microbatches(engine, function, theta, [engine.asarray(X[:])], size)[0].astype(np.float64)
 
 
-def bounds_apart(compiled: CompiledModel, theta: np.ndarray, X: np.ndarray) -> np.ndarray:
+def bounds_apart(
+    compiled: CompiledModel, theta: np.ndarray, X: np.ndarray, progress: Callable[[int], object] = lambda steps: None
+) -> np.ndarray:
     """Return the gap between the bounds of Eq. 23 at t = 2..T, in nats per example, shape (T - 1,).
 
-    It is the mean over X[:BLOCK], scaled examples.
+    It is the mean over X[:BLOCK], scaled examples; progress is called with 1 after each t.
     """
     engine, n = compiled.engine, min(BLOCK, len(X))
     function = compiled.function(compiled.model.bounds_apart, compiled.reverse_inputs(n))
     there = [engine.to_device(array) for array in (theta, engine.asarray(X[:n]))]
-    times = range(2, compiled.model.trajectory_length + 1)
-    rows = [function(*there, engine.asarray(np.full(n, t)))[0] for t in times]
+    rows = []
+    for t in range(2, compiled.model.trajectory_length + 1):
+        rows.append(function(*there, engine.asarray(np.full(n, t)))[0])
+        progress(1)
     return np.array(rows).mean(axis=1, dtype=np.float64)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dpm.base.wording import count, plural
+
 NUMBERS = ("K", "K_minus_L_null", "draws_error", "standard_error", "unit")
 HOW = ("split", "n_examples", "times_per_example", "n_times", "seed", "units")
 
@@ -56,9 +58,9 @@ class Bound:
     def describe(self) -> str:
         """Return how it was estimated, in words."""
         split = f"{self.split} " if self.split else ""
-        examples = f"{self.n_examples:,} {split}example{'s' * (self.n_examples > 1)}"
+        examples = f"{self.n_examples:,} {split}{plural(self.n_examples, 'example')}"
         k = self.times_per_example
-        many = f"{k} draws from {self.n_times} t" if k and k > self.n_times else f"{k} of {self.n_times} t"
+        many = f"{count(k, 'draw')} from {self.n_times} t" if k and k > self.n_times else f"{k} of {self.n_times} t"
         times = "every t" if k is None else many
         return ", ".join([*filter(None, [examples, self.units]), f"{times} each", f"seed {self.seed}"])
 
@@ -95,6 +97,19 @@ def format_bound(
     return text if standard_error is None else f"{text}; {format_errors(draws_error, standard_error)}"
 
 
+def format_references(values: Mapping[str, float], unit: str) -> str:
+    """Return the exact values of a toy problem in words, "" if there are none.
+
+    Args:
+        values: by "truth" and "ceiling"; NaN where one is not computed.
+        unit: of all values.
+    """
+    names = {"ceiling": "ceiling of K", "truth": "exact log likelihood"}
+    return "; ".join(
+        f"{names[name]} {values[name]:.4f} {unit}" for name in names if not math.isnan(values.get(name, math.nan))
+    )
+
+
 def format_errors(draws_error: float | None, standard_error: float) -> str:
     """Return the standard errors in words: what the draws leave open, and what the choice of the examples adds."""
     if math.isnan(standard_error):
@@ -114,6 +129,6 @@ def format_released(K: float, gain: float, unit: str, error: float, minibatches:
     """
     stated = f"standard error {error:.4f}" if math.isfinite(error) else "one minibatch has no standard error"
     return (
-        f"{format_bound(K, gain, unit)}; {stated}; as released in 2015: {minibatches:,} minibatches of {size}, each at "
-        "one random t, KL_t counted T times"
+        f"{format_bound(K, gain, unit)}; {stated}; as released in 2015: {minibatches:,} "
+        f"{plural(minibatches, 'minibatch')} of {size}, each at one random t, KL_t counted T times"
     )

@@ -24,7 +24,7 @@ def plot_figure_1(
     """Plot Figure 1: the forward trajectory, the model's reverse trajectory, and its drift f_mu(x, t) - x.
 
     Every panel has its own t: the forward trajectory starts at x_0, the reverse one ends at x_1, and the drift of its
-    last step is that at t = 2.
+    last step is that at t = 2. The arrows of each panel have their own scale, which a key states.
 
     Args:
         forward: pairs of t and states (n, 2) of the forward trajectory, one per column.
@@ -55,9 +55,22 @@ def plot_figure_1(
         for chart, (_, X) in zip(charts, states, strict=True):
             chart.plot(*X.T, ".", color=color, markersize=1.5)
     for chart, (_, (points, arrows)) in zip(axes[2], drift, strict=True):
-        chart.quiver(*points.T, *arrows.T, color=DARK)
+        quiver = chart.quiver(*points.T, *arrows.T, color=DARK)
+        if length := _round_down(float(np.linalg.norm(arrows, axis=1).max())):
+            # Drifts differ by orders of magnitude from t to t, so that each panel has a scale and its key.
+            key = {"coordinates": "axes", "labelpos": "E", "fontproperties": {"size": 8}, "color": DARK}
+            chart.quiverkey(quiver, 0.45, -0.15, length, f"drift of {length:g}", **key)
+            chart.set_xlabel(" ")  # room for the key, which the layout does not see
     write_files({target: render_png(figure)})
     return target
+
+
+def _round_down(value: float) -> float:
+    """Return the largest of 1, 2 or 5 times a power of ten that is at most a value; 0 for 0 and what is not finite."""
+    if not 0 < value < np.inf:
+        return 0.0
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(max(digit for digit in (1, 2, 5) if digit * power <= value or digit == 1) * power)
 
 
 def plot_figure_2(data: Values, states: Mapping[int, Values], path: StrPath, period: int | None = None) -> Path:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dpm.plots.charts import BLUE, DARK, GREEN, ORANGE, column_values, integer_ticks, make_figure, plot_curve
@@ -14,7 +15,7 @@ Values = npt.NDArray[np.float64]
 # Column of the log: name and line style, the same in PNG files and in the HTML report.
 CURVES = {
     "test_K_minus_L_null": ("test", "solid"),
-    "train_K_minus_L_null": ("train", "dashed"),
+    "train_K_minus_L_null": ("train, mean over the epoch", "dashed"),
     "ceiling": ("ceiling of K", "dotted"),
     "truth": ("exact log likelihood", "dashdot"),
 }
@@ -90,18 +91,26 @@ def draw_training_curves(rows: Sequence[Mapping[str, Any]], unit: str) -> Figure
         plot_curve(bound, epochs, values, label=label, color=COLORS[name], linestyle=style)
     low, high, note = find_limits([(epochs, curves)])
     bound.set(ylabel=rf"$K - L_\mathrm{{null}}$ ({unit})", ylim=(low, high))
-    bound.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False)
+    bound.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
     if note:
         bound.text(0.01, 0.02, note, transform=bound.transAxes, fontsize=8, va="bottom")
     rates = column_values(rows, "learning_rate")
     plot_curve(rate, epochs, rates, color=DARK)
-    positive = rates[rates > 0]
-    if positive.size and positive.max() > 10 * positive.min():  # ticks within a decade of a log axis are crowded
-        rate.set_yscale("log")
-    else:
-        rate.ticklabel_format(axis="y", scilimits=(-2, 2))
-    rate.set(xlabel="epoch", ylabel="learning rate")
+    _scale_rates(rate, rates)
+    rate.set_xlabel("epoch")
+    rate.set_ylabel("learning rate\nafter the epoch", fontsize=8)
     rate.xaxis.set_major_locator(integer_ticks())
     for axes in (bound, rate):
         axes.grid(alpha=0.3)
     return figure
+
+
+def _scale_rates(axes: Axes, rates: Values) -> None:
+    """Choose the axis of the learning rates (n,): log for more than a decade, linear where one is 0."""
+    finite = rates[np.isfinite(rates)]
+    if finite.size and finite.min() > 0 and finite.max() > 10 * finite.min():  # fewer ticks of a log axis are crowded
+        axes.set_yscale("log")
+        return
+    axes.ticklabel_format(axis="y", scilimits=(-2, 2))
+    if finite.size and not finite.any():  # one epoch of a schedule that ends at 0
+        axes.set(ylim=(-0.5, 1), yticks=[0])

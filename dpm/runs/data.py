@@ -11,6 +11,7 @@ from dpm.base import noise
 from dpm.base.errors import InputError
 from dpm.base.hashing import hash_array, hash_rows
 from dpm.base.progress import Progress
+from dpm.base.wording import count
 from dpm.datasets import ImageData, Scaling, image_data_from_arrays
 from dpm.datasets import load as load_images
 from dpm.datasets.scaling import level_factor, unit_values
@@ -144,7 +145,8 @@ def _split_arrays(source: Any, test_fraction: float, seed: int) -> tuple[np.ndar
     n_test = max(1, round(n * test_fraction))
     if not 0 < test_fraction < 1 or n_test >= n:
         raise InputError(
-            f"test_fraction: {test_fraction} of {n} examples; expected a fraction above 0 that leaves some to train on"
+            f"test_fraction: {test_fraction} of {count(n, 'example')}; expected a fraction above 0 that leaves "
+            "some to train on"
         )
     order = np.random.default_rng(seed).permutation(n)
     return X[np.sort(order[n_test:])], X[np.sort(order[:n_test])]

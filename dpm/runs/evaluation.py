@@ -7,6 +7,7 @@ import numpy as np
 
 from dpm.base.errors import InputError
 from dpm.base.progress import Progress
+from dpm.base.wording import plural
 from dpm.engines.device_arrays import choose_rows
 from dpm.graph.diffusion import Diffusion
 from dpm.likelihood import bound as bounds
@@ -60,7 +61,7 @@ def bound(
     X: np.ndarray | None = None,
     t_per_example: TimesPerExample = None,
     seed: int | None = None,
-    quiet: bool = True,
+    quiet: bool = False,
 ) -> Bound:
     """Estimate the bound K (Eq. 14) of a trained model on scaled examples.
 
@@ -72,7 +73,7 @@ def bound(
         t_per_example: times t of each example, more where the terms of K are large; "all" for every t once; None for
             the number at which training evaluates.
         seed: seed of the draws; that of the run by default.
-        quiet: show no progress bar.
+        quiet: show no progress.
 
     Returns:
         K and K - L_null with standard errors, in bits per pixel (all channels of a pixel together) or, for vectors,
@@ -100,7 +101,7 @@ def evaluate(
     trajectories: int | None = None,
     batch_size: int | None = None,
     seed: int | None = None,
-    quiet: bool = True,
+    quiet: bool = False,
     split: str = "",
 ) -> Evaluation:
     """Evaluate a trained model on scaled examples.
@@ -114,7 +115,7 @@ def evaluate(
         trajectories: instead of K: log p(x_0) of each example by that many forward trajectories (Eq. 9).
         batch_size: examples (trajectories) computed at once, or the minibatch of reference-2015.
         seed: seed of the draws; that of the run by default.
-        quiet: show no progress bar.
+        quiet: show no progress.
         split: name of the examples X, "test" or "train", for the description; "test" for the run's own.
 
     Returns:
@@ -140,6 +141,27 @@ def evaluate(
     if estimator == "reference-2015":
         return _evaluate_reference(run, X, units, draws, batch_size, seed, quiet)
     return _evaluate_terms(run, X, units, count_times(run.model, t_per_example), batch_size, seed, quiet, split)
+
+
+def exact_references(run: Run, quiet: bool = False) -> dict[str, float]:
+    """Return what is known of a toy problem, {} for other runs.
+
+    Args:
+        run: a trained model.
+        quiet: show no progress.
+
+    Returns:
+        "truth", the exact log likelihood, and "ceiling", the largest K under the schedule of the run, in the unit of
+        the model.
+    """
+    toy = run.settings.toy if run.settings else None
+    if toy is None:
+        return {}
+    arguments, beta = run.model.arguments or {}, np.asarray(run.compiled.beta(run.theta), dtype=np.float64)
+    with Progress(desc="exact log likelihood", quiet=quiet):
+        truth = toy.log_likelihood(arguments)
+    with Progress(total=len(beta) - 1, unit="step", desc="ceiling of K under this schedule", quiet=quiet) as bar:
+        return {"truth": truth, "ceiling": toy.ceiling(arguments, beta, progress=bar.update)}
 
 
 def default_seed(run: Run) -> int:
@@ -178,8 +200,10 @@ def _evaluate_terms(
     compiled, theta, T = run.compiled, run.theta, run.model.trajectory_length
     with Progress(total=len(X) * (k or T - 1), unit="term", unit_scale=True, quiet=quiet, desc="K") as bar:
         terms = bounds.terms(compiled, theta, X, seed, k, bar.update, batch_size)
-    with Progress(desc="K by Eq. 12, and the bounds of Eq. 23", quiet=quiet):
-        correction, gaps = bounds.edge_correction(compiled, theta, X), bounds.bounds_apart(compiled, theta, X)
+    with Progress(desc="K by Eq. 12", quiet=quiet):
+        correction = bounds.edge_correction(compiled, theta, X)
+    with Progress(total=T - 1, unit="step", desc="bounds of Eq. 23", quiet=quiet) as bar:
+        gaps = bounds.bounds_apart(compiled, theta, X, bar.update)
     K, null = terms.K.mean(), terms.L_null.mean()
     values = {
         "sum_kl": terms.sum_kl.mean(),
@@ -225,9 +249,10 @@ def _evaluate_reference(
     values = {"sum_kl": T * kl, "forward_T": forward_T, "forward_1": forward_1, "prior": prior, "L_null": -prior}
     values |= {"K": gain - T * kl - prior, "K_minus_L_null": gain - T * kl}
     notes = [
-        f"as released in 2015: {draws} minibatches of {size}, each at one random t; KL_t, a mean over T - 1 = {T - 1} "
-        f"times, is counted {T} times, which subtracts {kl * per_pixel:.5f} bits/pixel: counted {T - 1} times "
-        f"K - L_null is {(gain - (T - 1) * kl) * per_pixel:.5f}.",
+        f"as released in 2015: {draws} {plural(draws, 'minibatch')} of {size}, each at one random t; KL_t, a mean over "
+        f"T - 1 = {T - 1} times, is counted {T} times, which "
+        f"subtracts {kl * per_pixel:.5f} bits/pixel: counted {T - 1} times K - L_null is "
+        f"{(gain - (T - 1) * kl) * per_pixel:.5f}.",
     ]
     facts = {"draws": draws, "minibatch": size, "counted_once_too_often": units.in_all_units(kl)}
     K, gain = (values[key] * per_pixel for key in ("K", "K_minus_L_null"))
@@ -255,9 +280,9 @@ def _evaluate_trajectories(
     least = effective.min()
     advice = ": the estimates depend on a few; take more trajectories." if least < max(10, n / 100) else "."
     notes = [
-        f"{n} forward trajectories per example; their mean log weight is K (Eq. 12), the log of their mean weight an "
-        f"estimate of log p(x_0) that is too low on average. The fewest effective trajectories are {least:.1f} of {n}"
-        + advice,
+        f"{n} forward {plural(n, 'trajectory')} per example; their mean log weight is K (Eq. 12), the log of their "
+        f"mean weight an estimate of log p(x_0) that is too low on average. The fewest effective "
+        f"trajectories are {least:.1f} of {n}" + advice,
     ]
     rows: list[tuple[Any, ...]] = [("example", "log_p_nats", "bootstrap_error", "effective_trajectories", "K_nats")]
     rows += list(zip(map(str, range(len(value))), value, error, effective, K, strict=True))

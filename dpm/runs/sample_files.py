@@ -10,6 +10,7 @@ import numpy as np
 
 from dpm.base.errors import InputError
 from dpm.base.progress import Progress
+from dpm.base.wording import count
 from dpm.datasets.formats.arrays import read_arrays
 from dpm.runs.folder import save_arrays
 from dpm.runs.loading import Run
@@ -80,12 +81,12 @@ def draw_or_resume(run: Run, n: int, seed: int, folder: Path, quiet: bool) -> tu
     present = files.read()
     if len(present) and not quiet:
         what = "resuming from them" if len(present) < n else f"taking the first {n:,}"
-        print(f"{folder}: holds {len(present):,} samples of this model, seed and engine; {what}")
+        print(f"{folder}: holds {count(len(present), 'sample')} of this model, seed and engine; {what}")
     if len(present) >= n:
         return present[:n], files.whole
     parts = [present[: len(present) // batch * batch]]  # the others are drawn in the same batches as all at once
     start, steps = len(parts[0]), run.model.trajectory_length - 1
-    what, total = f"{n:,} samples", n * steps
+    what, total = count(n, "sample"), n * steps
     bar = Progress(desc=what, total=total, initial=start * steps, unit="step", unit_scale=True, quiet=quiet)
     count_steps = StepCounter(run.model.trajectory_length, bar.update, by_example=True)
     try:

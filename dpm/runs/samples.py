@@ -8,6 +8,7 @@ import numpy as np
 from dpm.base.errors import InputError
 from dpm.base.noise import ExampleNoise
 from dpm.base.progress import Progress
+from dpm.base.wording import count
 from dpm.runs.loading import Run
 from dpm.sampler import Constraint, StepCounter
 from dpm.trajectories.draws import batch_size, draw_batches, state_times
@@ -33,14 +34,14 @@ class Samples(NamedTuple):
     times: list[int]
 
 
-def sample(run: Run, n: int | None = None, seed: int = DEFAULT_SEED, quiet: bool = True) -> np.ndarray:
+def sample(run: Run, n: int | None = None, seed: int = DEFAULT_SEED, quiet: bool = False) -> np.ndarray:
     """Draw samples of a trained model by its reverse trajectory (section 2.2).
 
     Args:
         run: a trained model, from `dpm.train` or `dpm.open_run`.
         n: number of samples; by default 49 images or 1,000 vectors.
         seed: seed of the noise. Sample i depends on (seed, i) only.
-        quiet: show no progress bar.
+        quiet: show no progress.
 
     Returns:
         Samples in data units, float64: images (n, c, h, w), 0 black and 1 white, not clipped; or vectors (n, size).
@@ -55,7 +56,7 @@ def sample(run: Run, n: int | None = None, seed: int = DEFAULT_SEED, quiet: bool
 
 
 def inpaint(
-    run: Run, images: np.ndarray, known: np.ndarray, n: int | None = None, seed: int = DEFAULT_SEED, quiet: bool = True
+    run: Run, images: np.ndarray, known: np.ndarray, n: int | None = None, seed: int = DEFAULT_SEED, quiet: bool = False
 ) -> np.ndarray:
     """Draw the unknown pixels of images by the reverse chain multiplied by a delta at the known ones (section 2.5).
 
@@ -65,7 +66,7 @@ def inpaint(
         known: True where a pixel is kept, broadcast to the images.
         n: number of samples, which use the images cyclically; by default one for each image.
         seed: seed of the noise.
-        quiet: show no progress bar.
+        quiet: show no progress.
 
     Returns:
         Images in data units, float64 (n, c, h, w). Known pixels are exactly those of the input.
@@ -87,7 +88,12 @@ def inpaint(
 
 
 def denoise(
-    run: Run, images: np.ndarray, sigma: float = 1.0, n: int | None = None, seed: int = DEFAULT_SEED, quiet: bool = True
+    run: Run,
+    images: np.ndarray,
+    sigma: float = 1.0,
+    n: int | None = None,
+    seed: int = DEFAULT_SEED,
+    quiet: bool = False,
 ) -> np.ndarray:
     """Draw images given noisy ones, by the reverse chain multiplied by a Gaussian around them (section 2.5).
 
@@ -97,7 +103,7 @@ def denoise(
         sigma: standard deviation of their noise, in standard deviations of the training data.
         n: number of samples, which use the images cyclically; by default one for each image.
         seed: seed of the noise.
-        quiet: show no progress bar.
+        quiet: show no progress.
 
     Returns:
         Images in data units, float64 (n, c, h, w).
@@ -140,7 +146,7 @@ def draw_samples(
     T, times = run.model.trajectory_length, state_times(run.model.trajectory_length, every)
     batch = batch_size(compiled, n)
     samples, states = [], []
-    with Progress(total=-(-n // batch) * (T - 1), unit="step", quiet=quiet, desc=f"{n:,} samples") as bar:
+    with Progress(total=-(-n // batch) * (T - 1), unit="step", quiet=quiet, desc=count(n, "sample")) as bar:
         for part in draw_batches(
             compiled,
             run.theta,

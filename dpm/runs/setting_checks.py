@@ -124,3 +124,14 @@ def check_network(values: dict[str, Any], variant: "Variant") -> None:
             f"--model-args {key}={arguments[key]!r} contradicts --faithful, which sets "
             f"{key}={variant.model_arguments[key]!r}; leave one out"
         )
+    _check_model_arguments({"network": name} | variant.model_arguments | arguments)
+
+
+def _check_model_arguments(arguments: dict[str, Any]) -> None:
+    """Raise InputError for an argument of DiffusionModel that no data could make right, before data are read."""
+    from dpm.graph.arguments import ModelArguments
+
+    try:
+        ModelArguments(**({"spatial_width": 1, "n_colors": 1} | arguments)).build_schedule()
+    except InputError as error:
+        raise InputError(f"--model-args {error}") from None

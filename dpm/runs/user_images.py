@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from dpm.base.errors import InputError
+from dpm.base.wording import count
 from dpm.datasets import H5PYDataset, to_unit_range
 from dpm.datasets.formats.arrays import read_array
 from dpm.datasets.formats.signatures import HDF5, NPY, PNG, ZIP, find_format
@@ -60,7 +61,10 @@ def read_images(
         if min(height, width) >= side and max(height, width) > side:
             images = cut_pieces(images, side)
             if report:
-                report(f"{what}: {n} images of {height} x {width}, cut into {len(images)} squares of {side} x {side}")
+                report(
+                    f"{what}: {count(n, 'image')} of {height} x {width}, cut into {len(images)} squares of {side} x "
+                    f"{side}"
+                )
     if images.shape[1:] != example_shape or not len(images):
         raise InputError(f"{what}: images of shape {images.shape}; accepted: (n, {_shape(example_shape)})")
     if images.dtype.kind == "f" and not np.isfinite(images).all():

@@ -18,6 +18,7 @@ from scipy.special import expit
 
 from dpm.base import noise
 from dpm.base.blas import one_blas_thread
+from dpm.base.progress import Progress
 from dpm.engines.compiled import CompiledModel
 from dpm.graph import Tensor
 from dpm.graph.networks.vectors import Rates, SmoothReadout
@@ -60,7 +61,7 @@ def expand(full: CompiledModel, smooth: CompiledModel, theta: Array) -> Array:
 
 
 @one_blas_thread()
-def start_as_null(smooth: CompiledModel, theta: Array, X: Array, seed: int) -> Array:
+def start_as_null(smooth: CompiledModel, theta: Array, X: Array, seed: int, quiet: bool = True) -> Array:
     """Return flat parameters whose smooth readouts fit the logits of the null kernel, in least squares at each knot.
 
     The null kernel is that of independent bits of the base rate (L_null), whose logits are known. So the optimizer
@@ -69,7 +70,8 @@ def start_as_null(smooth: CompiledModel, theta: Array, X: Array, seed: int) -> A
     theta = theta.copy()
     interpolation = _readout(smooth).interpolation
     W, b = readout_views(smooth, theta)["rates"]
-    for knot, share in enumerate(interpolation.T):
+    bar = Progress(interpolation.T, unit="knot", desc="readouts of the null kernel", quiet=quiet)
+    for knot, share in enumerate(bar):
         A, _, offset, null = _regression_at(smooth, theta, X, seed, int(share.argmax()) + 1)
         weights = np.linalg.solve(A.T @ A + RIDGE * len(A) * np.eye(A.shape[1]), A.T @ (null - offset))
         W[knot], b[knot] = weights[:-1], weights[-1]

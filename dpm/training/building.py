@@ -10,6 +10,7 @@ from dpm.base import noise
 from dpm.base.arguments import check_names
 from dpm.base.errors import InputError
 from dpm.base.progress import Progress
+from dpm.base.wording import plural
 from dpm.engines import compile_times
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
@@ -176,7 +177,9 @@ def build_frozen_loop(settings: Settings, X: Any, compiled: CompiledModel, theta
     """Return the loop of SFO or L-BFGS. Raises InputError if a checkpoint could not hold the optimizer's history."""
     number = settings.n_subfunctions or default_number(len(X))
     if number > len(X):
-        raise InputError(f"--n-subfunctions: {number} is more than the {len(X)} training examples; take fewer")
+        raise InputError(
+            f"--n-subfunctions: {number} is more than the {len(X)} training {plural(len(X), 'example')}; take fewer"
+        )
     is_sfo, size, epochs = settings.optimizer == "sfo", compiled.layout.size, settings.n_epochs
     passes = min(settings.refresh_noise or epochs, epochs)
     most = checkpoint.LARGEST_ARRAY / (size * (theta.itemsize if is_sfo else 8))
@@ -209,12 +212,12 @@ def compile_functions(loop: Loop, test: np.ndarray, settings: Settings) -> float
     engine = loop.compiled.engine
     choices = [settings.batch_size, settings.optimizer, settings.dropout_rate]
     key = compile_times.key_of(str(engine), engine.threads, loop.compiled.model.arguments, choices)
+    before = compile_times.last_seconds(key)
     if not settings.quiet:
-        before = compile_times.last_seconds(key)
         estimate = "the first time with this model" if before is None else f"{before:.0f} s the last time"
         print(f"compiling with {engine.name}, {estimate} ...", flush=True)
     start = time.perf_counter()
-    with Progress(desc="compiling", quiet=settings.quiet):
+    with Progress(desc="compiling", quiet=settings.quiet, expected=before):
         loop.compile()
         terms(loop.compiled, loop.averaged_theta, test[: batch_size_of(loop.compiled, len(test))], loop.seed, 1)
     seconds = time.perf_counter() - start

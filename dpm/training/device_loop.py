@@ -18,8 +18,8 @@ from dpm.training.device_step import AVERAGE, THETA, Names, Plan, build_step
 from dpm.training.loop import MainLoop
 
 SECONDS_PER_CALL = 0.05  # long enough that Python costs nothing, short enough for a signal and the progress bar
-LARGEST_CALL = 256  # steps
-BYTES_PER_CALL = 64 << 20  # of what is sent for the steps of a call
+LARGEST_CALL = 64  # steps
+BYTES_PER_CALL = 8 << 20  # of what is sent for a call
 SHARE_OF_MEMORY = 0.5  # of the device, for the training data
 
 
@@ -74,7 +74,7 @@ class DeviceLoop(MainLoop):
     made in a call. `after_batch` is called once for each call.
 
     Attributes:
-        steps_per_call: number of steps of a call; None for about SECONDS_PER_CALL.
+        steps_per_call: largest number of steps of a call; None for as many as take SECONDS_PER_CALL.
     """
 
     steps_per_call: int | None = None
@@ -161,7 +161,7 @@ class DeviceLoop(MainLoop):
         )
         step, names = build_step(plan)
         size = sum(int(np.prod(v.type.shape)) * np.dtype(v.dtype).itemsize for v in step.sequences)
-        capacity = self.steps_per_call or max(1, min(LARGEST_CALL, BYTES_PER_CALL // size))
+        capacity = max(1, min(LARGEST_CALL, BYTES_PER_CALL // size))
         facts, of_model = plan.facts(), graph_cache.model_facts(model)
         known = None if facts is None or of_model is None else [__name__, *facts, *of_model]
         run = engine.loop(step, capacity, known)
@@ -217,9 +217,8 @@ class DeviceLoop(MainLoop):
             step += len(batch)
 
     def _call_size(self) -> int:
-        if self.steps_per_call:
-            return self.steps_per_call
-        return int(np.clip(SECONDS_PER_CALL / self._seconds_per_step, 1, self._program.capacity))
+        most = self._program.capacity
+        return min(self.steps_per_call or max(1, int(min(most, SECONDS_PER_CALL / self._seconds_per_step))), most)
 
     def _dispatch(self, group: Group, sequences: list[np.ndarray] | None = None) -> Call:
         """Begin the steps of a group; return before they are done."""

@@ -52,8 +52,11 @@ class HeldOutBound:
         """Return K of a loop's averaged parameters."""
         if self._step != loop.state.step:
             times = self.times_per_example(loop)
-            with Progress(desc="K of the test data", quiet=loop.quiet):
-                self._bound = estimate_bound(loop.compiled, loop.averaged_theta, self.X, loop.seed, times, "test")
+            total, theta = len(self.X) * times, loop.averaged_theta
+            with Progress(
+                total=total, unit="term", unit_scale=True, desc="K of the test data", quiet=loop.quiet
+            ) as bar:
+                self._bound = estimate_bound(loop.compiled, theta, self.X, loop.seed, times, "test", bar.update)
             self._step = loop.state.step
         return self._bound
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from dpm.base.progress import Progress
 from dpm.engines.compiled import CompiledModel
 from dpm.training import bernoulli_readouts
 from dpm.training.loop import Inputs, MainLoop
@@ -46,8 +45,7 @@ class ReadoutLoop(MainLoop):
 
     def run(self) -> bool:
         if self.state.step == 0:
-            with Progress(desc="readouts of the null kernel", quiet=self.quiet):
-                self.theta = bernoulli_readouts.start_as_null(self.smooth, self.theta, self.features, self.seed)
+            self.theta = bernoulli_readouts.start_as_null(self.smooth, self.theta, self.features, self.seed, self.quiet)
         return super().run()
 
     def train_batch(self, inputs: Inputs) -> None:

@@ -17,6 +17,7 @@ import dpm
 from dpm.base.atomic import writable_folder, write_json
 from dpm.base.errors import InputError
 from dpm.base.progress import Progress
+from dpm.base.wording import plural
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.experiments.variants import RELEASED
@@ -268,10 +269,9 @@ def divergence(loop: Loop) -> str:
         advice = "take a smaller --lr" if loop.learning_rate else "take another --optimizer"
     else:
         advice = "no step was ever finite: check the data's range, --model-args and --lr"
-    return (
-        f"training diverged: {loop.state.skipped_in_a_row} steps in a row were skipped, as the cost or its gradient "
-        f"was not finite (--max-skipped); {advice}"
-    )
+    n = loop.state.skipped_in_a_row
+    skipped = "a step was skipped" if n == 1 else f"{n} steps in a row were skipped"
+    return f"training diverged: {skipped}, as the cost or its gradient was not finite (--max-skipped); {advice}"
 
 
 def run_config(settings: Settings, data: RunData, model: Diffusion, command: Sequence[str]) -> dict[str, Any]:
@@ -328,7 +328,7 @@ def describe_device(loop: Loop) -> list[str]:
 
 def summarize(loop: Loop, data: RunData, seconds: float, folder: Path, optimizer: str | None) -> str:
     """Return the lines that are printed before training."""
-    steps = "subfunctions" if optimizer in FROZEN else "steps"
+    steps = plural(loop.epoch_length, "subfunction" if optimizer in FROZEN else "step")
     model = loop.compiled.model
     shape = "x".join(map(str, model.example_shape))
     resumed = f"resumed at epoch {loop.epoch}, step {loop.state.step}; " if loop.state.step else ""
@@ -341,7 +341,8 @@ def summarize(loop: Loop, data: RunData, seconds: float, folder: Path, optimizer
         f"trained {'as released' if loop.variant is RELEASED else 'with the corrections'} (docs/from-2015.md)",
         *describe_unused(model),
         f"engine   {loop.compiled.engine}; compiled in {seconds:.1f} s",
-        f"training {optimizer}, {loop.epoch_length} {steps} per epoch, {loop.epochs} epochs, {resumed}seed {loop.seed}",
+        f"training {optimizer}, {loop.epoch_length} {steps} per epoch, {loop.epochs} "
+        f"{plural(loop.epochs, 'epoch')}, {resumed}seed {loop.seed}",
         *describe_objective(loop),
         *describe_device(loop),
         f"folder   {folder}",

@@ -81,8 +81,9 @@ class ReferenceBounds:
         key = beta.tobytes()
         learned = self.arguments.get("learn_beta", False)
         if key not in self._ceilings and (not learned or loop.epoch % self.every == 0 or not loop.going):
-            with Progress(desc="ceiling of K under this schedule", quiet=self.quiet):
-                self._ceilings = {key: self.toy.ceiling(self.arguments, beta)}
+            what = "ceiling of K under this schedule"
+            with Progress(total=len(beta) - 1, unit="step", desc=what, quiet=self.quiet) as bar:
+                self._ceilings = {key: self.toy.ceiling(self.arguments, beta, progress=bar.update)}
         return {"truth": self.truth, "ceiling": self._ceilings.get(key, float("nan"))}
 
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import dpm
+from dpm.__main__ import main
 from dpm.base.command_line import Parser, print_table, run_command
 from tests.helpers.runs import ROOT
 
@@ -40,7 +41,30 @@ def test_an_unknown_option_is_one_line_and_a_prefix_is_unknown(capsys):
         parser.parse_args(["--batch", "3"])
     assert stop.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == "dpm x: error: unrecognized arguments: --batch 3 (--help lists all options)"
+    hint = "did you mean --batch-size?"
+    assert line == f"dpm x: error: unrecognized arguments: --batch 3; {hint} (--help lists all options)"
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("sample a b", "dpm sample: error: got 'b' after RUN; accepted: one RUN; run the command once for each"),
+        ("evaluate a b c", "dpm evaluate: error: got 'b', 'c' after RUN; accepted: one RUN; run the command once for "
+         "each"),
+        ("checkpoint show a b", "dpm checkpoint show: error: got 'b' after FILE; accepted: one FILE; run the command "
+         "once for each"),
+        ("checkpoint diff a b c", "dpm checkpoint diff: error: got 'c' after FILE FILE; accepted: only FILE FILE"),
+        ("train MNIST", "dpm train: error: got 'MNIST'; accepted: options and their values only, such as --name VALUE"),
+    ],
+)  # fmt: skip
+def test_an_argument_too_many_is_one_line_with_the_number_accepted(command, line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in "abc":
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(SystemExit) as stop:
+        main(command.split())
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == f"{line} (--help lists all options)\n"
 
 
 def test_every_command_has_a_version(capsys):

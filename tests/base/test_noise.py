@@ -83,3 +83,9 @@ def test_crops_are_pieces_of_their_images_at_uniform_places():
         counts = np.bincount(places, minlength=n)
         assert len(counts) == n
         assert abs(counts - 3000 / n).max() < 4 * (3000 / n) ** 0.5
+
+
+def test_key_of_a_device_depends_on_seed_and_purpose():
+    keys = {tuple(noise.device_key(*pair)) for pair in ((0, 1), (0, 2), (1, 1), (2**70, 1))}
+    assert len(keys) == 4
+    assert noise.device_key(0, 1).dtype == np.uint32

@@ -118,3 +118,13 @@ def test_the_status_of_an_error_is_kept_when_stdout_fails(monkeypatch):
         raise OSError("disk")
 
     assert run_command("dpm x", action) == 2
+
+
+def test_a_command_exits_without_a_search_for_garbage():
+    """A search takes a second with the graphs of PyTensor and JAX. Functions registered first are called last."""
+    code = (
+        "import atexit, gc\natexit.register(lambda: print(gc.get_freeze_count() > 1000))\n"
+        "from dpm.base.command_line import run_command\nrun_command('x', lambda: print(gc.get_freeze_count()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\nTrue\n"

@@ -1,11 +1,12 @@
 """python -m dpm evaluate: errors before any file is read, and quick help."""
 
+import json
 import subprocess
 import sys
 
 import pytest
 
-from dpm.commands.evaluate import PROG, main
+from dpm.commands.evaluate import PROG, check_earlier, main
 
 
 @pytest.mark.parametrize(
@@ -49,3 +50,16 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_the_evaluation_of_another_checkpoint_is_not_replaced(capsys, tmp_path):
+    """One of the same checkpoint is, and so is a file that is no evaluation."""
+    written, mine = tmp_path / "evaluation.json", tmp_path / "mine.h5"
+    written.write_text(json.dumps({"path": "/other/checkpoint.h5"}))
+    assert main([str(mine), "--output-dir", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"--output-dir: {written} is the evaluation of another checkpoint, /other/checkpoint.h5; give" in line
+    assert check_earlier(tmp_path / "log_likelihood.json", str(mine)) == str(mine)
+    for text in (json.dumps({"path": str(mine)}), "{}", "[]", "no JSON"):
+        written.write_text(text)
+        assert check_earlier(written, str(mine)) == str(mine)

@@ -84,3 +84,17 @@ def test_failed_page_keeps_the_old_one(refused, tmp_path):
     (folder / "samples_t0000_batch000001.npz").write_text("no archive")
     assert "samples_t0000" in refused(folder, "--no-model", "--output", output)
     assert output.read_text() == "old"
+
+
+def test_the_page_of_other_runs_is_replaced_only_by_its_name(refused, tmp_path, monkeypatch):
+    """A page of more runs may replace that of some of them."""
+    monkeypatch.chdir(tmp_path)
+    a, b = (str(folders.make(tmp_path / name)) for name in ("a", "b & c"))
+    page = tmp_path / "report.html"
+    for given in ([b], [b], [a, b]):
+        assert main([*given, "--no-model", "--quiet"]) == 0
+    before = page.read_bytes()
+    assert "report.html: is the page of another run, a; give --output" in refused(b, "--no-model")
+    assert page.read_bytes() == before
+    assert main([b, "--no-model", "--quiet", "--output", "report.html"]) == 0
+    assert page.read_bytes() != before

@@ -65,7 +65,7 @@ def changed(value):
         (np.full((9, 6, 6), "a"), None, r"^mine \(train\): .*accepted are arrays of numbers"),
         (PIXELS, PIXELS[:, :5, :5], r"training images are \(3, 6, 6\), test images \(3, 5, 5\)"),
         (PIXELS, PIXELS + 0.3, r"^mine: only one of train and test is 8-bit pixels"),
-        (PIXELS[:1], None, r"^test_share: 0\.1 of 1 images"),
+        (PIXELS[:1], None, r"^test_share: 0\.1 of 1 image;"),
     ],
 )
 def test_unusable_arrays_are_errors_as_for_files(train, test, words):

@@ -203,3 +203,10 @@ def test_images_on_the_disk_use_a_window_stream(tmp_path):
     order = WindowScheme(30, 8, stream.block, stream.blocks, rng=generator()).order()
     np.testing.assert_array_equal(found, prepared[:][order])
     assert isinstance(minibatches(prepared[:], 8), ShuffledStream)
+
+
+def test_positions_are_those_of_the_batches():
+    stream = ShuffledStream(np.arange(10) * 3, 4)
+    batches = [*stream.get_epoch_iterator(np.random.default_rng(1), start=1)]
+    positions = [*stream.get_index_iterator(np.random.default_rng(1), start=1)]
+    assert [list(batch) for batch in batches] == [[3 * i for i in part] for part in positions]

@@ -164,3 +164,27 @@ print([library["num_threads"] for library in threadpool_info() if library["user_
     threads = ast.literal_eval(run.stdout)
     assert threads
     assert set(threads) == {1}
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        ({"noise": "nowhere"}, ["--noise", "'nowhere'", "host, device"]),
+        ({"precision": "fp8"}, ["--precision", "'fp8'", "float32, tf32, bf16"]),
+        ({"precision": "bf16"}, ["--precision bf16", "CPU"]),
+        ({"precision": "bf16", "dtype": "float64"}, ["--precision bf16", "--dtype float32"]),
+        ({"name": "numba", "noise": "device"}, ["--backend numba", "JAX"]),
+    ],
+)
+def test_choices_of_an_accelerator_are_refused_without_one(choices, words):
+    with pytest.raises(InputError) as refusal:
+        Engine(**{"name": "auto"} | choices)
+    assert all(word in str(refusal.value) for word in words)
+
+
+def test_noise_comes_from_the_host_on_a_cpu_and_from_an_accelerator_where_there_is_one(monkeypatch):
+    assert Engine("auto").noise == "host"
+    pytest.importorskip("jax")
+    monkeypatch.setattr(Engine, "on_cpu", False)
+    assert Engine("jax").noise == "device"
+    assert Engine("jax", noise="host").noise == "host"

@@ -68,7 +68,6 @@ def test_jax_compiles_nothing_in_the_second_epoch(tmp_path, monkeypatch, request
 def without_compiling(monkeypatch):
     """Engines that leave a graph as PyTensor rewrote it, and compute nothing."""
     monkeypatch.setattr(Engine, "_finish", lambda *_: None)
-    monkeypatch.setattr(Engine, "_restore", lambda *_: None)
 
 
 def graph(functions, **arguments):

@@ -137,7 +137,7 @@ def share_compiled(monkeypatch):
 
 def compiled(model, engine):
     """Return one CompiledModel for all equal models."""
-    key = json.dumps([model.arguments, engine.name, engine.dtype])
+    key = json.dumps([model.arguments, engine.name, engine.dtype, engine.noise, engine.precision])
     return _compiled.setdefault(key, CompiledModel(model, engine))
 
 

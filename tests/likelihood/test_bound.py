@@ -252,3 +252,19 @@ def test_gap_of_the_bounds_of_eq_23_agrees_with_the_closed_form():
     X = np.array([[0.0, 1.0]])
     last, first, _ = bound.entropies(compiled, NONE, X)
     assert bound.bounds_apart(compiled, NONE, X).sum() == pytest.approx(last[0] - first[0])
+
+
+def test_errors_of_few_examples_are_right_on_average_and_either_may_be_the_larger():
+    """Five examples of mean effects 0.3 apart, at two times each with noise of deviation 1, 1,000 times."""
+    rng, n, k, T = np.random.default_rng(0), 5, 2, 101
+    draws, everything = [], []
+    for _ in range(1000):
+        index = ((np.arange(k) + rng.random((n, k))) / k * (T - 1)).astype(int)
+        kl = (1 + 0.3 * rng.standard_normal((n, 1)) + rng.standard_normal((n, k))) / (T - 1)
+        zero = np.zeros(n)
+        terms = bound.Terms(2 + index, kl, np.full((n, k), (T - 1) / k), zero, zero, zero, T)
+        draws.append(terms.draws_error)
+        everything.append(terms.error)
+    assert np.mean(np.square(draws)) == pytest.approx(1 / (n * k), rel=0.1)
+    assert np.mean(np.square(everything)) == pytest.approx(1 / (n * k) + 0.3**2 / n, rel=0.1)
+    assert 0.3 < np.mean(np.greater(draws, everything)) < 0.5

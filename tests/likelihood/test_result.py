@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dpm.likelihood.result import Bound, format_bound, format_released
+from dpm.likelihood.result import Bound, format_bound, format_references, format_released
 
 BOUND = Bound(1.25, 3.3, 0.004, 0.0068, "bits/pixel", 1000, 2, 999, 5, "test")
 
@@ -47,3 +47,11 @@ def test_released_estimator_has_the_same_form_and_says_what_it_is():
     assert text.startswith(format_bound(1.25, 3.3, "bits/pixel") + "; standard error 0.0700; as released in 2015: ")
     assert "10,000 minibatches of 512" in text
     assert "; one minibatch has no standard error; " in format_released(1.25, 3.3, "bits/pixel", math.nan, 1, 512)
+
+
+def test_exact_values_have_their_unit_and_those_not_computed_are_left_out():
+    values = {"truth": -2.3219, "ceiling": -2.36833}
+    whole = "ceiling of K -2.3683 bits/example; exact log likelihood -2.3219 bits/example"
+    assert format_references(values, "bits/example") == whole
+    assert format_references(values | {"ceiling": math.nan}, "bits/example") == whole.partition("; ")[2]
+    assert format_references({}, "bits/pixel") == ""

@@ -250,3 +250,35 @@ def test_a_name_that_does_not_exist_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="has no attribute 'adagrad'"):
         dpm.optimizers.adagrad  # noqa: B018
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_skipped_steps_are_counted(name):
+    """Of three gradients one is not finite: its step changes nothing and is counted."""
+    theta, given = pytensor.shared(np.ones(3), name="theta", shape=(3,)), pt.vector("g", dtype="float64")
+    count = pytensor.shared(np.zeros(()), name="skipped")
+    rule = RULES[name][0]
+    step = pytensor.function([given], [], updates=rule([theta], [given], 0.1, skipped=count), mode="FAST_COMPILE")
+    for gradient in ([1.0, 2.0, 3.0], [1.0, np.nan, 3.0], [1.0, 2.0, 3.0]):
+        step(np.array(gradient))
+    assert float(count.get_value()) == 1
+
+
+def test_blocks_follow_the_released_rule():
+    """As dpm.optimizers.RMSProp with blocks: a block that is not finite counts as 0, and a square that overflows
+    stops its element for good."""
+    blocks = [slice(0, 2), slice(2, 5)]
+    start = np.array([1.0, -2.0, 0.5, 0.0, 3.0])
+    theta, given = pytensor.shared(start, name="theta", shape=(5,)), pt.vector("g", dtype="float64")
+    count = pytensor.shared(np.zeros(()), name="skipped")
+    found = updates.rmsprop([theta], [given], 0.1, skipped=count, blocks=blocks)
+    step = pytensor.function([given], [], updates=found, mode="FAST_COMPILE")
+    flat, expected = RMSProp(5, "float64", blocks=blocks), start
+    gradients = np.random.default_rng(0).standard_normal((6, 5))
+    gradients[1, 3], gradients[2, 0], gradients[3, 1] = np.nan, np.inf, 1e200
+    for gradient in gradients:
+        with np.errstate(over="ignore"):
+            step(gradient)
+        expected = flat.step(expected, gradient, 0.1)
+    np.testing.assert_allclose(theta.get_value(), expected, rtol=1e-12)
+    assert float(count.get_value()) == flat.skipped_steps == 2

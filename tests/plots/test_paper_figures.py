@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.quiver import QuiverKey
 from PIL import Image
 
 from dpm.base.errors import InputError
@@ -52,6 +53,20 @@ def test_every_panel_of_figure_1_has_its_own_t(tmp_path, drawn):
     paper_figures.plot_figure_1([(0, X), (40, X)], [(1, X), (40, X)], [(2, arrows), (40, arrows)], tmp_path / "f.png")
     titles = [axes.get_title() for axes in drawn[0].axes]
     assert titles == ["t = 0, data", "t = 40", "t = 1, samples", "t = 40", "t = 2, last step", "t = 40"]
+
+
+def test_a_key_states_the_scale_of_the_arrows_of_each_panel(tmp_path, drawn):
+    """On the picture, the arrow of the key is as many pixels per unit as those of the panel."""
+    X, points = np.zeros((3, 2)), np.zeros((2, 2))
+    drift = [(t, (points, np.array([[size, 0], [0, size / 2]]))) for t, size in ((2, 0.0031), (40, 7.0))]
+    paper_figures.plot_figure_1([(0, X)] * 2, [(1, X)] * 2, drift, tmp_path / "f.png")
+    keys = [[a for a in axes.get_children() if isinstance(a, QuiverKey)] for axes in drawn[0].axes[4:]]
+    assert [[key.label for key in panel] for panel in keys] == [["drift of 0.002"], ["drift of 5"]]
+    for (key,), (_, (_, arrows)) in zip(keys, drift, strict=True):
+        assert float(key.label.split()[-1]) == key.U
+        paths = [collection.get_paths()[0].vertices for collection in (key.vector, key.Q)]
+        pixels = [np.ptp(vertices, axis=0).max() for vertices in paths]
+        assert pixels[0] / pixels[1] == pytest.approx(key.U / arrows[0, 0])
 
 
 def test_figure_2_is_shifted_to_a_common_pulse_and_a_chain_moves_as_its_sample(tmp_path, drawn):

@@ -65,7 +65,11 @@ def test_lines_are_named_and_drawn_as_in_the_report():
     figure = draw_training_curves(rows(40), "bits/example")
     bound = figure.axes[0]
     assert [(line.get_label(), line.get_linestyle()) for line in bound.lines] == [
-        ("test", "-"), ("train", "--"), ("ceiling of K", ":"), ("exact log likelihood", "-.")]  # fmt: skip
+        ("test", "-"),
+        ("train, mean over the epoch", "--"),
+        ("ceiling of K", ":"),
+        ("exact log likelihood", "-."),
+    ]
     assert [text.get_text() for text in bound.get_legend().get_texts()] == [label for label, _ in CURVES.values()]
     assert bound.texts[0].get_text().startswith("earlier values off the axis: ")
     np.testing.assert_allclose(bound.lines[3].get_ydata(), 12.15)
@@ -75,3 +79,22 @@ def test_lines_are_named_and_drawn_as_in_the_report():
 def test_without_truth_and_ceiling_there_are_two_lines():
     plain = [{k: v for k, v in row.items() if k not in ("truth", "ceiling")} for row in rows(3)]
     assert len(draw_training_curves(plain, "bits/pixel").axes[0].lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("rates", "scale"),
+    [
+        ([1e-2, 1e-3, 1e-4, 1e-5], "log"),
+        ([1e-2, 5e-3, 1e-4, 0.0], "linear"),
+        ([1e-3, 9e-4], "linear"),
+        ([0.0], "linear"),
+    ],
+)
+def test_every_learning_rate_is_on_the_axis(rates, scale):
+    """A cosine ends at 0, which a log axis would leave out; of one epoch it is the only rate."""
+    logged = [row | {"learning_rate": value} for row, value in zip(rows(len(rates)), rates, strict=True)]
+    axes = draw_training_curves(logged, "bits/pixel").axes[1]
+    low, high = axes.get_ylim()
+    assert axes.get_yscale() == scale
+    assert low < min(rates) <= max(rates) < high
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), rates)

@@ -60,6 +60,7 @@ def test_switch_follows_its_text():
 
 def test_both_spellings_of_each_flag_are_accepted():
     texts = {"model_args": "n_scales=3", "backend": "numba", "dtype": "float64", "optimizer": "sfo", "in_memory": "no"}
+    texts |= {"updates": "graph", "noise": "device", "precision": "tf32"}
     texts |= {"times": "importance", "objective": "balanced", "lr_schedule": "cosine", "plots": "none", "start": "zero"}
     for flag in TRAIN_FLAGS:
         text = texts.get(flag.key, "1")

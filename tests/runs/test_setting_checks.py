@@ -37,3 +37,19 @@ ZERO = {"experiment": "swissroll", "model_args": {"start": "zero"}}
 def test_choices_of_training_that_contradict_others_are_named(given, words):
     with pytest.raises(InputError, match=re.escape(words)):
         Settings.from_arguments(**given)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"n_scales": -1}, "--model-args n_scales: -1 is too small; accepted: 1 or more"),
+        ({"trajectory_length": 10.5}, "--model-args trajectory_length: 10.5 is not a whole number"),
+        ({"schedule": "sine"}, "--model-args schedule: 'sine' is not accepted"),
+        ({"schedule": "linear", "step1_beta": 0.1}, "--model-args step1_beta=0.1 is not used by schedule='linear'"),
+        ({"n_hiden_conv": 7}, "model argument 'n_hiden_conv' is unknown; did you mean n_hidden_conv?"),
+    ],
+)
+def test_arguments_of_the_model_are_checked_before_data_are_read(arguments, words):
+    """Settings read no data, so that an hour of reading is not followed by a refusal."""
+    with pytest.raises(InputError, match=re.escape(words)):
+        Settings.from_arguments(dataset="absent.hdf5", model_args=arguments)

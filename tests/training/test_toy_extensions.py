@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dpm.base import progress
+from dpm.commands.evaluate import main as evaluate
 from dpm.commands.train import main as train_main
 from dpm.experiments import exact, toys
 from dpm.runs import checkpoint
@@ -209,3 +210,16 @@ def test_signal_during_the_closed_form_start_exits_at_once(train, monkeypatch, t
     ]
     assert train_main(arguments) == 130
     assert capsys.readouterr().err == "dpm train: stopped\n"
+
+
+def test_ceiling_and_truth_are_printed_with_their_unit_by_evaluate(train, tmp_path, capsys):
+    folder = train("heartbeat", HEARTBEAT)
+    result = json.loads((folder / "result.json").read_text())
+    exact = (
+        f"ceiling of K {result['ceiling']:.4f} bits/example; exact log likelihood {result['truth']:.4f} bits/example"
+    )
+    assert evaluate([str(folder), "--output-dir", str(tmp_path)]) == 0
+    assert exact in capsys.readouterr().out.splitlines()
+    written = json.loads((tmp_path / "evaluation.json").read_text())
+    assert [written[name] for name in ("truth", "ceiling", "unit")] == [
+        pytest.approx(result["truth"]), pytest.approx(result["ceiling"]), "bits/example"]  # fmt: skip

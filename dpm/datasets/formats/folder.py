@@ -16,6 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dpm.base.errors import InputError
 from dpm.base.progress import Progress
+from dpm.base.wording import plural
 from dpm.datasets.made.generators import check_count
 from dpm.datasets.reading import read_up_to
 
@@ -154,13 +155,14 @@ def read_images(
             count += 1
     if odd:
         warn(f"images read in spite of: {_join(odd)}")
+    many = f"{len(paths)} {plural(len(paths), 'image')}"
     if unusable and not (skip_unreadable and count):
         raise InputError(
-            f"{len(unusable)} of {len(paths)} images cannot be read: {_join(unusable)}; save them again from an image "
-            "editor or remove them, or leave them out with --skip-unreadable"
+            f"{len(unusable)} of {many} cannot be read: {_join(unusable)}; save them again from an image editor "
+            "or remove them, or leave them out with --skip-unreadable"
         )
     if unusable:
-        warn(f"left out {len(unusable)} of {len(paths)} images that cannot be read: {_join(unusable)}")
+        warn(f"left out {len(unusable)} of {many} that cannot be read: {_join(unusable)}")
     return pixels[:count]
 
 

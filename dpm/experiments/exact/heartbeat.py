@@ -1,5 +1,6 @@
 """Exact log likelihood and ceiling of K for binary heartbeats (section 3.1.2), in bits per sequence."""
 
+from collections.abc import Callable
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -50,7 +51,13 @@ def first_entropy(T: int, pi: float = 0.2, length: int = 20, period: int = 5) ->
     return length * float((1 - 1 / period) * zero + one / period) / LOG_2
 
 
-def ceiling(T: int, pi: float = 0.2, length: int = 20, period: int = 5) -> float:
+def ceiling(
+    T: int,
+    pi: float = 0.2,
+    length: int = 20,
+    period: int = 5,
+    progress: Callable[[int], object] = lambda steps: None,
+) -> float:
     """Return the largest K (Eq. 14) of any reverse kernel that is factorial over bits, in bits per sequence.
 
     K = -sum over t = 2..T of E KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) + H_q(X_T | X_0) - H_q(X_1 | X_0) -
@@ -63,13 +70,17 @@ def ceiling(T: int, pi: float = 0.2, length: int = 20, period: int = 5) -> float
         pi: probability of a 1 under pi(x_T).
         length: bins of a sequence.
         period: bins between two ones.
+        progress: called with 1 after each of the T - 1 steps.
 
     Raises:
         InputError: T or the length is below 1, pi is not in (0, 1), or the period is not in 1..length.
     """
     _check_chain(T, pi, length, period)
     counts, sizes, log_multiplicity = _count_states(length, period)
-    nats = sum(_step_kl(t, T, pi, counts, sizes, log_multiplicity) for t in range(2, T + 1))
+    nats = 0.0
+    for t in range(2, T + 1):
+        nats += _step_kl(t, T, pi, counts, sizes, log_multiplicity)
+        progress(1)
     return -nats / LOG_2 - first_entropy(T, pi, length, period)
 
 

@@ -1,5 +1,6 @@
 """Exact log likelihood, ceiling of K and best schedule for the swiss roll (section 3.1.1), in bits per point."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -103,7 +104,12 @@ def log_likelihood(noise: float, rng: np.random.Generator, n: int = 2000) -> tup
 
 @one_blas_thread()
 def ceiling(
-    noise: float, beta: np.ndarray, rng: np.random.Generator, covariance: str = "diagonal", n_points: int = 2000
+    noise: float,
+    beta: np.ndarray,
+    rng: np.random.Generator,
+    covariance: str = "diagonal",
+    n_points: int = 2000,
+    progress: Callable[[int], object] = lambda steps: None,
 ) -> tuple[float, float]:
     """Estimate the largest K (Eq. 14) that a Gaussian reverse kernel reaches on the noisy swiss roll.
 
@@ -118,6 +124,7 @@ def ceiling(
         rng: generator of the points.
         covariance: "diagonal" as in the paper, or "full".
         n_points: points per step.
+        progress: called with 1 after each of the T - 1 steps.
 
     Returns:
         The ceiling and its standard error, in bits per example.
@@ -138,6 +145,7 @@ def ceiling(
     nats = np.zeros(n_points)
     for before, now in pairwise(snr):
         nats += _step_kl(before - now, *_posterior_moments(noise, now, covariance, rng, n_points))
+        progress(1)
     # H_q(X_T | X_0) - H_q(X_1 | X_0) - H_p(X_T), the last for data of mean 0 and variance 1.
     bits = (np.log(variance[-1] / variance[0]) - LOG_2PI - 1 - nats) / LOG_2
     return float(bits.mean()), float(bits.std(ddof=1) / np.sqrt(n_points))

@@ -3,10 +3,12 @@
 import json
 import os
 import platform
+import re
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from html import unescape
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +21,7 @@ from markupsafe import Markup
 import dpm
 from dpm.base.atomic import atomic_write
 from dpm.base.errors import InputError
+from dpm.base.wording import plural
 from dpm.reports.html import charts
 from dpm.reports.html.facts import collect_facts
 from dpm.reports.html.paper import compare_with_paper
@@ -27,6 +30,8 @@ from dpm.reports.html.runs import RunFiles, group_by_unit, read_runs
 
 if TYPE_CHECKING:
     from dpm.reports.html.model import Divergences
+
+HEAD = 10_000  # characters, which hold the title of a page
 
 Evaluations = dict[int, tuple["Divergences", list[Player]]]  # by the position of the run on the page
 
@@ -39,6 +44,7 @@ def write_page(
     engine: str = "auto",
     data_path: str | None = None,
     quiet: bool = False,
+    replace: bool = True,
 ) -> int:
     """Write the page of some run folders.
 
@@ -49,15 +55,18 @@ def write_page(
         engine: engine that evaluates them.
         data_path: folder(s) or file with the test data; default: as in training.
         quiet: print only errors.
+        replace: write also over the page of runs that are not among these.
 
     Returns:
         0, or 1 if a model could not be evaluated; then the page and a warning say why.
 
     Raises:
-        InputError: the page cannot be written, or a folder is not a run folder.
+        InputError: the page cannot be written or must not be replaced, or a folder is not a run folder.
     """
     path = check_output(output)
     runs = read_runs(folders)
+    if not replace:
+        check_replaced(path, [run.name for run in runs])
     evaluations: Evaluations = {}
     notes: list[str] = []
     if evaluate:
@@ -66,7 +75,7 @@ def write_page(
     with atomic_write(path) as temporary:
         temporary.write_text(text, "utf-8", "backslashreplace")  # a path may have bytes that are no text
     if not quiet:
-        print(f"{len(runs)} run{'s' * (len(runs) > 1)}: {path} ({len(text) / 1e6:.1f} MB); open it in a browser")
+        print(f"{len(runs)} {plural(len(runs), 'run')}: {path} ({len(text) / 1e6:.1f} MB); open it in a browser")
     return 1 if notes else 0
 
 
@@ -86,6 +95,21 @@ def check_output(name: str) -> Path:
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise InputError(f"--output: the folder {path.parent} is not writable; give another folder")
     return path
+
+
+def check_replaced(path: Path, names: Sequence[str]) -> None:
+    """Raise InputError if there is a page of a run that is not one of these names: its title lists its runs."""
+    try:
+        with path.open(errors="replace") as file:
+            title = re.search("<title>(.*?)</title>", file.read(HEAD), re.DOTALL)
+    except OSError:
+        return
+    shown = unescape(title[1]) if title else ""
+    others = [] if shown in ("", ", ".join(names)) else [name for name in shown.split(", ") if name not in names]
+    if others:
+        raise InputError(
+            f"{path}: is the page of another run, {others[0]}; give --output another name, or the same to replace it"
+        )
 
 
 def evaluate_models(

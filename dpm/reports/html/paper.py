@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from dpm.base.wording import count
 from dpm.experiments.published import TABLE_1
 from dpm.reports.html.runs import RunFiles
 
@@ -75,5 +76,5 @@ def describe_size(run: RunFiles) -> str:
         last = run.rows[-1]
         parts.append(f"epoch {last['epoch']:g} of {flags.get('epochs')}")
         if "step" in last:
-            parts.append(f"{last['step']:.0f} steps")
+            parts.append(count(last["step"], "step"))
     return ", ".join(parts)

@@ -12,6 +12,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from dpm.base.errors import InputError
+from dpm.base.wording import plural
 from dpm.datasets.formats.arrays import read_arrays
 from dpm.plots.charts import BLUE, ORANGE, make_figure, render_png
 from dpm.plots.pixels import enlarge, hole_grid, image_grid
@@ -201,7 +202,7 @@ def load_players(folder: str | Path) -> list[Player]:
                 masked = kind == "_inpaint" and images.shape[1:] == shown[0].shape[1:]
                 hole = ~generate_inpaint_mask(1, *images.shape[1:3])[0] if masked else None
                 panels = show_restoration(images, shown, panels[0].label, hole)
-            players.append(Player(title, f"{caption} After {newest} steps.", times, panels))
+            players.append(Player(title, f"{caption} After {newest} {plural(newest, 'step')}.", times, panels))
     return players
 
 
@@ -216,7 +217,7 @@ def _load_vectors(paths: Sequence[Path]) -> list[Player]:
     if not states:
         raise InputError(f"{found[step]}: has no array x_t; it was not written by dpm train")
     states = dict(sorted(states.items(), reverse=True))
-    caption = f"The reverse trajectory, as saved during training after {step} steps."
+    caption = f"The reverse trajectory, as saved during training after {step} {plural(step, 'step')}."
     return [Player("Samples", caption, [shown_time(t) for t in states], [Panel("Samples, x_t", list(states.values()))])]
 
 

@@ -339,7 +339,7 @@ class TestRefusals:
         ],
     )
     def test_damaged_or_hostile_file_is_a_one_line_error(self, save, content, said):
-        with pytest.raises(InputError, match=r"^1 of 1 images cannot be read: .*a\.png \(") as caught:
+        with pytest.raises(InputError, match=r"^1 of 1 image cannot be read: .*a\.png \(") as caught:
             read_images([save(content)], 8)
         message = str(caught.value)
         assert said in message

@@ -40,9 +40,9 @@ def labels(item):
 def test_legends_name_the_kinds_of_curves_and_several_runs(tmp_path):
     one, two = (read_run(folders.make(tmp_path / name)) for name in ("a", "b"))
     _, item = charts.make_bound_chart([one], [0])
-    assert labels(item) == [["test", "train"]]
+    assert labels(item) == [["test", "train, mean over the epoch"]]
     _, item = charts.make_bound_chart([one, two], [0, 1])
-    assert labels(item) == [["test", "train", "a", "b"]]
+    assert labels(item) == [["test", "train, mean over the epoch", "a", "b"]]
 
 
 def test_the_axis_of_the_bound_has_the_limits_of_the_files_and_its_note(tmp_path):
