@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from benchmarks.bench import Column, check_torch, describe_machine, export_case, measure, summarize
+from dpm.base.progress import Progress
 
 DEVICE = (sys.executable, "-m", "benchmarks.peer_device")
 OWN = "dpm"
@@ -220,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="one round at small sizes, some minutes on a CPU")
     parser.add_argument("--json", type=Path, help="a file for the numbers")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="bench") as folder, tqdm(unit="figure", disable=None) as bar:
+    with tempfile.TemporaryDirectory(prefix="bench") as folder, Progress(unit="figure", desc="benchmark") as bar:
         found = run(options, Path(folder), bar)
     print(*report(found), sep="\n")
     if options.json:
