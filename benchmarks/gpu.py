@@ -203,7 +203,7 @@ def report(found: Mapping[str, Any]) -> Iterator[str]:
     traffic = found["traffic"]
     yield (
         f"a training step sends {traffic['sent']:,.0f} bytes and fetches {traffic['fetched']:,.0f}; "
-        f"{traffic['functions']} functions compiled for it"
+        f"functions compiled for it: {traffic['functions']}"
     )
     if "precision" not in found:
         yield "--precision tf32 and bf16: not measured, as a CPU multiplies whole float32 numbers"

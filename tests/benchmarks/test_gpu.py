@@ -31,7 +31,7 @@ def test_table_has_times_and_the_share_of_torchs():
 
 def test_report_names_traffic_and_precision():
     lines = list(gpu.report(FOUND))
-    assert "a training step sends 1,536 bytes and fetches 8; 2 functions compiled for it" in lines
+    assert "a training step sends 1,536 bytes and fetches 8; functions compiled for it: 2" in lines
     assert lines[-1].endswith("not measured, as a CPU multiplies whole float32 numbers")
     changed = FOUND | {"precision": {"tf32": {"gradient": 0.0123, "K": 4e-5}}}
     assert list(gpu.report(changed))[-1] == "--precision tf32: the gradient changes by 1.2e-02 of it, K by 4.0e-05"
