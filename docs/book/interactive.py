@@ -15,7 +15,8 @@ Usage in a cell of a chapter, which shows its last expression (no semicolon)::
     interactive.terms_by_time({"trained": (t, kl), "untrained": (t, kl_0)}, unit="nats", alt="...")
 
 `alt` says what one sees, for a reader who cannot see it. Each function returns a `Figure`, which the site, the slides
-and a Jupyter notebook show. Up to 41 states, 400 points or 16 images are kept, evenly chosen, so that a page is small.
+and a Jupyter notebook show. Of long trajectories 41 states are kept, of the first 400 points or 16 images, so that a
+page is small.
 """
 
 import json
