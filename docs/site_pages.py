@@ -39,6 +39,8 @@ def read_as_on_github(app, docname, text):
         parts += [LINK.sub(link, prose.replace("$`", "$").replace("`$", "$")), fence[0] if fence else ""]
         end = fence.end() if fence else end
     text[0] = "".join(parts)
+    if chapter := re.match(r"docs/book/0*(\d+)-", docname):  # its number is that of the file
+        text[0] = re.sub(r"^# (?:\d+\. )?", f"# {chapter[1]}. ", text[0], count=1, flags=re.MULTILINE)
     if docname == app.config.root_doc:
         text[0] += list_pages(text[0])
     elif docname == SOLUTIONS:
@@ -59,8 +61,9 @@ def list_solutions():
     sections = []
     for path in sorted((ROOT / SOLUTIONS).glob("chapter_*.py")):
         (chapter,) = (ROOT / SOLUTIONS).parent.glob(f"{path.stem[-2:]}-*.md")
-        (title,) = re.findall(r"^# (.+)$", chapter.read_text(), re.MULTILINE)[:1]
-        sections.append(f"\n## {title}\n\n```{{literalinclude}} solutions/{path.name}\n:language: python\n```\n")
+        (title,) = re.findall(r"^# (?:\d+\. )?(.+)$", chapter.read_text(), re.MULTILINE)[:1]
+        code = f"```{{literalinclude}} solutions/{path.name}\n:language: python\n```"
+        sections.append(f"\n## {int(path.stem[-2:])}. {title}\n\n{code}\n")
     return "".join(sections)
 
 

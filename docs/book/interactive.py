@@ -103,7 +103,7 @@ def slider_over_states(states: Mapping[str, npt.ArrayLike], times: Sequence[int]
     for number, (caption, X) in enumerate(arrays.items()):
         names, frames = _make_frames(X)
         columns.append(ColumnDataSource({f"{n}{i}": f[k] for i, f in enumerate(frames) for k, n in enumerate(names)}))
-        shown.append(ColumnDataSource(dict(zip(names, frames[0], strict=True))))
+        shown.append(ColumnDataSource(dict(zip(names, frames[0], strict=True)), name="shown"))
         panels.append(_draw_panel(caption, X, shown[-1], limits, COLORS[number % len(COLORS)]))
     name_of_t = CustomJSTickFormatter(args={"times": shown_times}, code="return String(times[tick])")
     slider = Slider(start=0, end=len(kept) - 1, value=0, step=1, title="t", format=name_of_t, width=SIDE)
@@ -178,7 +178,7 @@ def _find_limits(clouds: Sequence[npt.NDArray[Any]]) -> tuple[float, float]:
     """Return the limits of both axes, so that all but few points of every state are inside."""
     if not clouds:
         return 0.0, 1.0
-    side = 1.1 * max(float(np.quantile(np.abs(X), 0.995)) for X in clouds)
+    side = 1.1 * max(float(np.quantile(np.abs(X), 0.995)) for X in clouds) or 1.0
     return -side, side
 
 
