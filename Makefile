@@ -14,7 +14,7 @@ BUDGET ?= 1
 # The chapter that `make lecture` opens, such as 01-graph; index is the list of all.
 CHAPTER ?= index
 SPHINX = $(VENV)/bin/sphinx-build -q -c docs -d build/doctrees
-.PHONY: help train test test-rest test-all test-quick test-all-without-jax test-quick-without-jax test-slow lint bench table1 table2 figures docs lecture clean
+.PHONY: help train test test-rest test-all test-quick test-all-without-jax test-quick-without-jax test-slow lint bench table1 table2 figures docs slides lecture clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9 -]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -73,8 +73,10 @@ docs: $(VENV)/docs  ## run the book and build the documentation: build/docs/inde
 	$(SPHINX) -W --keep-going . build/docs
 	@echo "Open build/docs/index.html"
 
-lecture: docs  ## the chapters as slides; CHAPTER=01-graph opens one
+slides: docs  ## the chapters as slides: build/lecture/index.html
 	$(SPHINX) -b revealjs . build/lecture $(wildcard docs/book/*.md)
+
+lecture: slides  ## open the slides in the browser; CHAPTER=01-graph opens one chapter
 	$(VENV)/bin/python -m webbrowser "file://$(CURDIR)/build/lecture/docs/book/$(CHAPTER).html"
 
 clean:  ## remove the virtual environment and caches

@@ -17,7 +17,8 @@ ROOT = DOCS.parent
 sys.path[:0] = [str(DOCS), str(ROOT)]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])  # of chapters
 os.environ |= {"COLUMNS": "88", "NO_COLOR": "1"}  # of `--help`
-logging.getLogger("pytensor.configparser").setLevel(logging.WARNING)
+for name in ("pytensor.configparser", "traitlets"):
+    logging.getLogger(name).setLevel(logging.WARNING)
 
 from site_reference import resolve_source as linkcode_resolve  # noqa: E402, F401
 
@@ -69,6 +70,12 @@ def digest_of_code() -> str:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
+
+# The profile of IPython belongs to the build, so that a user's own does not change what a chapter prints.
+profile = ROOT / "build" / "ipython" / "profile_default"
+profile.mkdir(parents=True, exist_ok=True)
+(profile / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 'ERROR'\n")
+os.environ["IPYTHONDIR"] = str(profile.parent)
 
 # Chapters are run once; an error in a cell ends the build.
 nb_execution_mode = "cache"
