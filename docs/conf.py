@@ -44,6 +44,7 @@ extensions = [
 root_doc = "docs/index"
 include_patterns = ["*.md", "datasets/README.md", "docs/**"]
 exclude_patterns = [path.name for path in ROOT.iterdir() if path.is_dir() and path.name not in ("docs", "datasets")]
+suppress_warnings = ["toc.empty_glob"]  # no chapter yet
 templates_path = ["_templates"]
 
 # Every reference must have a target. Types of other packages have none, since their documentation is not at hand
@@ -104,8 +105,6 @@ html_copy_source = False
 html_show_search_summary = False  # a page that is opened from a disk may not fetch others
 html_show_sphinx = html_show_copyright = False
 math_eqref_format = "Eq. {number}"
-# One file with fonts inside: Firefox does not load fonts from a folder next to a page that is opened from a disk.
-mathjax_path = "mathjax/tex-svg.js"
 
 # The slides: `make lecture`.
 revealjs_static_path = ["_static"]
@@ -123,3 +122,8 @@ revealjs_script_conf = {
     "slideNumber": "c/t",
     "transition": "none",
 }
+
+
+def setup(app) -> None:
+    """Take MathJax with outlines in place of fonts, which Firefox does not load for a page opened from a disk."""
+    app.config.mathjax_path = "mathjax/tex-svg.js"  # in place of the path that sphinx-mathjax-offline has set

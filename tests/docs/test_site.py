@@ -78,8 +78,10 @@ def test_pages_open_from_a_disk(width):
     with browser() as chromium:
         for name in ("index", "docs/equations", "docs/reference/api", f"{BOOK}/index"):
             visit = open_page(chromium, SITE / f"{name}.html", width=width)
+            if name == "index":
+                visit.page.wait_for_url("**/docs/docs/index.html")
             if name == "docs/equations":
-                visit.page.wait_for_selector("mjx-container svg")
+                visit.page.wait_for_selector("mjx-container svg", state="attached")
             wide = visit.page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert wide <= 0, f"{name}: {wide} pixels wider than the window"
             visit.check()
