@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUNS ?= runs
-EXTRAS ?= jax,test,embed,report,baselines,figures
+EXTRAS ?= jax,test,embed,report,baselines,figures,docs
 # A first look, which takes a few minutes on two cores. For longer training run train.py without --epochs.
 TRAIN_FLAGS ?= --batch-size 64 --epochs 40 --ext-every-n 40 --model-args n_layers_conv=3,n_hidden_conv=4
 
@@ -11,7 +11,10 @@ TRAIN_FLAGS ?= --batch-size 64 --epochs 40 --ext-every-n 40 --model-args n_layer
 QUICK ?= tests/engines/test_engine.py tests/graph/test_same_conv.py tests/runs/test_flags.py tests/graph/bricks tests/base/test_atomic.py tests/training/test_tensorboard.py
 # Hours of training for each row of the tables that does not end by itself.
 BUDGET ?= 1
-.PHONY: help train test test-rest test-all test-quick test-all-without-jax test-quick-without-jax test-slow lint bench bench-gpu table1 table2 figures clean
+# The chapter that `make lecture` opens, such as 01-graph; index is the list of all.
+CHAPTER ?= index
+SPHINX = $(VENV)/bin/sphinx-build -q -c docs -d build/doctrees
+.PHONY: help train test test-rest test-all test-quick test-all-without-jax test-quick-without-jax test-slow lint bench bench-gpu table1 table2 figures docs slides lecture clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9 -]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -24,6 +27,11 @@ $(VENV)/train: pyproject.toml
 $(VENV)/test: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet -e ".[$(EXTRAS)]"
+	touch $@
+
+$(VENV)/docs: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet -e ".[docs]"
 	touch $@
 
 train: $(VENV)/train  ## install, train on the embedded digits, draw samples
@@ -63,6 +71,16 @@ bench-gpu: $(VENV)/test  ## compare and time everything on an accelerator, next 
 
 table1 table2 figures: $(VENV)/test  ## reproduce the paper's tables and figures with BUDGET hours per row; they resume
 	$(VENV)/bin/python -m dpm reproduce $@ --budget $(BUDGET)
+
+docs: $(VENV)/docs  ## run the book and build the documentation: build/docs/index.html
+	$(SPHINX) -W --keep-going . build/docs
+	@echo "Open build/docs/index.html"
+
+slides: docs  ## the chapters as slides: build/lecture/index.html
+	$(SPHINX) -b revealjs . build/lecture $(wildcard docs/book/*.md)
+
+lecture: slides  ## open the slides in the browser; CHAPTER=01-graph opens one chapter
+	$(VENV)/bin/python -m webbrowser "file://$(CURDIR)/build/lecture/docs/book/$(CHAPTER).html"
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
