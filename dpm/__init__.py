@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dpm.runs.loading import Run, open_run
     from dpm.runs.samples import denoise, inpaint, sample
     from dpm.runs.settings import Settings
+    from dpm.reports.graphs.page import draw
     from dpm.training.run import train
 
 # Public modules, and the modules that hold the other public names.
@@ -53,6 +54,7 @@ _HOMES = {
     "bound": "dpm.runs.evaluation",
     "check_kernel": "dpm.engines.kernel_checks",
     "denoise": "dpm.runs.samples",
+    "draw": "dpm.reports.graphs.page",
     "evaluate": "dpm.runs.evaluation",
     "inpaint": "dpm.runs.samples",
     "load": "dpm.runs.data",
@@ -78,6 +80,7 @@ __all__ = [
     "bricks",
     "check_kernel",
     "denoise",
+    "draw",
     "evaluate",
     "inpaint",
     "kernels",
