@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from dpm.graph.kernels.gaussian import GaussianKernel
     from dpm.graph.vector_model import VectorDiffusion
     from dpm.model import DiffusionModel
+    from dpm.reports.graphs.page import draw
     from dpm.runs.data import RunData, load
     from dpm.runs.evaluation import bound, evaluate
     from dpm.runs.loading import Run, open_run
     from dpm.runs.samples import denoise, inpaint, sample
     from dpm.runs.settings import Settings
-    from dpm.reports.graphs.page import draw
     from dpm.training.run import train
 
 # Public modules, and the modules that hold the other public names.

@@ -1,7 +1,6 @@
 """The HTML page: its template filled with everything about the runs."""
 
 import json
-import os
 import platform
 import secrets
 import sys
@@ -9,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bokeh.resources import Resources
@@ -17,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import dpm
-from dpm.base.atomic import atomic_write
+from dpm.base.atomic import atomic_write, html_file
 from dpm.base.errors import InputError
 from dpm.reports.html import charts
 from dpm.reports.html.facts import collect_facts
@@ -56,7 +54,7 @@ def write_page(
     Raises:
         InputError: the page cannot be written, or a folder is not a run folder.
     """
-    path = check_output(output)
+    path = html_file("--output", output)
     runs = read_runs(folders)
     evaluations: Evaluations = {}
     notes: list[str] = []
@@ -68,24 +66,6 @@ def write_page(
     if not quiet:
         print(f"{len(runs)} run{'s' * (len(runs) > 1)}: {path} ({len(text) / 1e6:.1f} MB); open it in a browser")
     return 1 if notes else 0
-
-
-def check_output(name: str) -> Path:
-    """Return the path of the page.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    path = Path(name)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--output: {path} is not accepted; give a name that ends in .html")
-    if path.is_dir():
-        raise InputError(f"--output: {path} is a folder; give the name of a file")
-    if not path.parent.is_dir():
-        raise InputError(f"--output: the folder {path.parent} does not exist; create it first")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise InputError(f"--output: the folder {path.parent} is not writable; give another folder")
-    return path
 
 
 def evaluate_models(
