@@ -80,14 +80,13 @@ def _draw(options: argparse.Namespace, given: dict) -> "Drawing":
     from dpm.runs.loading import open_run
     from dpm.runs.settings import Settings
 
-    if options.run is None:
-        settings = Settings.from_arguments(**given)
-        model, name = build_model(settings), settings.experiment
-    else:
+    if options.run is not None:
         run = open_run(options.run)
-        model, settings, name = run.model, run.settings, Path(options.run).name
-    n = settings.batch_size if settings else 1
-    return draw_quantity(model, options.what, n, name or type(model).__name__)
+        n = run.settings.batch_size if run.settings else Settings().batch_size
+        return draw_quantity(run.model, options.what, n, Path(options.run).name)
+    settings = Settings.from_arguments(**given)
+    model = build_model(settings)
+    return draw_quantity(model, options.what, settings.batch_size, settings.experiment or type(model).__name__)
 
 
 def _summary(path: Path, drawing: "Drawing") -> str:

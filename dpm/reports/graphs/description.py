@@ -9,7 +9,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant
 
 from dpm.reports.graphs.groups import Group, Node, Path, Value, group_nodes
-from dpm.reports.graphs.meanings import MEANINGS, symbol_of
+from dpm.reports.graphs.meanings import MEANINGS, is_chosen, symbol_of
 from dpm.reports.graphs.rewriting import rewrite
 
 LONGEST = 28  # characters of the name of an operation or the value of a constant
@@ -23,7 +23,8 @@ class Item:
         id: distinguishes it from the other nodes and groups.
         label: symbol of its variable, or the operation where it has no name.
         kind: "input", "parameter", "constant", "operation" or "output".
-        operation: PyTensor's name of the operation, with the numbers that it takes; empty for an input.
+        short: the operation's name without its settings, and the numbers that it takes; empty for an input.
+        operation: the same with its settings.
         types: type and shape of each variable.
         name: the variable's name in the graph.
         parent: id of its group; empty outside of all.
@@ -33,6 +34,7 @@ class Item:
     id: str
     label: str
     kind: str
+    short: str
     operation: str
     types: list[str]
     name: str
@@ -114,18 +116,13 @@ def _describe(outputs: Sequence[Value], paths: Mapping[Node, Path]) -> Descripti
 
 
 def _roots(nodes: Iterable[Node], outputs: Sequence[Value]) -> dict[Value, list[Node]]:
-    """Return the variables that are not computed and the nodes that read each; numbers are left out."""
+    """Return the variables that are not computed and the nodes that read each; numbers and slices are left out."""
     roots: dict[Value, list[Node]] = {v: [] for v in outputs if v.owner is None}
     for node in nodes:
         for value in node.inputs:
-            if value.owner is None and not (isinstance(value, Constant) and _is_number(value)):
+            if value.owner is None and not (isinstance(value, Constant) and np.size(value.data) <= 1):
                 roots.setdefault(value, []).append(node)
     return roots
-
-
-def _is_number(constant: Any) -> bool:
-    """Return True for a constant of one number, or what is not an array, such as a slice."""
-    return np.size(constant.data) <= 1
 
 
 def _root(value: Value, key: str) -> Item:
@@ -136,24 +133,22 @@ def _root(value: Value, key: str) -> Item:
     elif isinstance(value, SharedVariable):
         kind = "parameter"
     name = value.name or ""
-    return Item(key, symbol_of(name) if name else kind, kind, "", [format_type(value)], name)
+    return Item(key, symbol_of(name) if name else kind, kind, "", "", [format_type(value)], name)
 
 
 def _operation(node: Node, key: str, outputs: Sequence[Value]) -> Item:
     """Return the node of an operation and its output."""
-    numbers = [np.asarray(v.data).item() for v in node.inputs if _is_scalar(v)]
+    numbers = [np.asarray(v.data).item() for v in node.inputs if _is_number(v)]
     operation = str(node.op)
     short = " ".join([_shorten(operation.partition("{")[0]), *(f"{number:.4g}" for number in numbers)])
-    kind = "output" if any(v in outputs for v in node.outputs) else "operation"
     names = [v.name for v in node.outputs if v.name]
-    label = symbol_of(names[0]) if names and (names[0] in MEANINGS or kind == "output") else short
-    if names and label == short and not names[0].endswith(".T"):
-        label = symbol_of(names[0])
+    label = symbol_of(names[0]) if names and (names[0] in MEANINGS or is_chosen(names[0])) else short
+    kind = "output" if any(v in outputs for v in node.outputs) else "operation"
     full = " ".join([operation, *map(str, numbers)])
-    return Item(key, label, kind, full, [format_type(v) for v in node.outputs], ", ".join(names))
+    return Item(key, label, kind, short, full, [format_type(v) for v in node.outputs], ", ".join(names))
 
 
-def _is_scalar(value: Value) -> bool:
+def _is_number(value: Any) -> bool:
     """Return True for a constant number."""
     return isinstance(value, Constant) and isinstance(value.data, np.ndarray | np.number) and np.size(value.data) == 1
 
@@ -208,8 +203,11 @@ class _Tree:
         branch.nodes.append(node)
 
     def simplify(self) -> list[Cluster]:
-        """Return the groups, without those that hold one node, or nothing but one other group."""
-        return list(self._clusters(self.root, ""))
+        """Return the groups, without those that hold one node, nothing but one other group, or everything."""
+        top = self.root
+        while not top.nodes and len(top.branches) == 1:
+            (top,) = top.branches.values()
+        return list(self._clusters(top, ""))
 
     def _clusters(self, branch: _Branch, parent: str) -> Iterator[Cluster]:
         self.parents |= dict.fromkeys(branch.nodes, parent)

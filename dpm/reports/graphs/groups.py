@@ -77,7 +77,9 @@ def _groups_of(name: str) -> Path:
         outer = [Group(meaning.part, PARTS[meaning.part], meaning.part)] if meaning and meaning.part else []
     else:
         outer = _gradient_groups(by)
-    if not name or (by and by.startswith("/")):
+    if not name:
+        return (Group(name, Part("Result", "", ""), "result"),)
+    if by and by.startswith("/"):
         return tuple(outer)
     own = Part(symbol_of(name), "", meaning.equation if meaning else "")
     return (*outer, Group(name, own, outer[-1].kind if outer else "result"))

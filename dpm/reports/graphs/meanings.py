@@ -40,8 +40,10 @@ PARTS = {
     "forward": Part("Forward trajectory", "x^{(t)} ~ q(x^{(t)} | x^{(0)})", "Eq. 3"),
     "posterior": Part("Posterior", "q(x^{(t−1)} | x^{(t)}, x^{(0)})", "Eq. 47"),
     "network": Part("Network", "y(x^{(t)})", "Figure D.1"),
-    "readout": Part("Readout at t", "z^{μ}, z^{Σ} = Σ_{j} y_{j} g_{j}(t)", "Eq. 63, 64"),
-    "reverse": Part("Reverse step", "p(x^{(t−1)} | x^{(t)})", "Eq. 65, 66"),
+    "readout": Part("Readout at t", "z_{i} = Σ_{j} y_{ij} g_{j}(t)", "Eq. 63"),
+    "features": Part("Features", "of x^{(t)}", "appendix D.1"),
+    "readouts": Part("Readouts at t", "z(x^{(t)}, t)", "appendix D.1"),
+    "reverse": Part("Reverse step", "p(x^{(t−1)} | x^{(t)})", "Eq. 5"),
     "divergence": Part("Divergence", "D_{KL}(q ‖ p)", "Eq. 14"),
     "entropies": Part("Entropies", "H_{q}(X^{(T)} | X^{(0)}) − H_{q}(X^{(1)} | X^{(0)})", "Eq. 14"),
 }
@@ -68,19 +70,21 @@ MEANINGS = {
     "mu q posterior": Meaning("mean of q(x^{(t−1)} | x^{(t)}, x^{(0)})", "posterior", "Eq. 47"),
     "sigma q posterior": Meaning("σ of q(x^{(t−1)} | x^{(t)}, x^{(0)})", "posterior", "Eq. 47"),
     "logit q posterior": Meaning("logit of q(x^{(t−1)} | x^{(t)}, x^{(0)})", "posterior", "Eq. 47"),
-    "features": Meaning("features of x^{(t)}", "network"),
     "Z": Meaning("y", "network"),
     "temporal basis": Meaning("g_{j}(1) … g_{j}(T)", "readout", "Eq. 64"),
     "g_t": Meaning("g_{j}(t)", "readout", "Eq. 64"),
     "mu_coeff": Meaning("z^{μ}", "readout", "Eq. 63"),
     "beta_coeff": Meaning("z^{Σ}", "readout", "Eq. 63"),
-    "rate_coeff": Meaning("z", "readout", "Eq. 63"),
-    "z mu": Meaning("z^{μ}", "readout", "Eq. 63"),
-    "z sigma": Meaning("z^{Σ}", "readout", "Eq. 63"),
-    "z logit": Meaning("z", "readout", "Eq. 63"),
+    "rate_coeff": Meaning("z^{b}", "readout", "Eq. 63"),
+    "features": Meaning("features", "features"),
+    "z mu": Meaning("z^{μ}", "readouts"),
+    "z sigma": Meaning("z^{Σ}", "readouts"),
+    "z mix": Meaning("z^{mix}", "readouts"),
+    "z rates": Meaning("z^{b}", "readouts"),
+    "z bits": Meaning("z^{x}", "readouts"),
     "beta_reverse": Meaning("Σ", "reverse", "Eq. 65"),
-    "mu p": Meaning("f_{μ}(x^{(t)}, t)", "reverse", "Eq. 66"),
-    "sigma p": Meaning("√ f_{Σ}(x^{(t)}, t)", "reverse", "Eq. 65"),
+    "mu p": Meaning("f_{μ}(x^{(t)}, t)", "reverse", "Table C.1"),
+    "sigma p": Meaning("√ f_{Σ}(x^{(t)}, t)", "reverse", "Table C.1"),
     "logit p": Meaning("logit of f_{b}(x^{(t)}, t)", "reverse", "Table C.1"),
     "KL_t": Meaning("D_{KL}(q ‖ p)", "divergence", "Eq. 14"),
     "H_q(X_T|X_0)": Meaning("H_{q}(X^{(T)} | X^{(0)})", "entropies", "Eq. 14"),
@@ -111,10 +115,10 @@ def symbol_of(name: str) -> str:
 
     Example:
         >>> symbol_of("X_noisy"), symbol_of("(dcost/dX_noisy)"), symbol_of("slope")
-        ('x^{(t)}', '∂ / ∂ x^{(t)}', 'slope')
+        ('x^{(t)}', '∂cost / ∂x^{(t)}', 'slope')
     """
-    if by := derivative_of(name):
-        return f"∂ / ∂ {symbol_of(by)}"
+    if match := DERIVATIVE.fullmatch(name):
+        return f"∂{symbol_of(match[1])} / ∂{symbol_of(match[2])}"
     if name in MEANINGS:
         return MEANINGS[name].symbol
     return name.rpartition(".")[2] if name.startswith("/") else name

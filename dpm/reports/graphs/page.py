@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.resources import files
@@ -13,6 +14,7 @@ from pytensor.graph.basic import Variable
 from dpm.base.atomic import atomic_write
 from dpm.base.errors import InputError
 from dpm.reports.graphs.description import Description, describe
+from dpm.reports.graphs.meanings import symbol_of
 
 SMALL = 15  # a graph of so many operations starts with open groups
 FRAME_HEIGHT = 560  # of a drawing in a notebook, in pixels
@@ -38,10 +40,16 @@ class Drawing:
     def __repr__(self) -> str:
         return f"<Drawing of {self.before.n_operations} operations in {len(self.before.groups)} groups>"
 
+    @property
+    def _plain_title(self) -> str:
+        """The title without the marks of indices."""
+        return re.sub(r"[_^]\{([^{}]*)\}", r"\1", self.title)
+
     def _repr_html_(self) -> str:
         """Return a frame with the page, in which its names cannot meet those of the notebook."""
+        page, title = html.escape(self.as_html()), html.escape(self._plain_title)
         return (
-            f'<iframe srcdoc="{html.escape(self.as_html())}" title="{html.escape(self.title)}" sandbox="allow-scripts" '
+            f'<iframe srcdoc="{page}" title="{title}" sandbox="allow-scripts" '
             f'style="width: 100%; height: {FRAME_HEIGHT}px; border: 1px solid #c8c8c8"></iframe>'
         )
 
@@ -54,7 +62,7 @@ class Drawing:
         data = {"title": self.title, "small": SMALL, "graphs": graphs}
         page = _read("graph.html")
         for key, text in (
-            ("TITLE", html.escape(self.title)),
+            ("TITLE", html.escape(self._plain_title)),
             ("STYLE", _read("graph.css")),
             ("DATA", json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")),
             ("LIBRARY", layout_library()),
@@ -99,7 +107,7 @@ def draw(outputs: Variable[Any, Any] | Sequence[Variable[Any, Any]], title: str 
         if not isinstance(value, Variable):
             raise InputError(f"outputs: got {type(value).__name__}; expected variables of PyTensor")
     layout_library()
-    names = [v.name for v in variables if v.name]
+    names = [symbol_of(v.name) for v in variables if v.name]
     return Drawing(title or ", ".join(names[:3]) or "graph", *describe(variables))
 
 

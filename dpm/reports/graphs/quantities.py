@@ -33,8 +33,7 @@ def gradient(model: Diffusion, n: int) -> list[Value]:
     cost = model.cost_single_t(x0, t, noise, u if model.uniform_noise else None).mean()
     cost.name = "cost"
     trained = [parameter.variable for parameter in model.parameters().values() if parameter.is_trained]
-    gradients: list[Value] = pytensor.grad(cost, trained)
-    return gradients
+    return list(pytensor.grad(cost, trained))
 
 
 def reverse_step(model: Diffusion, n: int) -> list[Value]:
@@ -47,7 +46,7 @@ def reverse_step(model: Diffusion, n: int) -> list[Value]:
 
 
 QUANTITIES: dict[str, tuple[str, Callable[[Diffusion, int], list[Value]]]] = {
-    "K": ("K − L_null", bound),
+    "K": ("K − L_{null}", bound),
     "gradient": ("Gradient of the cost", gradient),
     "reverse-step": ("A step of the reverse trajectory", reverse_step),
 }

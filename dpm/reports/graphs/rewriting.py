@@ -45,7 +45,7 @@ def rewrite(outputs: Sequence[Value], paths: Mapping[Node, Path]) -> tuple[list[
         paths: the groups of the nodes from which they are computed.
     """
     inputs = [v for v in graph_inputs(outputs) if not isinstance(v, Constant)]
-    copies = clone_get_equiv(inputs, outputs, copy_inputs=False)
+    copies: dict[Any, Any] = clone_get_equiv(inputs, outputs, copy_inputs=False)
     new: dict[Node, Path] = {copies[node]: path for node, path in paths.items()}
     graph = FunctionGraph(inputs, [copies[v] for v in outputs], clone=False, features=[PassOn(new)])
     get_default_mode().excluding("inplace").optimizer.rewrite(graph)

@@ -56,7 +56,8 @@ const seenAs = (item) => chain(item).find((id) => !opened().has(id)) || item.id;
 
 const linesOf = (item) => {
   if (item.title === undefined) {
-    return [{ text: item.label, size: FONT }];
+    const label = { text: item.label, size: FONT };
+    return item.short && item.short !== item.label ? [label, { text: item.short, size: SMALL }] : [label];
   }
   const title = { text: item.title, size: FONT, bold: true };
   const text = [item.formula, item.equation].filter((part) => part).join("  ·  ");
@@ -280,7 +281,9 @@ const fit = (id) => {
     const wanted = length / 2 - at * scale;
     return Math.min(12 - start * scale, Math.max(wanted, length - 12 - (start + extent) * scale));
   };
-  const at = box || { x: 0, y: 0 };
+  // Of a group that is larger than the window, its beginning.
+  const start = (middle, extent, length) => (middle - Math.max(0, extent - (length - 48) / scale) / 2) || 0;
+  const at = box ? { x: start(box.x, box.width, area.width), y: start(box.y, box.height, area.height) } : { x: 0, y: 0 };
   move({ scale, x: center(area.width, all.x, all.width, at.x), y: center(area.height, all.y, all.height, at.y) });
 };
 
@@ -380,7 +383,11 @@ document.getElementById("close").addEventListener("click", () => setOpen([]));
 document.getElementById("fit").addEventListener("click", () => fit());
 window.addEventListener("resize", () => { render(); fit(); });
 
-document.getElementById("title").textContent = page.title;
+for (const run of runs(page.title)) {
+  const part = document.createElement(["sub", "span", "sup"][run.level + 1]);
+  part.textContent = run.text;
+  document.getElementById("title").append(part);
+}
 document.getElementById("wheel").textContent = framed ? "Ctrl and wheel" : "wheel";
 page.graphs.forEach((g, number) => {
   const tab = Object.assign(document.createElement("button"), { textContent: `${g.name} (${g.size})` });
