@@ -138,7 +138,8 @@ def _root(value: Value, key: str) -> Item:
 
 def _operation(node: Node, key: str, outputs: Sequence[Value]) -> Item:
     """Return the node of an operation and its output."""
-    numbers = [np.asarray(v.data).item() for v in node.inputs if _is_number(v)]
+    constants = [np.asarray(v.data) for v in node.inputs if isinstance(v, Constant) and _is_array(v.data)]
+    numbers = [constant.item() for constant in constants if constant.size == 1]
     operation = str(node.op)
     short = " ".join([_shorten(operation.partition("{")[0]), *(f"{number:.4g}" for number in numbers)])
     names = [v.name for v in node.outputs if v.name]
@@ -148,9 +149,9 @@ def _operation(node: Node, key: str, outputs: Sequence[Value]) -> Item:
     return Item(key, label, kind, short, full, [format_type(v) for v in node.outputs], ", ".join(names))
 
 
-def _is_number(value: Any) -> bool:
-    """Return True for a constant number."""
-    return isinstance(value, Constant) and isinstance(value.data, np.ndarray | np.number) and np.size(value.data) == 1
+def _is_array(value: object) -> bool:
+    """Return True for an array or a number, not for a slice."""
+    return isinstance(value, np.ndarray | np.number)
 
 
 def _shorten(text: str) -> str:

@@ -85,6 +85,7 @@ MEANINGS = {
     "beta_reverse": Meaning("Σ", "reverse", "Eq. 65"),
     "mu p": Meaning("f_{μ}(x^{(t)}, t)", "reverse", "Table C.1"),
     "sigma p": Meaning("√ f_{Σ}(x^{(t)}, t)", "reverse", "Table C.1"),
+    "mix p": Meaning("covariances in f_{Σ}(x^{(t)}, t)", "reverse", "Table C.1"),
     "logit p": Meaning("logit of f_{b}(x^{(t)}, t)", "reverse", "Table C.1"),
     "KL_t": Meaning("D_{KL}(q ‖ p)", "divergence", "Eq. 14"),
     "H_q(X_T|X_0)": Meaning("H_{q}(X^{(T)} | X^{(0)})", "entropies", "Eq. 14"),

@@ -1,6 +1,7 @@
 """The graphs of a model that `dpm graph` draws: the bound K, its gradient, and a step of the reverse trajectory."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytensor
 from pytensor import config
@@ -33,7 +34,8 @@ def gradient(model: Diffusion, n: int) -> list[Value]:
     cost = model.cost_single_t(x0, t, noise, u if model.uniform_noise else None).mean()
     cost.name = "cost"
     trained = [parameter.variable for parameter in model.parameters().values() if parameter.is_trained]
-    return list(pytensor.grad(cost, trained))
+    gradients: Any = pytensor.grad(cost, trained)
+    return list(gradients)
 
 
 def reverse_step(model: Diffusion, n: int) -> list[Value]:
