@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dpm.graph.kernels.gaussian import GaussianKernel
     from dpm.graph.vector_model import VectorDiffusion
     from dpm.model import DiffusionModel
+    from dpm.reports.graphs.page import draw
     from dpm.runs.data import RunData, load
     from dpm.runs.evaluation import bound, evaluate
     from dpm.runs.loading import Run, open_run
@@ -53,6 +54,7 @@ _HOMES = {
     "bound": "dpm.runs.evaluation",
     "check_kernel": "dpm.engines.kernel_checks",
     "denoise": "dpm.runs.samples",
+    "draw": "dpm.reports.graphs.page",
     "evaluate": "dpm.runs.evaluation",
     "inpaint": "dpm.runs.samples",
     "load": "dpm.runs.data",
@@ -78,6 +80,7 @@ __all__ = [
     "bricks",
     "check_kernel",
     "denoise",
+    "draw",
     "evaluate",
     "inpaint",
     "kernels",

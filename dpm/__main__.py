@@ -16,6 +16,7 @@ COMMANDS = {
     "checkpoint": "verify, show, compare and export checkpoints",
     "datasets": "list, fetch, convert, make and export data sets",
     "report": "show runs as one HTML page",
+    "graph": "draw the graph of a model as one HTML page",
     "reproduce": "reproduce the paper's tables and figures",
 }
 

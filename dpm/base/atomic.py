@@ -60,6 +60,24 @@ def writable_folder(option: str, name: str | Path) -> Path:
     return folder
 
 
+def html_file(option: str, name: str | Path) -> Path:
+    """Return the path of a page that an option names.
+
+    Raises:
+        InputError: it is not the name of an HTML file, or it cannot be written; the message names the option.
+    """
+    path = Path(name)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{option}: {path} is not accepted; give a name that ends in .html")
+    if path.is_dir():
+        raise InputError(f"{option}: {path} is a folder; give the name of a file")
+    if not path.parent.is_dir():
+        raise InputError(f"{option}: the folder {path.parent} does not exist; create it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(f"{option}: the folder {path.parent} is not writable; give another folder")
+    return path
+
+
 def _flush_folder(folder: Path) -> None:
     with suppress(OSError):  # not every file system lets a folder be opened or flushed
         handle = os.open(folder, os.O_RDONLY)

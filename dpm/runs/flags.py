@@ -185,7 +185,7 @@ def build_train_parser(prog: str = "dpm train") -> Parser:
             "dest": flag.key,
             "help": flag.help + (f" (default: {flag.default})" if show_default else ""),
         }
-        parse = _parse_model_args if flag.name == "model-args" else flag.parse
+        parse = parse_model_args if flag.name == "model-args" else flag.parse
         if parse is parse_switch:
             options |= {"nargs": "?", "const": True, "metavar": "true|false"}
         elif flag.name in CHOICES:
@@ -196,7 +196,7 @@ def build_train_parser(prog: str = "dpm train") -> Parser:
     return parser
 
 
-def _parse_model_args(text: str) -> dict[str, Any] | str:
+def parse_model_args(text: str) -> dict[str, Any] | str:
     """Return the arguments of a text; MODEL_ARGS_HELP as it is."""
     return text if text == MODEL_ARGS_HELP else parse_literals(text)
 

@@ -20,16 +20,23 @@ def browser():
         chromium.close()
 
 
-class Visit:
+class OpenPage:
     """An open page, with the errors that it logged and the requests that it made."""
 
-    def __init__(self, chromium, address, width=1280, **more):
+    def __init__(self, chromium, address, width=1280, height=800, **more):
         self.errors, self.requests = [], []
-        self.page = chromium.new_context(viewport={"width": width, "height": 800}, **more).new_page()
+        self.page = chromium.new_context(viewport={"width": width, "height": height}, **more).new_page()
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type in ("error", "warning") else None)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(address)
+
+
+class Visit(OpenPage):
+    """An open report, whose charts are drawn."""
+
+    def __init__(self, chromium, address, width=1280, **more):
+        super().__init__(chromium, address, width, **more)
         self.page.wait_for_function("() => window.Bokeh && Bokeh.documents.length === page.charts.length")
         self.page.wait_for_function("() => Bokeh.documents.every((doc) => doc.is_idle)")
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pytensor import config
 from pytensor.tensor.sharedvar import TensorSharedVariable
 
+from dpm.graph.bricks.applications import mark_output
 from dpm.graph.bricks.initialization import Initialization
 
 WEIGHT = "weight"
@@ -58,6 +59,12 @@ class Brick:
     """
 
     construction: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Let the class's `apply` mark its output, for drawings of the graph."""
+        super().__init_subclass__(**keywords)
+        if "apply" in cls.__dict__:
+            cls.apply = mark_output(cls.__dict__["apply"])  # type: ignore[attr-defined]
 
     def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
         """Keep the arguments of the constructor, so that a model can be built again in another float type."""

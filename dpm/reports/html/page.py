@@ -1,7 +1,6 @@
 """The HTML page: its template filled with everything about the runs."""
 
 import json
-import os
 import platform
 import re
 import secrets
@@ -11,7 +10,6 @@ from datetime import datetime
 from html import unescape
 from importlib.metadata import version
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bokeh.resources import Resources
@@ -19,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import dpm
-from dpm.base.atomic import atomic_write
+from dpm.base.atomic import atomic_write, html_file
 from dpm.base.errors import InputError
 from dpm.base.wording import plural
 from dpm.reports.html import charts
@@ -63,7 +61,7 @@ def write_page(
     Raises:
         InputError: the page cannot be written or must not be replaced, or a folder is not a run folder.
     """
-    path = check_output(output)
+    path = html_file("--output", output)
     runs = read_runs(folders)
     if not replace:
         check_replaced(path, [run.name for run in runs])
@@ -77,24 +75,6 @@ def write_page(
     if not quiet:
         print(f"{len(runs)} {plural(len(runs), 'run')}: {path} ({len(text) / 1e6:.1f} MB); open it in a browser")
     return 1 if notes else 0
-
-
-def check_output(name: str) -> Path:
-    """Return the path of the page.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    path = Path(name)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--output: {path} is not accepted; give a name that ends in .html")
-    if path.is_dir():
-        raise InputError(f"--output: {path} is a folder; give the name of a file")
-    if not path.parent.is_dir():
-        raise InputError(f"--output: the folder {path.parent} does not exist; create it first")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise InputError(f"--output: the folder {path.parent} is not writable; give another folder")
-    return path
 
 
 def check_replaced(path: Path, names: Sequence[str]) -> None:
