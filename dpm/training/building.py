@@ -16,7 +16,7 @@ from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.experiments.variants import PLAIN, Variant
 from dpm.graph.networks.vectors import GaussianNetwork
-from dpm.likelihood.bound import batch_size_of, terms
+from dpm.likelihood.bound import batch_size_of, default_times, terms
 from dpm.model import DiffusionModel, argument_names
 from dpm.optimizers import LBFGS, SFO, Adam, RMSProp
 from dpm.optimizers.sfo import default_subspace
@@ -219,7 +219,8 @@ def compile_functions(loop: Loop, test: np.ndarray, settings: Settings) -> float
     start = time.perf_counter()
     with Progress(desc="compiling", quiet=settings.quiet, expected=before):
         loop.compile()
-        terms(loop.compiled, loop.averaged_theta, test[: batch_size_of(loop.compiled, len(test))], loop.seed, 1)
+        examples = test[: batch_size_of(loop.compiled, len(test))]
+        terms(loop.compiled, loop.averaged_theta, examples, loop.seed, default_times(loop.compiled.model))
     seconds = time.perf_counter() - start
     compile_times.keep_seconds(key, seconds)
     return seconds

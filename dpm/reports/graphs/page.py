@@ -102,7 +102,7 @@ def draw(outputs: Variable[Any, Any] | Sequence[Variable[Any, Any]], title: str 
         ['Schedule', 'Entropies', 'Forward trajectory']
         >>> drawing.save("graph.html")
     """
-    variables = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+    variables: list[Any] = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
     for value in variables:
         if not isinstance(value, Variable):
             raise InputError(f"outputs: got {type(value).__name__}; expected variables of PyTensor")

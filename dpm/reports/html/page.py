@@ -10,6 +10,7 @@ from datetime import datetime
 from html import unescape
 from importlib.metadata import version
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bokeh.resources import Resources
