@@ -85,7 +85,7 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_output_stderr = "remove"
 nb_merge_streams = True
-HTML_OUTPUTS = ("text/html", "image/svg+xml", "image/png", "text/markdown", "text/plain")
+HTML_OUTPUTS = ("text/html", "image/svg+xml", "image/png", "image/gif", "image/jpeg", "text/markdown", "text/plain")
 nb_mime_priority_overrides = [("revealjs", mime, place) for place, mime in enumerate(HTML_OUTPUTS, 1)]
 
 autodoc_member_order = "bysource"
@@ -114,9 +114,7 @@ revealjs_js_files = ["interactive.js"]
 revealjs_script_files = ["slides.js"]
 revealjs_use_section_ids = True
 revealjs_script_conf = {
-    "width": 1280,
-    "height": 720,
-    "margin": 0,
+    "disableLayout": True,  # slides.js says why
     "center": False,
     "hash": True,
     "slideNumber": "c/t",

@@ -15,6 +15,13 @@ BOOK = "docs/book"
 built = pytest.mark.skipif(not (SITE / "index.html").is_file(), reason="no site: make docs")
 
 
+@pytest.fixture(scope="module")
+def chromium():
+    """Return a browser for all pages."""
+    with browser() as started:
+        yield started
+
+
 class Visit:
     """A page in a browser, with its errors and its requests."""
 
@@ -32,6 +39,7 @@ class Visit:
 
 
 def open_page(chromium, path, fragment="", **more):
+    """Return a visit of a page from the disk."""
     visit = Visit(chromium, **more)
     visit.page.goto(path.as_uri() + fragment)
     visit.page.wait_for_load_state("load")
@@ -39,6 +47,7 @@ def open_page(chromium, path, fragment="", **more):
 
 
 def anchors(text):
+    """Return what links to a page can name."""
     return set(re.findall(r"\b(?:id|name)=\"([^\"]+)\"", text))
 
 
@@ -67,41 +76,37 @@ def test_every_link_of_the_site_leads_somewhere():
 def test_every_image_of_the_book_has_a_text():
     for path in (SITE / BOOK).glob("*.html"):
         images = re.findall(r"<img[^>]*>", path.read_text())
-        assert [image[:200] for image in images if not re.search(r"alt=\"(?!\.\./|data:)[^\"]+\"", image)] == [], (
-            path.name
-        )
+        silent = [image[:200] for image in images if not re.search(r"alt=\"(?!\.\./|data:)[^\"]+\"", image)]
+        assert silent == [], path.name
 
 
 @built
 @pytest.mark.parametrize("width", [1280, 390])
-def test_pages_open_from_a_disk(width):
-    with browser() as chromium:
-        for name in ("index", "docs/equations", "docs/reference/api", f"{BOOK}/index"):
-            visit = open_page(chromium, SITE / f"{name}.html", width=width)
-            if name == "index":
-                visit.page.wait_for_url("**/docs/docs/index.html")
-            if name == "docs/equations":
-                visit.page.wait_for_selector("mjx-container svg", state="attached")
-            wide = visit.page.evaluate("document.documentElement.scrollWidth - innerWidth")
-            assert wide <= 0, f"{name}: {wide} pixels wider than the window"
-            visit.check()
+def test_pages_open_from_a_disk(chromium, width):
+    for name in ("index", "docs/equations", "docs/reference/api", f"{BOOK}/index"):
+        visit = open_page(chromium, SITE / f"{name}.html", width=width)
+        if name == "index":
+            visit.page.wait_for_url("**/docs/docs/index.html")
+        if name == "docs/equations":
+            visit.page.wait_for_selector("mjx-container svg", state="attached")
+        wide = visit.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, f"{name}: {wide} pixels wider than the window"
+        visit.check()
 
 
 @built
-def test_the_search_finds_a_page():
-    with browser() as chromium:
-        visit = open_page(chromium, SITE / "search.html", "?q=beta_1")
-        visit.page.wait_for_selector("ul.search li a")
-        visit.check()
+def test_the_search_finds_a_page(chromium):
+    visit = open_page(chromium, SITE / "search.html", "?q=beta_1")
+    visit.page.wait_for_selector("ul.search li a")
+    visit.check()
 
 
 @built
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_a_chapter_opens_from_a_disk(path):
-    with browser() as chromium:
-        visit = open_page(chromium, SITE / BOOK / f"{path.stem}.html")
-        draw_figures(visit.page)
-        visit.check()
+def test_a_chapter_opens_from_a_disk(chromium, path):
+    visit = open_page(chromium, SITE / BOOK / f"{path.stem}.html")
+    draw_figures(visit.page)
+    visit.check()
 
 
 def draw_figures(page):
@@ -114,14 +119,13 @@ def draw_figures(page):
 
 @pytest.mark.skipif(not (LECTURE / "index.html").is_file(), reason="no slides: make lecture")
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_the_slides_of_a_chapter_fit_and_need_no_network(path):
-    with browser() as chromium:
-        visit = open_page(chromium, LECTURE / BOOK / f"{path.stem}.html")
-        visit.page.wait_for_function("() => Reveal.isReady()")
-        titles = []
-        for _ in range(visit.page.evaluate("Reveal.getTotalSlides()")):
-            titles.append(visit.page.evaluate("Reveal.getCurrentSlide().querySelector('h1, h2, h3').textContent"))
-            visit.page.keyboard.press("Space")
-        visit.check()
+def test_the_slides_of_a_chapter_need_no_network(chromium, path):
+    visit = open_page(chromium, LECTURE / BOOK / f"{path.stem}.html")
+    visit.page.wait_for_function("() => Reveal.isReady()")
+    titles = []
+    for _ in range(visit.page.evaluate("Reveal.getTotalSlides()")):
+        titles.append(visit.page.evaluate("Reveal.getCurrentSlide().querySelector('h1, h2, h3').textContent"))
+        visit.page.keyboard.press("Space")
+    visit.check()
     assert len(titles) == len(set(titles)) > 3
     assert titles[-1] == "Exercises"
