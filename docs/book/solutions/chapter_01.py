@@ -1,6 +1,6 @@
 """Solutions of the exercises of chapter 1, A graph."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytensor
@@ -37,7 +37,7 @@ def exercise_1() -> float:
     """
     beta = pt.vector("beta", shape=(T,))
     graph = build(beta)
-    score = pytensor.grad(graph.log_q, graph.x_t)
+    score: Any = pytensor.grad(graph.log_q, graph.x_t)
     compiled = pytensor.function([graph.x_t, graph.x_0, beta], [score, graph.q.mu, graph.q.sigma])
     differences = []
     for x_0, noise in np.random.default_rng(0).normal(size=(20, 2)):
@@ -58,9 +58,10 @@ def exercise_2() -> float:
     graph = build(beta)
     kernel = dpm.GaussianKernel()
     log_q = kernel.log_prob(graph.q, kernel.sample(graph.q, noise))
-    by_x_0 = pytensor.grad(log_q, graph.x_0)
+    by_x_0: Any = pytensor.grad(log_q, graph.x_0)
     frozen = pytensor.function([graph.x_0, noise, beta], by_x_0, on_unused_input="ignore")
-    fixed = pytensor.function([graph.x_t, graph.x_0, beta], pytensor.grad(graph.log_q, graph.x_0))
+    with_x_t: Any = pytensor.grad(graph.log_q, graph.x_0)
+    fixed = pytensor.function([graph.x_t, graph.x_0, beta], with_x_t)
     derivative = float(frozen(0.5, 1.3, RATES))
     assert abs(derivative) < 1e-12
     assert abs(fixed(1.2, 0.5, RATES)) > 0.1  # with x_t held fixed it is not 0
