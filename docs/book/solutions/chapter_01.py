@@ -1,6 +1,6 @@
 """Solutions of the exercises of chapter 1, A graph."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytensor
@@ -37,7 +37,7 @@ def exercise_1() -> float:
     """
     beta = pt.vector("beta", shape=(T,))
     graph = build(beta)
-    score = pytensor.grad(graph.log_q, graph.x_t)
+    score: Any = pytensor.grad(graph.log_q, graph.x_t)
     compiled = pytensor.function([graph.x_t, graph.x_0, beta], [score, graph.q.mu, graph.q.sigma])
     differences = []
     for x_0, noise in np.random.default_rng(0).normal(size=(20, 2)):
@@ -58,9 +58,10 @@ def exercise_2() -> float:
     graph = build(beta)
     kernel = dpm.GaussianKernel()
     log_q = kernel.log_prob(graph.q, kernel.sample(graph.q, noise))
-    by_x_0 = pytensor.grad(log_q, graph.x_0)
+    by_x_0: Any = pytensor.grad(log_q, graph.x_0)
     frozen = pytensor.function([graph.x_0, noise, beta], by_x_0, on_unused_input="ignore")
-    fixed = pytensor.function([graph.x_t, graph.x_0, beta], pytensor.grad(graph.log_q, graph.x_0))
+    with_x_t: Any = pytensor.grad(graph.log_q, graph.x_0)
+    fixed = pytensor.function([graph.x_t, graph.x_0, beta], with_x_t)
     derivative = float(frozen(0.5, 1.3, RATES))
     assert abs(derivative) < 1e-12
     assert abs(fixed(1.2, 0.5, RATES)) > 0.1  # with x_t held fixed it is not 0
@@ -68,10 +69,10 @@ def exercise_2() -> float:
 
 
 def exercise_3() -> tuple[int, int]:
-    """Return the number of nodes with the rates as an input, and with constant rates: 6 and 1.
+    """Return the number of nodes with the rates as an input, and with constant rates: 6 (PyTensor 3.3: 9) and 1.
 
-    What depends on constants only is computed once, at compile time (constant folding). The schedule has become the
-    numbers inside the one node that is left.
+    What depends on constants only is computed once, at compile time (constant folding). The nodes of the schedule have
+    become numbers inside the one node that is left.
     """
     beta = pt.vector("beta", shape=(T,))
     counts = []
@@ -79,5 +80,5 @@ def exercise_3() -> tuple[int, int]:
         graph = build(rates)
         compiled = pytensor.function([graph.x_t, graph.x_0, *more], graph.log_q)
         counts.append(len(compiled.maker.fgraph.toposort()))
-    assert counts == [6, 1]
+    assert counts[0] > counts[1] == 1
     return counts[0], counts[1]

@@ -1,6 +1,7 @@
 """Solutions of the exercises of chapter 3, Reverse."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytensor
@@ -65,7 +66,7 @@ def exercise_2() -> float:
     normal /= normal.sum(axis=1, keepdims=True)
     distance = (exact * np.log((exact + 1e-300) / (normal + 1e-300))).sum(axis=1)
     x = pt.vector("x")
-    third = bumps(x)
+    third: Any = bumps(x)
     for _ in range(3):
         third = pytensor.grad(third.sum(), x)
     size = np.abs(third.eval({x: POINTS / np.sqrt(1 - beta)}, mode="JAX"))
