@@ -15,7 +15,7 @@ BIT = np.log(2)  # nats per bit
 STATES = np.array(list(itertools.product([0.0, 1.0], repeat=3)))
 
 
-class Votes(dpm.bricks.Brick):
+class Votes(dpm.networks.ReverseNetwork):
     """Guess x_0 from the votes of the bits of x_t: of all bits together, or of each bit for itself."""
 
     def __init__(self, together: bool) -> None:

@@ -54,7 +54,7 @@ def exercise_2() -> tuple[float, float]:
     kernel = dpm.BinomialKernel(0.5)
     beta, noise = pt.scalar("beta"), pt.vector("noise")
     x_t = kernel.sample(kernel.forward_step(pt.ones_like(noise), beta), noise).mean()
-    gradient = pytensor.grad(x_t, beta, disconnected_inputs="ignore")
+    gradient: Any = pytensor.grad(x_t, beta, disconnected_inputs="ignore")
     f = pytensor.function([beta, noise], [x_t, gradient], mode="JAX", on_unused_input="ignore")
     u = (np.arange(1000) + 0.5) / 1000
     (low, by_graph), (high, _) = f(0.4, u), f(0.6, u)
@@ -64,7 +64,7 @@ def exercise_2() -> tuple[float, float]:
     return float(by_graph), slope
 
 
-class TwoNumbers(dpm.bricks.Brick):
+class TwoNumbers(dpm.networks.ReverseNetwork):
     """The best Gaussian reverse step for data that are -1 or 1."""
 
     def __init__(self) -> None:

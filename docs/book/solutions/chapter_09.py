@@ -16,7 +16,7 @@ STATES = np.array(list(itertools.product([0.0, 1.0], repeat=3)))
 NOTHING = np.zeros(0)
 
 
-class Votes(dpm.bricks.Brick):
+class Votes(dpm.networks.ReverseNetwork):
     """Guess x_0 of the data 000 and 111 from the votes of the bits of x_t."""
 
     def __init__(self) -> None:
