@@ -272,6 +272,7 @@ const move = (view) => {
 // Show everything; or, where that is too small to read, the part around the box `id`.
 const fit = (id) => {
   const area = canvas.getBoundingClientRect();
+  if (area.width < 48 || area.height < 48) return; // not shown yet, as on a slide further on: a resize follows
   const all = drawing.getBBox();
   const whole = Math.min((area.width - 24) / all.width, (area.height - 24) / all.height, MOST);
   const scale = id === undefined ? whole : Math.max(whole, LEAST);
