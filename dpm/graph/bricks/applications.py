@@ -7,16 +7,20 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from pytensor.graph.basic import Variable
 
 from dpm.graph import Tensor
 
-if TYPE_CHECKING:
-    from dpm.graph.bricks.base import Brick
 
-_running: ContextVar[tuple["Brick", ...]] = ContextVar("running", default=())
+class Named(Protocol):
+    """What is needed of a brick."""
+
+    name: str
+
+
+_running: ContextVar[tuple[Named, ...]] = ContextVar("running", default=())
 
 
 class Application(NamedTuple):
@@ -27,7 +31,7 @@ class Application(NamedTuple):
         inputs: the variables that it was given.
     """
 
-    bricks: tuple["Brick", ...]
+    bricks: tuple[Named, ...]
     inputs: tuple[Variable[Any, Any], ...]
 
 
@@ -41,7 +45,7 @@ def mark_output(apply: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Return a brick's method `apply` such that it marks the variable that it computes."""
 
     @wraps(apply)
-    def marked(brick: "Brick", *arguments: Any, **keywords: Any) -> Tensor:
+    def marked(brick: Named, *arguments: Any, **keywords: Any) -> Tensor:
         with _inside(brick) as bricks:
             output = apply(brick, *arguments, **keywords)
         inputs = tuple(_variables((*arguments, *keywords.values())))
@@ -62,7 +66,7 @@ def _variables(arguments: Iterable[Any]) -> Iterator[Variable[Any, Any]]:
 
 
 @contextmanager
-def _inside(brick: "Brick") -> Iterator[tuple["Brick", ...]]:
+def _inside(brick: Named) -> Iterator[tuple[Named, ...]]:
     """Within this block the brick is the innermost one; yield all from the outermost."""
     bricks = (*_running.get(), brick)
     token = _running.set(bricks)

@@ -99,7 +99,7 @@ def draw(outputs: Variable[Any, Any] | Sequence[Variable[Any, Any]], title: str 
         >>> x0, t, noise, u = model.inputs(4)
         >>> drawing = dpm.draw(model.cost_single_t(x0, t, noise), "a bound")
         >>> [group.title for group in drawing.before.groups if not group.parent][:3]
-        ['Schedule', 'Entropies', 'Forward trajectory']
+        ['Schedule', 'Forward trajectory', 'Posterior']
         >>> drawing.save("graph.html")
     """
     variables: list[Any] = list(outputs) if isinstance(outputs, list | tuple) else [outputs]

@@ -190,6 +190,18 @@ def test_a_notebook_shows_the_page_in_a_frame(chromium, tmp_path):
     assert visit.errors == []
 
 
+def test_a_drawing_that_is_hidden_at_first_fits_when_it_is_shown(chromium, tmp_path):
+    path = tmp_path / "slides.html"
+    frame = draw(pt.dvector("x") ** 2)._repr_html_()
+    path.write_text(f"<!DOCTYPE html><meta charset=utf-8><body><div id=slide style='display: none'>{frame}</div>")
+    visit = OpenPage(chromium, path.as_uri())
+    visit.page.evaluate("document.getElementById('slide').style.display = 'block'")
+    shown = visit.page.frame_locator("iframe")
+    shown.locator(".box").first.hover()
+    assert "NaN" not in shown.locator("#drawing").get_attribute("transform")
+    assert visit.errors == []
+
+
 def test_the_file_loads_nothing_from_elsewhere(drawings):
     text = drawings["K"].as_html()
     assert not re.search(r"<(script|link|img|iframe)[^>]*(src|href)=.(https?:)?//", text)

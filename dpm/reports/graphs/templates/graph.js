@@ -250,8 +250,8 @@ const choose = () => {
 };
 
 const render = () => {
-  const { boxes, lines } = choose();
-  state.boxes = boxes;
+  const { boxes, lines, width, height } = choose();
+  Object.assign(state, { boxes, size: { width, height } });
   drawing.replaceChildren();
   boxes.filter((box) => box.inner).forEach(drawBox);
   for (const { points, ends, arrow } of lines) {
@@ -272,19 +272,21 @@ const move = (view) => {
 // Show everything; or, where that is too small to read, the part around the box `id`.
 const fit = (id) => {
   const area = canvas.getBoundingClientRect();
-  const all = drawing.getBBox();
-  const whole = Math.min((area.width - 24) / all.width, (area.height - 24) / all.height, MOST);
+  if (area.width < 48 || area.height < 48) return; // not shown yet, as on a slide further on: a resize follows
+  const { width, height } = state.size;
+  const whole = Math.min((area.width - 24) / width, (area.height - 24) / height, MOST);
   const scale = id === undefined ? whole : Math.max(whole, LEAST);
   const box = state.boxes.find((one) => one.item.id === id);
-  const center = (length, start, extent, at) => {
-    if (extent * scale <= length - 24) return (length - extent * scale) / 2 - start * scale;
-    const wanted = length / 2 - at * scale;
-    return Math.min(12 - start * scale, Math.max(wanted, length - 12 - (start + extent) * scale));
-  };
   // Of a group that is larger than the window, its beginning.
-  const start = (middle, extent, length) => (middle - Math.max(0, extent - (length - 48) / scale) / 2) || 0;
-  const at = box ? { x: start(box.x, box.width, area.width), y: start(box.y, box.height, area.height) } : { x: 0, y: 0 };
-  move({ scale, x: center(area.width, all.x, all.width, at.x), y: center(area.height, all.y, all.height, at.y) });
+  const start = (middle, extent, length) => middle - Math.max(0, extent - (length - 48) / scale) / 2;
+  const center = (length, extent, at) =>
+    extent * scale <= length - 24
+      ? (length - extent * scale) / 2
+      : Math.min(12, Math.max(length / 2 - at * scale, length - 12 - extent * scale));
+  const at = box
+    ? { x: start(box.x, box.width, area.width), y: start(box.y, box.height, area.height) }
+    : { x: width / 2, y: height / 2 };
+  move({ scale, x: center(area.width, width, at.x), y: center(area.height, height, at.y) });
 };
 
 const zoom = (factor, x, y) => {
