@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
+from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -31,6 +32,9 @@ XLA_LEVEL, XLA_LEVEL_HOT = 2, 3
 # What XLA does by itself, and algebra of special matrices, of which the models have none.
 SLOW_REWRITES = ("local_join_to_repeat", "dot_diag_to_elemwise", "orthogonal_dot_transpose_to_eye")
 
+# A product of matrices followed by a sum over a short axis is wrong from some 4,000 rows on.
+WRONG_ON_CPU = ("0.10.2",)
+
 MATMUL_PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bf16": "bfloat16"}
 
 # Variables of JAX with which its functions are not compiled, or stop at values that training skips or copies.
@@ -47,6 +51,7 @@ class JaxBackend(Backend):
         # jax 0.10.2 warns about absent accelerators through the logger of this private module.
         logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
         _check_environment()
+        _check_version()
         if not jax.config.values["jax_compilation_cache_dir"]:
             # Where the folder cannot be written, JAX compiles without a cache.
             jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
@@ -133,6 +138,16 @@ class JaxBackend(Backend):
 
 def _shapes(inputs: Sequence[Tensor]) -> list[jax.ShapeDtypeStruct]:
     return [jax.ShapeDtypeStruct(v.type.shape, v.type.dtype) for v in inputs]
+
+
+def _check_version() -> None:
+    """Raise InputError for a jaxlib that computes wrong numbers on the device."""
+    installed = version("jaxlib")
+    if installed in WRONG_ON_CPU and jax.default_backend() == "cpu":
+        raise InputError(
+            f"--backend jax: jaxlib {installed} computes wrong sums on a CPU (github.com/jax-ml/jax/issues/39103); pip "
+            "install 'jax!=0.10.2', or take --backend numba"
+        )
 
 
 def _check_environment() -> None:

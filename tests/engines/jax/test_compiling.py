@@ -10,12 +10,14 @@ import pytensor.tensor as pt
 import pytest
 from pytensor.tensor.shape import Shape, Shape_i
 
+from dpm.base.errors import InputError
 from dpm.engines.engine import Engine
 
 pytest.importorskip("jax")
 
 import jax
 
+from dpm.engines.jax import compiling
 from dpm.engines.jax.compiling import JaxBackend
 from tests.helpers.runs import ROOT
 
@@ -80,3 +82,24 @@ def test_environment_in_which_jax_cannot_work_is_named(variable, words):
     assert (done.returncode, done.stderr) == (0, "")
     (line,) = done.stdout.splitlines()
     assert all(text in line for text in words), line
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_product_followed_by_a_short_sum_is_right_for_many_rows(dtype):
+    """jaxlib 0.10.2 got it wrong from 4,096 rows on (github.com/jax-ml/jax/issues/39103)."""
+    n = 20_000
+    x, weights, matrix = (
+        pt.tensor(name, dtype=dtype, shape=shape) for name, shape in (("x", (n, 3)), ("w", (n, 4)), ("m", (4, 1)))
+    )
+    share = 1 - pt.dot(weights, matrix)
+    graph = pt.sqr(share * x + (1 - share) / 2).sum(axis=1)
+    values = [np.random.default_rng(0).random(v.type.shape).astype(dtype) for v in (x, weights, matrix)]
+    a, w, m = (value.astype("float64") for value in values)
+    expected = (((1 - w @ m) * a + w @ m / 2) ** 2).sum(axis=1)
+    np.testing.assert_allclose(Engine("jax", dtype).function([x, weights, matrix], graph)(*values), expected, rtol=1e-4)
+
+
+def test_a_version_that_computes_wrong_sums_is_refused_on_a_cpu(monkeypatch):
+    monkeypatch.setattr(compiling, "version", lambda package: "0.10.2")
+    with pytest.raises(InputError, match=r"--backend jax: jaxlib 0\.10\.2 .*pip install 'jax!=0\.10\.2'"):
+        Engine("jax")
