@@ -87,16 +87,25 @@ def test_environment_in_which_jax_cannot_work_is_named(variable, words):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_product_followed_by_a_short_sum_is_right_for_many_rows(dtype):
     """jaxlib 0.10.2 got it wrong from 4,096 rows on (github.com/jax-ml/jax/issues/39103)."""
-    n = 20_000
-    x, weights, matrix = (
-        pt.tensor(name, dtype=dtype, shape=shape) for name, shape in (("x", (n, 3)), ("w", (n, 4)), ("m", (4, 1)))
-    )
-    share = 1 - pt.dot(weights, matrix)
-    graph = pt.sqr(share * x + (1 - share) / 2).sum(axis=1)
-    values = [np.random.default_rng(0).random(v.type.shape).astype(dtype) for v in (x, weights, matrix)]
-    a, w, m = (value.astype("float64") for value in values)
-    expected = (((1 - w @ m) * a + w @ m / 2) ** 2).sum(axis=1)
-    np.testing.assert_allclose(Engine("jax", dtype).function([x, weights, matrix], graph)(*values), expected, rtol=1e-4)
+    rng, n = np.random.default_rng(0), 20_000
+    values = [
+        rng.integers(0, 2, (n, 3)),
+        rng.dirichlet(np.ones(4), n),
+        [[0.25], [0.5], [0.75], [0.9]],
+        rng.random((n, 3)),
+    ]
+    values = [np.asarray(value, dtype) for value in values]
+    inputs = [pt.tensor(dtype=dtype, shape=value.shape) for value in values]
+
+    def compute(x, weights, column, noise, use):
+        """Signs of x with bits flipped, and the log odds of the share that is kept."""
+        kept = 1 - use.dot(weights, column)
+        rate = kept * x + (1 - kept) / 2
+        signs = (2.0 * (noise < rate) - 1).sum(axis=1, keepdims=True)
+        return signs * (use.log1p(kept) - use.log1p(-kept))
+
+    function = Engine("jax", dtype).function(inputs, pt.cast(compute(*inputs, pt), dtype))
+    np.testing.assert_allclose(function(*values), compute(*values, np), atol=1e-4)
 
 
 def test_a_version_that_computes_wrong_sums_is_refused_on_a_cpu(monkeypatch):
