@@ -158,7 +158,7 @@ def test_the_import_rule_is_the_tested_one():
 def requirements(extra=None):
     """Return the names of the packages that pyproject.toml requires, or those of an extra."""
     listed = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
-    return [re.split(r"[\[<>=]", requirement)[0] for requirement in listed]
+    return [re.split(r"[\[<>=!]", requirement)[0] for requirement in listed]
 
 
 def test_each_dependency_has_a_reason():
