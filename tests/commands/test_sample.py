@@ -270,8 +270,8 @@ def test_float_type_follows_the_run(trained, tmp_path, draw, monkeypatch):
     checkpoint.save(tmp_path / "double.h5", meta, arrays)
     engines, engine = [], loading.Engine
 
-    def spy(*arguments):
-        engines.append(engine(*arguments))
+    def spy(*arguments, **more):
+        engines.append(engine(*arguments, **more))
         return engines[-1]
 
     monkeypatch.setattr(loading, "Engine", spy)
