@@ -53,7 +53,9 @@ templates_path = ["_templates"]
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!dpm\.).*"),
-    ("py:class", r"dpm\.(graph\.kernels\.P|engines\.(engine\.(Item|Result)|parameters\.Layout|loops\..*)|reports\.graphs\.description\..*)"),
+    ("py:class", r"dpm\.graph\.kernels\.P"),
+    ("py:class", r"dpm\.engines\.(engine\.(Item|Result)|parameters\.Layout|loops\..*)"),
+    ("py:class", r"dpm\.reports\.graphs\.description\..*"),
 ]
 
 # Markdown as GitHub reads it: math fences, headings as anchors.
