@@ -170,7 +170,8 @@ def tiny_model(**changes):
 
 def modes():
     """Return PyTensor's modes for the installed engines, with batch sizes (NUMBA with one: tests/test_api.py)."""
-    cases = {"jax": [("JAX", 3), ("JAX", None)], "numba": [("NUMBA", None)], "c": [("CVM", None)]}
+    slow = {mode: [pytest.param(mode, None, marks=pytest.mark.slow)] for mode in ("NUMBA", "CVM")}  # minutes to compile
+    cases = {"jax": [("JAX", 3), ("JAX", None)], "numba": slow["NUMBA"], "c": slow["CVM"]}
     return [case for engine in installed_engines() for case in cases[engine]]
 
 
