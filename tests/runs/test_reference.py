@@ -40,7 +40,7 @@ def test_all_arrays_agree_on_every_engine(golden, engine_name, name, dtype):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("engine", ["numba", "c"])
+@pytest.mark.parametrize("engine", ["numba", pytest.param("c", marks=pytest.mark.slow)])
 def test_schedule_cost_and_gradients_agree_on_the_other_engines(golden, engine):
     """The arrays of one objective function (color, two scales, dense path): cost, all gradients, RMSProp."""
     try:
