@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -183,18 +183,25 @@ def import_time(column: Column) -> float:
     return time_command([column.command[0], "-c", f"import {package}"])
 
 
+@contextmanager
+def empty_caches() -> Iterator[dict[str, str]]:
+    """Return the environment of a process in which all caches of compiled functions are empty."""
+    with tempfile.TemporaryDirectory(prefix="bench") as folder:
+        flags = [*filter(None, [os.environ.get("PYTENSOR_FLAGS")]), f"base_compiledir={folder}/pytensor"]
+        yield {
+            "XDG_CACHE_HOME": folder,
+            "JAX_COMPILATION_CACHE_DIR": f"{folder}/jax",
+            "NUMBA_CACHE_DIR": f"{folder}/numba",
+            "TORCHINDUCTOR_CACHE_DIR": f"{folder}/torch",
+            "PYTENSOR_FLAGS": ",".join(flags),
+        }
+
+
 def cold_compile(column: Column) -> float | None:
     """Time the first training step with empty caches; None for torch, which has none."""
     if column.is_torch:
         return None
-    with tempfile.TemporaryDirectory(prefix="bench") as folder:
-        flags = [*filter(None, [os.environ.get("PYTENSOR_FLAGS")]), f"base_compiledir={folder}/pytensor"]
-        environment = {
-            "XDG_CACHE_HOME": folder,
-            "JAX_COMPILATION_CACHE_DIR": f"{folder}/jax",
-            "NUMBA_CACHE_DIR": f"{folder}/numba",
-            "PYTENSOR_FLAGS": ",".join(flags),
-        }
+    with empty_caches() as environment:
         return ask_new(column, ("first", 128), environment=environment)
 
 

@@ -10,7 +10,6 @@ process, work in alternation (benchmarks/worker.py). --quick runs everything onc
 import argparse
 import importlib.util
 import json
-import os
 import sys
 import tempfile
 import time
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.bench import Column, check_torch, describe_machine, export_case, measure, summarize
+from benchmarks.bench import Column, check_torch, describe_machine, empty_caches, export_case, measure, summarize
 from dpm.base.progress import Progress
 
 DEVICE = (sys.executable, "-m", "benchmarks.peer_device")
@@ -121,14 +120,7 @@ def compare_precisions(folder: Path, digits: int) -> dict[str, dict[str, float]]
 
 def time_cold_start(column: Column, size: int) -> float:
     """Time from starting a process to its first training step of this batch size, with empty caches."""
-    with tempfile.TemporaryDirectory(prefix="bench") as folder:
-        flags = [*filter(None, [os.environ.get("PYTENSOR_FLAGS")]), f"base_compiledir={folder}/pytensor"]
-        environment = {
-            "XDG_CACHE_HOME": folder,
-            "JAX_COMPILATION_CACHE_DIR": f"{folder}/jax",
-            "TORCHINDUCTOR_CACHE_DIR": f"{folder}/torch",
-            "PYTENSOR_FLAGS": ",".join(flags),
-        }
+    with empty_caches() as environment:
         begin = time.perf_counter()
         with column.worker(environment) as worker:
             worker.ask("first", size)

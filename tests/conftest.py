@@ -7,6 +7,7 @@ import itertools
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytensor
 import pytest
 from pytensor import config
@@ -14,6 +15,7 @@ from pytensor import config
 from dpm.base import progress
 from dpm.engines.engine import Engine
 from tests.helpers import runs
+from tests.helpers.browser import browser
 
 GOLDEN = Path(__file__).parents[0] / "golden"
 
@@ -133,3 +135,24 @@ def train(base, tmp_path, quick_runs):
 def refused(tmp_path, capsys, data):
     """Return a function that runs a command, checks that it fails as it should, and returns its error line."""
     return functools.partial(runs.refused_into, tmp_path / "out", capsys, data)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Return a browser for the pages of a module."""
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def device(host):
+    """Return the model of the module's fixture `host` with noise from the device."""
+    from tests.helpers.device_noise import on_device  # needs JAX
+
+    return on_device(host)
+
+
+@pytest.fixture(scope="module")
+def theta(host):
+    """Return random parameters of the model of the module's fixture `host`."""
+    return 0.3 * np.random.default_rng(0).standard_normal(host.layout.size)

@@ -12,8 +12,7 @@ import pytensor.tensor as pt
 from dpm.engines import builders, graph_cache
 from dpm.engines.builders import Builder
 from dpm.engines.engine import Engine, Givens
-from dpm.engines.inputs import Input as Input
-from dpm.engines.inputs import StepInputs
+from dpm.engines.inputs import Input, StepInputs
 from dpm.engines.loops import CompiledLoop, Draw, Pairs, Step
 from dpm.engines.microbatches import (
     Function,

@@ -74,11 +74,6 @@ def choose_rows(compiled: CompiledModel, n: int, on_host: int) -> int:
     return min(n, most) if memory is None else math.ceil(n / math.ceil(n / most))
 
 
-def pad_rows(array: np.ndarray, rows: int) -> np.ndarray:
-    """Return an array by example, (n, ...), with its last row repeated up to this number of rows."""
-    return np.concatenate([array, np.repeat(array[-1:], rows - len(array), axis=0)]) if len(array) < rows else array
-
-
 def cut_by_time(n: int) -> Iterator[tuple[int, int]]:
     """Yield the first step of a call and the one after its last, so that a call takes about SECONDS_PER_CALL.
 

@@ -169,10 +169,7 @@ class Engine:
             return [*updates, *outputs], givens
 
         with self._guard():
-            if facts is None:
-                function = self._backend.traceable(self._compile_graph(step.inputs, *build()))
-            else:
-                function = self._load_or_build(facts, step.inputs, build)
+            function = self._load_or_build(facts, step.inputs, build)
             run = self._backend.loop(function, step, capacity, self.threads)
 
         def call(
@@ -210,10 +207,13 @@ class Engine:
         return self._backend.to_host(arrays)
 
     def _load_or_build(
-        self, facts: Sequence[object], inputs: Sequence[Tensor], build: Callable[[], tuple[Sequence[Tensor], Givens]]
+        self,
+        facts: Sequence[object] | None,
+        inputs: Sequence[Tensor],
+        build: Callable[[], tuple[Sequence[Tensor], Givens]],
     ) -> Callable[..., Any]:
-        """Return the traceable function of a graph, which is loaded from the graph cache or stored there."""
-        if not self._backend.serializes or not graph_cache.is_available():
+        """Return the traceable function of a graph; one that facts identify is loaded from the cache, or stored."""
+        if facts is None or not self._backend.serializes or not graph_cache.is_available():
             return self._backend.traceable(self._compile_graph(inputs, *build()))
         types = [[str(v.type.dtype), v.type.shape] for v in inputs]
         key = graph_cache.make_key(facts, types, config.get_config_hash(), self._backend.device, self.precision)

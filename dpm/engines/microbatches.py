@@ -18,6 +18,11 @@ Objective = Callable[..., tuple[np.floating, np.ndarray]]
 ObjectiveWithTerms = Callable[..., tuple[Any, ...]]
 
 
+def pad_rows(array: np.ndarray, rows: int) -> np.ndarray:
+    """Return an array by example, (n, ...), with its last row repeated up to this number of rows."""
+    return np.concatenate([array, np.repeat(array[-1:], rows - len(array), axis=0)]) if len(array) < rows else array
+
+
 def split_microbatches(arrays: Arrays, size: int) -> Iterator[tuple[int, list[np.ndarray]]]:
     """Yield (count, parts): the arrays by example, `size` examples at a time, of which `count` are real.
 
@@ -26,10 +31,7 @@ def split_microbatches(arrays: Arrays, size: int) -> Iterator[tuple[int, list[np
     n = len(arrays[0])
     for start in range(0, n, size):
         count = min(size, n - start)
-        parts = [a[start : start + size] for a in arrays]
-        if count < size:
-            parts = [np.concatenate([p, np.repeat(p[-1:], size - count, axis=0)]) for p in parts]
-        yield count, parts
+        yield count, [pad_rows(a[start : start + size], size) for a in arrays]
 
 
 def map_microbatches(

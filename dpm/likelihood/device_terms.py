@@ -6,8 +6,9 @@ import numpy as np
 
 from dpm.base import noise
 from dpm.engines.compiled import CompiledModel
-from dpm.engines.device_arrays import LoopArrays, cut_by_time, make_keys, pad_rows
+from dpm.engines.device_arrays import LoopArrays, cut_by_time, make_keys
 from dpm.engines.inputs import Input, StepInputs
+from dpm.engines.microbatches import pad_rows
 
 MOST_COLUMNS = 2000  # of times in one loop: 80 MB for 10,000 examples in float32, and as much for the terms
 

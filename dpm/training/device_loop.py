@@ -13,6 +13,7 @@ from dpm.datasets.levels import compress_levels
 from dpm.datasets.streams import ShuffledStream
 from dpm.engines import graph_cache
 from dpm.engines.loops import CompiledLoop, Keys, Step
+from dpm.engines.microbatches import pad_rows
 from dpm.graph.bricks import draw_masks
 from dpm.training.device_step import AVERAGE, THETA, Names, Plan, build_step
 from dpm.training.loop import MainLoop
@@ -266,11 +267,11 @@ class DeviceLoop(MainLoop):
         rng = noise.generator(self.seed, noise.TRAINING, step)
         side = self.compiled.model.example_shape[-1]
         if plan.data is not None:
-            values["index"] = _fill_up(np.asarray(batch), plan.batch_size)
+            values["index"] = pad_rows(np.asarray(batch), plan.batch_size)
         elif batch.shape[1:] == self.compiled.model.example_shape:
-            values["X"] = _fill_up(batch, plan.batch_size)
+            values["X"] = pad_rows(batch, plan.batch_size)
         else:
-            values["X"] = _fill_up(noise.draw_crops(rng, batch, side), plan.batch_size)
+            values["X"] = pad_rows(noise.draw_crops(rng, batch, side), plan.batch_size)
         if self.compiled.engine.noise == "device":
             return values
         if plan.cropped and plan.data:
@@ -297,10 +298,5 @@ class DeviceLoop(MainLoop):
     def _rows(self, groups: np.ndarray) -> np.ndarray:
         """Return values (groups, n, ...) as rows of the step, each group filled up to the batch size."""
         n_t, size = self.compiled.model.n_t_per_minibatch, self._program.plan.batch_size
-        filled = [_fill_up(group, size) for group in np.broadcast_to(groups, (n_t, *groups.shape[1:]))]
+        filled = [pad_rows(group, size) for group in np.broadcast_to(groups, (n_t, *groups.shape[1:]))]
         return np.concatenate(filled)
-
-
-def _fill_up(rows: np.ndarray, size: int) -> np.ndarray:
-    """Return `size` rows, the last one repeated."""
-    return np.concatenate([rows, np.repeat(rows[-1:], size - len(rows), axis=0)])

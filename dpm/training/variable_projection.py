@@ -17,7 +17,7 @@ from pytensor.gradient import disconnected_grad
 from dpm.base import noise
 from dpm.base.blas import one_blas_thread
 from dpm.base.progress import Progress
-from dpm.engines.compiled import Input
+from dpm.engines.inputs import Input
 from dpm.graph import Tensor
 from dpm.training.least_squares import LARGEST_STEP, SCORING_RIDGE, network_of, readout_views
 from dpm.training.loop import Inputs, MainLoop

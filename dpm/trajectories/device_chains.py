@@ -8,8 +8,9 @@ import numpy as np
 from dpm.base.noise import SAMPLING, ExampleNoise, device_key
 from dpm.engines.builders import Builder
 from dpm.engines.compiled import CompiledModel
-from dpm.engines.device_arrays import LoopArrays, make_keys, pad_rows
+from dpm.engines.device_arrays import LoopArrays, make_keys
 from dpm.engines.inputs import Input, StepInputs
+from dpm.engines.microbatches import pad_rows
 
 STEPS_PER_CALL = 50  # at most where the host wants states, so that a progress bar moves
 

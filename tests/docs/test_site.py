@@ -8,18 +8,10 @@ import pytest
 
 from tests.docs.chapters import CHAPTERS
 from tests.docs.equation_links import ROOT
-from tests.helpers.browser import browser
 
 SITE, LECTURE = ROOT / "build" / "docs", ROOT / "build" / "lecture"
 BOOK = "docs/book"
 built = pytest.mark.skipif(not (SITE / "index.html").is_file(), reason="no site: make docs")
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """Return a browser for all pages."""
-    with browser() as started:
-        yield started
 
 
 class Visit:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dpm.engines import device_arrays
-from dpm.engines.device_arrays import choose_rows, cut_by_time, make_keys, pad_rows
+from dpm.engines.device_arrays import choose_rows, cut_by_time, make_keys
 
 GIB = 2**30
 
@@ -39,12 +39,6 @@ def test_rows_have_room_in_a_quarter_of_the_memory(memory, shape, dtype, n, rows
     assert found == rows
     numbers = max(20_000, 1000 * int(np.prod(shape)))
     assert found == 1 or found * numbers * np.dtype(dtype).itemsize <= memory / 4
-
-
-def test_the_last_row_fills_up():
-    X = np.arange(4.0).reshape(2, 2)
-    np.testing.assert_array_equal(pad_rows(X, 4), [[0, 1], [2, 3], [2, 3], [2, 3]])
-    assert pad_rows(X, 2) is X
 
 
 def test_keys_are_of_the_types_that_a_loop_takes():

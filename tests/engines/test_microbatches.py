@@ -5,7 +5,7 @@ import pytest
 
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.engines.microbatches import split_microbatches
+from dpm.engines.microbatches import pad_rows, split_microbatches
 from dpm.model import DiffusionModel
 from tests.helpers.graphs import TINY
 
@@ -72,3 +72,9 @@ def test_microbatches_in_threads_give_the_same_bits_every_time(engine_name):
         results.append([cost, *gradient, *compiled.costs(40)(theta, *inputs[:4])])
     np.testing.assert_array_equal(results[1], results[2])
     np.testing.assert_allclose(results[1], results[0], rtol=1e-4, atol=1e-6)
+
+
+def test_the_last_row_fills_up():
+    X = np.arange(4.0).reshape(2, 2)
+    np.testing.assert_array_equal(pad_rows(X, 4), [[0, 1], [2, 3], [2, 3], [2, 3]])
+    assert pad_rows(X, 2) is X

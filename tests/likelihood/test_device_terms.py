@@ -24,16 +24,6 @@ def host():
 
 
 @pytest.fixture(scope="module")
-def device(host):
-    return on_device(host)
-
-
-@pytest.fixture(scope="module")
-def theta(host):
-    return 0.3 * np.random.default_rng(0).standard_normal(host.layout.size)
-
-
-@pytest.fixture(scope="module")
 def X():
     return np.random.default_rng(1).standard_normal((N, 2, 4, 4))
 

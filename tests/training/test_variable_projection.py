@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from dpm.base.errors import InputError
-from dpm.engines.compiled import CompiledModel, Input
+from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
+from dpm.engines.inputs import Input
 from dpm.experiments.toys import TOYS
 from dpm.experiments.variants import CORRECTED
 from dpm.graph import schedules

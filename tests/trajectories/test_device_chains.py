@@ -31,16 +31,6 @@ def host():
     return compiled_tiny(T)
 
 
-@pytest.fixture(scope="module")
-def device(host):
-    return on_device(host)
-
-
-@pytest.fixture(scope="module")
-def theta(host):
-    return 0.3 * np.random.default_rng(0).standard_normal(host.layout.size)
-
-
 def states(compiled, theta, n, noise, constraint=None, **more):
     """The states of a chain by their numbers."""
     seen = {}

@@ -23,16 +23,6 @@ def host():
     return compiled_tiny(T)
 
 
-@pytest.fixture(scope="module")
-def device(host):
-    return on_device(host)
-
-
-@pytest.fixture(scope="module")
-def theta(host):
-    return 0.3 * np.random.default_rng(0).standard_normal(host.layout.size)
-
-
 @pytest.mark.parametrize(
     ("log_r", "guidance", "last_step"),
     [

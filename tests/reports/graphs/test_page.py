@@ -12,16 +12,10 @@ from dpm.reports.graphs import page as page_module
 from dpm.reports.graphs.page import draw, layout_library
 from dpm.reports.graphs.quantities import QUANTITIES, build_model, draw_quantity
 from dpm.runs.settings import Settings
-from tests.helpers.browser import OpenPage, browser
+from tests.helpers.browser import OpenPage
 
 SMALLEST = 11  # pixels of a letter that a class still reads at 1280 x 720
 HOSTILE = "</script><img src=x onerror=window.hacked=1>_{sub}"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as chromium:
-        yield chromium
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,9 @@ import pytest
 from dpm.commands.report import main
 from dpm.reports.html.charts import COLORS
 from tests.helpers import report_folders as folders
-from tests.helpers.browser import Visit, browser
+from tests.helpers.browser import Visit
 
 NAME = "<img src=x onerror=window.hacked=1>"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as chromium:
-        yield chromium
 
 
 @pytest.fixture(scope="module")
