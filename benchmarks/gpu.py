@@ -3,8 +3,8 @@
 python -m benchmarks.gpu [--rounds 3] [--torch-python PATH] [--quick] [--json FILE]
 
 Where JAX has no accelerator its CPU backend computes, and a line says so. First the device's cost and gradient are
-compared with those of the host path in float64 on the CPU, and torch's with this program's. Then the programs, each a
-process, work in alternation (benchmarks/worker.py). --quick runs everything once at small sizes.
+compared with the host path in float64 on the CPU, and torch with this program. Then the programs, each in a process of
+its own, run in alternation (benchmarks/worker.py). --quick runs everything once at small sizes.
 """
 
 import argparse

@@ -39,7 +39,7 @@ def read_as_on_github(app, docname, text):
         parts += [LINK.sub(link, prose.replace("$`", "$").replace("`$", "$")), fence[0] if fence else ""]
         end = fence.end() if fence else end
     text[0] = "".join(parts)
-    if chapter := re.match(r"docs/book/0*(\d+)-", docname):  # its number is that of the file
+    if chapter := re.match(r"docs/book/0*(\d+)-", docname):  # the file name has the number
         text[0] = re.sub(r"^# (?:\d+\. )?", f"# {chapter[1]}. ", text[0], count=1, flags=re.MULTILINE)
     if docname == app.config.root_doc:
         text[0] += list_pages(text[0])

@@ -1,4 +1,4 @@
-"""Figures with a slider or with values under the pointer, for the chapters; a page on paper has a picture instead.
+"""Interactive figures for the chapters, with a slider or with values on hover; printed pages have a static image.
 
 Usage in a cell of a chapter, which shows its last expression (no semicolon)::
 
@@ -195,7 +195,7 @@ def _draw_panel(caption: str, X: npt.NDArray[Any], source: Any, limits: tuple[fl
 
 
 def _print_states(arrays: Mapping[str, Any], times: Sequence[int], limits: tuple[float, float]) -> bytes:
-    """Return a picture of a few states: a row for each panel, a column for each t."""
+    """Return a static image of a few states: one row per panel, one column per t."""
     kept = np.unique(np.linspace(0, len(times) - 1, min(len(times), PRINTED_STATES)).round().astype(int))
     shape = len(arrays), len(kept)
     picture, axes = make_figure(1.7 * shape[1], 1.8 * shape[0], *shape, squeeze=False)

@@ -32,7 +32,7 @@ class Progress(tqdm):  # type: ignore[misc]  # tqdm has no types
         desc: what is done, as printed: "least squares".
         quiet: print nothing.
         delay: seconds after which it is shown; DELAY by default.
-        expected: seconds that a single call is expected to take, such as those of the last time; None if unknown.
+        expected: seconds that a single call is expected to take, such as its last duration; None if unknown.
         **more: further arguments of tqdm, such as total and unit. A phase without an iterable, a total and a unit is a
             single call.
     """

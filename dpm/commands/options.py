@@ -55,8 +55,8 @@ def add_device_options(parser: Parser) -> None:
     add(
         "--noise",
         choices=NOISE_SOURCES,
-        help="where random numbers are drawn; those of the host are the same for every engine (default: device on an "
-        "accelerator, host on a CPU)",
+        help="where random numbers are drawn; the host draws the same numbers for every engine (default: device on "
+        "an accelerator, host on a CPU)",
     )
     add("--precision", choices=PRECISIONS, help="of products of float32 numbers on a GPU (default: float32)")
 

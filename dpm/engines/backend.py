@@ -28,7 +28,7 @@ class Backend:
 
     @property
     def memory(self) -> int | None:
-        """Bytes of the device's memory that a program can use, or None where it is that of the host."""
+        """Bytes of device memory that a program can use, or None if the device shares the memory of the host."""
         return None
 
     def traceable(self, function: Any) -> Callable[..., Any]:

@@ -44,7 +44,7 @@ class LoopArrays:
         return outputs
 
     def fetch(self, number: int = 0) -> np.ndarray:
-        """Return a carried value as a numpy array of its own memory: the next call reuses the device's."""
+        """Return a copy of a carried value as a numpy array; the next call overwrites the device array."""
         return np.array(self.engine.to_host(self.carried[number]))
 
 
@@ -77,7 +77,7 @@ def choose_rows(compiled: CompiledModel, n: int, on_host: int) -> int:
 def cut_by_time(n: int) -> Iterator[tuple[int, int]]:
     """Yield the first step of a call and the one after its last, so that a call takes about SECONDS_PER_CALL.
 
-    The time between two yields is that of the call before. Calls grow by LARGEST_GROWTH at most.
+    The time between two yields is the duration of a call, which has at most LARGEST_GROWTH times as many steps as the last.
     """
     begin, steps = 0, 1
     while begin < n:

@@ -29,7 +29,7 @@ def exercise_1() -> tuple[float, float]:
 def exercise_2() -> tuple[float, int]:
     """Return the largest violation for data of variance 4, in nats, and its t: 0.036 at t = 40.
 
-    By Eq. 26 the entropy of the reverse step is that of the forward step less the growth log(v_t / v_{t-1}) / 2, which
+    By Eq. 26 the reverse step has the entropy of the forward step minus the growth log(v_t / v_{t-1}) / 2, which
     is negative here. With v_t = 1 + 3 (1 - t / T) the variance falls by equal amounts, so by the largest share at the
     end.
     """

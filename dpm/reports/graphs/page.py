@@ -46,7 +46,7 @@ class Drawing:
         return re.sub(r"[_^]\{([^{}]*)\}", r"\1", self.title)
 
     def _repr_html_(self) -> str:
-        """Return a frame with the page, in which its names cannot meet those of the notebook."""
+        """Return an iframe with the page, so that its names cannot clash with the names of the notebook."""
         page, title = html.escape(self.as_html()), html.escape(self._plain_title)
         return (
             f'<iframe srcdoc="{page}" title="{title}" sandbox="allow-scripts" '
@@ -80,7 +80,7 @@ class Drawing:
 def draw(outputs: Variable[Any, Any] | Sequence[Variable[Any, Any]], title: str = "") -> Drawing:
     """Draw the graph of a variable, with its nodes in groups that a click opens.
 
-    The groups are those of the named variables, by the equations of the paper, and the bricks of the network. A node
+    Named variables are grouped by the equations of the paper, and the network by its bricks. A node
     shows its operation, type and shape under the pointer. The drawing has the graph as it was built, and as PyTensor
     rewrites it before it compiles it.
 
