@@ -77,7 +77,7 @@ def choose_rows(compiled: CompiledModel, n: int, on_host: int) -> int:
 def cut_by_time(n: int) -> Iterator[tuple[int, int]]:
     """Yield the first step of a call and the one after its last, so that a call takes about SECONDS_PER_CALL.
 
-    The time between two yields is the duration of a call, which has at most LARGEST_GROWTH times as many steps as the last.
+    The time between two yields is the duration of a call. Calls grow by a factor of LARGEST_GROWTH at most.
     """
     begin, steps = 0, 1
     while begin < n:
