@@ -8,6 +8,7 @@ import numpy as np
 from pytensor.compile.mode import Mode
 
 from dpm.engines.loops import CompiledLoop, Step
+from dpm.engines.peers import Peers
 from dpm.graph import Tensor
 
 
@@ -20,6 +21,9 @@ class Backend:
     serializes = False
     #: It compiles loops that stay on the device, by `loop`.
     loops = False
+    #: The rows of loops are divided among `peers`.
+    distributed = False
+    peers = Peers()
 
     @property
     def device(self) -> str:
@@ -71,6 +75,10 @@ class Backend:
     def to_device(self, array: np.ndarray) -> Any:
         """Return an array where the device computes."""
         return array
+
+    def place(self, array: np.ndarray, axis: int | None = None) -> Any:
+        """Return an array where loops compute; with an axis, it has the rows of this process along it."""
+        return self.to_device(array)
 
     def to_host(self, arrays: Any) -> Any:
         """Return arrays of the device, in any nest of lists, as numpy arrays."""

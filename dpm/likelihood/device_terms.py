@@ -6,7 +6,7 @@ import numpy as np
 
 from dpm.base import noise
 from dpm.engines.compiled import CompiledModel
-from dpm.engines.device_arrays import LoopArrays, cut_by_time, make_keys
+from dpm.engines.device_arrays import LoopArrays, cut_by_time, make_keys, place
 from dpm.engines.inputs import Input, StepInputs
 from dpm.engines.microbatches import pad_rows
 
@@ -40,23 +40,23 @@ def compute_terms(
         progress: called with the number of terms after each call.
     """
     engine, model, (n, k) = compiled.engine, compiled.model, times.shape
-    columns = min(columns or k, MOST_COLUMNS)
+    columns, rows = min(columns or k, MOST_COLUMNS), engine.peers.round_up(rows)
     N, U = (compiled.examples(name, rows) for name in ("N", "U"))
     inputs = StepInputs(
         (), (compiled.examples("X", rows),), (Input("t", (rows,)),), ((N, model.kernel.noise), (U, "uniform"))
     )
-    loop, theta_there = compiled.loop(model.kl_single_t, inputs, columns), engine.to_device(theta)
+    loop, theta_there = compiled.loop(model.kl_single_t, inputs, columns), place(engine, theta)
     kl, words = np.empty((n, k), engine.dtype), noise.device_key(seed, purpose)
     for start in range(0, n, rows):
         part = slice(start, min(start + rows, n))
-        X_there = engine.to_device(pad_rows(engine.asarray(X[part]), rows))
+        X_there = place(engine, pad_rows(engine.asarray(X[part]), rows), 0)
         for first in range(0, k, columns):
             t = np.full((columns, rows), model.trajectory_length, engine.dtype)
             found = times[part, first : first + columns].T
             t[: len(found), : found.shape[1]] = found
             keys = make_keys(words, range(first, first + columns), range(start, start + rows))
-            arrays = LoopArrays(engine, [], [theta_there, X_there], [t], keys)
-            for begin, end in cut_by_time(len(found)):
+            arrays = LoopArrays(engine, inputs, theta_there, [], [X_there], [t], keys)
+            for begin, end in cut_by_time(len(found), engine.peers):
                 (values,) = engine.to_host(arrays.run(loop, begin, end))
                 kl[part, first + begin : first + end] = values[begin:end, : found.shape[1]].T
                 if progress:

@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dpm.base import noise
+from dpm.base.errors import InputError
 from dpm.datasets.levels import compress_levels
 from dpm.datasets.streams import ShuffledStream
 from dpm.engines import graph_cache
+from dpm.engines.device_arrays import place
 from dpm.engines.loops import CompiledLoop, Keys, Step
 from dpm.engines.microbatches import pad_rows
 from dpm.graph.bricks import draw_masks
-from dpm.training.device_step import AVERAGE, THETA, Names, Plan, build_step
+from dpm.training.device_step import AVERAGE, BY_ROW, THETA, Names, Plan, build_step
 from dpm.training.loop import MainLoop
 
 SECONDS_PER_CALL = 0.05  # long enough that Python costs nothing, short enough for a signal and the progress bar
@@ -84,8 +86,16 @@ class DeviceLoop(MainLoop):
         self._carried: list[Any] | None = None
         self._stale = False  # the device is ahead of the host
         self._seconds_per_step = float("inf")
+        self._stop_requested = False
         super().__init__(*arguments, **options)
         self.compiled.engine.check_loops()
+        self.peers = self.compiled.engine.peers
+        if self.batch_size % self.peers.n_devices:
+            lower = self.batch_size // self.peers.n_devices * self.peers.n_devices
+            raise InputError(
+                f"--batch-size: minibatches of {self.batch_size} examples cannot be divided among "
+                f"{self.peers.n_devices} devices; take {lower or self.peers.n_devices}, or another multiple"
+            )
 
     # ------------------------------------------------------------------ state
 
@@ -121,7 +131,7 @@ class DeviceLoop(MainLoop):
                 state |= {AVERAGE: self.averaged_theta}
             step, names = self._program.step, self._program.names
             arrays = [np.array(state[n], v.dtype) for n, v in zip(names.carried, step.carried, strict=True)]
-            self._carried = [self.compiled.engine.to_device(array) for array in arrays]
+            self._carried = [self.compiled.engine.place(array) for array in arrays]
         return self._carried
 
     def _fetch(self) -> None:
@@ -166,9 +176,9 @@ class DeviceLoop(MainLoop):
         facts, of_model = plan.facts(), graph_cache.model_facts(model)
         known = None if facts is None or of_model is None else [__name__, *facts, *of_model]
         run = engine.loop(step, capacity, known)
-        constants = [engine.to_device(a) for a in (levels, table) if a is not None]
-        key = engine.to_device(noise.device_key(self.seed, noise.TRAINING))
-        examples = engine.to_device(np.arange(plan.rows if step.drawn else 0, dtype=np.int32))
+        constants = [engine.place(a) for a in (levels, table) if a is not None]
+        key = engine.place(noise.device_key(self.seed, noise.TRAINING))
+        examples = place(engine, np.arange(plan.rows if step.drawn else 0, dtype=np.int32), 0 if step.drawn else None)
         return Program(run, plan, step, names, constants, Keys(key, None, examples, None), capacity)
 
     def _device_data(self) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -191,16 +201,21 @@ class DeviceLoop(MainLoop):
     # ------------------------------------------------------------------ steps
 
     def train_epoch(self) -> None:
+        self._agree()
+        if not self.going:
+            return
         pending: Call | None = None
         for group in self._groups():
             sequences = self._sequences(group)  # the device computes the steps before meanwhile
             if pending:
                 self._finish(pending)
+                self._agree()
                 if not self.going:
                     return
             pending = self._dispatch(group, sequences)
         if pending:
             self._finish(pending)
+            self._agree()
 
     def _groups(self) -> Iterator[Group]:
         """Yield the rest of the present pass over the data, in groups that end where an epoch ends."""
@@ -223,16 +238,16 @@ class DeviceLoop(MainLoop):
 
     def _dispatch(self, group: Group, sequences: list[np.ndarray] | None = None) -> Call:
         """Begin the steps of a group; return before they are done."""
-        program, to_device = self._program, self.compiled.engine.to_device
+        program, engine = self._program, self.compiled.engine
         carried, n = self._send(), len(group.batches)
         counts, positions = np.zeros((2, program.capacity), np.int32)
         counts[:n] = [len(batch) for batch in group.batches]
         positions[:n] = group.first + np.arange(n)
-        keys = program.keys._replace(positions=to_device(positions), counts=to_device(counts))
-        sent = [to_device(array) for array in sequences or self._sequences(group)]
+        keys = program.keys._replace(positions=engine.place(positions), counts=engine.place(counts))
+        named = zip(program.names.sequences, sequences or self._sequences(group), strict=True)
+        sent = [place(engine, array, 1 if name in BY_ROW else None) for name, array in named]
         began = time.perf_counter()
-        bounds = (to_device(np.array(bound, np.int32)) for bound in (0, n))
-        self._carried, outputs = program.run(carried, program.constants, sent, keys, *bounds)
+        self._carried, outputs = program.run(carried, program.constants, sent, keys, 0, n)
         self._stale = self._stale or n > 0
         return Call(group, outputs, began)
 
@@ -245,6 +260,17 @@ class DeviceLoop(MainLoop):
             self.rule.skipped_steps += int(skip)
             self.note_skipped()
         self.notify_step()
+
+    def request_stop(self) -> None:
+        """End the loop after a call; where there are other processes, all end after the same one."""
+        self._stop_requested = True
+
+    def _agree(self) -> None:
+        """Take over from all processes whether to stop, and from the first one the times, which decide what follows."""
+        mine = [self._stop_requested, self.state.seconds, self._seconds_per_step]
+        found = self.peers.gather(np.array(mine, np.float64))
+        self.stopped = self.stopped or bool(found[:, 0].any())
+        self.state.seconds, self._seconds_per_step = found[0, 1:].tolist()
 
     # ------------------------------------------------------------------ what is sent for each step
 

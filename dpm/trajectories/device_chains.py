@@ -50,13 +50,14 @@ class Run:
         theta: flat parameters.
         chain: graphs and values.
         noise: its seed and the numbers of its examples; its own draws are not used.
-        rows: number of examples that the loop is compiled for, noise.n or more.
+        rows: number of examples that the loop is compiled for, noise.n or more; rounded up for several devices.
     """
 
     def __init__(
         self, compiled: CompiledModel, theta: np.ndarray, chain: Chain, noise: ExampleNoise, rows: int
     ) -> None:
-        self.engine, self.n, self.rows = compiled.engine, noise.n, rows
+        self.engine, self.n = compiled.engine, noise.n
+        self.rows = rows = compiled.engine.peers.round_up(rows)
         shape, capacity = (rows, *compiled.model.example_shape), len(chain.numbers)
         inputs = StepInputs(
             (Input("X", shape), *(Input(name, (rows,)) for name in chain.more)),
@@ -68,8 +69,10 @@ class Run:
         start = None if callable(chain.start) else pad_rows(asarray(chain.start), rows)
         self.arrays = LoopArrays(
             self.engine,
+            inputs,
+            theta,
             [asarray(np.zeros(place.shape)) if start is None else start for place in inputs.carried],
-            [theta, *(pad_rows(asarray(array), rows) for array in chain.constants.values())],
+            [pad_rows(asarray(array), rows) for array in chain.constants.values()],
             [asarray(values) for values in chain.sequences.values()],
             make_keys(
                 device_key(noise.seed, SAMPLING), range(T, T - capacity, -1), range(noise.first, noise.first + rows)
@@ -92,8 +95,8 @@ class Run:
         return self.arrays.fetch(number)[: self.n]
 
     def replace(self, X: np.ndarray) -> None:
-        """Put other examples in the place of the state; their number is that of the rows."""
-        self.arrays.carried[0] = self.engine.to_device(X)
+        """Put other examples, (n, ...), in the place of the state."""
+        self.arrays.replace(0, pad_rows(X, self.rows))
 
 
 def is_on_device(noise: object, compiled: CompiledModel) -> TypeGuard[ExampleNoise]:

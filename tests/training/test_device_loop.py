@@ -108,9 +108,9 @@ def test_a_step_sends_the_numbers_of_its_examples_only(monkeypatch):
     loop = make_loop(DeviceLoop, noise="device", steps_per_call=6)
     loop.compile()
     sent = []
-    to_device = Engine.to_device
+    place = Engine.place
     monkeypatch.setattr(
-        Engine, "to_device", lambda engine, array: sent.append(array.nbytes) or to_device(engine, array)
+        Engine, "place", lambda engine, array, axis=None: sent.append(array.nbytes) or place(engine, array, axis)
     )
     loop.train_epoch()
     assert 0 < sum(sent) < loop._program.capacity * (4 * device_loops.BATCH + 64)
