@@ -21,7 +21,8 @@ class Chain(NamedTuple):
     """A reverse chain from x_T on, as graphs and their values.
 
     Both builders take (X, *more, *constants, *sequences, N) and return the new X, and the new value of each of `more`.
-    At the start these have no meaning.
+    At the start these have no meaning. All inputs are by example. For a t that all examples share as one number, XLA
+    (jaxlib 0.7.2 to 0.10.1) sums the rates of some examples on a CPU wrongly.
 
     Attributes:
         start: builder of x_T, or the array at which the chain starts.
@@ -62,7 +63,7 @@ class Run:
         inputs = StepInputs(
             (Input("X", shape), *(Input(name, (rows,)) for name in chain.more)),
             tuple(Input(name, (rows, *array.shape[1:])) for name, array in chain.constants.items()),
-            tuple(Input(name, ()) for name in chain.sequences),
+            tuple(Input(name, (rows,)) for name in chain.sequences),
             ((Input("N", shape), noise.kind),),
         )
         asarray, T = self.engine.asarray, chain.numbers[0]
@@ -73,7 +74,7 @@ class Run:
             theta,
             [asarray(np.zeros(place.shape)) if start is None else start for place in inputs.carried],
             [pad_rows(asarray(array), rows) for array in chain.constants.values()],
-            [asarray(values) for values in chain.sequences.values()],
+            [np.repeat(asarray(values)[:, None], rows, axis=1) for values in chain.sequences.values()],
             make_keys(
                 device_key(noise.seed, SAMPLING), range(T, T - capacity, -1), range(noise.first, noise.first + rows)
             ),

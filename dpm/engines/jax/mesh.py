@@ -39,7 +39,7 @@ class MeshPeers(Peers):
         shape = list(array.shape)
         if axis is not None:
             shape[axis] = shape[axis] * self.n_devices // len(self.mesh.local_devices)
-        placed: jax.Array = jax.make_array_from_process_local_data(self.sharding(axis), array, shape)
+        placed: jax.Array = jax.make_array_from_process_local_data(self.sharding(axis), array, tuple(shape))
         return placed
 
     def fetch(self, arrays: Any) -> Any:
