@@ -10,19 +10,22 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import IO
 
+from dpm.base.command_line import error_line
+
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOG_LINE = re.compile(r"^[IWEF]\d{4} [\d:.]+ +\d+ \S+\] ?", re.MULTILINE)  # how Abseil begins a line
 
 
-def run_watched(action: Callable[[], int], explain: Callable[[str], str]) -> int:
+def run_watched(prog: str, action: Callable[[], int], explain: Callable[[str, str], str]) -> int:
     """Run an action in a child process, and return its exit status; print a line if a signal ended it.
 
     What libraries write to the standard streams, past Python, is not shown. Signals are passed on. If this process is
     killed, so is the child.
 
     Args:
+        prog: name of the program in messages.
         action: returns an exit status; it prints its own errors.
-        explain: from what libraries wrote before the child was ended, the line to print, or "".
+        explain: from the signal that ended the child and what libraries wrote before, the error to print.
 
     Returns:
         The status of the action, or 2 if a signal ended the child.
@@ -42,7 +45,7 @@ def run_watched(action: Callable[[], int], explain: Callable[[str], str]) -> int
         log.seek(0)
         text = LOG_LINE.sub("", log.read().decode(errors="replace"))
     name = signal.Signals(os.WTERMSIG(status)).name
-    print(explain(text) or f"the process was ended by {name}", file=sys.stderr, flush=True)
+    print(error_line(prog, explain(name, text)), file=sys.stderr, flush=True)
     return 2
 
 

@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "dpm train") -> int
         check_jax(flags)
         from dpm.base.watch import run_watched
 
-        return run_watched(lambda: run_command(prog, lambda: train_together(flags, command, launch)), explain_loss)
+        return run_watched(
+            prog, lambda: run_command(prog, lambda: train_together(flags, command, launch)), explain_loss
+        )
 
     return run_command(prog, action)
 

@@ -7,6 +7,7 @@ import re
 from typing import Any, NamedTuple
 
 from dpm.base.errors import InputError
+from dpm.base.wording import plural
 
 # What JAX writes when it ends this process since another one was lost (jaxlib 0.10.1).
 LOST = re.compile(r"tasks are unhealthy[^\n]*\n((?:[\d,\s]|/job:\S+)+)")
@@ -62,17 +63,20 @@ def _check(coordinator: str, processes: int, process: int) -> None:
         raise InputError(f"--process: got {process}; expected 0 to {processes - 1}, another one for each process")
 
 
-def explain_loss(log: str) -> str:
-    """Return which process was lost and how to go on, from what JAX wrote when it ended this one; "" if it did not."""
+def explain_loss(signal: str, log: str) -> str:
+    """Return which process of a run was lost, and how to go on.
+
+    Args:
+        signal: name of the signal that ended this process.
+        log: what JAX wrote before.
+    """
     found = LOST.search(log)
     if found:
         numbers = re.findall(r"\d+", found[1])
-        lost = f"process {numbers[0]}" if len(numbers) == 1 else f"processes {', '.join(numbers)}"
+        verb = "was" if len(numbers) == 1 else "were"
+        lost = f"{plural(len(numbers), 'process')} {', '.join(numbers)} of the run {verb} lost"
     elif LOST_FIRST in log:
-        lost = "process 0"
+        lost = "process 0 of the run was lost"
     else:
-        return ""
-    return (
-        f"{lost} of the run was lost, so this one ends; to continue from the last checkpoint give --resume-file auto, "
-        "with any number of processes"
-    )
+        lost = f"this process of the run was ended by {signal}"
+    return f"{lost}; to continue from its last checkpoint give --resume-file auto, with any number of processes"

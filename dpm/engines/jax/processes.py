@@ -18,7 +18,7 @@ END = 24 * 3600  # seconds that a finished process waits for the others, of whic
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 # What the error of a process says whose connection to another one broke (jaxlib 0.10.1).
-BROKEN = re.compile(r"gloo|nccl|collective|coordination service|unavailable|connection|aborted", re.IGNORECASE)
+BROKEN = re.compile(r"gloo|nccl|collective|coordination service", re.IGNORECASE)
 
 
 @contextmanager
@@ -39,7 +39,9 @@ def joined(coordinator: str | None, count: int | None, index: int | None) -> Ite
         _connect(coordinator, count, index)
     try:
         yield jax.process_index()
-    except jax.errors.JaxRuntimeError as error:
+    except InputError:
+        raise
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
         if jax.process_count() == 1 or not BROKEN.search(str(error)):
             raise
         # JAX ends this process as soon as it knows which one was lost; dpm.runs.launch then says so.
