@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from dpm.base.errors import InputError
 from dpm.base.wording import plural
 
-# What JAX writes when it ends this process since another one was lost (jaxlib 0.10.1).
+# What JAX writes when it ends this process since another one was lost, or did not come (jaxlib 0.10.1).
 LOST = re.compile(r"tasks are unhealthy[^\n]*\n((?:[\d,\s]|/job:\S+)+)")
 LOST_FIRST = "to coordination service"
+ABSENT = "CoordinationService/RegisterTask"
 
 FLAGS = ("distributed", "coordinator", "processes", "process")
 
@@ -70,6 +71,11 @@ def explain_loss(signal: str, log: str) -> str:
         signal: name of the signal that ended this process.
         log: what JAX wrote before.
     """
+    if ABSENT in log:
+        return (
+            "--coordinator: the processes of the run did not all join; start each of them once, with one address of "
+            "process 0 that all of them can reach"
+        )
     found = LOST.search(log)
     if found:
         numbers = re.findall(r"\d+", found[1])

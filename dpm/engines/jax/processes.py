@@ -4,7 +4,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import jax
@@ -30,8 +30,10 @@ def joined(coordinator: str | None, count: int | None, index: int | None) -> Ite
         count: number of processes.
         index: number of this process.
 
+    Where the processes do not find each other within START seconds, JAX ends this one, and dpm.runs.launch says so.
+
     Raises:
-        InputError: the processes do not find each other, or one of them was lost.
+        InputError: the port cannot be used, or another process was lost.
     """
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.config.update("jax_enable_preemption_service", False)  # SIGTERM is handled by the training loop
@@ -53,26 +55,16 @@ def joined(coordinator: str | None, count: int | None, index: int | None) -> Ite
 def _connect(coordinator: str | None, count: int | None, index: int | None) -> None:
     options: dict[str, Any]
     options = {"initialization_timeout": START, "heartbeat_timeout_seconds": HEARTBEAT, "shutdown_timeout_seconds": END}
-    where = "--distributed: the processes that the launcher named"
-    if coordinator is not None:
-        host, _, port = coordinator.rpartition(":")
-        if index == 0:
-            _check_free(host, int(port))
-        where = f"--coordinator {coordinator}: {count} processes"
-        address = {"coordinator_address": coordinator, "num_processes": count, "process_id": index}
-        options |= address | {"cluster_detection_method": "deactivate"}
-        if host in LOOPBACK:
-            options["coordinator_bind_address"] = coordinator
-    try:
-        jax.distributed.initialize(**options)
-    except ValueError:
-        if coordinator is not None:
-            raise
-        # No launcher that JAX knows: one process, with all its devices.
-    except RuntimeError as error:
-        raise InputError(
-            f"{where} did not all join within {START} s ({str(error).splitlines()[0]}); start each of them once"
-        ) from None
+    if coordinator is None:
+        with suppress(ValueError):  # no launcher that JAX knows: one process, with all its devices
+            jax.distributed.initialize(**options)
+        return
+    host, _, port = coordinator.rpartition(":")
+    if index == 0:
+        _check_free(host, int(port))
+    if host in LOOPBACK:
+        options["coordinator_bind_address"] = coordinator
+    jax.distributed.initialize(coordinator, count, index, cluster_detection_method="deactivate", **options)
 
 
 def _check_free(host: str, port: int) -> None:
