@@ -11,7 +11,7 @@ import numpy as np
 from dpm.base import noise
 from dpm.base.errors import InputError
 from dpm.datasets.levels import compress_levels
-from dpm.datasets.streams import ShuffledStream
+from dpm.datasets.streams import Share, ShuffledStream
 from dpm.engines import graph_cache
 from dpm.engines.device_arrays import place
 from dpm.engines.loops import CompiledLoop, Keys, Step
@@ -31,11 +31,12 @@ class Group(NamedTuple):
 
     Attributes:
         first: number of the first step.
-        batches: of each step the positions of its examples in the data, or the examples.
+        shares: of each step the examples that this process sends, or, where the data are on the device, the positions
+            of all of them.
     """
 
     first: int
-    batches: list[np.ndarray]
+    shares: list[Share]
 
 
 class Call(NamedTuple):
@@ -221,16 +222,23 @@ class DeviceLoop(MainLoop):
         """Yield the rest of the present pass over the data, in groups that end where an epoch ends."""
         step = self.state.step
         number, done = divmod(step, self.stream.num_batches)
-        rng = noise.generator(self.seed, noise.ORDER, number)
-        draw = self.stream.get_epoch_iterator
-        if self._program.plan.data is not None:
-            draw = self.stream.get_index_iterator
-        batches = iter(draw(rng, start=done))
-        while batch := list(
-            itertools.islice(batches, min(self._call_size(), self.epoch_length - step % self.epoch_length))
+        shares = self._shares(noise.generator(self.seed, noise.ORDER, number), done)
+        while share := list(
+            itertools.islice(shares, min(self._call_size(), self.epoch_length - step % self.epoch_length))
         ):
-            yield Group(step, batch)
-            step += len(batch)
+            yield Group(step, share)
+            step += len(share)
+
+    def _shares(self, rng: np.random.Generator, start: int) -> Iterator[Share]:
+        """Yield what this process sends for each step of a pass over the data, without the first `start`."""
+        if self._program.plan.data is not None:
+            return (Share(len(index), np.asarray(index)) for index in self.stream.get_index_iterator(rng, start=start))
+        return iter(self.stream.get_share_iterator(rng, start, self._own_rows))
+
+    @cached_property
+    def _own_rows(self) -> slice:
+        """The rows of a minibatch on the devices of this process."""
+        return self.peers.own_rows(self.batch_size)
 
     def _call_size(self) -> int:
         most = self._program.capacity
@@ -239,13 +247,13 @@ class DeviceLoop(MainLoop):
     def _dispatch(self, group: Group, sequences: list[np.ndarray] | None = None) -> Call:
         """Begin the steps of a group; return before they are done."""
         program, engine = self._program, self.compiled.engine
-        carried, n = self._send(), len(group.batches)
+        carried, n = self._send(), len(group.shares)
         counts, positions = np.zeros((2, program.capacity), np.int32)
-        counts[:n] = [len(batch) for batch in group.batches]
+        counts[:n] = [share.n for share in group.shares]
         positions[:n] = group.first + np.arange(n)
         keys = program.keys._replace(positions=engine.place(positions), counts=engine.place(counts))
         named = zip(program.names.sequences, sequences or self._sequences(group), strict=True)
-        sent = [place(engine, array, 1 if name in BY_ROW else None) for name, array in named]
+        sent = [engine.place(array, 1 if name in BY_ROW else None) for name, array in named]
         began = time.perf_counter()
         self._carried, outputs = program.run(carried, program.constants, sent, keys, 0, n)
         self._stale = self._stale or n > 0
@@ -254,9 +262,9 @@ class DeviceLoop(MainLoop):
     def _finish(self, call: Call) -> None:
         """Wait for the steps of a call, count them, and notify the extensions."""
         costs, skipped = self.compiled.engine.to_host(call.outputs)
-        self._seconds_per_step = (time.perf_counter() - call.began) / len(call.group.batches)
-        for batch, cost, skip in zip(call.group.batches, costs, skipped, strict=False):
-            self.count(cost, len(batch))
+        self._seconds_per_step = (time.perf_counter() - call.began) / len(call.group.shares)
+        for share, cost, skip in zip(call.group.shares, costs, skipped, strict=False):
+            self.count(cost, share.n)
             self.rule.skipped_steps += int(skip)
             self.note_skipped()
         self.notify_step()
@@ -275,29 +283,36 @@ class DeviceLoop(MainLoop):
     # ------------------------------------------------------------------ what is sent for each step
 
     def _sequences(self, group: Group) -> list[np.ndarray]:
-        """Return the inputs with another value at each step, (capacity, ...) each."""
-        program = self._program
-        arrays = [np.zeros((program.capacity, *v.type.shape), v.dtype) for v in program.step.sequences]
-        for i, batch in enumerate(group.batches):
-            values = self._values(group.first + i, batch)
+        """Return the inputs with another value at each step, (capacity, ...) each, with the rows of this process."""
+        program, own = self._program, self._own_rows
+        arrays = []
+        for name, v in zip(program.names.sequences, program.step.sequences, strict=True):
+            rows = (own.stop - own.start,) if name in BY_ROW else v.type.shape[:1]
+            arrays.append(np.zeros((program.capacity, *rows, *v.type.shape[1:]), v.dtype))
+        for i, share in enumerate(group.shares):
+            values = self._values(group.first + i, share)
             for name, array in zip(program.names.sequences, arrays, strict=True):
-                array[i] = values[name]
+                if name in BY_ROW:
+                    array[i, : len(values[name])] = values[name]
+                else:
+                    array[i] = values[name]
         return arrays
 
-    def _values(self, step: int, batch: np.ndarray) -> dict[str, Any]:
+    def _values(self, step: int, share: Share) -> dict[str, Any]:
         """Return the values of the sequences at a step."""
-        plan, n = self._program.plan, len(batch)
+        plan, n = self._program.plan, share.n
         values: dict[str, Any] = {"rate": self.learning_rate_at(step), "count": n}
         if self.time_weights:
             values["exponent"] = self.time_weights.exponent(self.progress(step))
         rng = noise.generator(self.seed, noise.TRAINING, step)
         side = self.compiled.model.example_shape[-1]
         if plan.data is not None:
-            values["index"] = pad_rows(np.asarray(batch), plan.batch_size)
-        elif batch.shape[1:] == self.compiled.model.example_shape:
-            values["X"] = pad_rows(batch, plan.batch_size)
+            values["index"] = share.examples[self._own_rows]
+        elif share.examples.shape[1:] == self.compiled.model.example_shape:
+            values["X"] = share.examples
         else:
-            values["X"] = pad_rows(noise.draw_crops(rng, batch, side), plan.batch_size)
+            rows, columns = noise.draw_corners(rng, n, share.examples.shape[2:], side)
+            values["X"] = noise.cut_crops(share.examples, rows[self._own_rows], columns[self._own_rows], side)
         if self.compiled.engine.noise == "device":
             return values
         if plan.cropped and plan.data:

@@ -160,10 +160,10 @@ class GoldenLoop(DeviceLoop):
 
     comparison: reference.Reference
 
-    def _values(self, step, batch):
+    def _values(self, step, share):
         a = self.comparison.arrays
-        times = self.comparison._times(a["train_t"][step], len(batch))
-        values = {"rate": float(a["train_lr"]), "count": len(batch), "index": np.arange(len(batch))}
+        times = self.comparison._times(a["train_t"][step], share.n)
+        values = {"rate": float(a["train_lr"]), "count": share.n, "index": np.arange(share.n)}
         return values | {"t": times, "N": a["fwd_N"], "U": a["fwd_U"]}
 
 

@@ -88,6 +88,18 @@ def test_two_devices_of_one_process_train_as_one(base, tmp_path, data, quick_run
     check_equal(single(base, tmp_path, "--dtype", "float64"), only(two), 1e-12)
 
 
+def test_a_process_reads_its_own_rows_from_the_disk(base, tmp_path, data, quick_runs):
+    """Random crops of images that stay in the file: of two processes, as of one."""
+    large = tmp_path / "large"
+    large.mkdir()
+    runs.write_data(large, runs.pixels(runs.TRAIN, width=11), runs.pixels(runs.TEST, seed=1, width=11))
+    more = ("--dtype", "float64", "--in-memory", "no", "--crop", runs.WIDTH, "--epochs", 2)
+    two = tmp_path / "two"
+    started = start(two, by_hand(flags(two, large, *more)))
+    assert started.wait() == [0, 0], started.text(0) + started.text(1)
+    check_equal(runs.train(tmp_path / "one", large, *SINGLE, *more), only(two), 1e-12)
+
+
 def start_long(tmp_path, data):
     """Start two processes that train longer than the test; wait for the second epoch."""
     out = tmp_path / "long"
