@@ -189,7 +189,7 @@ class DeviceLoop(MainLoop):
         """
         if not isinstance(self.stream, ShuffledStream):
             return None, None
-        levels, table = compress_levels(np.asarray(self.features))
+        levels, table = compress_levels(self.compiled.engine.asarray(self.features))
         memory = self.compiled.engine.memory
         if memory is not None and levels.nbytes > SHARE_OF_MEMORY * memory:
             return None, None

@@ -36,7 +36,7 @@ from dpm.training.building import build_engine, build_loop, compile_functions, g
 from dpm.training.device_loop import DeviceLoop
 from dpm.training.loop import Loop
 from dpm.training.monitoring import HeldOutBound, Monitoring, Printing
-from dpm.training.shared_run import build_shared_engine, check_settings, check_start, silent_extensions
+from dpm.training.shared_run import build_shared_engine, check_choices, check_settings, check_start, silent_extensions
 from dpm.training.tensorboard import TensorBoard, check_installed
 from dpm.training.toy_extensions import toy_extensions
 from dpm.util import create_log_dir
@@ -62,7 +62,7 @@ def train(
     Args:
         model: any Diffusion: a DiffusionModel, a VectorDiffusion, or a class of your own. It is not changed.
         data: training and test examples, from `dpm.load`.
-        engine: "auto", "jax", "numba" or "c", or an Engine.
+        engine: "auto", "jax", "numba" or "c", or an Engine. With an Engine of several processes, the first one writes.
         output_dir: existing folder in which a run folder with checkpoint, log and plots is made; None: write nothing.
         dequantize: if `model.uniform_noise` is 0, add uniform noise of one gray level to 8-bit data, as train.py does.
             Without noise, K of quantized data is unbounded.
@@ -101,12 +101,17 @@ def train(
     chosen = chosen.replace(dtype=engine.dtype, backend=engine.name, precision=engine.precision)
     noise = model.uniform_noise or (gray_level_noise(chosen.variant, data) if dequantize else 0.0)
     model = copy_model(model, engine, noise)
+    if engine.peers.n_devices > 1:
+        check_choices(chosen)
     loop = build_loop(chosen, data, CompiledModel(model, engine))
     chosen = resolve_device(chosen, loop)
     with ExitStack() as stack:
         path = config = None
         if output_dir is None:
+            quiet = quiet or engine.peers.index > 0
             loop.extensions = [Monitoring(HeldOutBound(data.test)), Printing(quiet), *extensions]
+        elif engine.peers.index:
+            loop.extensions = [*silent_extensions(data, chosen), *extensions]
         else:
             chosen = chosen.replace(output_dir=str(output_dir))
             check_output(chosen)

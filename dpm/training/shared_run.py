@@ -27,8 +27,14 @@ def build_shared_engine(settings: Settings) -> Engine:
     """Return the engine of a distributed run, which divides each minibatch among all devices of all processes.
 
     Raises:
-        InputError: the settings compute or draw something on the host.
+        InputError: as check_choices.
     """
+    check_choices(settings)
+    return Engine(settings.backend, settings.dtype, settings.threads, settings.precision, distributed=True)
+
+
+def check_choices(settings: Settings) -> None:
+    """Raise InputError if the settings compute or draw something on the host, where it cannot be divided."""
     for key, value in (
         ("experiment", settings.experiment if settings.toy else None),
         ("optimizer", settings.optimizer),
@@ -44,7 +50,6 @@ def build_shared_engine(settings: Settings) -> Engine:
                 f"--distributed contradicts --{key} host: each device updates the parameters and draws the noise of "
                 "its own examples; leave one out (a run keeps the noise that it was started with)"
             )
-    return Engine(settings.backend, settings.dtype, settings.threads, settings.precision, distributed=True)
 
 
 def check_settings(engine: Engine, settings: Settings) -> None:

@@ -73,9 +73,10 @@ def slurm(count=2):
     return [common | {"SLURM_PROCID": str(i)} for i in range(count)]
 
 
-def wait_for(condition, seconds=180):
-    """Wait until a condition holds."""
+def wait_for(condition, started, seconds=180):
+    """Wait until a condition holds, as long as all processes run."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
+        assert all(process.poll() is None for process in started.processes), started.text(0)
         time.sleep(0.05)

@@ -9,6 +9,7 @@ import pytest
 from dpm.commands.train import main as train_main
 from dpm.datasets.scaling import Scaling
 from dpm.datasets.stored import PreparedImages
+from dpm.datasets.streams import minibatches
 from dpm.engines.engine import Engine
 from dpm.experiments.variants import RELEASED
 from dpm.optimizers import RMSProp
@@ -122,6 +123,17 @@ def test_one_program_is_compiled_for_calls_of_all_lengths(monkeypatch):
     monkeypatch.setattr(Engine, "loop", lambda *a: compiled.append(a) or compile_loop(*a))
     train_steps(DeviceLoop, steps=2 * STEPS_PER_EPOCH)
     assert len(compiled) == 1
+
+
+def test_data_of_another_float_type_are_converted():
+    """As dpm.load gives float32 for an engine of float64: 30 levels, which have a table, and more than 256."""
+    for X in (images(), np.random.default_rng(0).standard_normal(images().shape)):
+        X = X.astype("float32")
+        loops = [make_loop(kind, extensions=[StopAt(6)]) for kind in (MainLoop, DeviceLoop)]
+        for loop in loops:
+            loop.features, loop.stream = X, minibatches(X, device_loops.BATCH)
+            loop.run()
+        assert difference(*loops) <= 1e-12
 
 
 def test_images_on_a_disk_are_sent_in_minibatches():

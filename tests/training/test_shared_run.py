@@ -3,6 +3,8 @@
 import json
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -13,7 +15,7 @@ pytest.importorskip("jax")
 from dpm.commands.train import main as train_main
 from dpm.runs import checkpoint
 from tests.helpers import runs
-from tests.helpers.processes import FLAGS, SINGLE, by_hand, slurm, start, wait_for
+from tests.helpers.processes import FLAGS, SINGLE, by_hand, free_port, slurm, start, wait_for
 
 EPOCHS, MORE = 7, 9  # of three steps each
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
@@ -104,7 +106,7 @@ def start_long(tmp_path, data):
     """Start two processes that train longer than the test; wait for the second epoch."""
     out = tmp_path / "long"
     started = start(out, by_hand(flags(out, data, "--dtype", "float64", "--epochs", 10_000, "--ext-every-n", 10_000)))
-    wait_for(lambda: any(len(runs.rows(f)) > 1 for f in out.iterdir() if (f / "log.csv").exists()))
+    wait_for(lambda: any(len(runs.rows(f)) > 1 for f in out.iterdir() if (f / "log.csv").exists()), started)
     return started, only(out)
 
 
@@ -151,6 +153,40 @@ def test_any_killed_process_is_named_and_the_run_resumes(base, tmp_path, data, q
     """At a random moment of the steps that follow the second epoch."""
     rng = np.random.default_rng(number)
     kill_and_resume(base, tmp_path, data, int(rng.integers(2)), float(rng.uniform(0, 2)))
+
+
+PROGRAM = """
+import sys
+import jax, numpy as np
+if len(sys.argv) > 2:
+    jax.distributed.initialize(sys.argv[2], 2, int(sys.argv[3]))
+import dpm
+images = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
+model = dpm.DiffusionModel(spatial_width=8, n_colors=1, trajectory_length=10, n_hidden_conv=2, n_layers_conv=1,
+    n_hidden_dense_lower=0, n_layers_dense_upper=1, n_hidden_dense_upper=2)
+engine = dpm.Engine("jax", "float64", noise="device", distributed=len(sys.argv) > 2)
+run = dpm.train(model, dpm.load(images), engine=engine, updates="graph", noise="device", epochs=2, batch_size=20,
+    output_dir=sys.argv[1], plots="few", ext_every_n=1, quiet=True)
+K = dpm.bound(run, t_per_example=3, quiet=True).K
+print(K, float(dpm.sample(run, 3, quiet=True).sum()), np.abs(run.theta).sum())
+"""
+
+
+def test_a_program_of_two_processes_computes_what_one_does(tmp_path):
+    """dpm.train, dpm.bound and dpm.sample; the first process writes the run, with samples."""
+    out = [tmp_path / name for name in ("one", "two")]
+    address = f"127.0.0.1:{free_port()}"
+    printed = []
+    for folder, more in ((out[0], [[]]), (out[1], [[address, "0"], [address, "1"]])):
+        folder.mkdir()
+        commands = [[sys.executable, "-c", PROGRAM, str(folder), *words] for words in more]
+        started = [subprocess.Popen(command, cwd=runs.ROOT, stdout=subprocess.PIPE, text=True) for command in commands]
+        printed += [process.communicate(timeout=240)[0].splitlines()[-1] for process in started]
+    one, *two = ([float(word) for word in line.split()] for line in printed)
+    for found in two:
+        assert found == pytest.approx(one, rel=1e-9)
+    assert sorted(runs.files(only(out[0]))) == sorted(runs.files(only(out[1])))
+    assert any(name.startswith("samples_t0000") for name in runs.files(only(out[1])))
 
 
 def test_processes_with_different_seeds_are_refused(tmp_path, data):
