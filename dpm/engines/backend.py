@@ -72,6 +72,10 @@ class Backend:
         """Return the context, while tracing, in which products have a precision, one of PRECISIONS."""
         return nullcontext()
 
+    def divided(self) -> AbstractContextManager[Any]:
+        """Return the context of tracing loops, whose rows may be divided among devices."""
+        return nullcontext()
+
     def to_device(self, array: np.ndarray) -> Any:
         """Return an array where the device computes."""
         return array

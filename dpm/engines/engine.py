@@ -176,7 +176,8 @@ class Engine:
             updates, outputs, givens = step.build()
             return [*updates, *outputs], givens
 
-        with self._guard():
+        with self._guard(), self._backend.divided():
+            facts = facts and [*facts, self.peers.n_devices]
             function = self._load_or_build(facts, step.inputs, build)
             run = self._backend.loop(function, step, capacity, self.threads)
 

@@ -5,8 +5,8 @@ Names of PyTensor and JAX that are not part of a documented interface are used h
 
 import logging
 import os
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -21,6 +21,7 @@ from pytensor.tensor.rewriting.shape import local_shape_ground
 from dpm.base.errors import InputError
 from dpm.engines.backend import Backend
 from dpm.engines.compile_times import cache_folder
+from dpm.engines.jax import convolution
 from dpm.engines.jax.loops import compile_loop
 from dpm.engines.jax.mesh import MeshPeers
 from dpm.engines.loops import CompiledLoop, Step
@@ -130,6 +131,15 @@ class JaxBackend(Backend):
         """Set the precision of products; a GPU's default rounds to 10 bits (TF32), with gradients up to 0.5 off."""
         context: AbstractContextManager[Any] = jax.default_matmul_precision(MATMUL_PRECISIONS[name])
         return context
+
+    @contextmanager
+    def divided(self) -> Iterator[None]:
+        """Set the context of tracing graphs whose rows are divided among devices."""
+        token = convolution.DEVICES.set(self.peers.n_devices)
+        try:
+            yield
+        finally:
+            convolution.DEVICES.reset(token)
 
     def to_device(self, array: np.ndarray) -> Any:
         """Return a JAX array on the first device of this process."""
