@@ -21,8 +21,7 @@ class Backend:
     serializes = False
     #: It compiles loops that stay on the device, by `loop`.
     loops = False
-    #: The rows of loops are divided among `peers`.
-    distributed = False
+    #: Processes and devices that compute the loops.
     peers = Peers()
 
     @property

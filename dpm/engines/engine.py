@@ -84,7 +84,7 @@ class Engine:
         if self.name != "jax":
             self._check_compile_folder()
         self._backend = _load_backend(self.name, distributed)
-        self.peers = self._backend.peers
+        self.peers, self.distributed = self._backend.peers, distributed
         if threads not in (None, 1) and not self.on_cpu:
             raise InputError(
                 f"--threads: {threads} is not accepted, as an accelerator computes a minibatch at once; "
@@ -302,7 +302,7 @@ class Engine:
             raise InputError(
                 f"--precision {self.precision}: a CPU multiplies whole float32 numbers; leave it out, or run on a GPU"
             )
-        if self._backend.distributed and self.noise == "host":
+        if self.distributed and self.noise == "host":
             raise InputError(
                 "--noise host: several processes or devices draw on the device, each for its own examples; leave it out"
             )

@@ -101,7 +101,7 @@ def train(
     chosen = chosen.replace(dtype=engine.dtype, backend=engine.name, precision=engine.precision)
     noise = model.uniform_noise or (gray_level_noise(chosen.variant, data) if dequantize else 0.0)
     model = copy_model(model, engine, noise)
-    if engine.peers.n_devices > 1:
+    if engine.distributed:
         check_choices(chosen)
     loop = build_loop(chosen, data, CompiledModel(model, engine))
     chosen = resolve_device(chosen, loop)
@@ -355,8 +355,9 @@ def describe_device(loop: Loop) -> list[str]:
     if not isinstance(loop, DeviceLoop):
         return []
     line = f"         updates in the graph, noise from the {loop.compiled.engine.noise} (docs/performance.md)"
-    if (peers := loop.compiled.engine.peers).n_devices == 1:
+    if not loop.compiled.engine.distributed:
         return [line]
+    peers = loop.compiled.engine.peers
     devices = f"{count(peers.n_devices, 'device')} of {count(peers.count, 'process')}"
     return [line, f"         minibatches divided among {devices} (docs/scaling.md)"]
 

@@ -58,7 +58,7 @@ class JaxBackend(Backend):
         if not jax.config.values["jax_compilation_cache_dir"]:
             # Where the folder cannot be written, JAX compiles without a cache.
             jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
-        self.distributed, self._mesh = distributed, MeshPeers() if distributed else None
+        self._mesh = MeshPeers() if distributed else None
         self.peers = self._mesh or Peers()
 
     @cached_property

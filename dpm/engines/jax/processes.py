@@ -33,7 +33,7 @@ def joined(coordinator: str | None, count: int | None, index: int | None) -> Ite
     Where the processes do not find each other within START seconds, JAX ends this one, and dpm.runs.launch says so.
 
     Raises:
-        InputError: the port cannot be used, or another process was lost.
+        InputError: the launcher does not answer, the port cannot be used, or another process was lost.
     """
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.config.update("jax_enable_preemption_service", False)  # SIGTERM is handled by the training loop
@@ -56,8 +56,14 @@ def _connect(coordinator: str | None, count: int | None, index: int | None) -> N
     options: dict[str, Any]
     options = {"initialization_timeout": START, "heartbeat_timeout_seconds": HEARTBEAT, "shutdown_timeout_seconds": END}
     if coordinator is None:
-        with suppress(ValueError):  # no launcher that JAX knows: one process, with all its devices
-            jax.distributed.initialize(**options)
+        try:
+            with suppress(ValueError):  # no launcher that JAX knows: one process, with all its devices
+                jax.distributed.initialize(**options)
+        except RuntimeError as error:  # of a launcher's own interface, such as that of Kubernetes
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"--distributed: JAX cannot find the processes that the launcher started: {reason}"
+            ) from None
         return
     host, _, port = coordinator.rpartition(":")
     if index == 0:

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("jax")
 
 from dpm.base.errors import InputError
+from dpm.engines.jax import processes
 from dpm.engines.jax.processes import _check_free
 from tests.helpers.processes import free_port
 from tests.helpers.runs import ROOT
@@ -23,6 +24,17 @@ def run(code, line=-1):
 
 def test_without_a_launcher_a_process_is_alone():
     assert run("with processes.joined(None, None, None) as index: print(index)") == "0"
+
+
+def test_a_launcher_that_does_not_answer_is_reported(monkeypatch):
+    """As Kubernetes, where the job's account may not list pods."""
+
+    def initialize(**options):
+        raise RuntimeError("Kubernetes API Error: 403 -\n  Forbidden")
+
+    monkeypatch.setattr(processes.jax.distributed, "initialize", initialize)
+    with pytest.raises(InputError, match=r"the launcher started: Kubernetes API Error: 403 - Forbidden$"):
+        processes._connect(None, None, None)
 
 
 @pytest.mark.parametrize("index", [0, 1])
