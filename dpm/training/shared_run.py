@@ -11,7 +11,7 @@ from dpm.base.errors import InputError
 from dpm.base.hashing import hash_array
 from dpm.engines.engine import Engine
 from dpm.engines.peers import check_alike
-from dpm.extensions import DrawSamples
+from dpm.extensions import DrawSamples, LogLikelihood
 from dpm.runs.data import RunData
 from dpm.runs.setting_checks import FROZEN
 from dpm.runs.settings import Settings
@@ -71,4 +71,5 @@ def silent_extensions(data: RunData, settings: Settings) -> list[Any]:
     held_out = HeldOutBound(data.test, every)
     samples = DrawSamples(data, settings.plots == "all")
     plots = [] if settings.plots == "none" else [EveryN(samples, every, before)]
-    return [Monitoring(held_out), WriteResult(None, held_out, {}), *plots]
+    line = EveryN(LogLikelihood(held_out, quiet=True), every)
+    return [Monitoring(held_out), WriteResult(None, held_out, {}), *plots, line]
