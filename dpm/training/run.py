@@ -184,6 +184,8 @@ def run_training(given: dict[str, Any], command: Sequence[str], process: int | N
         if process:
             loop.extensions = silent_extensions(data, settings)
             loop.run()
+            if loop.diverged:
+                raise InputError(divergence(loop))
             return 0
         settings = resolve_device(settings, loop)
         folder = folder or make_folder(settings, data, stack)

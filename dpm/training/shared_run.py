@@ -35,15 +35,12 @@ def build_shared_engine(settings: Settings) -> Engine:
 
 def check_choices(settings: Settings) -> None:
     """Raise InputError if the settings compute or draw something on the host, where it cannot be divided."""
-    for key, value in (
-        ("experiment", settings.experiment if settings.toy else None),
-        ("optimizer", settings.optimizer),
-    ):
-        if value is not None and (key == "experiment" or value in FROZEN):
-            raise InputError(
-                f"--distributed: --{key} {value} computes its steps on the host; leave --distributed out, or train "
-                "images with adam or rmsprop"
-            )
+    if settings.toy or settings.optimizer in FROZEN:
+        choice = f"--experiment {settings.experiment}" if settings.toy else f"--optimizer {settings.optimizer}"
+        raise InputError(
+            f"--distributed: {choice} computes its steps on the host; leave --distributed out, or train images with "
+            "adam or rmsprop"
+        )
     for key in ("updates", "noise"):
         if getattr(settings, key) == "host":
             raise InputError(
