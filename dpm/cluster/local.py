@@ -74,6 +74,7 @@ class LocalCluster:
             "memory-limit": 0,
             "death-timeout": ORPHAN,
             "local-directory": self.folder,
+            "dashboard-address": f"{HOST}:0",  # of figures for a monitor, which are served without a dashboard too
         }
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)

@@ -3,10 +3,12 @@
 import itertools
 import logging
 import queue
+import threading
 import time
 import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -19,7 +21,7 @@ from dpm.cluster.recipes import write_recipe
 from dpm.cluster.workers import Packed, WorkerError
 from dpm.engines.compiled import CompiledModel
 
-CONNECT, FIRST_WORKER = 10, 8  # seconds to wait for a scheduler, and for its first worker
+CONNECT, FIRST_WORKER = 8, 8  # seconds to wait for a scheduler, and for its first worker
 LOST = 30  # seconds without any worker after which they are taken for lost; a nanny starts one again in a few
 POLL = 1.0  # seconds between looks at the workers
 TASK_SECONDS = 10.0  # that a task should take
@@ -45,6 +47,9 @@ class Cluster:
     Args:
         client: of Dask.
         name: the address as the user gave it.
+
+    Attributes:
+        dashboard: address of the dashboard, or "" where there is none.
     """
 
     is_remote = True
@@ -53,14 +58,8 @@ class Cluster:
         self.client, self.name = client, name
         self._shared: dict[str, Any] = {}
         self._packed: dict[int, tuple[Any, Packed]] = {}
-        self._expected = workers.versions()
+        self._expected, self.dashboard = workers.versions(), ""
         self._seen, self._n_workers, self._looked = time.monotonic(), 1, 0.0
-
-    @property
-    def dashboard(self) -> str:
-        """Address of the dashboard, or "" where there is none."""
-        services = self.client.scheduler_info().get("services", {})
-        return str(self.client.dashboard_link) if "dashboard" in services else ""
 
     def cut(self, n: int, size: int) -> list[slice]:
         """Return ranges of `size` of n examples."""
@@ -119,7 +118,7 @@ class Cluster:
             return self._n_workers
         self._looked = now
         if self.client.status != "running":
-            raise InputError(f"--cluster {self.name}: the scheduler was lost; start it, and the command, again")
+            raise self.lost_scheduler()
         with suppress(OSError, TimeoutError):
             if count := len(self.client.nthreads()):
                 self._seen, self._n_workers = time.monotonic(), count
@@ -130,13 +129,30 @@ class Cluster:
             )
         return self._n_workers
 
-    def check_workers(self) -> None:
-        """Wait for a first worker, and check the versions of all.
+    def unusable(self, name: str, error: BaseException) -> WorkerError:
+        """Return the error of a process of the cluster in which dpm cannot be used."""
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        return WorkerError(
+            f"--cluster: {name} cannot use dpm ({reason}); expected dpm {self._expected['dpm']}, as here; install the "
+            "same there"
+        )
+
+    def lost_scheduler(self) -> InputError:
+        """Return the error of a scheduler that does not answer any more."""
+        return InputError(f"--cluster {self.name}: the scheduler was lost; start it, and the command, again")
+
+    def check(self) -> None:
+        """Wait for a first worker, and check the versions of all of them and of the scheduler.
 
         Raises:
             InputError: there is no worker.
             WorkerError: one has another version, or has no dpm.
         """
+        try:
+            if self.client.run_on_scheduler(workers.has_dashboard):
+                self.dashboard = str(self.client.dashboard_link)
+        except Exception as error:
+            raise self.unusable(f"the scheduler {self.client.scheduler.address}", error) from None
         try:
             self.client.wait_for_workers(1, timeout=FIRST_WORKER)
         except TimeoutError:
@@ -146,10 +162,7 @@ class Cluster:
             ) from None
         for worker, found in self.client.run(workers.versions, on_error="return").items():
             if isinstance(found, BaseException):
-                raise WorkerError(
-                    f"--cluster: worker {worker} cannot compute ({type(found).__name__}: {found}); expected dpm "
-                    f"{self._expected['dpm']}, as here; install the same there"
-                )
+                raise self.unusable(f"worker {worker}", found)
             workers.check_versions(worker, found, self._expected)
 
 
@@ -235,9 +248,15 @@ class Job:
                 del self.pending[future]
                 self.losses[task.number] = self.losses.get(task.number, 0) + 1
                 if self.losses[task.number] > MOST_LOSSES:
-                    return task.number, InputError(f"--cluster {self.cluster.name}: {error}")
+                    return task.number, InputError(
+                        f"--cluster {self.cluster.name}: {error.allowed_failures + 1} workers died with the same task, "
+                        f"{MOST_LOSSES + 1} times, the last one {error.last_worker.address}; give them more memory, "
+                        "and see their logs"
+                    )
                 self.submit(task)
                 continue
+            except CancelledError:
+                raise self.cluster.lost_scheduler() from None
             except Exception as error:
                 del self.pending[future]
                 return task.number, error
@@ -275,7 +294,7 @@ def open_cluster(text: str) -> Iterator[Cluster]:
                 if local:
                     local.wait(client)
                 cluster = Cluster(client, text)
-                cluster.check_workers()
+                cluster.check()
                 yield cluster
             finally:
                 client.close(timeout=2)
@@ -312,14 +331,28 @@ def use_cluster(address: str, run: Any) -> Iterator[Cluster]:
 
 def _connect(client: Any, text: str, address: str) -> Any:
     """Return a client of the scheduler at an address, by the security of Dask's configuration."""
-    try:
-        with quiet_warnings():  # of versions, which check_workers compares
-            return client(address, timeout=CONNECT, set_as_default=False)
-    except Exception as error:  # Dask and ssl raise many types
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise InputError(
-            f"--cluster {text}: no scheduler answers ({reason}); start one with: dask scheduler, and take its address"
-        ) from None
+    found: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def connect() -> None:
+        try:
+            found.put(client(address, timeout=CONNECT, set_as_default=False))
+        except Exception as error:  # Dask and ssl raise many types
+            found.put(error)
+
+    with quiet_warnings():  # of versions, which Cluster.check compares
+        # In a thread, as Dask waits without end for a server that is no scheduler.
+        threading.Thread(target=connect, daemon=True, name="connect").start()
+        try:
+            result = found.get(timeout=CONNECT + 2)
+        except queue.Empty:
+            result = TimeoutError("what listens there is no scheduler")
+    if not isinstance(result, Exception):
+        return result
+    reason = str(result).partition("\n")[0] or type(result).__name__
+    tls = ", with the certificates of distributed.comm.tls in Dask's configuration" * address.startswith("tls:")
+    raise InputError(
+        f"--cluster {text}: no scheduler answers ({reason}); start one with: dask scheduler, and take its address{tls}"
+    )
 
 
 @contextmanager

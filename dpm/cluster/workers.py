@@ -4,6 +4,7 @@ import hashlib
 import os
 import pickle
 import platform
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -19,8 +20,7 @@ from dpm.engines.graph_cache import CODE
 
 PACKAGES = ("numpy", "scipy", "pytensor", "numba", "jax", "jaxlib")
 MOST_OBJECTS = 32  # that a worker keeps, those used last
-# JAX and Numba read these when they start, so that one worker occupies one core.
-ONE_CORE = {"NPROC": "1", "NUMBA_NUM_THREADS": "1"}
+ONE_CORE = {"NPROC": "1"}  # XLA reads it when JAX starts, so that its threads share one core
 
 _lock = threading.Lock()
 _objects: OrderedDict[str, Any] = OrderedDict()
@@ -58,6 +58,11 @@ def versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
+
+
+def has_dashboard() -> bool:
+    """Return True in the process of a scheduler that serves a dashboard."""
+    return "distributed.dashboard.scheduler" in sys.modules
 
 
 def check_versions(worker: str, found: Mapping[str, str], expected: Mapping[str, str]) -> None:
@@ -100,8 +105,6 @@ def compute_pieces(
     """
     worker = _address()
     check_versions(worker, versions(), expected)
-    for name, value in ONE_CORE.items():
-        os.environ.setdefault(name, value)
     with _lock:
         function, *shared = (
             _unpack(worker, Packed(*packed)) for packed in (compute, *zip(digests, contents, strict=True))
@@ -132,10 +135,13 @@ def _unpack(worker: str, packed: Packed) -> Any:
 
 
 def _address() -> str:
-    """Return the address of the worker that this thread belongs to."""
+    """Return the address of the worker that this thread belongs to, and confine its process to one core."""
     from distributed import get_worker
 
     try:
-        return str(get_worker().address)
+        address = str(get_worker().address)
     except ValueError:  # not in a task
         return "here"
+    for name, value in ONE_CORE.items():
+        os.environ.setdefault(name, value)
+    return address
