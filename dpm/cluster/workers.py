@@ -1,5 +1,6 @@
 """What a worker does: check that it may compute, keep what pieces share, and compute pieces one after the other."""
 
+import ctypes
 import hashlib
 import os
 import pickle
@@ -10,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
@@ -19,6 +21,8 @@ from dpm.cluster.recipes import Recipe, build_model
 from dpm.engines.graph_cache import CODE
 
 PACKAGES = ("numpy", "scipy", "pytensor", "numba", "jax", "jaxlib")
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt
+KEPT_ALLOCATION, KEPT_MEMORY = 2**25, 2**28  # bytes: the largest that it accepts; freed memory that stays
 MOST_OBJECTS = 32  # that a worker keeps, those used last
 ONE_CORE = {"NPROC": "1"}  # XLA reads it when JAX starts, so that its threads share one core
 
@@ -135,13 +139,27 @@ def _unpack(worker: str, packed: Packed) -> Any:
 
 
 def _address() -> str:
-    """Return the address of the worker that this thread belongs to, and confine its process to one core."""
+    """Return the address of the worker that this thread belongs to, and prepare its process at the first time."""
     from distributed import get_worker
 
     try:
         address = str(get_worker().address)
     except ValueError:  # not in a task
         return "here"
+    _prepare_process()
+    return address
+
+
+@cache
+def _prepare_process() -> None:
+    """Confine the process of a worker to one core, and let it keep the memory that it frees.
+
+    Dask's nanny lets the C library return freed memory to the system at once. What XLA allocates at each call is then
+    cleared by the system again, which doubles the time of an evaluation.
+    """
     for name, value in ONE_CORE.items():
         os.environ.setdefault(name, value)
-    return address
+    with suppress(OSError, AttributeError):  # another C library than glibc
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, KEPT_ALLOCATION)
+        mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY)

@@ -26,6 +26,7 @@ from dpm.engines.compiled import CompiledModel
 from dpm.graph.diffusion import Diffusion
 from dpm.trajectories import device_chains
 from dpm.trajectories.device_chains import is_on_device, run_chain
+from dpm.trajectories.guidance import GUIDANCE as GUIDANCE
 from dpm.trajectories.guidance import exponents
 from dpm.trajectories.particles import Particles
 from dpm.trajectories.potentials import LogR, sum_elements
