@@ -27,7 +27,7 @@ from dpm.engines.engine import Engine
 from dpm.likelihood import bound
 from dpm.runs.loading import Run
 
-EXAMPLES, TIMES, SAMPLES, LENGTH = 600, 10, 300, 60  # some 5 s of one core each
+EXAMPLES, TIMES, SAMPLES, LENGTH = 600, 10, 200, 40  # some 3 s of one core each
 
 
 def make_run() -> tuple[Run, np.ndarray]:

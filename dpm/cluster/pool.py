@@ -312,6 +312,9 @@ def use_cluster(address: str, run: Any) -> Iterator[Cluster]:
             JSON file that a scheduler wrote.
         run: a trained model, for `dpm.evaluate`, `dpm.bound`, `dpm.sample`, `dpm.inpaint` and `dpm.denoise`.
 
+    Returns:
+        A context, whose value is the Cluster.
+
     Raises:
         InputError: nothing answers at the address, or its workers cannot be used.
 

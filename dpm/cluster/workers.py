@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
 import dpm
+from dpm.base import blas
 from dpm.base.errors import InputError
 from dpm.cluster.recipes import Recipe, build_model
 from dpm.engines.graph_cache import CODE
@@ -157,8 +158,8 @@ def _prepare_process() -> None:
     Dask's nanny lets the C library return freed memory to the system at once. What XLA allocates at each call is then
     cleared by the system again, which doubles the time of an evaluation.
     """
-    for name, value in ONE_CORE.items():
-        os.environ.setdefault(name, value)
+    os.environ.update(ONE_CORE)
+    blas.controller().limit(limits=1, user_api="blas")
     with suppress(OSError, AttributeError):  # another C library than glibc
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_MMAP_THRESHOLD, KEPT_ALLOCATION)
