@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
@@ -23,7 +24,7 @@ from dpm.engines.compiled import CompiledModel
 
 CONNECT, FIRST_WORKER = 8, 8  # seconds to wait for a scheduler, and for its first worker
 LOST = 30  # seconds without any worker after which they are taken for lost; a nanny starts one again in a few
-POLL = 1.0  # seconds between looks at the workers
+POLL, FETCH = 1.0, 60  # seconds between looks at the workers, and to fetch a result
 TASK_SECONDS = 10.0  # that a task should take
 AHEAD = 4  # tasks for each worker that are submitted before their turn
 MOST_LOSSES = 10  # times that Dask may give up a task, after some workers have died with it
@@ -56,8 +57,8 @@ class Cluster:
 
     def __init__(self, client: Any, name: str) -> None:
         self.client, self.name = client, name
-        self._shared: dict[str, Any] = {}
-        self._packed: dict[int, tuple[Any, Packed]] = {}
+        self._shared: OrderedDict[str, Any] = OrderedDict()
+        self._packed: OrderedDict[int, tuple[Any, Packed]] = OrderedDict()
         self._expected, self.dashboard = workers.versions(), ""
         self._seen, self._n_workers, self._looked = time.monotonic(), 1, 0.0
 
@@ -80,6 +81,7 @@ class Cluster:
         if id(value) not in self._packed:
             recipe = write_recipe(value) if isinstance(value, CompiledModel) else value
             self._packed[id(value)] = value, workers.pack(recipe)  # the value is kept, so that its id stays its own
+        workers.drop_oldest(self._packed, id(value))
         return self._packed[id(value)][1]
 
     def share(self, packed: Packed) -> Any:
@@ -90,6 +92,7 @@ class Cluster:
                 key = f"keep-{packed.digest[:16]}-{uuid.uuid4().hex[:8]}"
                 future = self.client.submit(workers.keep, packed.content, key=key)
             self._shared[packed.digest] = future
+        workers.drop_oldest(self._shared, packed.digest)
         return future
 
     def submit(self, name: str, compute: Packed, shared: Sequence[Packed], pieces: Sequence[Any]) -> Any:
@@ -240,7 +243,7 @@ class Job:
                 continue
             task = self.pending[future]
             try:
-                answer = future.result(timeout=POLL)
+                answer = future.result(timeout=FETCH)
             except TimeoutError:  # the worker with the result has died; Dask computes it again
                 future.add_done_callback(self.done.put)
                 continue

@@ -24,7 +24,7 @@ from dpm.engines.graph_cache import CODE
 PACKAGES = ("numpy", "scipy", "pytensor", "numba", "jax", "jaxlib")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt
 KEPT_ALLOCATION, KEPT_MEMORY = 2**25, 2**28  # bytes: the largest that it accepts; freed memory that stays
-MOST_OBJECTS = 32  # that a worker keeps, those used last
+MOST_OBJECTS = 32  # shared ones that a worker keeps, and that are kept to be sent: those used last
 ONE_CORE = {"NPROC": "1"}  # XLA reads it when JAX starts, so that its threads share one core
 
 _lock = threading.Lock()
@@ -133,10 +133,15 @@ def _unpack(worker: str, packed: Packed) -> Any:
             _objects[packed.digest] = build_model(value) if isinstance(value, Recipe) else value
         except InputError as error:
             raise WorkerError(f"--cluster: worker {worker}: {error}") from None
-    _objects.move_to_end(packed.digest)
-    while len(_objects) > MOST_OBJECTS:
-        _objects.popitem(last=False)
+    drop_oldest(_objects, packed.digest)
     return _objects[packed.digest]
+
+
+def drop_oldest(objects: OrderedDict[Any, Any], used: Any) -> None:
+    """Note that the object under a key is used, and keep the MOST_OBJECTS that were used last."""
+    objects.move_to_end(used)
+    while len(objects) > MOST_OBJECTS:
+        objects.popitem(last=False)
 
 
 def _address() -> str:

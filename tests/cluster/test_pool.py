@@ -47,9 +47,9 @@ def one():
 
 @pytest.fixture(scope="module")
 def idle():
-    """Return a scheduler without workers, whose process a test may kill."""
-    with clusters.scheduler() as (address, _, process):
-        yield address, process
+    """Return the address of a scheduler without workers."""
+    with clusters.scheduler() as (address, _, _):
+        yield address
 
 
 # ------------------------------------------------------------------ in order, once each
@@ -261,11 +261,11 @@ def test_a_task_with_which_every_worker_dies_is_given_up():
 
 def test_all_workers_lost_is_one_line(idle, monkeypatch, capfd):
     monkeypatch.setattr(pool, "LOST", 1.5)
-    with clusters.workers(idle[0], 1) as processes, open_cluster(idle[0]) as cluster:
+    with clusters.workers(idle, 1) as processes, open_cluster(idle) as cluster:
         results = cluster.map(pieces.sleep, [], [0.01, 60, 60])
         next(results)
         processes[0].kill()
-        with pytest.raises(InputError, match=rf"^--cluster {idle[0]}: all workers were lost, for 1.5 s; start some"):
+        with pytest.raises(InputError, match=rf"^--cluster {idle}: all workers were lost, for 1.5 s; start some"):
             next(results)
     assert capfd.readouterr() == ("", "")
 
@@ -304,7 +304,7 @@ def test_tls_without_certificates_is_refused(capfd):
 
 def test_a_cluster_without_workers_is_refused(idle, monkeypatch, capfd):
     monkeypatch.setattr(pool, "FIRST_WORKER", 0.5)
-    refused(idle[0], rf"has no workers, after 0.5 s; start some with: dask worker {idle[0]} --nthreads 1$", capfd)
+    refused(idle, rf"has no workers, after 0.5 s; start some with: dask worker {idle} --nthreads 1$", capfd)
 
 
 def test_a_worker_of_other_versions_is_refused_by_its_address(scheduler, monkeypatch, capfd):
@@ -321,8 +321,8 @@ def test_a_worker_that_joins_later_with_other_versions_is_refused(two, monkeypat
 def test_a_worker_without_dpm_is_refused_by_its_address(idle, tmp_path, capfd):
     (tmp_path / "dpm").mkdir()
     (tmp_path / "dpm" / "__init__.py").write_text("raise ModuleNotFoundError('No module named dpm')")
-    with clusters.workers(idle[0], 1, env={"PYTHONPATH": str(tmp_path)}):
-        refused(idle[0], r"^--cluster: worker tcp://.* cannot use dpm \(.*No module named dpm.*\); expected dpm", capfd)
+    with clusters.workers(idle, 1, env={"PYTHONPATH": str(tmp_path)}):
+        refused(idle, r"^--cluster: worker tcp://.* cannot use dpm \(.*No module named dpm.*\); expected dpm", capfd)
 
 
 def test_without_dask_the_extra_is_named(monkeypatch):
@@ -332,10 +332,8 @@ def test_without_dask_the_extra_is_named(monkeypatch):
         pass
 
 
-def test_a_scheduler_that_ends_is_one_line(idle, capfd):
-    """The last test of `idle`."""
-    address, process = idle
-    with clusters.workers(address, 1), open_cluster(address) as cluster:
+def test_a_scheduler_that_ends_is_one_line(capfd):
+    with clusters.scheduler() as (address, _, process), clusters.workers(address, 1), open_cluster(address) as cluster:
         results = cluster.map(pieces.sleep, [], [0.01, 60, 60])
         next(results)
         process.kill()
@@ -371,3 +369,10 @@ def test_the_certificates_of_dasks_configuration_are_used(tmp_path):
         assert address.startswith("tls://")
         assert list(cluster.map(pieces.squares, [0], [3])) == [9]
         assert os.getpid() not in cluster.map(pieces.sleep, [], [0.0])
+
+
+def test_shared_objects_of_long_ago_are_released(two, monkeypatch):
+    monkeypatch.setattr(workers, "MOST_OBJECTS", 2)
+    for number in range(5):
+        assert list(two.map(pieces.squares, [number], [3])) == [9 + number]
+    assert len(two._packed) == len(two._shared) == 2

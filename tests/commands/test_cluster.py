@@ -1,13 +1,17 @@
 """`--cluster` of evaluate, sample and parzen: the same files as without it."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 
 from dpm.commands import evaluate, parzen, sample
 from tests.helpers import clusters
-from tests.helpers.runs import check_help, outcome, refused
+from tests.helpers.runs import ROOT, check_help, outcome, refused
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +74,28 @@ def test_samples_of_a_file_need_no_run(address, trained, tmp_path, capsys, data)
 @pytest.mark.parametrize("name", ["evaluate", "sample", "parzen"])
 def test_help_does_not_import_dask(name):
     check_help(name, "--cluster ADDRESS")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "status", "last"),
+    [(signal.SIGINT, 130, "dpm sample: stopped"), (signal.SIGTERM, -15, None), (signal.SIGKILL, -9, None)],
+)
+def test_a_stopped_command_ends_at_once_and_its_workers_too(trained, tmp_path, number, status, last):
+    """The workers of a command that was killed notice that their scheduler is gone."""
+    words = ["-m", "dpm", "sample", trained, "--n", "1000000", "--output-dir", tmp_path, "--cluster", "local:2"]
+    with subprocess.Popen(
+        [sys.executable, *map(str, words)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline().startswith("cluster local:2: 2 workers")
+        time.sleep(5)
+        (nanny,) = clusters.descendants("-m dask worker")
+        workers = nanny.children()
+        process.send_signal(number)
+        begin = time.monotonic()
+        _, err = process.communicate()
+        assert time.monotonic() - begin < 3
+    assert process.returncode == status
+    lines = [line for line in err.splitlines() if " so far" not in line]
+    assert lines == ([last] if last else [])
+    clusters.wait_for(lambda: not any(p.is_running() and p.status() != "zombie" for p in (nanny, *workers)))
