@@ -107,12 +107,13 @@ class Peer:
         X, t, weights = (compiled.examples("X", EXAMPLES), *(compiled.numbers(n, EXAMPLES) for n in ("t", "weights")))
         drawn = tuple((compiled.examples(name, EXAMPLES), kind) for name, kind in (("N", "normal"), ("U", "uniform")))
         build = partial(_cost_gradient_and_draws, self.model, tuple(compiled.layout.parameters))
-        loop = compiled.loop(build, StepInputs((), (X, t, weights), (), drawn), 1)
+        inputs = StepInputs((), (X, t, weights), (), drawn)
+        loop = compiled.loop(build, inputs, 1)
         rng = np.random.default_rng(1)
         times = rng.integers(2, self.model.trajectory_length + 1, EXAMPLES)
         constants = [self.data.train[:EXAMPLES], times, np.full(EXAMPLES, 1 / EXAMPLES)]
         keys = make_keys(noise.device_key(0, noise.TRAINING), [0], range(EXAMPLES))
-        arrays = LoopArrays(self.engine, [], [self.theta, *map(asarray, constants)], [], keys)
+        arrays = LoopArrays(self.engine, inputs, self.theta, [], [*map(asarray, constants)], [], keys)
         values = [array[0] for array in self.engine.to_host(arrays.run(loop, 0, 1))]
         names = ("cost", "gradient", "N", "U", "X", "t", "weights")
         np.savez(path, theta=self.theta, **dict(zip(names, [*values, *constants], strict=True)))

@@ -29,6 +29,7 @@ from dpm.training.monitoring import Checkpoint, EveryN, HeldOutBound, Monitoring
 from dpm.trajectories.forward import forward_states, forward_trajectory
 
 IMAGES = 49
+INPAINT, DENOISE = "_inpaint", "_denoise1"  # in names of files
 ENTROPY_TIMES = 40
 ENTROPY_IMAGES = 12  # for each time: an image network takes a second for all of them
 
@@ -75,47 +76,38 @@ def run_paths(folder: Path, settings: Settings) -> RunPaths:
     return RunPaths(folder, flat=settings.faithful)
 
 
-class PlotSamples:
-    """Plot samples, in-painting and denoising as the released code does, and the forward trajectory.
+class DrawSamples:
+    """Draw the samples that PlotSamples plots, and keep nothing, beside another process that plots them.
 
     Args:
-        paths: of the run.
         data: of the run; test images are in-painted and denoised.
-        complete: plot all kinds at all times. Otherwise denoising is left out, and of the states before the last one
-            only the arrays are kept.
+        complete: draw all kinds. Otherwise denoising is left out.
     """
 
     what = "images of samples and in-painting"
 
-    def __init__(self, paths: RunPaths, data: RunData, complete: bool = True) -> None:
-        self.paths, self.scaling, self.complete = paths, data.scaling, complete
-        self.X_true = data.test[:IMAGES]
+    def __init__(self, data: RunData, complete: bool = True) -> None:
+        self.complete, self.X_true = complete, data.test[:IMAGES]
+        self.known = generate_inpaint_mask(*self.X_true.shape[:3])
 
     def do(self, loop: Any) -> None:
-        compiled, X_true = loop.compiled, self.X_true
-        kernel = compiled.model.kernel
-        known = generate_inpaint_mask(*X_true.shape[:3])
-        kinds = {"": None, "_inpaint": Constraint(X_true, known=known)}
-        if self.complete and not kernel.binary:
-            noisy = X_true + noise.ExampleNoise(loop.seed + 1, 0, len(X_true))(X_true.shape)
-            kinds["_denoise1"] = Constraint(noisy, sigma=1.0)
-        self.save("_true", X_true, 0, loop)
-        T = compiled.model.trajectory_length
-        with Progress(total=len(kinds) * (T - 1), unit="step", desc=self.what, quiet=loop.quiet) as bar:
-            for name, constraint in kinds.items():
-                states = self.draw(loop, constraint, set(capture_times(T)), bar)
-                for t, X in states.items():
-                    self.save(name, X, t, loop)
-                if constraint is None:
-                    self.plot_trajectories(states, loop)
-                else:
-                    hole = None if constraint.known is None else ~known
-                    self.plot_restoration(name[1:], states, hole, loop)
+        self.draw(loop)
 
-    def draw(self, loop: Any, constraint: Constraint | None, times: set[int], bar: Progress) -> dict[int, np.ndarray]:
-        """Return the states of a reverse trajectory at these times, by t; bar: updated after each step."""
+    def draw(self, loop: Any) -> dict[str, dict[int, np.ndarray]]:
+        """Return the states of reverse trajectories by t, for each kind by its part of the names of files."""
+        model = loop.compiled.model
+        kinds = {"": None, INPAINT: Constraint(self.X_true, known=self.known)}
+        if self.complete and not model.kernel.binary:
+            noisy = self.X_true + noise.ExampleNoise(loop.seed + 1, 0, len(self.X_true))(self.X_true.shape)
+            kinds[DENOISE] = Constraint(noisy, sigma=1.0)
+        steps = len(kinds) * (model.trajectory_length - 1)
+        with Progress(total=steps, unit="step", desc=self.what, quiet=loop.quiet) as bar:
+            return {name: self._draw_states(loop, constraint, bar) for name, constraint in kinds.items()}
+
+    def _draw_states(self, loop: Any, constraint: Constraint | None, bar: Progress) -> dict[int, np.ndarray]:
+        """Return the states of a reverse trajectory at the times to plot, by t; bar: updated after each step."""
         model, n, states = loop.compiled.model, len(self.X_true), {}
-        count = StepCounter(model.trajectory_length, bar.update)
+        count, times = StepCounter(model.trajectory_length, bar.update), set(capture_times(model.trajectory_length))
 
         def capture(t: int, X: np.ndarray) -> None:
             count(t, X)
@@ -125,6 +117,33 @@ class PlotSamples:
         source = noise.ExampleNoise(loop.seed, 0, n, model.kernel.noise)
         generate_samples(loop.compiled, loop.averaged_theta, n, source, constraint, capture, times)
         return states
+
+
+class PlotSamples(DrawSamples):
+    """Plot samples, in-painting and denoising as the released code does, and the forward trajectory.
+
+    Args:
+        paths: of the run.
+        data: of the run; test images are in-painted and denoised.
+        complete: plot all kinds at all times. Otherwise denoising is left out, and of the states before the last one
+            only the arrays are kept.
+    """
+
+    def __init__(self, paths: RunPaths, data: RunData, complete: bool = True) -> None:
+        super().__init__(data, complete)
+        self.paths, self.scaling = paths, data.scaling
+
+    def do(self, loop: Any) -> None:
+        # Files come last: a full disk must not end a chain that other processes compute too.
+        drawn = self.draw(loop)
+        self.save("_true", self.X_true, 0, loop)
+        for name, states in drawn.items():
+            for t, X in states.items():
+                self.save(name, X, t, loop)
+            if name:
+                self.plot_restoration(name[1:], states, ~self.known if name == INPAINT else None, loop)
+            else:
+                self.plot_trajectories(states, loop)
 
     def save(self, name: str, X: np.ndarray, t: int, loop: Any) -> None:
         """Write `samples<name>_t####_batch######` as .npz in data units and, of the last state, as .png."""

@@ -279,5 +279,5 @@ def _start_step(model, X, known, observed, precision, t, N):
 
 
 def _reverse_step(model, X, known, observed, precision, t, N):
-    """Return one step of the reverse trajectory, all examples at the same t."""
-    return diffusion_step(model, X, pt.full_like(precision, t), N, known, observed, precision)
+    """Return one step of the reverse trajectory."""
+    return diffusion_step(model, X, t, N, known, observed, precision)

@@ -127,7 +127,13 @@ def draw_crops(rng: np.random.Generator, X: np.ndarray, side: int) -> np.ndarray
         side: as in `draw_corners`.
     """
     rows, columns = draw_corners(rng, len(X), X.shape[2:], side)
-    return np.stack([x[:, i : i + side, j : j + side] for x, i, j in zip(X, rows, columns, strict=True)])
+    return cut_crops(X, rows, columns, side)
+
+
+def cut_crops(X: np.ndarray, rows: np.ndarray, columns: np.ndarray, side: int) -> np.ndarray:
+    """Cut a square out of each image (n, c, h, w), whose corner is at its row and column; return (n, c, side, side)."""
+    squares = [x[:, i : i + side, j : j + side] for x, i, j in zip(X, rows, columns, strict=True)]
+    return np.stack(squares) if squares else np.empty((0, X.shape[1], side, side), X.dtype)
 
 
 def example_noise(

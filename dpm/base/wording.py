@@ -1,6 +1,6 @@
 """Words of printed lines that depend on a number."""
 
-IRREGULAR = {"minibatch": "minibatches", "trajectory": "trajectories"}
+IRREGULAR = {"minibatch": "minibatches", "trajectory": "trajectories", "process": "processes"}
 
 
 def plural(n: float, noun: str) -> str:

@@ -1,14 +1,15 @@
 """Minibatches for the main loop, made with the calls of Fuel (dpm/datasets/fuel/).
 
 A stream of the main loop has `num_batches` and `get_epoch_iterator(rng, start)`, which gives the minibatches of one
-epoch without the first `start`. The order depends only on `rng`, so that a run can be repeated and resumed.
+epoch without the first `start`. For one of several processes `get_share_iterator` gives a part of the rows of each. The
+order depends only on `rng`, so that a run can be repeated and resumed.
 """
 
 import copy
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,18 @@ from dpm.datasets.stored import PreparedImages
 
 #: Images on the disk: size of a block that is read together, and number of blocks that are shuffled together.
 BLOCK_BYTES, BLOCKS = 1 << 20, 12
+
+
+class Share(NamedTuple):
+    """Some rows of a minibatch.
+
+    Attributes:
+        n: Number of examples of the whole minibatch.
+        examples: Its examples in these rows; fewer, or none, where the minibatch has no more.
+    """
+
+    n: int
+    examples: np.ndarray
 
 
 class WindowScheme(BatchScheme):
@@ -98,6 +111,11 @@ class ShuffledStream:
         stream = DataStream(IndexableDataset({"features": self.features}), iteration_scheme=self._scheme(rng))
         return (batch for (batch,) in DataIterator(stream, self.get_index_iterator(rng, start)))
 
+    def get_share_iterator(self, rng: np.random.Generator, start: int, rows: slice) -> Iterator[Share]:
+        """Yield the Share of `rows` of each of these batches; the other arguments are those above."""
+        for positions in self.get_index_iterator(rng, start):
+            yield Share(len(positions), self.features[positions[rows]])
+
     def get_index_iterator(self, rng: np.random.Generator, start: int = 0) -> Iterator[list[int]]:
         """Return the positions of the examples of each of these batches; the arguments are those above."""
         if check_index("start", start, least=0) > self.num_batches:
@@ -135,20 +153,27 @@ class WindowStream:
 
     def get_epoch_iterator(self, rng: np.random.Generator, start: int = 0) -> Iterator[np.ndarray]:
         """Yield the batches of one epoch, without the first `start`; see ShuffledStream."""
+        return (share.examples for share in self.get_share_iterator(rng, start, slice(0, self.batch_size)))
+
+    def get_share_iterator(self, rng: np.random.Generator, start: int, rows: slice) -> Iterator[Share]:
+        """Yield the Share of `rows` of each of these batches; no other examples are read."""
         scheme = WindowScheme(len(self.stored), self.batch_size, self.block, self.blocks, rng=rng)
         order, size, window = scheme.order(), self.batch_size, scheme.window
-        position = size * start
+        n, batch = len(order), start
+        row = np.arange(n) % size
+        own = (row >= rows.start) & (row < rows.stop) & (np.arange(n) >= size * start)
+        begins = range(size * start // window * window, n, window)
+        parts = prefetch(lambda begin: self.stored[order[begin : begin + window][own[begin : begin + window]]], begins)
         rest: list[np.ndarray] = []
-        begins = range(position // window * window, len(order), window)
-        windows = prefetch(lambda begin: self.stored[order[begin : begin + window]], begins)
         for begin in begins:
-            last = begin + window >= len(order)
-            examples = next(windows)[max(0, position - begin) :]
+            examples = next(parts)
             examples = np.concatenate([*rest, examples]) if rest else examples
-            whole = len(examples) if last else len(examples) // size * size
-            for first in range(0, whole, size):
-                yield self.prepare(examples[first : first + size])
-            rest = [examples[whole:].copy()] if whole < len(examples) else []
+            first, end = 0, min(begin + window, n)
+            while size * batch < n and min(size * (batch + 1), n) <= end:
+                count = int(own[size * batch : size * (batch + 1)].sum())
+                yield Share(min(size, n - size * batch), self.prepare(examples[first : first + count]))
+                first, batch = first + count, batch + 1
+            rest = [examples[first:].copy()] if first < len(examples) else []
 
     @property
     def num_batches(self) -> int:
@@ -206,6 +231,11 @@ class FuelStream:
     def get_epoch_iterator(self, rng: np.random.Generator | None = None, start: int = 0) -> Iterator[np.ndarray]:
         """Return the batches of one epoch, without the first `start`; `rng` does not affect their order."""
         return itertools.islice(self._batches(), start, None)
+
+    def get_share_iterator(self, rng: np.random.Generator, start: int, rows: slice) -> Iterator[Share]:
+        """Yield the Share of `rows` of each of these batches, which the object inside has read whole."""
+        for batch in self.get_epoch_iterator(rng, start):
+            yield Share(len(batch), batch[rows])
 
     def rebatch(self, batch_size: int) -> "FuelStream":
         """Return a stream with another size of batches; this stream, if the object inside determines the batches."""

@@ -8,6 +8,7 @@ import numpy as np
 from pytensor.compile.mode import Mode
 
 from dpm.engines.loops import CompiledLoop, Step
+from dpm.engines.peers import Peers
 from dpm.graph import Tensor
 
 
@@ -20,6 +21,8 @@ class Backend:
     serializes = False
     #: It compiles loops that stay on the device, by `loop`.
     loops = False
+    #: Processes and devices that compute the loops.
+    peers = Peers()
 
     @property
     def device(self) -> str:
@@ -68,9 +71,17 @@ class Backend:
         """Return the context, while tracing, in which products have a precision, one of PRECISIONS."""
         return nullcontext()
 
+    def divided(self) -> AbstractContextManager[Any]:
+        """Return the context of tracing loops, whose rows may be divided among devices."""
+        return nullcontext()
+
     def to_device(self, array: np.ndarray) -> Any:
         """Return an array where the device computes."""
         return array
+
+    def place(self, array: np.ndarray, axis: int | None = None) -> Any:
+        """Return an array where loops compute; with an axis, it has the rows of this process along it."""
+        return self.to_device(array)
 
     def to_host(self, arrays: Any) -> Any:
         """Return arrays of the device, in any nest of lists, as numpy arrays."""

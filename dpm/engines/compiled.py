@@ -222,7 +222,7 @@ class CompiledModel:
                 return outputs[: len(carried)], outputs[len(carried) :], list(self.givens(theta))
 
         draws = [Draw(variable, kind) for variable, (_, kind) in zip(drawn, inputs.drawn, strict=True)]
-        step = Step(carried, [theta, *constants], sequences, draws, graph, inputs.rows)
+        step = Step(carried, [theta, *constants], sequences, draws, graph, inputs.rows, inputs.by_row)
         return self.engine.loop(step, capacity, self._facts(build))
 
     def _facts(self, build: Builder) -> list[object] | None:

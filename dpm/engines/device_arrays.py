@@ -9,7 +9,9 @@ import numpy as np
 
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
+from dpm.engines.inputs import Input, StepInputs
 from dpm.engines.loops import CompiledLoop, Keys
+from dpm.engines.peers import Peers
 
 MEMORY_SHARE = 0.25  # of the device's memory, for the rows of a batch
 NUMBERS_PER_ELEMENT, LEAST_NUMBERS = 1000, 20_000  # that a step computes of an example and may hold at the same time
@@ -23,29 +25,65 @@ class LoopArrays:
 
     Args:
         engine: moves them.
-        carried, constants, sequences: values of the inputs of dpm.engines.loops.Step, numpy arrays of the engine's type
-            or arrays on the device.
+        inputs: the inputs of the loop, of which `carried`, `constants` and `sequences` are the values.
+        theta: flat parameters.
+        carried, constants, sequences: numpy arrays of the engine's type, or arrays on the device.
         keys: what the drawn numbers depend on, numpy arrays.
     """
 
     def __init__(
-        self, engine: Engine, carried: Sequence[Any], constants: Sequence[Any], sequences: Sequence[Any], keys: Keys
+        self,
+        engine: Engine,
+        inputs: StepInputs,
+        theta: Any,
+        carried: Sequence[Any],
+        constants: Sequence[Any],
+        sequences: Sequence[Any],
+        keys: Keys,
     ) -> None:
-        self.engine = engine
-        self.carried, self.constants, self.sequences = (
-            [engine.to_device(array) for array in arrays] for arrays in (carried, constants, sequences)
-        )
-        self.keys = Keys(*(engine.to_device(array) for array in keys))
+        self.engine, self.inputs = engine, inputs
+        self.carried = self._place(inputs.carried, carried)
+        self.constants = [place(engine, theta), *self._place(inputs.constants, constants)]
+        self.sequences = self._place(inputs.sequences, sequences, axis=1)
+        self.keys = place_keys(engine, keys)
+
+    def _place(self, inputs: Sequence[Input], arrays: Sequence[Any], axis: int = 0) -> list[Any]:
+        """Return arrays on the device, the rows along `axis` divided among several ones."""
+        axes = (axis if self.inputs.is_by_row(given) else None for given in inputs)
+        return [place(self.engine, array, axis) for array, axis in zip(arrays, axes, strict=True)]
+
+    def replace(self, number: int, array: np.ndarray) -> None:
+        """Put another value in the place of a carried one."""
+        (self.carried[number],) = self._place(self.inputs.carried[number : number + 1], [array])
 
     def run(self, loop: CompiledLoop, begin: int, end: int) -> list[Any]:
         """Run the steps begin to end - 1, and return the outputs, on the device."""
-        bounds = [self.engine.to_device(np.array(number, np.int32)) for number in (begin, end)]
-        self.carried, outputs = loop(self.carried, self.constants, self.sequences, self.keys, *bounds)
+        self.carried, outputs = loop(self.carried, self.constants, self.sequences, self.keys, begin, end)
         return outputs
 
     def fetch(self, number: int = 0) -> np.ndarray:
         """Return a copy of a carried value as a numpy array; the next call overwrites the device array."""
         return np.array(self.engine.to_host(self.carried[number]))
+
+
+def place(engine: Engine, array: Any, axis: int | None = None) -> Any:
+    """Return an array on the device.
+
+    Args:
+        engine: moves it.
+        array: the whole array; one that is on the device already is returned as it is.
+        axis: of the rows, which several devices divide; None where each of them needs the whole array.
+    """
+    if not isinstance(array, np.ndarray):
+        return array
+    if axis is not None:
+        array = array[(slice(None),) * axis + (engine.peers.own_rows(array.shape[axis]),)]
+    return engine.place(array, axis)
+
+
+def place_keys(engine: Engine, keys: Keys) -> Keys:
+    """Return keys on the device, each example's on the one that has its row."""
+    return Keys(*(place(engine, array, axis) for array, axis in zip(keys, (None, None, 0, None), strict=True)))
 
 
 def make_keys(words: np.ndarray, positions: Sequence[int], examples: Sequence[int]) -> Keys:
@@ -74,15 +112,16 @@ def choose_rows(compiled: CompiledModel, n: int, on_host: int) -> int:
     return min(n, most) if memory is None else math.ceil(n / math.ceil(n / most))
 
 
-def cut_by_time(n: int) -> Iterator[tuple[int, int]]:
+def cut_by_time(n: int, peers: Peers) -> Iterator[tuple[int, int]]:
     """Yield the first step of a call and the one after its last, so that a call takes about SECONDS_PER_CALL.
 
-    The time between two yields is the duration of a call. Calls grow by a factor of LARGEST_GROWTH at most.
+    The time between two yields is the duration of a call, by the clock of the first process. Calls grow by a factor of
+    LARGEST_GROWTH at most.
     """
     begin, steps = 0, 1
     while begin < n:
         end, started = min(n, begin + steps), time.monotonic()
         yield begin, end
-        seconds = max(time.monotonic() - started, 1e-9)
+        seconds = max(peers.gather(np.array([time.monotonic() - started]))[0, 0], 1e-9)
         fitting = int(SECONDS_PER_CALL * (end - begin) / seconds)
         begin, steps = end, max(1, min(fitting, LARGEST_GROWTH * steps))

@@ -48,6 +48,11 @@ class Engine:
         precision: of products of float32 numbers, one of PRECISIONS.
         noise: where random numbers are drawn: "host", by numpy, the same for every engine; "device", by JAX; None for
             the device if that is an accelerator.
+        distributed: divide the rows of loops among all devices of all processes (dpm/engines/jax/mesh.py); with several
+            processes call jax.distributed.initialize first. Noise then comes from the device.
+
+    Attributes:
+        peers: the processes that compute loops together, and their devices.
 
     Raises:
         InputError: an unknown name or type, an engine that this machine lacks or that has no folder to compile in,
@@ -66,6 +71,7 @@ class Engine:
         threads: int | None = None,
         precision: str = "float32",
         noise: str | None = None,
+        distributed: bool = False,
     ) -> None:
         self.name = _installed_engine(name)
         if dtype not in DTYPES:
@@ -77,13 +83,15 @@ class Engine:
             blas.controller().limit(limits=threads, user_api="blas")
         if self.name != "jax":
             self._check_compile_folder()
-        self._backend = _load_backend(self.name)
+        self._backend = _load_backend(self.name, distributed)
+        self.peers, self.distributed = self._backend.peers, distributed
         if threads not in (None, 1) and not self.on_cpu:
             raise InputError(
                 f"--threads: {threads} is not accepted, as an accelerator computes a minibatch at once; "
                 "give --threads 1"
             )
-        self.precision, self.noise = precision, noise or ("host" if self.on_cpu else "device")
+        on_host = self.on_cpu and not distributed
+        self.precision, self.noise = precision, noise or ("host" if on_host else "device")
         self._check_choices()
 
     def __enter__(self) -> Self:
@@ -168,15 +176,17 @@ class Engine:
             updates, outputs, givens = step.build()
             return [*updates, *outputs], givens
 
-        with self._guard():
+        with self._guard(), self._backend.divided():
+            facts = facts and [*facts, self.peers.n_devices]
             function = self._load_or_build(facts, step.inputs, build)
             run = self._backend.loop(function, step, capacity, self.threads)
 
         def call(
-            carried: Sequence[Any], constants: Sequence[Any], sequences: Sequence[Any], keys: Keys, begin: Any, end: Any
+            carried: Sequence[Any], constants: Sequence[Any], sequences: Sequence[Any], keys: Keys, begin: int, end: int
         ) -> tuple[list[Any], list[Any]]:
+            bounds = [self.place(np.array(number, np.int32)) for number in (begin, end)]
             with self._backend.float_type(self.dtype):
-                return run(carried, constants, sequences, keys, begin, end)
+                return run(carried, constants, sequences, keys, *bounds)
 
         return call
 
@@ -193,9 +203,19 @@ class Engine:
         return np.asarray(value, dtype=self.dtype)
 
     def to_device(self, array: np.ndarray) -> Any:
-        """Return an array that goes into several calls, moved to where the engine computes."""
+        """Return an array that goes into several calls of a function, moved to where this process computes."""
         with self._backend.float_type(self.dtype):
             return self._backend.to_device(array)
+
+    def place(self, array: np.ndarray, axis: int | None = None) -> Any:
+        """Return an array moved to where loops compute.
+
+        Args:
+            array: the whole array, or what this process has of it.
+            axis: of the rows, of which a process has `peers.own_rows`; None for an array that is whole on every device.
+        """
+        with self._backend.float_type(self.dtype):
+            return self._backend.place(array, axis)
 
     @property
     def memory(self) -> int | None:
@@ -282,6 +302,10 @@ class Engine:
             raise InputError(
                 f"--precision {self.precision}: a CPU multiplies whole float32 numbers; leave it out, or run on a GPU"
             )
+        if self.distributed and self.noise == "host":
+            raise InputError(
+                "--noise host: several processes or devices draw on the device, each for its own examples; leave it out"
+            )
         if self.noise == "device":
             self.check_loops()
 
@@ -358,14 +382,16 @@ def _installed_engine(name: str) -> str:
     return name
 
 
-def _load_backend(engine: str) -> Backend:
+def _load_backend(engine: str, distributed: bool) -> Backend:
     """Import and prepare the backend of an engine."""
+    if distributed and engine != "jax":
+        raise InputError(f"--backend {engine}: several processes or devices need JAX; take --backend jax")
     if engine == "jax":
         try:
             from dpm.engines.jax.compiling import JaxBackend
         except ValueError as error:  # of an environment variable, which JAX reads when it is imported
             raise InputError(f"--backend: jax cannot start: {error}; correct it, or take --backend numba") from None
-        return JaxBackend()
+        return JaxBackend(distributed)
     if engine == "numba":
         from dpm.engines.numba.compiling import NumbaBackend
 

@@ -33,6 +33,16 @@ class StepInputs(NamedTuple):
         """Number of examples of a step."""
         return self.drawn[0][0].shape[0]
 
+    def is_by_row(self, given: Input) -> bool:
+        """Return True for an input whose first axis are the examples of a step."""
+        return given.shape[:1] == (self.rows,)
+
+    @property
+    def by_row(self) -> frozenset[str]:
+        """Names of the carried, constant and sequence inputs whose first axis are the examples of a step."""
+        groups = self.carried, self.constants, self.sequences
+        return frozenset(given.name for group in groups for given in group if self.is_by_row(given))
+
     @property
     def in_order(self) -> list[Input]:
         """All inputs, in the order in which the graph takes them."""

@@ -37,6 +37,7 @@ class Step(NamedTuple):
         drawn: inputs that are drawn on the device.
         build: returns the new values of `carried`, the outputs to record of each step, and givens.
         group: number of rows of a minibatch, where the rows repeat a minibatch.
+        by_row: names of those of the first three whose first axis, at one step, are rows; several devices divide them.
     """
 
     carried: Sequence[Tensor]
@@ -45,6 +46,7 @@ class Step(NamedTuple):
     drawn: Sequence[Draw]
     build: Callable[[], tuple[Sequence[Tensor], Sequence[Tensor], Pairs]]
     group: int
+    by_row: frozenset[str]
 
     @property
     def inputs(self) -> list[Tensor]:
@@ -69,7 +71,7 @@ class Keys(NamedTuple):
 
 
 class CompiledLoop(Protocol):
-    """Compiled loop. All arrays are on the device before and after; see Engine.to_device and Engine.to_host."""
+    """Compiled loop. All arrays are on the device before and after; see Engine.place and Engine.to_host."""
 
     def __call__(
         self,
@@ -77,8 +79,8 @@ class CompiledLoop(Protocol):
         constants: Sequence[Any],
         sequences: Sequence[Any],
         keys: Keys,
-        begin: Any,
-        end: Any,
+        begin: int,
+        end: int,
     ) -> tuple[list[Any], list[Any]]:
         """Run the steps `begin` to `end` - 1.
 
@@ -87,7 +89,7 @@ class CompiledLoop(Protocol):
             constants: values of Step.constants.
             sequences: values of Step.sequences, (capacity, ...) each.
             keys: see Keys.
-            begin, end: int32 scalars.
+            begin, end: steps of the sequences.
 
         Returns:
             The new values of `carried`, and the outputs (capacity, ...), of which the entries of other steps are 0.

@@ -8,7 +8,7 @@ import numpy as np
 from dpm.base import noise
 from dpm.base.pieces import Report
 from dpm.engines.compiled import CompiledModel
-from dpm.engines.device_arrays import LoopArrays, cut_by_time, make_keys
+from dpm.engines.device_arrays import LoopArrays, cut_by_time, make_keys, place
 from dpm.engines.inputs import Input, StepInputs
 from dpm.engines.microbatches import pad_rows
 
@@ -42,7 +42,8 @@ def compute_terms(
         progress: called with the number of terms after each call.
     """
     n, k = times.shape
-    columns, kl = min(columns or k, MOST_COLUMNS), np.empty((n, k), compiled.engine.dtype)
+    columns, rows = min(columns or k, MOST_COLUMNS), compiled.engine.peers.round_up(rows)
+    kl = np.empty((n, k), compiled.engine.dtype)
     places = [
         (slice(start, min(start + rows, n)), slice(first, min(first + columns, k)))
         for start in range(0, n, rows)
@@ -87,16 +88,16 @@ def run_tiles(
     inputs = StepInputs(
         (), (compiled.examples("X", rows),), (Input("t", (rows,)),), ((N, model.kernel.noise), (U, "uniform"))
     )
-    loop, theta_there = compiled.loop(model.kl_single_t, inputs, columns), engine.to_device(theta)
+    loop, theta_there = compiled.loop(model.kl_single_t, inputs, columns), place(engine, theta)
     words = noise.device_key(seed, purpose)
     for start, first, X, times in tiles:
         m, c = times.shape
         t = np.full((columns, rows), model.trajectory_length, engine.dtype)
         t[:c, :m] = times.T
         keys = make_keys(words, range(first, first + columns), range(start, start + rows))
-        arrays = LoopArrays(engine, [], [theta_there, pad_rows(engine.asarray(X), rows)], [t], keys)
+        arrays = LoopArrays(engine, inputs, theta_there, [], [pad_rows(engine.asarray(X), rows)], [t], keys)
         kl = np.empty((m, c), engine.dtype)
-        for begin, end in cut_by_time(c):
+        for begin, end in cut_by_time(c, engine.peers):
             (values,) = engine.to_host(arrays.run(loop, begin, end))
             kl[:, begin:end] = values[begin:end, :m].T
             report((end - begin) * m)

@@ -12,8 +12,8 @@ from dpm.base import noise
 from dpm.base.pieces import Report
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.device_arrays import LoopArrays, cut_by_time, make_keys
-from dpm.engines.inputs import Input, StepInputs
-from dpm.engines.microbatches import map_microbatches
+from dpm.engines.inputs import StepInputs
+from dpm.engines.microbatches import map_microbatches, pad_rows
 from dpm.graph.diffusion import Diffusion
 
 BOOTSTRAPS = 200
@@ -156,23 +156,20 @@ def _run_on_device(
     compiled: CompiledModel, theta: np.ndarray, X: np.ndarray, place: Place, progress: Callable[[int], object]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return what `_run_on_host` does, from a loop over t on the device."""
-    (seed, example, start), engine, size, T = place, compiled.engine, len(X), compiled.model.trajectory_length
+    (seed, example, start), engine, n, T = place, compiled.engine, len(X), compiled.model.trajectory_length
+    size = engine.peers.round_up(n)
     N = compiled.examples("N", size), compiled.model.kernel.noise
-    inputs = StepInputs((compiled.examples("X", size),), (), (Input("t", ()),), (N,))
-    loop = compiled.loop(partial(_ratio_step, compiled.model), inputs, T)
+    inputs = StepInputs((compiled.examples("X", size),), (), (compiled.numbers("t", size),), (N,))
+    loop = compiled.loop(compiled.model.log_ratio, inputs, T)
     keys = make_keys(noise.device_key(seed, noise.FORWARD, example), range(1, T + 1), range(start, start + size))
-    arrays = LoopArrays(engine, [X], [theta], [engine.asarray(np.arange(1, T + 1))], keys)
-    total = np.zeros(size)
-    for begin, end in cut_by_time(T):
+    times = np.repeat(engine.asarray(np.arange(1, T + 1))[:, None], size, axis=1)
+    arrays = LoopArrays(engine, inputs, theta, [pad_rows(X, size)], [], [times], keys)
+    total = np.zeros(n)
+    for begin, end in cut_by_time(T, engine.peers):
         (ratios,) = engine.to_host(arrays.run(loop, begin, end))
-        total += ratios[begin:end].sum(axis=0, dtype=np.float64)
+        total += ratios[begin:end, :n].sum(axis=0, dtype=np.float64)
         progress(end - begin)
-    return arrays.fetch(), total
-
-
-def _ratio_step(model, X, t, N):
-    """Return x_t and the log ratio of a step, all trajectories at the same t."""
-    return model.log_ratio(X, pt.full((X.type.shape[0],), t), N)
+    return arrays.fetch()[:n], total
 
 
 def log_prior(model: Diffusion, X: pt.TensorVariable) -> pt.TensorVariable:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from dpm.base.arguments import parse_literals, parse_switch
 from dpm.base.command_line import Parser, argument_type, run_command
 from dpm.engines.names import DTYPES, ENGINES, NOISE_SOURCES, PRECISIONS
+from dpm.runs.launch import FLAGS as LAUNCH_FLAGS
 from dpm.runs.setting_checks import LR_SCHEDULES, OBJECTIVES, OPTIMIZERS, PLOTS, STARTS, TIMES, UPDATES
 from dpm.runs.settings import CHANGEABLE, DEFAULTS, field_types
 
@@ -107,6 +108,14 @@ HELP = {
     "tensorboard": "also write the log for TensorBoard (extra tensorboard)",
     "quiet": "print only errors and the last line",
 }
+# Of runs on several processes or devices (dpm/runs/launch.py), which are not settings of a run.
+LAUNCH_GROUP = "several processes (docs/scaling.md)"
+LAUNCH_HELP = {
+    "distributed": "divide each minibatch among all devices of the processes that a launcher, as srun, has started",
+    "coordinator": "without a launcher: HOST:PORT at which process 0 listens",
+    "processes": "without a launcher: number of processes",
+    "process": "without a launcher: number of this process, from 0",
+}
 # Of the 2015 code, as text.
 DEFAULTS_2015 = {
     "batch_size": "512",
@@ -193,6 +202,10 @@ def build_train_parser(prog: str = "dpm train") -> Parser:
         else:
             options |= {"metavar": parse.__name__.upper() if parse in (int, float) else "TEXT"}
         parser.group(flag.group).add_argument(f"--{flag.name}", type=argument_type(parse), **options)
+    switch = {"type": argument_type(parse_switch), "nargs": "?", "const": True, "metavar": "true|false"}
+    kinds: tuple[dict[str, Any], ...] = switch, {"metavar": "HOST:PORT"}, *({"type": int, "metavar": "INT"},) * 2
+    for name, kind in zip(LAUNCH_FLAGS, kinds, strict=True):
+        parser.group(LAUNCH_GROUP).add_argument(f"--{name}", help=LAUNCH_HELP[name], **kind)
     return parser
 
 

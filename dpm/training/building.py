@@ -34,10 +34,16 @@ from dpm.training.state import TrainingState
 from dpm.training.variable_projection import ProjectionLoop
 
 
-def prepare_loop(settings: Settings, saved: Any = None) -> tuple[Loop, RunData]:
-    """Return the loop at its start, without extensions, and the data. saved: as in load_data."""
+def prepare_loop(settings: Settings, saved: Any = None, engine: Engine | None = None) -> tuple[Loop, RunData]:
+    """Return the loop at its start, without extensions, and the data.
+
+    Args:
+        settings: of the run.
+        saved: as in load_data.
+        engine: that of the settings if None.
+    """
     data = load_data(settings, saved)
-    engine = build_engine(settings)
+    engine = engine or build_engine(settings)
     with engine:
         model = settings.toy.model(settings.model_args) if settings.toy else build_model(settings, data)
     loop = build_loop(settings, data, CompiledModel(model, engine))

@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dpm.base import noise
+from dpm.base.errors import InputError
 from dpm.datasets.levels import compress_levels
-from dpm.datasets.streams import ShuffledStream
+from dpm.datasets.streams import Share, ShuffledStream
 from dpm.engines import graph_cache
+from dpm.engines.device_arrays import place
 from dpm.engines.loops import CompiledLoop, Keys, Step
 from dpm.engines.microbatches import pad_rows
 from dpm.graph.bricks import draw_masks
-from dpm.training.device_step import AVERAGE, THETA, Names, Plan, build_step
+from dpm.training.device_step import AVERAGE, BY_ROW, THETA, Names, Plan, build_step
 from dpm.training.loop import MainLoop
 
 SECONDS_PER_CALL = 0.05  # long enough that Python costs nothing, short enough for a signal and the progress bar
@@ -29,11 +31,12 @@ class Group(NamedTuple):
 
     Attributes:
         first: number of the first step.
-        batches: of each step the positions of its examples in the data, or the examples.
+        shares: of each step the examples that this process sends, or, where the data are on the device, the positions
+            of all of them.
     """
 
     first: int
-    batches: list[np.ndarray]
+    shares: list[Share]
 
 
 class Call(NamedTuple):
@@ -84,8 +87,16 @@ class DeviceLoop(MainLoop):
         self._carried: list[Any] | None = None
         self._stale = False  # the device is ahead of the host
         self._seconds_per_step = float("inf")
+        self._stop_requested = False
         super().__init__(*arguments, **options)
         self.compiled.engine.check_loops()
+        self.peers = self.compiled.engine.peers
+        if self.batch_size % self.peers.n_devices:
+            lower = self.batch_size // self.peers.n_devices * self.peers.n_devices
+            raise InputError(
+                f"--batch-size: minibatches of {self.batch_size} examples cannot be divided among "
+                f"{self.peers.n_devices} devices; take {lower or self.peers.n_devices}, or another multiple"
+            )
 
     # ------------------------------------------------------------------ state
 
@@ -121,7 +132,7 @@ class DeviceLoop(MainLoop):
                 state |= {AVERAGE: self.averaged_theta}
             step, names = self._program.step, self._program.names
             arrays = [np.array(state[n], v.dtype) for n, v in zip(names.carried, step.carried, strict=True)]
-            self._carried = [self.compiled.engine.to_device(array) for array in arrays]
+            self._carried = [self.compiled.engine.place(array) for array in arrays]
         return self._carried
 
     def _fetch(self) -> None:
@@ -166,9 +177,9 @@ class DeviceLoop(MainLoop):
         facts, of_model = plan.facts(), graph_cache.model_facts(model)
         known = None if facts is None or of_model is None else [__name__, *facts, *of_model]
         run = engine.loop(step, capacity, known)
-        constants = [engine.to_device(a) for a in (levels, table) if a is not None]
-        key = engine.to_device(noise.device_key(self.seed, noise.TRAINING))
-        examples = engine.to_device(np.arange(plan.rows if step.drawn else 0, dtype=np.int32))
+        constants = [engine.place(a) for a in (levels, table) if a is not None]
+        key = engine.place(noise.device_key(self.seed, noise.TRAINING))
+        examples = place(engine, np.arange(plan.rows if step.drawn else 0, dtype=np.int32), 0 if step.drawn else None)
         return Program(run, plan, step, names, constants, Keys(key, None, examples, None), capacity)
 
     def _device_data(self) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -178,7 +189,7 @@ class DeviceLoop(MainLoop):
         """
         if not isinstance(self.stream, ShuffledStream):
             return None, None
-        levels, table = compress_levels(np.asarray(self.features))
+        levels, table = compress_levels(self.compiled.engine.asarray(self.features))
         memory = self.compiled.engine.memory
         if memory is not None and levels.nbytes > SHARE_OF_MEMORY * memory:
             return None, None
@@ -191,31 +202,43 @@ class DeviceLoop(MainLoop):
     # ------------------------------------------------------------------ steps
 
     def train_epoch(self) -> None:
+        self._agree()
+        if not self.going:
+            return
         pending: Call | None = None
         for group in self._groups():
             sequences = self._sequences(group)  # the device computes the steps before meanwhile
             if pending:
                 self._finish(pending)
+                self._agree()
                 if not self.going:
                     return
             pending = self._dispatch(group, sequences)
         if pending:
             self._finish(pending)
+            self._agree()
 
     def _groups(self) -> Iterator[Group]:
         """Yield the rest of the present pass over the data, in groups that end where an epoch ends."""
         step = self.state.step
         number, done = divmod(step, self.stream.num_batches)
-        rng = noise.generator(self.seed, noise.ORDER, number)
-        draw = self.stream.get_epoch_iterator
-        if self._program.plan.data is not None:
-            draw = self.stream.get_index_iterator
-        batches = iter(draw(rng, start=done))
-        while batch := list(
-            itertools.islice(batches, min(self._call_size(), self.epoch_length - step % self.epoch_length))
+        shares = self._shares(noise.generator(self.seed, noise.ORDER, number), done)
+        while share := list(
+            itertools.islice(shares, min(self._call_size(), self.epoch_length - step % self.epoch_length))
         ):
-            yield Group(step, batch)
-            step += len(batch)
+            yield Group(step, share)
+            step += len(share)
+
+    def _shares(self, rng: np.random.Generator, start: int) -> Iterator[Share]:
+        """Yield what this process sends for each step of a pass over the data, without the first `start`."""
+        if self._program.plan.data is not None:
+            return (Share(len(index), np.asarray(index)) for index in self.stream.get_index_iterator(rng, start=start))
+        return iter(self.stream.get_share_iterator(rng, start, self._own_rows))
+
+    @cached_property
+    def _own_rows(self) -> slice:
+        """The rows of a minibatch on the devices of this process."""
+        return self.peers.own_rows(self.batch_size)
 
     def _call_size(self) -> int:
         most = self._program.capacity
@@ -223,55 +246,73 @@ class DeviceLoop(MainLoop):
 
     def _dispatch(self, group: Group, sequences: list[np.ndarray] | None = None) -> Call:
         """Begin the steps of a group; return before they are done."""
-        program, to_device = self._program, self.compiled.engine.to_device
-        carried, n = self._send(), len(group.batches)
+        program, engine = self._program, self.compiled.engine
+        carried, n = self._send(), len(group.shares)
         counts, positions = np.zeros((2, program.capacity), np.int32)
-        counts[:n] = [len(batch) for batch in group.batches]
+        counts[:n] = [share.n for share in group.shares]
         positions[:n] = group.first + np.arange(n)
-        keys = program.keys._replace(positions=to_device(positions), counts=to_device(counts))
-        sent = [to_device(array) for array in sequences or self._sequences(group)]
+        keys = program.keys._replace(positions=engine.place(positions), counts=engine.place(counts))
+        named = zip(program.names.sequences, sequences or self._sequences(group), strict=True)
+        sent = [engine.place(array, 1 if name in BY_ROW else None) for name, array in named]
         began = time.perf_counter()
-        bounds = (to_device(np.array(bound, np.int32)) for bound in (0, n))
-        self._carried, outputs = program.run(carried, program.constants, sent, keys, *bounds)
+        self._carried, outputs = program.run(carried, program.constants, sent, keys, 0, n)
         self._stale = self._stale or n > 0
         return Call(group, outputs, began)
 
     def _finish(self, call: Call) -> None:
         """Wait for the steps of a call, count them, and notify the extensions."""
         costs, skipped = self.compiled.engine.to_host(call.outputs)
-        self._seconds_per_step = (time.perf_counter() - call.began) / len(call.group.batches)
-        for batch, cost, skip in zip(call.group.batches, costs, skipped, strict=False):
-            self.count(cost, len(batch))
+        self._seconds_per_step = (time.perf_counter() - call.began) / len(call.group.shares)
+        for share, cost, skip in zip(call.group.shares, costs, skipped, strict=False):
+            self.count(cost, share.n)
             self.rule.skipped_steps += int(skip)
             self.note_skipped()
         self.notify_step()
 
+    def request_stop(self) -> None:
+        """End the loop after a call; where there are other processes, all end after the same one."""
+        self._stop_requested = True
+
+    def _agree(self) -> None:
+        """Take over from all processes whether to stop, and from the first one the times, which decide what follows."""
+        mine = [self._stop_requested, self.state.seconds, self._seconds_per_step]
+        found = self.peers.gather(np.array(mine, np.float64))
+        self.stopped = self.stopped or bool(found[:, 0].any())
+        self.state.seconds, self._seconds_per_step = found[0, 1:].tolist()
+
     # ------------------------------------------------------------------ what is sent for each step
 
     def _sequences(self, group: Group) -> list[np.ndarray]:
-        """Return the inputs with another value at each step, (capacity, ...) each."""
-        program = self._program
-        arrays = [np.zeros((program.capacity, *v.type.shape), v.dtype) for v in program.step.sequences]
-        for i, batch in enumerate(group.batches):
-            values = self._values(group.first + i, batch)
+        """Return the inputs with another value at each step, (capacity, ...) each, with the rows of this process."""
+        program, own = self._program, self._own_rows
+        arrays = []
+        for name, v in zip(program.names.sequences, program.step.sequences, strict=True):
+            rows = (own.stop - own.start,) if name in BY_ROW else v.type.shape[:1]
+            arrays.append(np.zeros((program.capacity, *rows, *v.type.shape[1:]), v.dtype))
+        for i, share in enumerate(group.shares):
+            values = self._values(group.first + i, share)
             for name, array in zip(program.names.sequences, arrays, strict=True):
-                array[i] = values[name]
+                if name in BY_ROW:
+                    array[i, : len(values[name])] = values[name]
+                else:
+                    array[i] = values[name]
         return arrays
 
-    def _values(self, step: int, batch: np.ndarray) -> dict[str, Any]:
+    def _values(self, step: int, share: Share) -> dict[str, Any]:
         """Return the values of the sequences at a step."""
-        plan, n = self._program.plan, len(batch)
+        plan, n = self._program.plan, share.n
         values: dict[str, Any] = {"rate": self.learning_rate_at(step), "count": n}
         if self.time_weights:
             values["exponent"] = self.time_weights.exponent(self.progress(step))
         rng = noise.generator(self.seed, noise.TRAINING, step)
         side = self.compiled.model.example_shape[-1]
         if plan.data is not None:
-            values["index"] = pad_rows(np.asarray(batch), plan.batch_size)
-        elif batch.shape[1:] == self.compiled.model.example_shape:
-            values["X"] = pad_rows(batch, plan.batch_size)
+            values["index"] = share.examples[self._own_rows]
+        elif share.examples.shape[1:] == self.compiled.model.example_shape:
+            values["X"] = share.examples
         else:
-            values["X"] = pad_rows(noise.draw_crops(rng, batch, side), plan.batch_size)
+            rows, columns = noise.draw_corners(rng, n, share.examples.shape[2:], side)
+            values["X"] = noise.cut_crops(share.examples, rows[self._own_rows], columns[self._own_rows], side)
         if self.compiled.engine.noise == "device":
             return values
         if plan.cropped and plan.data:

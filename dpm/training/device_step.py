@@ -26,6 +26,9 @@ from dpm.training.times import TimeWeights
 #: Names of carried values that are not the optimizer's own.
 THETA, AVERAGE = "theta", "average"
 
+#: Sequences that have a row for each example of the minibatch: the examples, or their positions in the data.
+BY_ROW = ("X", "index")
+
 
 class Plan(NamedTuple):
     """What determines the graph of a step.
@@ -124,7 +127,7 @@ class _Builder:
 
         carried, fixed, varying = (list(group.values()) for group in (self.carried, constants, sequences))
         names = Names(*(list(group) for group in (self.carried, constants, sequences)))
-        return Step(carried, fixed, varying, on_device, build, plan.batch_size), names
+        return Step(carried, fixed, varying, on_device, build, plan.batch_size, frozenset(BY_ROW)), names
 
     # ------------------------------------------------------------------ inputs
 

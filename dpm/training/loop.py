@@ -152,6 +152,10 @@ class Loop:
             self._notify("after_training")
         return not self.stopped
 
+    def request_stop(self) -> None:
+        """End the loop after the minibatch."""
+        self.stopped = True
+
     def count(self, cost: Any, n: int) -> None:
         """Count one more step; add a finite cost of n examples to the epoch's mean."""
         if np.isfinite(cost):
@@ -210,10 +214,14 @@ class Loop:
             yield
             return
 
+        interrupted = False
+
         def stop(number: int, frame: object) -> None:
-            if self.stopped and number == signal.SIGINT:
+            nonlocal interrupted
+            if interrupted and number == signal.SIGINT:
                 raise KeyboardInterrupt
-            self.stopped = True
+            interrupted = True
+            self.request_stop()
 
         handled = [signal.SIGINT, signal.SIGTERM]
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup ignores it, to survive a closed terminal

@@ -102,7 +102,7 @@ class WriteResult:
     """Write result.json: K of the test data and how it was evaluated, after each epoch and where training ends.
 
     Args:
-        folder: the run folder.
+        folder: the run folder; None to evaluate only, as the processes do that share the work with the writing one.
         held_out: K of the test examples, which the log has too.
         facts: further entries, such as versions.
         reference: as in Monitoring.
@@ -110,17 +110,20 @@ class WriteResult:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | None,
         held_out: HeldOutBound,
         facts: dict[str, Any],
         reference: Callable[[Any], dict[str, float]] | None = None,
     ) -> None:
-        self.path, self.held_out, self.facts, self.reference = folder / "result.json", held_out, facts, reference
+        self.path = folder and folder / "result.json"
+        self.held_out, self.facts, self.reference = held_out, facts, reference
         self.step: int | None = None
 
     def after_epoch(self, loop: Any) -> None:
         self.step = loop.state.step
         result = {"epoch": loop.epoch, "step": loop.state.step} | self.held_out(loop).as_json() | self.facts
+        if self.path is None:
+            return
         with report_failure("result.json", loop, replaceable=True):
             write_json(self.path, result | finite_or_none(self.reference(loop) if self.reference else {}))
 

@@ -17,7 +17,7 @@ import dpm
 from dpm.base.atomic import writable_folder, write_json
 from dpm.base.errors import InputError
 from dpm.base.progress import Progress
-from dpm.base.wording import plural
+from dpm.base.wording import count, plural
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.experiments.variants import RELEASED
@@ -36,6 +36,7 @@ from dpm.training.building import build_engine, build_loop, compile_functions, g
 from dpm.training.device_loop import DeviceLoop
 from dpm.training.loop import Loop
 from dpm.training.monitoring import HeldOutBound, Monitoring, Printing
+from dpm.training.shared_run import build_shared_engine, check_choices, check_settings, check_start, silent_extensions
 from dpm.training.tensorboard import TensorBoard, check_installed
 from dpm.training.toy_extensions import toy_extensions
 from dpm.util import create_log_dir
@@ -61,7 +62,7 @@ def train(
     Args:
         model: any Diffusion: a DiffusionModel, a VectorDiffusion, or a class of your own. It is not changed.
         data: training and test examples, from `dpm.load`.
-        engine: "auto", "jax", "numba" or "c", or an Engine.
+        engine: "auto", "jax", "numba" or "c", or an Engine. With an Engine of several processes, the first one writes.
         output_dir: existing folder in which a run folder with checkpoint, log and plots is made; None: write nothing.
         dequantize: if `model.uniform_noise` is 0, add uniform noise of one gray level to 8-bit data, as train.py does.
             Without noise, K of quantized data is unbounded.
@@ -100,12 +101,17 @@ def train(
     chosen = chosen.replace(dtype=engine.dtype, backend=engine.name, precision=engine.precision)
     noise = model.uniform_noise or (gray_level_noise(chosen.variant, data) if dequantize else 0.0)
     model = copy_model(model, engine, noise)
+    if engine.distributed:
+        check_choices(chosen)
     loop = build_loop(chosen, data, CompiledModel(model, engine))
     chosen = resolve_device(chosen, loop)
     with ExitStack() as stack:
         path = config = None
         if output_dir is None:
+            quiet = quiet or engine.peers.index > 0
             loop.extensions = [Monitoring(HeldOutBound(data.test)), Printing(quiet), *extensions]
+        elif engine.peers.index:
+            loop.extensions = [*silent_extensions(data, chosen), *extensions]
         else:
             chosen = chosen.replace(output_dir=str(output_dir))
             check_output(chosen)
@@ -138,12 +144,14 @@ def copy_model(model: Diffusion, engine: Engine, uniform_noise: float) -> Diffus
 # ------------------------------------------------------------------ from the command line
 
 
-def run_training(given: dict[str, Any], command: Sequence[str]) -> int:
+def run_training(given: dict[str, Any], command: Sequence[str], process: int | None = None) -> int:
     """Train, or resume, with the flags of a command line.
 
     Args:
         given: the given flags, by the names of Settings.
         command: the command line, which config.json keeps.
+        process: number of this process of a distributed run, of which number 0 writes and prints; None for a run of one
+            process and one device.
 
     Returns:
         The exit status: 0, or 1 if something could not be saved.
@@ -152,31 +160,47 @@ def run_training(given: dict[str, Any], command: Sequence[str]) -> int:
         InputError: a flag, a file or the training itself is at fault.
     """
     with ExitStack() as stack:
-        folder = saved = None
+        folder = saved = engine = None
         if given.get("resume_file") is not None:
-            settings, folder, saved = open_saved_run(given, stack)
+            settings, folder, saved = open_saved_run(given, stack, process)
         else:
             settings = Settings.from_arguments(**given)
+        if process:
+            settings = settings.replace(quiet=True, tensorboard=False)
+        elif folder is None:
             check_output(settings)  # the folder is made after everything that can be wrong has been checked
         if settings.tensorboard:
             check_installed()
+        if process is not None:
+            engine = build_shared_engine(settings)
+            check_settings(engine, settings)
         with Progress(desc="preparing data and model", quiet=settings.quiet):
-            loop, data = prepare_loop(settings, saved and saved[0]["config"]["data"])
+            loop, data = prepare_loop(settings, saved and saved[0]["config"]["data"], engine)
         if saved:
             restore(loop, *saved, new_schedule="lr_schedule" in given)
+        if engine is not None:
+            check_start(engine, loop, data)
         seconds = compile_functions(loop, data.test, settings)
+        if process:
+            loop.extensions = silent_extensions(data, settings)
+            loop.run()
+            return 0
         settings = resolve_device(settings, loop)
-        if folder is None:
-            folder = make_folder(settings, data, stack)
-        config = run_config(settings, data, loop.compiled.model, command)
-        write_json(folder / "config.json", config)
+        folder = folder or make_folder(settings, data, stack)
+        add_extensions(loop, folder, settings, data, command)
         if not settings.quiet:
             print(summarize(loop, data, seconds, folder, settings.optimizer), flush=True)
-        make_extensions = toy_extensions if settings.toy else standard_extensions
-        loop.extensions = make_extensions(folder, config, data, settings)
-        if settings.tensorboard:
-            loop.extensions.append(TensorBoard(folder))
         return report_end(loop, loop.run(), folder)
+
+
+def add_extensions(loop: Loop, folder: Path, settings: Settings, data: RunData, command: Sequence[str]) -> None:
+    """Write config.json, and add the extensions that watch and keep a run."""
+    config = run_config(settings, data, loop.compiled.model, command)
+    write_json(folder / "config.json", config)
+    make_extensions = toy_extensions if settings.toy else standard_extensions
+    loop.extensions = make_extensions(folder, config, data, settings)
+    if settings.tensorboard:
+        loop.extensions.append(TensorBoard(folder))
 
 
 def resolve_device(settings: Settings, loop: Loop) -> Settings:
@@ -193,8 +217,13 @@ def make_folder(settings: Settings, data: RunData, stack: ExitStack) -> Path:
     return folder
 
 
-def open_saved_run(given: dict[str, Any], stack: ExitStack) -> tuple[Settings, Path, checkpoint.Contents]:
-    """Return settings, folder and checkpoint of the run to resume; its folder is locked until the stack is closed."""
+def open_saved_run(
+    given: dict[str, Any], stack: ExitStack, process: int | None = None
+) -> tuple[Settings, Path, checkpoint.Contents]:
+    """Return settings, folder and checkpoint of the run to resume.
+
+    The folder is locked until the stack is closed, unless `process` is the number of one that only reads.
+    """
     name, quiet = given["resume_file"], given.get("quiet")
     if find_checkpoint(name).suffix == ".pkl":
         raise InputError(
@@ -209,6 +238,8 @@ def open_saved_run(given: dict[str, Any], stack: ExitStack) -> tuple[Settings, P
     else:
         saved = checkpoint.load_run(path)
     settings = Settings.from_checkpoint(saved[0]["config"], path, **given)
+    if process:
+        return settings, path.parent, saved
     folder = check_output(settings)
     if left := stack.enter_context(lock_folder(folder)):
         messages.append(f"the previous process did not exit cleanly: {left}")
@@ -323,7 +354,12 @@ def describe_device(loop: Loop) -> list[str]:
     """Return a line on updates in the graph, or no line."""
     if not isinstance(loop, DeviceLoop):
         return []
-    return [f"         updates in the graph, noise from the {loop.compiled.engine.noise} (docs/performance.md)"]
+    line = f"         updates in the graph, noise from the {loop.compiled.engine.noise} (docs/performance.md)"
+    if not loop.compiled.engine.distributed:
+        return [line]
+    peers = loop.compiled.engine.peers
+    devices = f"{count(peers.n_devices, 'device')} of {count(peers.count, 'process')}"
+    return [line, f"         minibatches divided among {devices} (docs/scaling.md)"]
 
 
 def summarize(loop: Loop, data: RunData, seconds: float, folder: Path, optimizer: str | None) -> str:

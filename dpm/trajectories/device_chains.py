@@ -21,7 +21,8 @@ class Chain(NamedTuple):
     """A reverse chain from x_T on, as graphs and their values.
 
     Both builders take (X, *more, *constants, *sequences, N) and return the new X, and the new value of each of `more`.
-    At the start these have no meaning.
+    At the start these have no meaning. All inputs are by example. For a t that all examples share as one number, XLA
+    (jaxlib 0.7.2 to 0.10.1) sums the rates of some examples on a CPU wrongly.
 
     Attributes:
         start: builder of x_T, or the array at which the chain starts.
@@ -50,27 +51,30 @@ class Run:
         theta: flat parameters.
         chain: graphs and values.
         noise: its seed and the numbers of its examples; its own draws are not used.
-        rows: number of examples that the loop is compiled for, noise.n or more.
+        rows: number of examples that the loop is compiled for, noise.n or more; rounded up for several devices.
     """
 
     def __init__(
         self, compiled: CompiledModel, theta: np.ndarray, chain: Chain, noise: ExampleNoise, rows: int
     ) -> None:
-        self.engine, self.n, self.rows = compiled.engine, noise.n, rows
+        self.engine, self.n = compiled.engine, noise.n
+        self.rows = rows = compiled.engine.peers.round_up(rows)
         shape, capacity = (rows, *compiled.model.example_shape), len(chain.numbers)
         inputs = StepInputs(
             (Input("X", shape), *(Input(name, (rows,)) for name in chain.more)),
             tuple(Input(name, (rows, *array.shape[1:])) for name, array in chain.constants.items()),
-            tuple(Input(name, ()) for name in chain.sequences),
+            tuple(Input(name, (rows,)) for name in chain.sequences),
             ((Input("N", shape), noise.kind),),
         )
         asarray, T = self.engine.asarray, chain.numbers[0]
         start = None if callable(chain.start) else pad_rows(asarray(chain.start), rows)
         self.arrays = LoopArrays(
             self.engine,
+            inputs,
+            theta,
             [asarray(np.zeros(place.shape)) if start is None else start for place in inputs.carried],
-            [theta, *(pad_rows(asarray(array), rows) for array in chain.constants.values())],
-            [asarray(values) for values in chain.sequences.values()],
+            [pad_rows(asarray(array), rows) for array in chain.constants.values()],
+            [np.repeat(asarray(values)[:, None], rows, axis=1) for values in chain.sequences.values()],
             make_keys(
                 device_key(noise.seed, SAMPLING), range(T, T - capacity, -1), range(noise.first, noise.first + rows)
             ),
@@ -92,8 +96,8 @@ class Run:
         return self.arrays.fetch(number)[: self.n]
 
     def replace(self, X: np.ndarray) -> None:
-        """Put other examples in the place of the state; their number is that of the rows."""
-        self.arrays.carried[0] = self.engine.to_device(X)
+        """Put other examples, (n, ...), in the place of the state."""
+        self.arrays.replace(0, pad_rows(X, self.rows))
 
 
 def is_on_device(noise: object, compiled: CompiledModel) -> TypeGuard[ExampleNoise]:

@@ -239,22 +239,15 @@ def _device_chain(
 
 
 def _begin_there(model, log_r, guidance, weighted, X, *inputs):
-    """Return `_begin` on a loop's inputs, all examples at the same t."""
+    """Return `_begin` on a loop's inputs."""
     _, after, _, c_after, N = inputs[-5:]
-    return _begin(model, log_r, guidance, weighted, _fill(X, after), N, _fill(X, c_after))
+    return _begin(model, log_r, guidance, weighted, after, N, c_after)
 
 
 def _step_there(model, log_r, guidance, weighted, X, *inputs):
-    """Return `_step` on a loop's inputs, all examples at the same t."""
+    """Return `_step` on a loop's inputs."""
     t, after, c, c_after, N = inputs[-5:]
-    return _step(
-        model, log_r, guidance, weighted, X, *(_fill(X, v) for v in (t, after)), N, _fill(X, c), _fill(X, c_after)
-    )
-
-
-def _fill(X, value):
-    """Return a value for each example of X, (n,)."""
-    return pt.full((X.type.shape[0],), value)
+    return _step(model, log_r, guidance, weighted, X, t, after, N, c, c_after)
 
 
 def sample_product(

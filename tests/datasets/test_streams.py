@@ -93,6 +93,46 @@ def test_window_stream_follows_its_scheme_and_resumes_within_an_epoch(n, batch_s
     assert stream.num_batches == len(expected)
 
 
+@settings(deadline=None)
+@given(SIZES, SIZES, st.integers(1, 9), st.integers(1, 5), st.integers(1, 4), st.data())
+def test_shares_of_processes_make_up_the_batches(n, batch_size, block, blocks, processes, draw):
+    """Of every kind of stream, however many rows a process has; the count is that of the whole batch."""
+    batch_size *= processes
+    X, start = np.arange(n), draw.draw(st.integers(0, -(-n // batch_size)))
+    each = batch_size // processes
+    for stream in (
+        WindowStream(X, batch_size, block, blocks, np.asarray),
+        ShuffledStream(X, batch_size),
+        FuelStream(Epochs([X[i : i + batch_size] for i in range(0, n, batch_size)])),
+    ):
+        whole = [batch.tolist() for batch in stream.get_epoch_iterator(generator(3), start)]
+        shares = [
+            list(stream.get_share_iterator(generator(3), start, slice(i * each, (i + 1) * each)))
+            for i in range(processes)
+        ]
+        joined = [np.concatenate([share.examples for share in batch]).tolist() for batch in zip(*shares, strict=True)]
+        assert joined == whole
+        assert all([share.n for share in own] == [len(batch) for batch in whole] for own in shares)
+
+
+def test_a_process_reads_its_own_examples_only():
+    """Of 100 examples in batches of 10, 30 are in rows 2 to 4."""
+    read = []
+
+    class Rows:
+        def __len__(self):
+            return 100
+
+        def __getitem__(self, rows):
+            read.extend(rows)
+            return rows
+
+    stream = WindowStream(Rows(), 10, 5, 4, np.asarray)
+    list(stream.get_share_iterator(generator(0), 0, slice(2, 5)))
+    order = WindowScheme(100, 10, 5, 4, rng=generator(0)).order()
+    assert read == order.reshape(10, 10)[:, 2:5].ravel().tolist()
+
+
 def test_window_stream_reads_one_window_at_a_time():
     class Rows:
         def __init__(self):

@@ -7,6 +7,7 @@ import pytest
 
 from dpm.engines import device_arrays
 from dpm.engines.device_arrays import choose_rows, cut_by_time, make_keys
+from dpm.engines.peers import Peers
 
 GIB = 2**30
 
@@ -52,7 +53,7 @@ def cuts(n, seconds_per_step, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(device_arrays.time, "monotonic", lambda: now[0])
     found = []
-    for begin, end in cut_by_time(n):
+    for begin, end in cut_by_time(n, Peers()):
         assert begin == sum(found)
         now[0] += (end - begin) * seconds_per_step
         found.append(end - begin)

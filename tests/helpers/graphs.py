@@ -43,13 +43,14 @@ def set_values(brick, values=None):
         parameter.variable.set_value(np.asarray(value, dtype=parameter.variable.dtype))
 
 
-def compiled_tiny(T):
-    """Return the released model of the sizes TINY in double precision.
+def compiled_tiny(T, dtype="float64"):
+    """Return the released model of the sizes TINY.
 
     Args:
         T: number of steps.
+        dtype: float type.
     """
-    engine = Engine("auto", "float64")
+    engine = Engine("auto", dtype)
     with engine:
         return CompiledModel(DiffusionModel(**TINY, trajectory_length=T), engine)
 

@@ -9,6 +9,7 @@ import pytest
 from dpm.commands.train import main as train_main
 from dpm.datasets.scaling import Scaling
 from dpm.datasets.stored import PreparedImages
+from dpm.datasets.streams import minibatches
 from dpm.engines.engine import Engine
 from dpm.experiments.variants import RELEASED
 from dpm.optimizers import RMSProp
@@ -108,9 +109,9 @@ def test_a_step_sends_the_numbers_of_its_examples_only(monkeypatch):
     loop = make_loop(DeviceLoop, noise="device", steps_per_call=6)
     loop.compile()
     sent = []
-    to_device = Engine.to_device
+    place = Engine.place
     monkeypatch.setattr(
-        Engine, "to_device", lambda engine, array: sent.append(array.nbytes) or to_device(engine, array)
+        Engine, "place", lambda engine, array, axis=None: sent.append(array.nbytes) or place(engine, array, axis)
     )
     loop.train_epoch()
     assert 0 < sum(sent) < loop._program.capacity * (4 * device_loops.BATCH + 64)
@@ -122,6 +123,17 @@ def test_one_program_is_compiled_for_calls_of_all_lengths(monkeypatch):
     monkeypatch.setattr(Engine, "loop", lambda *a: compiled.append(a) or compile_loop(*a))
     train_steps(DeviceLoop, steps=2 * STEPS_PER_EPOCH)
     assert len(compiled) == 1
+
+
+def test_data_of_another_float_type_are_converted():
+    """As dpm.load gives float32 for an engine of float64: 30 levels, which have a table, and more than 256."""
+    for X in (images(), np.random.default_rng(0).standard_normal(images().shape)):
+        X = X.astype("float32")
+        loops = [make_loop(kind, extensions=[StopAt(6)]) for kind in (MainLoop, DeviceLoop)]
+        for loop in loops:
+            loop.features, loop.stream = X, minibatches(X, device_loops.BATCH)
+            loop.run()
+        assert difference(*loops) <= 1e-12
 
 
 def test_images_on_a_disk_are_sent_in_minibatches():
@@ -160,10 +172,10 @@ class GoldenLoop(DeviceLoop):
 
     comparison: reference.Reference
 
-    def _values(self, step, batch):
+    def _values(self, step, share):
         a = self.comparison.arrays
-        times = self.comparison._times(a["train_t"][step], len(batch))
-        values = {"rate": float(a["train_lr"]), "count": len(batch), "index": np.arange(len(batch))}
+        times = self.comparison._times(a["train_t"][step], share.n)
+        values = {"rate": float(a["train_lr"]), "count": share.n, "index": np.arange(share.n)}
         return values | {"t": times, "N": a["fwd_N"], "U": a["fwd_U"]}
 
 

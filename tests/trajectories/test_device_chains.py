@@ -50,6 +50,15 @@ def test_states_are_those_of_the_host_with_the_same_numbers(host, device, theta,
         np.testing.assert_allclose(there[t], X, rtol=1e-12, atol=1e-12)
 
 
+def test_rates_are_those_of_t_for_every_example():
+    """With T = 50 and one t for all, XLA would double beta_t of the fourth of eight examples, in float32."""
+    compiled = on_device(compiled_tiny(50, dtype="float32"))
+    theta = compiled.start(np.random.default_rng(0))
+    few, many = (states(compiled, theta, n, ExampleNoise(0, 0, n)) for n in (4, 8))
+    for t, X in few.items():
+        np.testing.assert_allclose(many[t][:4], X, atol=1e-4)
+
+
 def test_bits_are_those_of_the_host_with_the_same_numbers():
     host = compiled_bits(6)
     theta = np.zeros(host.layout.size)

@@ -5,8 +5,8 @@ Names of PyTensor and JAX that are not part of a documented interface are used h
 
 import logging
 import os
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -21,8 +21,11 @@ from pytensor.tensor.rewriting.shape import local_shape_ground
 from dpm.base.errors import InputError
 from dpm.engines.backend import Backend
 from dpm.engines.compile_times import cache_folder
+from dpm.engines.jax import convolution
 from dpm.engines.jax.loops import compile_loop
+from dpm.engines.jax.mesh import MeshPeers
 from dpm.engines.loops import CompiledLoop, Step
+from dpm.engines.peers import Peers
 from dpm.graph import Tensor
 
 # How far XLA optimizes for a CPU. At 3, its own choice, it takes more than twice as long as at 2 to compile; of all
@@ -47,7 +50,7 @@ class JaxBackend(Backend):
 
     serializes = loops = True
 
-    def __init__(self) -> None:
+    def __init__(self, distributed: bool = False) -> None:
         # jax 0.10.2 warns about absent accelerators through the logger of this private module.
         logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
         _check_environment()
@@ -55,6 +58,8 @@ class JaxBackend(Backend):
         if not jax.config.values["jax_compilation_cache_dir"]:
             # Where the folder cannot be written, JAX compiles without a cache.
             jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
+        self._mesh = MeshPeers() if distributed else None
+        self.peers = self._mesh or Peers()
 
     @cached_property
     def mode(self) -> Mode:  # type: ignore[override]
@@ -77,7 +82,7 @@ class JaxBackend(Backend):
     @property
     def memory(self) -> int | None:
         """Bytes that JAX may allocate on the first device, or None on a CPU."""
-        statistics = None if self.device == "cpu" else jax.devices()[0].memory_stats()
+        statistics = None if self.device == "cpu" else jax.local_devices()[0].memory_stats()
         return statistics and int(statistics["bytes_limit"])
 
     def traceable(self, function: Any) -> Callable[..., Any]:
@@ -104,7 +109,7 @@ class JaxBackend(Backend):
 
     def loop(self, function: Any, step: Step, capacity: int, n_threads: int) -> CompiledLoop:
         """Compile a loop over a step."""
-        return compile_loop(function, step, capacity, self._options(False, n_threads))
+        return compile_loop(function, step, capacity, self._options(False, n_threads), self._mesh)
 
     def _options(self, hot: bool, n_threads: int) -> dict[str, Any]:
         """Return compile options of XLA."""
@@ -127,13 +132,26 @@ class JaxBackend(Backend):
         context: AbstractContextManager[Any] = jax.default_matmul_precision(MATMUL_PRECISIONS[name])
         return context
 
+    @contextmanager
+    def divided(self) -> Iterator[None]:
+        """Set the context of tracing graphs whose rows are divided among devices."""
+        token = convolution.DEVICES.set(self.peers.n_devices)
+        try:
+            yield
+        finally:
+            convolution.DEVICES.reset(token)
+
     def to_device(self, array: np.ndarray) -> Any:
-        """Return a JAX array."""
+        """Return a JAX array on the first device of this process."""
         return jax.device_put(array)
+
+    def place(self, array: np.ndarray, axis: int | None = None) -> Any:
+        """Return a JAX array on all devices of the loops."""
+        return self._mesh.place(array, axis) if self._mesh else jax.device_put(array)
 
     def to_host(self, arrays: Any) -> Any:
         """Return JAX arrays as numpy arrays."""
-        return jax.device_get(arrays)
+        return self._mesh.fetch(arrays) if self._mesh else jax.device_get(arrays)
 
 
 def _shapes(inputs: Sequence[Tensor]) -> list[jax.ShapeDtypeStruct]:

@@ -6,14 +6,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import NamedSharding
 
+from dpm.engines.jax.mesh import MeshPeers
 from dpm.engines.jax.noise import draw_all, step_keys
 from dpm.engines.loops import Keys, Step
 from dpm.graph import Tensor
 
 
 def compile_loop(
-    function: Callable[..., Any], step: Step, capacity: int, options: dict[str, Any]
+    function: Callable[..., Any], step: Step, capacity: int, options: dict[str, Any], peers: MeshPeers | None
 ) -> Callable[..., Any]:
     """Compile a loop over a step.
 
@@ -25,6 +27,8 @@ def compile_loop(
         step: its inputs.
         capacity: largest number of steps of a call.
         options: compile options of XLA.
+        peers: divide the rows among their devices, if not None. XLA then divides what the step computes of them, and
+            adds up sums over the rows, such as the gradient, across devices (GSPMD, Xu et al. 2021).
     """
     n_carried, group = len(step.carried), step.group
     outputs = jax.eval_shape(function, *map(_shape_of, step.inputs))[n_carried:]
@@ -35,7 +39,10 @@ def compile_loop(
             by_step = (*sequences, keys.positions, keys.counts)
             *values, position, count = (lax.dynamic_index_in_dim(a, i, keepdims=False) for a in by_step)
             of_step = step_keys(keys.key, position, keys.examples, count, group)
-            results = function(*carried, *constants, *values, *draw_all(of_step, step.drawn))
+            drawn = draw_all(of_step, step.drawn)
+            if peers:
+                drawn = [lax.with_sharding_constraint(numbers, peers.sharding(0)) for numbers in drawn]
+            results = function(*carried, *constants, *values, *drawn)
             new, out = list(results[:n_carried]), results[n_carried:]
             recorded = [lax.dynamic_update_index_in_dim(a, v, i, 0) for a, v in zip(recorded, out, strict=True)]
             return i + 1, new, recorded
@@ -54,8 +61,21 @@ def compile_loop(
         _shape((), "int32"),
         _shape((), "int32"),
     )
-    compiled: Callable[..., Any] = jax.jit(run, donate_argnums=0).lower(*shapes).compile(options)
+    placed: dict[str, Any] = {}
+    if peers:
+        carried = _shardings(peers, step, step.carried)
+        constants, sequences = (_shardings(peers, step, *group) for group in ((step.constants,), (step.sequences, 1)))
+        whole = peers.sharding()
+        keys_placed = Keys(whole, whole, peers.sharding(0) if rows else whole, whole)
+        placed["in_shardings"] = (carried, constants, sequences, keys_placed, whole, whole)
+        placed["out_shardings"] = (carried, None)
+    compiled: Callable[..., Any] = jax.jit(run, donate_argnums=0, **placed).lower(*shapes).compile(options)
     return compiled
+
+
+def _shardings(peers: MeshPeers, step: Step, inputs: Sequence[Tensor], axis: int = 0) -> list[NamedSharding]:
+    """Return the shardings of inputs, whose rows are along an axis."""
+    return [peers.sharding(axis if v.name in step.by_row else None) for v in inputs]
 
 
 def _shape(shape: Sequence[int], dtype: str) -> jax.ShapeDtypeStruct:

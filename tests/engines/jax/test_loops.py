@@ -11,6 +11,7 @@ import jax
 from dpm.base import noise
 from dpm.engines.device_arrays import LoopArrays, make_keys
 from dpm.engines.engine import Engine
+from dpm.engines.inputs import Input, StepInputs
 from dpm.engines.loops import Draw, Step
 from tests.helpers.device_noise import draw
 
@@ -35,7 +36,7 @@ def make_step(engine):
     def build():
         return [c * x + s + N], [x.sum(), N], []
 
-    return Step([x], [c], [s], [Draw(N, "normal")], build, ROWS)
+    return Step([x], [c], [s], [Draw(N, "normal")], build, ROWS, frozenset("x"))
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +44,16 @@ def loop(engine):
     return engine.loop(make_step(engine), STEPS)
 
 
+def make_arrays(engine, x, first):
+    """The arrays of the loop from x on, whose first step has this position."""
+    inputs = StepInputs((Input("x", (ROWS,)),), (), (Input("s", ()),), ((Input("N", (ROWS,)), "normal"),))
+    x, c, s = (np.asarray(value, engine.dtype) for value in (x, 0.5, SEQUENCE))
+    return LoopArrays(engine, inputs, c, [x], [], [s], make_keys(WORDS, range(first, first + STEPS), range(ROWS)))
+
+
 def run(engine, loop, cuts):
     """The last state and the outputs, (STEPS, ...), of calls that end at these steps."""
-    a = LoopArrays(
-        engine,
-        [np.zeros(ROWS, engine.dtype)],
-        [np.array(0.5, engine.dtype)],
-        [SEQUENCE.astype(engine.dtype)],
-        make_keys(WORDS, range(5, 5 + STEPS), range(ROWS)),
-    )
+    a = make_arrays(engine, np.zeros(ROWS), 5)
     outputs = []
     for begin, end in zip([0, *cuts], cuts, strict=False):
         out = engine.to_host(a.run(loop, begin, end))
@@ -89,10 +91,7 @@ def test_a_call_without_steps_changes_nothing(engine, loop):
 
 
 def test_carried_arrays_are_used_up_and_others_are_not(engine, loop):
-    a = LoopArrays(
-        engine, [np.ones(ROWS, engine.dtype)], [np.array(0.5, engine.dtype)], [SEQUENCE.astype(engine.dtype)],
-        make_keys(WORDS, range(STEPS), range(ROWS)),
-    )  # fmt: skip
+    a = make_arrays(engine, np.ones(ROWS), 0)
     (before,), constants = a.carried, a.constants
     a.run(loop, 0, 1)
     assert before.is_deleted()

@@ -1,0 +1,74 @@
+"""A training run of several processes or devices: its engine, what has to be equal, and what the others do beside it.
+
+Process 0 writes the run folder and prints. The others make the same calls of loops, so that all devices share them.
+"""
+
+from importlib.metadata import version
+from typing import Any
+
+import dpm
+from dpm.base.errors import InputError
+from dpm.base.hashing import hash_array
+from dpm.engines.engine import Engine
+from dpm.engines.peers import check_alike
+from dpm.extensions import DrawSamples
+from dpm.runs.data import RunData
+from dpm.runs.setting_checks import FROZEN
+from dpm.runs.settings import Settings
+from dpm.training.loop import Loop
+from dpm.training.monitoring import EveryN, HeldOutBound, Monitoring, WriteResult
+
+# Settings that may differ: what a process prints, and where things are on its host.
+OF_A_PROCESS = ("quiet", "tensorboard", "output_dir", "resume_file", "data_path", "threads", "suffix", "keep")
+PACKAGES = ("pytensor", "jax", "numpy")
+
+
+def build_shared_engine(settings: Settings) -> Engine:
+    """Return the engine of a distributed run, which divides each minibatch among all devices of all processes.
+
+    Raises:
+        InputError: as check_choices.
+    """
+    check_choices(settings)
+    return Engine(settings.backend, settings.dtype, settings.threads, settings.precision, distributed=True)
+
+
+def check_choices(settings: Settings) -> None:
+    """Raise InputError if the settings compute or draw something on the host, where it cannot be divided."""
+    for key, value in (
+        ("experiment", settings.experiment if settings.toy else None),
+        ("optimizer", settings.optimizer),
+    ):
+        if value is not None and (key == "experiment" or value in FROZEN):
+            raise InputError(
+                f"--distributed: --{key} {value} computes its steps on the host; leave --distributed out, or train "
+                "images with adam or rmsprop"
+            )
+    for key in ("updates", "noise"):
+        if getattr(settings, key) == "host":
+            raise InputError(
+                f"--distributed contradicts --{key} host: each device updates the parameters and draws the noise of "
+                "its own examples; leave one out (a run keeps the noise that it was started with)"
+            )
+
+
+def check_settings(engine: Engine, settings: Settings) -> None:
+    """Raise InputError, in all processes, unless all have the same settings and versions."""
+    flags = {f"--{k.replace('_', '-')}": v for k, v in settings.flags().items() if k not in OF_A_PROCESS}
+    versions = {"dpm": dpm.__version__, **{name: version(name) for name in PACKAGES}}
+    check_alike(engine.peers, flags | versions)
+
+
+def check_start(engine: Engine, loop: Loop, data: RunData) -> None:
+    """Raise InputError, in all processes, unless all have the same data and begin at the same step and parameters."""
+    start = {"data": data.hash, "step": loop.state.step, "parameters": hash_array(loop.averaged_theta)}
+    check_alike(engine.peers, start)
+
+
+def silent_extensions(data: RunData, settings: Settings) -> list[Any]:
+    """Return the extensions of a process that writes nothing: those that call loops, in the order of process 0."""
+    every, before = settings.ext_every_n, settings.plot_before_training
+    held_out = HeldOutBound(data.test, every)
+    samples = DrawSamples(data, settings.plots == "all")
+    plots = [] if settings.plots == "none" else [EveryN(samples, every, before)]
+    return [Monitoring(held_out), WriteResult(None, held_out, {}), *plots]

@@ -1,0 +1,242 @@
+"""Training on several processes and devices: the numbers of one process, and one end for all."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("jax")
+
+from dpm.commands.train import main as train_main
+from dpm.runs import checkpoint
+from tests.helpers import runs
+from tests.helpers.processes import FLAGS, SINGLE, by_hand, free_port, slurm, start, wait_for
+
+EPOCHS, MORE = 7, 9  # of three steps each
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+
+
+def flags(out, data, *more):
+    """Flags of a run in a new folder."""
+    return runs.arguments(out, data, *FLAGS, "--epochs", EPOCHS, *more)
+
+
+def single(base, tmp_path, *more):
+    """The folder of a run of one process."""
+    return runs.train(tmp_path / "single", runs.data(base), *SINGLE, "--epochs", EPOCHS, *more)
+
+
+def only(folder):
+    """The one run folder in a folder."""
+    (found,) = folder.iterdir()
+    return found
+
+
+def check_equal(first, second, tolerance):
+    """The parameters, relative to the largest of each, and the log to 1e-6, are equal."""
+    a, b = runs.parameters(first), runs.parameters(second)
+    for name in a:
+        assert abs(a[name] - b[name]).max() <= tolerance * max(1, abs(a[name]).max()), name
+    for one, other in zip(runs.rows(first), runs.rows(second), strict=True):
+        assert one == pytest.approx(other, abs=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "launcher"), [("float64", "by hand"), ("float32", "slurm")])
+def test_two_processes_train_as_one_and_each_resumes_the_other(base, tmp_path, data, quick_runs, dtype, launcher):
+    """After 21 steps, then after 27: two processes resumed by one, and one by two."""
+    two, more = tmp_path / "two", ("--dtype", dtype)
+    alone = single(base, tmp_path, *more)
+
+    def run_two(*given):
+        if launcher == "by hand":
+            started = start(two, by_hand(given))
+        else:
+            started = start(two, [[*given, "--distributed"]] * 2, slurm())
+        assert started.wait() == [0, 0], started.text(0) + started.text(1)
+
+    run_two(*flags(two, data, *more))
+    shared = only(two)
+    check_equal(alone, shared, TOLERANCE[dtype])
+    check_no_numbers_of_processes(shared)
+
+    resume = ["--resume-file", shared / "checkpoint.h5", "--epochs", MORE]
+    copied = tmp_path / "copied"
+    copied.mkdir()
+    (copied / "checkpoint.h5").write_bytes((alone / "checkpoint.h5").read_bytes())
+    assert train_main([str(word) for word in (*resume, "--quiet")]) == 0
+    run_two("--resume-file", copied / "checkpoint.h5", "--epochs", MORE, "--quiet")
+    check_equal(copied, shared, TOLERANCE[dtype])
+    assert len(runs.rows(shared)) == MORE
+
+
+def check_no_numbers_of_processes(folder):
+    """The run can be resumed by any number: its settings do not name one."""
+    config = json.loads((folder / "config.json").read_text())
+    assert not {"distributed", "coordinator", "processes", "process"} & set(config["flags"])
+    assert (config["flags"]["updates"], config["flags"]["noise"]) == ("graph", "device")
+
+
+def test_two_devices_of_one_process_train_as_one(base, tmp_path, data, quick_runs):
+    two = tmp_path / "two"
+    devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    started = start(two, [[*flags(two, data, "--dtype", "float64"), "--distributed", "--quiet", "false"]], (devices,))
+    assert started.wait() == [0], started.text(0)
+    assert "divided among 2 devices of 1 process " in started.text(0)
+    check_equal(single(base, tmp_path, "--dtype", "float64"), only(two), 1e-12)
+
+
+def test_a_process_reads_its_own_rows_from_the_disk(base, tmp_path, data, quick_runs):
+    """Random crops of images that stay in the file: of two processes, as of one."""
+    large = tmp_path / "large"
+    large.mkdir()
+    runs.write_data(large, runs.pixels(runs.TRAIN, width=11), runs.pixels(runs.TEST, seed=1, width=11))
+    more = ("--dtype", "float64", "--in-memory", "no", "--crop", runs.WIDTH, "--epochs", 2)
+    two = tmp_path / "two"
+    started = start(two, by_hand(flags(two, large, *more)))
+    assert started.wait() == [0, 0], started.text(0) + started.text(1)
+    check_equal(runs.train(tmp_path / "one", large, *SINGLE, *more), only(two), 1e-12)
+
+
+def start_long(tmp_path, data):
+    """Start two processes that train longer than the test; wait for the second epoch."""
+    out = tmp_path / "long"
+    started = start(out, by_hand(flags(out, data, "--dtype", "float64", "--epochs", 10_000, "--ext-every-n", 10_000)))
+    wait_for(lambda: any(len(runs.rows(f)) > 1 for f in out.iterdir() if (f / "log.csv").exists()), started)
+    return started, only(out)
+
+
+@pytest.mark.parametrize("target", [1, 0])
+def test_after_sigterm_to_any_process_all_end_with_one_checkpoint(tmp_path, data, target):
+    started, folder = start_long(tmp_path, data)
+    started.processes[target].send_signal(signal.SIGTERM)
+    assert started.wait() == [0, 0]
+    assert "stopped; resume it" in started.text(0)
+    assert not started.text(1)
+    assert sorted(path.name for path in folder.glob("checkpoint*")) == ["checkpoint.h5", "checkpoint_best.h5"]
+    step = checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"]
+    assert f"step {step}" in started.text(0)
+
+
+def kill_and_resume(base, tmp_path, data, target, delay=0.0):
+    """After SIGKILL of one the other says which; the resumed run has the numbers of one never killed."""
+    started, folder = start_long(tmp_path, data)
+    time.sleep(delay)
+    started.processes[target].kill()
+    began = time.monotonic()
+    statuses = started.wait(60)
+    assert time.monotonic() - began < 60
+    assert sorted(statuses) == [-signal.SIGKILL, 2]
+    (line,) = started.text(1 - target).splitlines()
+    assert line == (
+        f"train.py: error: process {target} of the run was lost; to continue from its last checkpoint give "
+        "--resume-file auto, with any number of processes"
+    )
+    epoch = checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] // runs.STEPS
+    resume = ["--resume-file", "auto", "--output-dir", folder.parent, "--epochs", epoch + 1, "--quiet"]
+    assert train_main([str(word) for word in resume]) == 0
+    whole = runs.train(tmp_path / "whole", data, *SINGLE, "--dtype", "float64", "--epochs", epoch + 1)
+    check_equal(whole, folder, 1e-12)
+
+
+def test_a_killed_first_process_is_named_and_the_run_resumes(base, tmp_path, data, quick_runs):
+    kill_and_resume(base, tmp_path, data, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(10))
+def test_any_killed_process_is_named_and_the_run_resumes(base, tmp_path, data, quick_runs, number):
+    """At a random moment of the steps that follow the second epoch."""
+    rng = np.random.default_rng(number)
+    kill_and_resume(base, tmp_path, data, int(rng.integers(2)), float(rng.uniform(0, 2)))
+
+
+PROGRAM = """
+import sys
+import jax, numpy as np
+if len(sys.argv) > 2:
+    jax.distributed.initialize(sys.argv[2], 2, int(sys.argv[3]))
+import dpm
+images = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
+model = dpm.DiffusionModel(spatial_width=8, n_colors=1, trajectory_length=10, n_hidden_conv=2, n_layers_conv=1,
+    n_hidden_dense_lower=0, n_layers_dense_upper=1, n_hidden_dense_upper=2)
+engine = dpm.Engine("jax", "float64", noise="device", distributed=len(sys.argv) > 2)
+run = dpm.train(model, dpm.load(images), engine=engine, updates="graph", noise="device", epochs=2, batch_size=20,
+    output_dir=sys.argv[1], plots="few", ext_every_n=1, quiet=True)
+K = dpm.bound(run, t_per_example=3, quiet=True).K
+print(K, float(dpm.sample(run, 3, quiet=True).sum()), np.abs(run.theta).sum())
+"""
+
+
+def test_a_program_of_two_processes_computes_what_one_does(tmp_path):
+    """dpm.train, dpm.bound and dpm.sample; the first process writes the run, with samples."""
+    out = [tmp_path / name for name in ("one", "two")]
+    address = f"127.0.0.1:{free_port()}"
+    printed = []
+    for folder, more in ((out[0], [[]]), (out[1], [[address, "0"], [address, "1"]])):
+        folder.mkdir()
+        commands = [[sys.executable, "-c", PROGRAM, str(folder), *words] for words in more]
+        started = [subprocess.Popen(command, cwd=runs.ROOT, stdout=subprocess.PIPE, text=True) for command in commands]
+        printed += [process.communicate(timeout=240)[0].splitlines()[-1] for process in started]
+    one, *two = ([float(word) for word in line.split()] for line in printed)
+    for found in two:
+        assert found == pytest.approx(one, rel=1e-9)
+    assert sorted(runs.files(only(out[0]))) == sorted(runs.files(only(out[1])))
+    assert any(name.startswith("samples_t0000") for name in runs.files(only(out[1])))
+
+
+def test_processes_with_different_seeds_are_refused(tmp_path, data):
+    out = tmp_path / "out"
+    commands = by_hand(flags(out, data, "--seed", 1))
+    started = start(out, [commands[0], [*commands[1], "--seed", 2]])
+    assert started.wait() == [2, 2]
+    for number in range(2):
+        (line,) = started.text(number).splitlines()
+        assert line.startswith("train.py: error: --seed: process 1 has 2, process 0 has 1; ")
+    assert not list(out.iterdir())
+
+
+def test_a_port_in_use_is_refused(tmp_path, data):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        command = [*flags(tmp_path / "out", data), "--coordinator", address, "--processes", 2, "--process", 0]
+        started = start(tmp_path / "out", [command])
+        assert started.wait() == [2]
+    (line,) = started.text(0).splitlines()
+    assert line.startswith(f"train.py: error: --coordinator: port {address.split(':')[1]} cannot be used (")
+
+
+CHOICES = {
+    "experiment": (["--experiment", "swissroll"], "--experiment swissroll computes its steps on the host"),
+    "sfo": (["--optimizer", "sfo"], "--optimizer sfo computes its steps on the host"),
+    "updates": (["--updates", "host"], "--distributed contradicts --updates host"),
+    "noise": (["--noise", "host"], "--distributed contradicts --noise host"),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_choices_of_the_host_are_refused(name):
+    """The engine is asked for before any data."""
+    from dpm.base.errors import InputError
+    from dpm.runs.settings import Settings
+    from dpm.training.shared_run import build_shared_engine
+
+    given, message = CHOICES[name]
+    settings = Settings.from_arguments(**{given[0].removeprefix("--"): given[1]})
+    with pytest.raises(InputError, match=message):
+        build_shared_engine(settings)
+
+
+def test_minibatches_that_devices_cannot_divide_are_refused(tmp_path, data):
+    out = tmp_path / "out"
+    devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    started = start(out, [[*flags(out, data, "--batch-size", 25), "--distributed"]], (devices,))
+    assert started.wait() == [2]
+    (line,) = started.text(0).splitlines()
+    assert line.startswith(
+        "train.py: error: --batch-size: minibatches of 25 examples cannot be divided among 2 devices"
+    )
