@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from dpm import optimizers, viz
     from dpm.base.errors import InputError
+    from dpm.cluster.pool import use_cluster
     from dpm.datasets import Scaling
     from dpm.engines.engine import Engine
     from dpm.engines.kernel_checks import check_kernel
@@ -61,6 +62,7 @@ _HOMES = {
     "open_run": "dpm.runs.loading",
     "sample": "dpm.runs.samples",
     "train": "dpm.training.run",
+    "use_cluster": "dpm.cluster.pool",
 }
 
 __all__ = [
@@ -91,6 +93,7 @@ __all__ = [
     "sample",
     "schedules",
     "train",
+    "use_cluster",
     "viz",
 ]
 

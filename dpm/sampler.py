@@ -12,7 +12,7 @@ import pytensor.tensor as pt
 from dpm.base.errors import InputError
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.inputs import Input
-from dpm.engines.microbatches import map_microbatches
+from dpm.engines.microbatches import map_microbatches, pad_rows
 from dpm.graph.diffusion import Diffusion
 from dpm.graph.naming import name_fields
 from dpm.trajectories.device_chains import Chain, is_on_device, run_chain
@@ -215,7 +215,7 @@ def generate_samples(
             at the end with the sample and the number 0.
         times: numbers for which the callback is called at least; None for all. A chain on the device is fetched there,
             and every 50 steps.
-        rows: number of examples that a chain on the device is compiled for, n or more; n if None.
+        rows: number of examples that the functions, or a chain on the device, are compiled for, n or more; n if None.
 
     Returns:
         Samples in scaled units, (n, ...).
@@ -232,16 +232,18 @@ def generate_samples(
         chain = _device_chain(model, arrays, None if constraint.sigma is None else constraint.observed)
         return run_chain(compiled, theta, chain, noise, callback, times, rows)
 
+    rows = rows or n_samples
+
     def draw_prior(shape):
-        prior = compiled.function(partial(_draw_prior, model), [compiled.examples("N", n_samples)])
-        return prior(theta, engine.asarray(noise(shape)))[0]
+        prior = compiled.function(partial(_draw_prior, model), [compiled.examples("N", rows)])
+        return prior(theta, pad_rows(engine.asarray(noise(shape)), rows))[0][:n_samples]
 
     X = engine.asarray(constraint.start(draw_prior))
     notify = callback or (lambda t, X: None)
     notify(model.trajectory_length, X)
     times = np.arange(model.trajectory_length, 1, -1)
-    steps = steps_per_call(len(times), X.size)
-    reverse = reverse_steps(compiled, n_samples, steps)
+    steps = steps_per_call(len(times), rows * math.prod(model.example_shape))
+    reverse = reverse_steps(compiled, rows, steps)
     draws = np.zeros((n_samples, steps, *model.example_shape), engine.dtype)
     for start in range(0, len(times), steps):
         t = times[start : start + steps]  # the last call may have extra steps, at t = 2, which are discarded

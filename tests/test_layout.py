@@ -17,6 +17,7 @@ FLOORS = (
     ("likelihood", "trajectories"),
     ("experiments",),
     ("runs",),
+    ("cluster",),
     ("training",),
     ("reports",),
     ("commands",),

@@ -22,6 +22,11 @@ def controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+def count_threads() -> int:
+    """Return the number of threads that BLAS may use now."""
+    return max((int(pool["num_threads"]) for pool in controller().info() if pool["user_api"] == "blas"), default=1)
+
+
 @contextmanager
 def one_blas_thread(dimension: int = 1) -> Iterator[None]:
     """Compute with one thread of BLAS, as a context or as a decorator of a function.

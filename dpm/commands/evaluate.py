@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dpm.base.command_line import Parser, argument_type, print_table, run_command
 from dpm.base.errors import InputError
 from dpm.base.wording import plural
-from dpm.commands.options import ModelOptions, add_model_options, open_run_of, read_input_of
+from dpm.commands.options import ModelOptions, add_model_options, mapped_run, open_run_of, read_input_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,18 +141,19 @@ def evaluate_run(options: Options) -> int:
     seed = default_seed(run) if options.seed is None else options.seed
     given = read_input(options, run) if options.input else read_split(options, run)
     model.kernel.check(given.X, f"--input {options.input}" if options.input else given.name)
-    result = evaluate(
-        run,
-        given.X,
-        options.estimator or "exact",
-        t_per_example=options.t_per_example,  # type: ignore[arg-type]
-        draws=options.draws or DRAWS,
-        trajectories=options.trajectories,
-        batch_size=options.batch_size,
-        seed=seed,
-        quiet=options.quiet,
-        split="" if options.input else options.split or "test",
-    )
+    with mapped_run(run, options):
+        result = evaluate(
+            run,
+            given.X,
+            options.estimator or "exact",
+            t_per_example=options.t_per_example,  # type: ignore[arg-type]
+            draws=options.draws or DRAWS,
+            trajectories=options.trajectories,
+            batch_size=options.batch_size,
+            seed=seed,
+            quiet=options.quiet,
+            split="" if options.input else options.split or "test",
+        )
     about = {
         "checkpoint": str(options.checkpoint),
         "path": path,

@@ -1,12 +1,16 @@
 """Options that several commands share, and the run that they name."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dpm.base.arguments import parse_literals
 from dpm.base.command_line import Parser, argument_type
+from dpm.base.pieces import HERE, Mapper
 from dpm.base.progress import Progress
+from dpm.base.wording import count
 from dpm.engines.names import ENGINES, NOISE_SOURCES, PRECISIONS
 
 if TYPE_CHECKING:
@@ -24,6 +28,7 @@ class ModelOptions:
     threads: int | None
     noise: str | None
     precision: str | None
+    cluster: str | None
     model_args: dict[str, Any]
     scale: float | None
     shift: float | None
@@ -36,6 +41,7 @@ def add_model_options(parser: Parser) -> None:
     add("--backend", choices=ENGINES, default="auto", help="engine (default: %(default)s)")
     add("--threads", type=int, metavar="N", help="microbatches computed in parallel (default: number of processors)")
     add_device_options(parser)
+    add_cluster_option(parser)
     add = parser.group("a model.pkl of 2015").add_argument
     add(
         "--model-args",
@@ -59,6 +65,43 @@ def add_device_options(parser: Parser) -> None:
         "an accelerator, host on a CPU)",
     )
     add("--precision", choices=PRECISIONS, help="of products of float32 numbers on a GPU (default: float32)")
+
+
+def add_cluster_option(parser: Parser) -> None:
+    """Add the option that names a Dask cluster."""
+    parser.group("speed").add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="compute on the workers of a Dask cluster, with the same bits: local[:N] starts N on this machine; "
+        "tcp://HOST:PORT, tls://HOST:PORT or scheduler.json joins one (docs/scaling.md)",
+    )
+
+
+@contextmanager
+def open_mapper(cluster: str | None, quiet: bool) -> Iterator[Mapper]:
+    """Open the cluster of --cluster for a while, and say where it is; without one compute in this process."""
+    if cluster is None:
+        yield HERE
+        return
+    from dpm.cluster.pool import open_cluster
+
+    with ExitStack() as stack:
+        with Progress(desc=f"cluster {cluster}", quiet=quiet):
+            opened = stack.enter_context(open_cluster(cluster))
+        if not quiet:
+            place = f"; dashboard {opened.dashboard}" if opened.dashboard else ""
+            print(f"cluster {cluster}: {count(opened.count_workers(), 'worker')}{place}")
+        yield opened
+
+
+@contextmanager
+def mapped_run(run: "Run", options: ModelOptions) -> Iterator[None]:
+    """Let the cluster of --cluster, if there is one, compute what is asked of a run."""
+    with open_mapper(options.cluster, options.quiet) as run.compiled.mapper:
+        try:
+            yield
+        finally:
+            run.compiled.mapper = HERE
 
 
 def parse_model_args(text: str) -> dict[str, Any]:

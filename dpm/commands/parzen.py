@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dpm.base.atomic import writable_folder, write_json
 from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
+from dpm.base.pieces import Mapper
 from dpm.base.progress import Progress
 from dpm.base.wording import count, plural
-from dpm.commands.options import add_device_options
+from dpm.commands.options import add_cluster_option, add_device_options, open_mapper
 from dpm.engines.names import ENGINES
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class Options:
     backend: str | None
     noise: str | None
     precision: str | None
+    cluster: str | None
     output_dir: str
     quiet: bool
 
@@ -90,6 +93,7 @@ def build_parser(prog: str = PROG) -> Parser:
     )
     top.group("speed").add_argument("--backend", choices=ENGINES, help="RUN: engine (default: auto)")
     add_device_options(top)
+    add_cluster_option(top)
     add = top.group("output").add_argument
     add(
         "--output-dir",
@@ -103,22 +107,29 @@ def build_parser(prog: str = PROG) -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
     options = Options(**vars(build_parser().parse_args(arguments)))
-    return run_command(PROG, lambda: estimate_window(options))
+    return run_command(PROG, lambda: run_parzen(options))
 
 
-def estimate_window(options: Options) -> int:
-    """Draw or read samples, print their log likelihood and write parzen.json."""
-    import numpy as np
-
-    from dpm.base.atomic import writable_folder, write_json
-    from dpm.likelihood.parzen_window import SIGMAS, parzen
+def run_parzen(options: Options) -> int:
+    """Check the options, and estimate with the cluster that they name."""
     from dpm.runs.folder import find_checkpoint
 
     from_run = find_checkpoint(options.source).suffix == ".h5"
     folder = writable_folder("--output-dir", options.output_dir)
     check_options(options, from_run)
+    with open_mapper(options.cluster, options.quiet) as mapper:
+        return estimate_window(options, from_run, folder, mapper)
+
+
+def estimate_window(options: Options, from_run: bool, folder: Path, mapper: Mapper) -> int:
+    """Draw or read samples, print their log likelihood and write parzen.json."""
+    import numpy as np
+
+    from dpm.likelihood.parzen_window import SIGMAS, parzen
+
     sigmas = [float(sigma) for sigma in sorted(set(options.sigmas or SIGMAS))]
-    samples, data, crop, place, engine = (draw_samples if from_run else read_samples)(options, folder)
+    found = draw_samples(options, folder, mapper) if from_run else read_samples(options)
+    samples, data, crop, place, engine = found
     check_finite(samples, options.source)
     if options.clip:
         samples = samples.clip(0, 1)
@@ -130,7 +141,7 @@ def estimate_window(options: Options) -> int:
     say(f"         {count(len(test), 'test example')}, {count(test.shape[1], 'number')} each, {span}")
     say(f"samples  {len(samples):,}, {'clipped to 0..1' if options.clip else 'not clipped'}: {place}")
     with Progress(total=len(valid) + len(test), unit="example", quiet=options.quiet, desc="densities") as bar:
-        result = parzen(flatten(samples), valid, test, sigmas, bar.update)
+        result = parzen(flatten(samples), valid, test, sigmas, bar.update, mapper)
     at_edge = len(sigmas) > 1 and result.sigma in (sigmas[0], sigmas[-1])
     say(f"sigma    {result.sigma:.4g}, of {len(sigmas)} from {sigmas[0]:.4g} to {sigmas[-1]:.4g}")
     if at_edge:
@@ -209,7 +220,7 @@ def check_clip(options: Options, data: "RunData") -> None:
         raise InputError(f"--clip: is for pixels; {data.name} is continuous, leave it out")
 
 
-def draw_samples(options: Options, folder: Path) -> "Found":
+def draw_samples(options: Options, folder: Path, mapper: Mapper) -> "Found":
     """Draw samples from a checkpoint; return them in data units, the data, the crop size, their file and the engine."""
     from dpm.runs.loading import open_run
     from dpm.runs.sample_files import draw_or_resume
@@ -223,11 +234,12 @@ def draw_samples(options: Options, folder: Path) -> "Found":
     data = run.load_data(options.data_path)
     check_clip(options, data)  # drawing takes long
     n = options.n_samples or N_SAMPLES
+    run.compiled.mapper = mapper
     samples, place = draw_or_resume(run, n, seed_of(options), folder, options.quiet)
     return samples, data, run.settings.crop if run.settings else None, place, run.engine
 
 
-def read_samples(options: Options, folder: Path) -> "Found":
+def read_samples(options: Options) -> "Found":
     """Read samples from a file; return the same as draw_samples."""
     from dpm.runs.data import load_data
     from dpm.runs.settings import Settings

@@ -9,7 +9,7 @@ from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
 from dpm.base.progress import Progress
 from dpm.base.wording import count
-from dpm.commands.options import ModelOptions, add_model_options, open_run_of, read_input_of
+from dpm.commands.options import ModelOptions, add_model_options, mapped_run, open_run_of, read_input_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dpm.runs.loading import Run
 
 MODES = ("sample", "inpaint", "denoise", "posterior")
-GUIDANCE = ("constant", "linear", "alpha_bar", "end", "predicted")  # as in dpm/trajectories/products.py
+GUIDANCE = ("constant", "linear", "alpha_bar", "end", "predicted")  # as in dpm/trajectories/guidance.py
 MASK = "left"
 CHAIN_GUIDANCE = "linear"
 # The weights of "linear" have heavy tails, so that its log Z is usually too low and its error too small.
@@ -166,10 +166,11 @@ def draw(options: Options) -> int:
     run = open_run_of(options, size=options.size)
     check_model(options, run)
     given = read_given(options, run) if options.mode in USED_BY["input"] else None
-    if options.particles:
-        X, more = draw_particles(options, run, options.particles)
-    else:
-        X, more = draw_trajectories(options, run, given)
+    with mapped_run(run, options):
+        if options.particles:
+            X, more = draw_particles(options, run, options.particles)
+        else:
+            X, more = draw_trajectories(options, run, given)
     write(folder, X, more, run, options, given)
     if not options.quiet:
         names = ["samples.npz", "samples.png", *(["samples.gif"] if options.animate else [])]

@@ -9,6 +9,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
+from dpm.base.pieces import HERE, Mapper
 from dpm.engines import builders, graph_cache
 from dpm.engines.builders import Builder
 from dpm.engines.engine import Engine, Givens
@@ -39,6 +40,9 @@ class CompiledModel:
         layout: parameters in the vector; by default those that training changes. A parameter outside the layout is a
             constant, its initial value (the released schedule).
 
+    Attributes:
+        mapper: computes the independent pieces of samples and estimates, by default in this process.
+
     Raises:
         InputError: the model was built in another float type than the engine's.
     """
@@ -47,6 +51,7 @@ class CompiledModel:
         model.check_float_type(engine.dtype)
         self.model, self.engine = model, engine
         self.layout = layout or trained_layout(model)
+        self.mapper: Mapper = HERE
         self._functions: dict[Hashable, Function] = {}
         self._with_dropout: dict[tuple[int, bool], tuple[Function, list[tuple[int, ...]]]] = {}
         self._loops: dict[Hashable, CompiledLoop] = {}

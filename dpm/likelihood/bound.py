@@ -1,12 +1,12 @@
 """The estimator of the bound K (Eq. 14), term by term, and the released one."""
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from dpm.base import noise
+from dpm.base.pieces import Report
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.device_arrays import choose_rows
 from dpm.engines.microbatches import map_microbatches
@@ -14,12 +14,12 @@ from dpm.graph.diffusion import Diffusion
 from dpm.likelihood.device_terms import compute_terms
 from dpm.likelihood.result import Bound
 from dpm.likelihood.standard_errors import Estimate, estimate
+from dpm.likelihood.term_arrays import Terms
 from dpm.likelihood.times import TermSizes, draw_positions, find_indices, mix_uniform
 from dpm.likelihood.units import describe_scale
 
 BLOCK, LARGEST_BLOCK = 200, 10_000  # examples that share one generator
 ELEMENTS = 2**17  # numbers in a block of small examples
-LOCAL = 10  # examples of like times whose mean is subtracted
 
 
 def L_null(model: Diffusion) -> float:
@@ -49,126 +49,33 @@ def reference_likelihood(
     Yields:
         After each minibatch the mean over all of them so far and its standard error, bits per pixel.
     """
+    means = []
+    shared = compiled, theta, X, seed, batch_size
+    for mean in compiled.mapper.map(draw_costs, shared, range(draws)):
+        means.append(-mean)
+        yield estimate(np.array(means))
+
+
+def draw_costs(
+    compiled: CompiledModel,
+    theta: np.ndarray,
+    X: np.ndarray,
+    seed: int,
+    batch_size: int,
+    draws: Iterable[int],
+    report: Report,
+) -> Iterator[np.floating]:
+    """Yield the mean cost of a random minibatch for each number of `draws`; arguments as in reference_likelihood."""
     engine, model = compiled.engine, compiled.model
     function = compiled.costs(batch_size)
-    means = []
-    for draw in range(draws):
+    for draw in draws:
         rng = noise.generator(seed, noise.LIKELIHOOD, draw)
         examples = X[rng.choice(len(X), size=min(batch_size, len(X)), replace=False)]
         t, N, U = noise.minibatch_noise(
             rng, examples.shape, model.trajectory_length, model.kernel.noise, noise.single_time
         )
         costs = function(theta, *(engine.asarray(a) for a in (examples, t, N, U)))
-        means.append(-costs.mean(dtype=np.float64))
-        yield estimate(np.array(means))
-
-
-class TermMeans(NamedTuple):
-    """Means of KL_t over bins of t, in nats per example, each (bins,).
-
-    Attributes:
-        first, last: first and last t of each bin.
-        mean: mean over the bin's t and over examples; times the number of t in each bin they add up to the sum of KL_t.
-        error: standard error of the mean.
-        draws: number of draws; a mean of no draw and an error of fewer than two are NaN.
-    """
-
-    first: np.ndarray
-    last: np.ndarray
-    mean: np.ndarray
-    error: np.ndarray
-    draws: np.ndarray
-
-
-class Terms(NamedTuple):
-    """Parts of K (Eq. 14) of n examples, in nats per example.
-
-    Eq. 14 has H_p in place of means of -log pi(x_t) (Eq. 42). This is correct for the mean over data with the prior's
-    mean and variance: K is a bound for such data together, not for each example.
-
-    Attributes:
-        times: times t at which each example was evaluated, (n, k), in ascending order.
-        kl: D_KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) at these times, from one draw of x_t each, (n, k).
-        weights: times each of these terms counts in the sum over t = 2..T, (n, k): 1 where an example has every t,
-            1 / (k p(t)) where k times were drawn from p. The expectation is the sum, whatever p is.
-        forward_T: H_q(X_T | X_0), (n,).
-        forward_1: H_q(X_1 | X_0), (n,).
-        prior: H_p(X_T), (n,).
-        T: trajectory length.
-    """
-
-    times: np.ndarray
-    kl: np.ndarray
-    weights: np.ndarray
-    forward_T: np.ndarray
-    forward_1: np.ndarray
-    prior: np.ndarray
-    T: int
-
-    @property
-    def sum_kl(self) -> np.ndarray:
-        """The sum over t = 2..T of KL_t of each example, or its unbiased estimate from k times, (n,)."""
-        total: np.ndarray = (self.weights * self.kl).sum(axis=1, dtype=np.float64)
-        return total
-
-    @property
-    def K(self) -> np.ndarray:
-        """K = -sum over t = 2..T of KL_t + H_q(X_T | X_0) - H_q(X_1 | X_0) - H_p(X_T), shape (n,)."""
-        return -self.sum_kl + self.forward_T - self.forward_1 - self.prior
-
-    @property
-    def L_null(self) -> np.ndarray:
-        """Log likelihood under pi of data with its mean and variance, -H_p(X_T), shape (n,)."""
-        return -self.prior
-
-    @property
-    def error(self) -> float:
-        """Standard error of the mean of K over all data, from the spread over examples; NaN for a single example."""
-        return estimate(self.K).standard_error
-
-    @property
-    def draws_error(self) -> float:
-        """Part of `error` due to the draws of t and x_t: the standard error of the mean of K over these very examples.
-
-        Next to the mean over examples of like t, neighboring terms of an example differ by noise only, so half the mean
-        square of their differences is the variance of a term (the successive-difference estimator, von Neumann 1941).
-        The last and the first term count as neighbors, so that each term occurs twice. NaN for a single example or a
-        single time.
-        """
-        n, k = self.kl.shape
-        if n < 2 or k < 2:
-            return float("nan")
-        values = subtract_local_mean(self.times, self.weights * self.kl.astype(np.float64))
-        squares = (np.diff(values, axis=1) ** 2).sum() + ((values[:, 0] - values[:, -1]) ** 2).sum()
-        return float(np.sqrt(squares / 2) / n)
-
-    def by_time(self, edges: np.ndarray | None = None) -> TermMeans:
-        """Return the mean of KL_t over bins of t: each t, or bins that begin at `edges`, (bins + 1,), up to T."""
-        edges = np.arange(2, self.T + 2) if edges is None else edges
-        n_bins, index = len(edges) - 1, np.searchsorted(edges, self.times.ravel(), side="right") - 1
-        values = (self.weights * self.kl).ravel().astype(np.float64)
-        count = np.bincount(index, minlength=n_bins)
-        total = np.bincount(index, values, n_bins)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            spread = np.bincount(index, (values - (total / count)[index]) ** 2, n_bins) / (count - 1)
-            size = len(self.kl) * np.diff(edges) * np.where(count > 0, 1, np.nan)
-            return TermMeans(edges[:-1], edges[1:] - 1, total / size, np.sqrt(spread * count) / size, count)
-
-
-def subtract_local_mean(times: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Subtract from values (n, k) their mean over examples of like times (n, k): some LOCAL of each column's in order.
-
-    The result is scaled up so that independent values keep their variance.
-    """
-    n = len(values)
-    order = np.argsort(times, axis=0, kind="stable")
-    rest = np.take_along_axis(values, order, axis=0)
-    for part in np.array_split(np.arange(n), max(1, n // LOCAL)):
-        rest[part] -= rest[part].mean(axis=0)
-        rest[part] *= np.sqrt(len(part) / (len(part) - 1))
-    result = np.empty_like(values)
-    np.put_along_axis(result, order, rest, axis=0)
-    return result
+        yield costs.mean(dtype=np.float64)
 
 
 def terms(
@@ -199,7 +106,6 @@ def terms(
     Raises:
         InputError: X holds values that the kernel does not accept.
     """
-    engine = compiled.engine
     compiled.model.kernel.check(X, "X")
     block, T, n = block_size(compiled.model), compiled.model.trajectory_length, len(X)
     size = batch_size_of(compiled, n, batch_size)
@@ -212,24 +118,64 @@ def terms(
         index = find_indices(p, positions)
         times, weights = 2 + index, 1 / (times_per_example * p[index])
     forward_T, forward_1, prior = entropies(compiled, theta, X)
-    if engine.noise == "device":
+    if compiled.engine.noise == "device":
         kl = compute_terms(compiled, theta, X, times, seed, noise.TERMS, size, progress=progress)
         return Terms(times, kl.astype(np.float32), weights, forward_T, forward_1, prior, T)
     kl = np.empty(times.shape, np.float32)
 
-    def inputs(place: tuple[int, int]) -> tuple[slice, int, list[np.ndarray]]:
-        start, j = place
-        part = slice(start, min(start + block, n))
-        shape = (part.stop - start, *compiled.model.example_shape)
-        draws = draw_noise(compiled.model, shape, seed, noise.TERMS, start, j)
-        return part, j, [engine.asarray(a) for a in (X[part], times[part, j], *draws)]
-
-    places = product(range(0, n, block), range(times.shape[1]))
-    for part, j, arrays in engine.prefetch(inputs, places):
-        kl[part, j] = compute_kl(compiled, theta, arrays, size)
-        if progress:
-            progress(part.stop - part.start)
+    places = [(slice(start, min(start + block, n)), j) for start in range(0, n, block) for j in range(times.shape[1])]
+    columns = cut_columns(X, times, places)
+    found = compiled.mapper.map(compute_columns, (compiled, theta, seed, size), columns, progress)
+    for (part, j), values in zip(places, found, strict=True):
+        kl[part, j] = values
     return Terms(times, kl, weights, forward_T, forward_1, prior, T)
+
+
+class Column(NamedTuple):
+    """Consecutive examples at one of the times of each.
+
+    Attributes:
+        start: number of the first example.
+        j: number of the time.
+        X: scaled examples, (m, ...).
+        t: their times, (m,).
+    """
+
+    start: int
+    j: int
+    X: np.ndarray
+    t: np.ndarray
+
+
+def cut_columns(X: np.ndarray, times: np.ndarray, places: Iterable[tuple[slice, int]]) -> Iterator[Column]:
+    """Yield the Column at each place; those of the same examples share the array."""
+    part, examples = slice(0, 0), X[:0]
+    for place, j in places:
+        if place != part:
+            part, examples = place, X[place]
+        yield Column(part.start, j, examples, times[part, j])
+
+
+def compute_columns(
+    compiled: CompiledModel, theta: np.ndarray, seed: int, size: int, columns: Iterable[Column], report: Report
+) -> Iterator[np.ndarray]:
+    """Yield KL_t of each Column, (m,), with noise from the host.
+
+    Args:
+        compiled, theta, seed: as in `terms`.
+        size: number of examples computed at once.
+        columns: what is computed.
+        report: called with the number of terms after each column.
+    """
+    engine = compiled.engine
+
+    def inputs(column: Column) -> list[np.ndarray]:
+        draws = draw_noise(compiled.model, column.X.shape, seed, noise.TERMS, column.start, column.j)
+        return [engine.asarray(a) for a in (column.X, column.t, *draws)]
+
+    for arrays in engine.prefetch(inputs, columns):
+        yield compute_kl(compiled, theta, arrays, size)
+        report(len(arrays[0]))
 
 
 def estimate_bound(
@@ -313,8 +259,17 @@ def measure_density(
         return mix_uniform(sizes.rms())
     draws = draw_noise(compiled.model, examples.shape, seed, noise.SIZES, 0, 0)
     arrays = [compiled.engine.asarray(a) for a in (examples, t, *draws)]
-    sizes.update(t, compute_kl(compiled, theta, arrays, size))
+    parts = ([a[part] for a in arrays] for part in compiled.mapper.cut(len(t), size))
+    sizes.update(t, np.concatenate([*compiled.mapper.map(compute_parts, (compiled, theta, size), parts)]))
     return mix_uniform(sizes.rms())
+
+
+def compute_parts(
+    compiled: CompiledModel, theta: np.ndarray, size: int, parts: Iterable[Sequence[np.ndarray]], report: Report
+) -> Iterator[np.ndarray]:
+    """Yield compute_kl of each part, [X, t, N, U]."""
+    for arrays in parts:
+        yield compute_kl(compiled, theta, arrays, size)
 
 
 def compute_kl(compiled: CompiledModel, theta: np.ndarray, arrays: Sequence[np.ndarray], size: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Log likelihood of single examples by importance sampling over forward trajectories (Eq. 9)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ import pytensor.tensor as pt
 from scipy.special import logsumexp
 
 from dpm.base import noise
+from dpm.base.pieces import Report
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.device_arrays import LoopArrays, cut_by_time, make_keys
 from dpm.engines.inputs import StepInputs
@@ -65,27 +66,67 @@ def log_likelihood(
         progress: called after each step with the number of trajectories in it.
         example: number of the example; examples with different numbers have independent noise.
     """
+    (found,) = log_likelihoods(compiled, theta, x[None], seed, trajectories, block, progress, example)
+    return found
+
+
+def log_likelihoods(
+    compiled: CompiledModel,
+    theta: np.ndarray,
+    X: np.ndarray,
+    seed: int,
+    trajectories: int,
+    block: int = 100,
+    progress: Callable[[int], object] | None = None,
+    first: int = 0,
+) -> list[Likelihood]:
+    """Return log_likelihood of scaled examples, (n, ...), with numbers from `first` on; arguments as there."""
+    size, numbers = min(block, trajectories), range(first, first + len(X))
+    places = [(seed, number, start) for number in numbers for start in range(0, trajectories, size)]
+    blocks = ((X[number - first], (seed, number, start)) for _, number, start in places)
+    weights: dict[int, list[np.ndarray]] = {number: [] for number in numbers}
+    found = compiled.mapper.map(weigh_blocks, (compiled, theta, trajectories, size), blocks, progress)
+    for (_, number, _), values in zip(places, found, strict=True):
+        weights[number].append(values)
+    return [
+        summarize(np.concatenate(parts), noise.generator(seed, noise.FORWARD, number))
+        for number, parts in weights.items()
+    ]
+
+
+def weigh_blocks(
+    compiled: CompiledModel,
+    theta: np.ndarray,
+    trajectories: int,
+    size: int,
+    blocks: Iterable[tuple[np.ndarray, Place]],
+    report: Report,
+) -> Iterator[np.ndarray]:
+    """Yield the log weights of blocks of trajectories, (size,) or fewer, in nats.
+
+    Args:
+        compiled, theta, trajectories: as in log_likelihood.
+        size: number of trajectories computed at once.
+        blocks: a scaled example and the Place of each.
+        report: called with the number of steps.
+    """
     model, engine = compiled.model, compiled.engine
-    size = min(block, trajectories)
     part = compiled.microbatch_size(size)
     end = compiled.function(partial(log_prior, model), [compiled.examples("X", part)])
     run = _run_on_device if engine.noise == "device" else _run_on_host
-    weights = []
-    for start in range(0, trajectories, size):
-        count = min(size, trajectories - start)
+    for x, place in blocks:
+        count = min(size, trajectories - place[2])
         X = engine.asarray(np.broadcast_to(x, (size, *x.shape)))
         if model.uniform_noise:
-            rng = noise.generator(seed, noise.FORWARD, example, start, 0)
+            rng = noise.generator(place[0], noise.FORWARD, *place[1:], 0)
             X = engine.asarray(X + (rng.random(X.shape) - 0.5) * model.uniform_noise)
 
-        def report(steps: int, count: int = count) -> None:
-            if progress:
-                progress(steps * count)
+        def progress(steps: int, count: int = count) -> None:
+            report(steps * count)
 
-        X, total = run(compiled, theta, X, (seed, example, start), report)
+        X, total = run(compiled, theta, X, place, progress)
         (last,) = map_microbatches(engine, end, theta, [X], part)
-        weights.append((total + last)[:count])
-    return summarize(np.concatenate(weights), noise.generator(seed, noise.FORWARD, example))
+        yield (total + last)[:count]
 
 
 def _run_on_host(

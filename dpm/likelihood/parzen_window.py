@@ -1,16 +1,19 @@
 """Log likelihood by Parzen windows around samples (Goodfellow et al. 2014), as in Table 2."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from dpm.base.blas import one_blas_thread
+from dpm.base.blas import count_threads, one_blas_thread
+from dpm.base.pieces import HERE, Mapper, Report
 from dpm.likelihood.standard_errors import estimate
 
 SIGMAS = tuple(np.logspace(-1, 0, 10))  # widths of Goodfellow et al. (2014), in units of the data
 CHUNK = 1 << 22  # number of squared distances computed at once, 32 MB
+BLOCKS = 4  # of these distances, each computed by one thread: BLAS's own threads would change the last bits
 EXACT_TO = 1e-9  # nats; largest effect of rounded squared distances on a result
 
 
@@ -35,6 +38,7 @@ def log_density(
     centers: np.ndarray,
     sigmas: Sequence[float],
     progress: Callable[[int], object] | None = None,
+    mapper: Mapper = HERE,
 ) -> np.ndarray:
     """Return the log of the mean over the centers of N(x; center, sigma^2 I), in nats per example, shape (k, n).
 
@@ -46,25 +50,43 @@ def log_density(
         centers: centers of the windows, (m, D).
         sigmas: k widths, in the units of X.
         progress: called with the number of examples after each batch.
+        mapper: computes the batches.
     """
     X, centers = (np.asarray(a, dtype=np.float64) for a in (X, centers))
     middle = centers.mean(axis=0)
     X, centers = X - middle, centers - middle  # smaller numbers: their products lose fewer digits
     rows = max(1, CHUNK // len(centers))
+    parts = (X[start : start + rows] for start in range(0, len(X), rows))
+    found = mapper.map(compute_densities, (centers, sigmas), parts, progress)
+    return np.concatenate([np.empty((len(sigmas), 0)), *found], axis=1)
+
+
+def compute_densities(
+    centers: np.ndarray, sigmas: Sequence[float], parts: Iterable[np.ndarray], report: Report
+) -> Iterator[np.ndarray]:
+    """Yield log_density of each part of the examples, (k, m); all arrays float64 and centered."""
+    with ThreadPoolExecutor(min(BLOCKS, count_threads()), "parzen") as pool:
+        for X in parts:
+            rows = -(-len(X) // BLOCKS)
+            blocks = [X[start : start + rows] for start in range(0, len(X), rows)]
+            with one_blas_thread():
+                values = [*pool.map(lambda block: _block_density(block, centers, sigmas), blocks)]
+            yield np.concatenate(values, axis=1)
+            report(len(X))
+
+
+def _block_density(X: np.ndarray, centers: np.ndarray, sigmas: Sequence[float]) -> np.ndarray:
+    """Return log_density of a block, (k, m)."""
     values = np.empty((len(sigmas), len(X)))
-    for start in range(0, len(X), rows):
-        part = slice(start, min(start + rows, len(X)))
-        distances = squared_distances(X[part], centers, EXACT_TO * 2 * min(sigmas) ** 2)
-        # Subtract the smallest distance first (log-sum-exp), so the sum cannot underflow.
-        least = distances.min(axis=1, keepdims=True)
-        distances -= least
-        terms = np.empty_like(distances)
-        for value, sigma in zip(values, sigmas, strict=True):
-            np.exp(np.multiply(distances, -0.5 / sigma**2, out=terms), out=terms)
-            normalizer = X.shape[1] * np.log(sigma * np.sqrt(2 * np.pi))
-            value[part] = np.log(terms.mean(axis=1)) - least[:, 0] * (0.5 / sigma**2) - normalizer
-        if progress:
-            progress(part.stop - part.start)
+    distances = squared_distances(X, centers, EXACT_TO * 2 * min(sigmas) ** 2)
+    # Subtract the smallest distance first (log-sum-exp), so the sum cannot underflow.
+    least = distances.min(axis=1, keepdims=True)
+    distances -= least
+    terms = np.empty_like(distances)
+    for value, sigma in zip(values, sigmas, strict=True):
+        np.exp(np.multiply(distances, -0.5 / sigma**2, out=terms), out=terms)
+        normalizer = X.shape[1] * np.log(sigma * np.sqrt(2 * np.pi))
+        value[:] = np.log(terms.mean(axis=1)) - least[:, 0] * (0.5 / sigma**2) - normalizer
     return values
 
 
@@ -97,6 +119,7 @@ def parzen(
     test: np.ndarray,
     sigmas: Sequence[float],
     progress: Callable[[int], object] | None = None,
+    mapper: Mapper = HERE,
 ) -> ParzenResult:
     """Return the log likelihood of test examples under a Parzen window whose width is chosen on validation examples.
 
@@ -106,9 +129,10 @@ def parzen(
         test: test examples, (n, D).
         sigmas: widths to choose from, in the units of the data.
         progress: called with the number of examples after each batch.
+        mapper: computes the batches.
     """
-    validation = log_density(valid, centers, sigmas, progress).mean(axis=1)
+    validation = log_density(valid, centers, sigmas, progress, mapper).mean(axis=1)
     sigma = sigmas[int(validation.argmax())]
-    (values,) = log_density(test, centers, [sigma], progress)
+    (values,) = log_density(test, centers, [sigma], progress, mapper)
     value, error = estimate(values)
     return ParzenResult(value, error, float(sigma), validation)

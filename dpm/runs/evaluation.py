@@ -265,11 +265,9 @@ def _evaluate_trajectories(
 ) -> Evaluation:
     """Compute log p(x_0) of each example by Eq. 9, next to its K."""
     compiled, T = run.compiled, run.model.trajectory_length
-    results = []
+    block = min(batch_size or choose_rows(compiled, n, compiled.microbatch_size(bounds.BLOCK)), n)
     with Progress(total=len(X) * n * T, unit="step", unit_scale=True, quiet=quiet, desc="Eq. 9") as bar:
-        for example, x in enumerate(X):
-            block = min(batch_size or choose_rows(compiled, n, compiled.microbatch_size(bounds.BLOCK)), n)
-            results.append(importance.log_likelihood(compiled, run.theta, x, seed, n, block, bar.update, example))
+        results = importance.log_likelihoods(compiled, run.theta, X, seed, n, block, bar.update)
     value, error, effective, K = np.array(results).T
     null = run.model.kernel.prior_entropy() * units.dimensions
     values = {"L_null": -null, "K_eq12": K.mean(), "log_p": value.mean()}

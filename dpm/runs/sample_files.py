@@ -14,7 +14,6 @@ from dpm.base.wording import count
 from dpm.datasets.formats.arrays import read_arrays
 from dpm.runs.folder import save_arrays
 from dpm.runs.loading import Run
-from dpm.sampler import StepCounter
 from dpm.trajectories.draws import batch_size, draw_batches
 
 WRITE_EVERY = 60  # seconds, of the samples drawn so far
@@ -88,10 +87,9 @@ def draw_or_resume(run: Run, n: int, seed: int, folder: Path, quiet: bool) -> tu
     start, steps = len(parts[0]), run.model.trajectory_length - 1
     what, total = count(n, "sample"), n * steps
     bar = Progress(desc=what, total=total, initial=start * steps, unit="step", unit_scale=True, quiet=quiet)
-    count_steps = StepCounter(run.model.trajectory_length, bar.update, by_example=True)
     try:
         with bar:
-            for part in draw_batches(run.compiled, run.theta, n, seed, batch, start=start, callback=count_steps):
+            for part in draw_batches(run.compiled, run.theta, n, seed, batch, start=start, progress=bar.update):
                 parts.append(scaling.inverse(part.samples.astype(np.float64)).astype(np.float32))
                 files.write_periodically(parts)
     except BaseException:

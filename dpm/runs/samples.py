@@ -10,7 +10,7 @@ from dpm.base.noise import ExampleNoise
 from dpm.base.progress import Progress
 from dpm.base.wording import count
 from dpm.runs.loading import Run
-from dpm.sampler import Constraint, StepCounter
+from dpm.sampler import Constraint
 from dpm.trajectories.draws import batch_size, draw_batches, state_times
 
 DEFAULT_SEED = 12345  # that of the 2015 code
@@ -146,7 +146,8 @@ def draw_samples(
     T, times = run.model.trajectory_length, state_times(run.model.trajectory_length, every)
     batch = batch_size(compiled, n)
     samples, states = [], []
-    with Progress(total=-(-n // batch) * (T - 1), unit="step", quiet=quiet, desc=count(n, "sample")) as bar:
+    total = n * (T - 1)
+    with Progress(total=total, unit="step", unit_scale=True, quiet=quiet, desc=count(n, "sample")) as bar:
         for part in draw_batches(
             compiled,
             run.theta,
@@ -157,7 +158,7 @@ def draw_samples(
             log_r=log_r,
             guidance=guidance,
             times=times,
-            callback=StepCounter(T, bar.update),
+            progress=bar.update,
         ):
             samples.append(part.samples)
             states.append(part.states)

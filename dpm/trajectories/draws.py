@@ -1,15 +1,16 @@
 """Sampling in batches: sample i is the same for any batch size, start and number of samples."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from dpm.base.errors import InputError
 from dpm.base.noise import ExampleNoise
+from dpm.base.pieces import Report
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.device_arrays import choose_rows
-from dpm.sampler import Constraint, generate_samples
+from dpm.sampler import Constraint, StepCounter, generate_samples
 from dpm.trajectories.potentials import LogR
 from dpm.trajectories.products import sample_chain
 
@@ -60,6 +61,7 @@ def draw_batches(
     guidance: str = "linear",
     times: Sequence[int] = (),
     callback: Callable[[int, np.ndarray], object] | None = None,
+    progress: Report | None = None,
 ) -> Iterator[Batch]:
     """Draw the samples with numbers start to n - 1 by reverse trajectories, one batch after the other.
 
@@ -76,36 +78,94 @@ def draw_batches(
         log_r: log r(x) in nats, (n,); samples are then drawn by sample_chain instead of generate_samples.
         guidance: guidance schedule of log_r.
         times: times whose states are returned, such as state_times(T, every).
-        callback: called as callback(t, X), as in generate_samples with these times.
+        callback: called as callback(t, X), as in generate_samples with these times; not where a cluster draws.
+        progress: called with numbers that add up to n - start times the steps of a trajectory.
 
     Yields:
         Batch of up to `batch` samples.
 
     Raises:
         InputError: a state is not finite.
+        ValueError: there is a callback, and a cluster draws.
     """
-    model = compiled.model
-    batch = batch or batch_size(compiled, n)
-    rows = min(batch, n - start)  # of all batches, the last one too, so that a loop on the device is compiled once
-    wanted = set(times) | {0}
+    mapper, batch = compiled.mapper, batch or batch_size(compiled, n)
+    if callback and mapper.is_remote:
+        raise ValueError("callback: is not called for states on a cluster; expected None, or progress instead")
+    shared = compiled, theta, seed, log_r, guidance, tuple(times), callback
+    return mapper.map(draw_ranges, shared, _cut(compiled, n, batch, start, constraint, log_r is None), progress)
+
+
+class Range(NamedTuple):
+    """Consecutive samples to draw.
+
+    Attributes:
+        first: number of the first one.
+        n: how many.
+        rows: number of samples that the functions are compiled for.
+        constraint: on these samples.
+    """
+
+    first: int
+    n: int
+    rows: int
+    constraint: Constraint | None
+
+
+def _cut(
+    compiled: CompiledModel,
+    n: int,
+    batch: int,
+    start: int,
+    constraint: Callable[[int, int], Constraint | None] | None,
+    in_microbatches: bool,
+) -> Iterator[Range]:
+    """Yield the ranges of the samples start to n - 1; arguments as in draw_batches.
+
+    On a cluster a range is a microbatch where the host draws, so that a single batch occupies several workers.
+    """
+    there = compiled.engine.noise == "device"
     for first in range(start, n, batch):
         count = min(batch, n - first)
-        noise = ExampleNoise(seed, first, count, model.kernel.noise)
-        states: list[np.ndarray] = []
+        # A loop on the device is compiled once: for all batches, the last one too.
+        rows = min(batch, n - start) if there else count
+        size = count if there or not in_microbatches else compiled.microbatch_size(count)
+        for part in compiled.mapper.cut(count, size):
+            place, few = first + part.start, part.stop - part.start
+            yield Range(place, few, rows, constraint(place, few) if constraint else None)
 
-        def notify(t, X, states=states):
-            check_finite(X, t, plain=constraint is None and log_r is None)
+
+def draw_ranges(
+    compiled: CompiledModel,
+    theta: np.ndarray,
+    seed: int,
+    log_r: LogR | None,
+    guidance: str,
+    times: Sequence[int],
+    callback: Callable[[int, np.ndarray], object] | None,
+    ranges: Iterable[Range],
+    report: Report,
+) -> Iterator[Batch]:
+    """Yield the samples of each Range; arguments as in draw_batches."""
+    model, wanted = compiled.model, set(times) | {0}
+    for first, n, rows, constraint in ranges:
+        noise = ExampleNoise(seed, first, n, model.kernel.noise)
+        states: list[np.ndarray] = []
+        count_steps = StepCounter(model.trajectory_length, report, by_example=True)
+        plain = constraint is None and log_r is None
+
+        def notify(t, X, states=states, count_steps=count_steps, plain=plain):
+            check_finite(X, t, plain)
             if t in times:
                 states.append(np.asarray(X, dtype=np.float64))
             if callback:
                 callback(t, X)
+            count_steps(t, X)
 
         if log_r is None:
-            known = constraint(first, count) if constraint else None
-            X = generate_samples(compiled, theta, count, noise, known, notify, wanted, rows)
+            X = generate_samples(compiled, theta, n, noise, constraint, notify, wanted, rows)
         else:
-            X = sample_chain(compiled, theta, log_r, count, noise, guidance, False, notify, wanted, rows)
-        empty = np.empty((0, count, *model.example_shape))
+            X = sample_chain(compiled, theta, log_r, n, noise, guidance, False, notify, wanted, rows)
+        empty = np.empty((0, n, *model.example_shape))
         yield Batch(first, X, np.stack(states) if states else empty)
 
 

@@ -12,7 +12,7 @@ A function log_r takes a symbolic x, (n, ...), and returns log r in nats, (n,), 
 method multiply(kernel, p, exponent), its product with a step is computed in closed form. See docs/posterior.md.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,48 +21,17 @@ import pytensor.tensor as pt
 
 from dpm.base import noise
 from dpm.base.errors import InputError
+from dpm.base.pieces import Report
 from dpm.engines.compiled import CompiledModel
 from dpm.graph.diffusion import Diffusion
-from dpm.graph.schedules import signal_shares
 from dpm.trajectories import device_chains
 from dpm.trajectories.device_chains import is_on_device, run_chain
+from dpm.trajectories.guidance import GUIDANCE as GUIDANCE
+from dpm.trajectories.guidance import exponents
 from dpm.trajectories.particles import Particles
 from dpm.trajectories.potentials import LogR, sum_elements
 
-GUIDANCE = ("constant", "linear", "alpha_bar", "end", "predicted")
 FARTHEST = 4.5  # largest KL divergence from a step to its product, for guidance "predicted", in nats per element
-
-
-def exponents(guidance: str, beta: np.ndarray) -> np.ndarray:
-    """Return the exponents c_0..c_T of a guidance schedule, r_t(x) = r(x)^c_t with c_0 = 1.
-
-    - "constant": c_t = 1 (Eq. 22).
-    - "linear": c_t = (T - t) / T, the paper's other choice (2.5.4).
-    - "alpha_bar": c_t = alpha_bar_t, the share of signal left at t.
-    - "end": c_t = 0 for t > 0, so that r enters in the last step only.
-    - "predicted": c_t = 1, with r_t(x) = r(E[x_0 | x_t = x]) under the model.
-
-    Args:
-        guidance: one of GUIDANCE.
-        beta: beta_1..beta_T, (T,).
-
-    Returns:
-        float64 (T + 1,).
-
-    Raises:
-        InputError: the schedule is unknown.
-    """
-    if guidance not in GUIDANCE:
-        raise InputError(f"guidance {guidance!r} is unknown; accepted: {', '.join(GUIDANCE)}")
-    T = len(beta)
-    t = np.arange(T + 1)
-    return {
-        "constant": np.ones(T + 1),
-        "linear": (T - t) / T,
-        "alpha_bar": signal_shares(beta),
-        "end": (t == 0).astype(np.float64),
-        "predicted": np.ones(T + 1),
-    }[guidance]
 
 
 class Twist:
@@ -239,7 +208,7 @@ def _move_on_device(
     seed: int,
     guidance: str,
     last_step: bool,
-    progress: Callable[[int], object] | None,
+    progress: Report,
 ) -> np.ndarray:
     """Move particles from x_T to the end, and return them; arguments as in sample_product."""
     chain = _device_chain(compiled, theta, log_r, guidance, last_step, weighted=True)
@@ -251,7 +220,7 @@ def _move_on_device(
         chosen = particles.update(numbers, run.fetch(1))
         if chosen is not numbers:
             run.replace(run.fetch()[chosen])
-        if progress and i:
+        if i:
             progress(1)
     return run.fetch()
 
@@ -316,24 +285,44 @@ def sample_product(
     """
     if n_particles < 2:
         raise InputError(f"particles: got {n_particles}; expected 2 or more")
-    rng = noise.generator(seed, noise.SAMPLING, n_particles)
-    particles = Particles(n_particles, rng)
-    if compiled.engine.noise == "device":
-        X = _move_on_device(compiled, theta, log_r, particles, seed, guidance, last_step, progress)
-    else:
-        shape = (n_particles, *compiled.model.example_shape)
-        draw = noise.DRAWS[compiled.model.kernel.noise]
-        chain = Chain(compiled, theta, log_r, n_particles, guidance, last_step)
-        X, log_factors = chain.start(draw(rng, shape))
-        X = particles.update(X, log_factors)
-        for t, after in zip(chain.times, chain.times[1:], strict=False):
-            X, log_factors = chain.step(X, t, after, draw(rng, shape))
+    shared = compiled, theta, log_r, n_particles, guidance, n_samples, last_step
+    (found,) = compiled.mapper.map(run_particles, shared, [seed], progress)
+    return found
+
+
+def run_particles(
+    compiled: CompiledModel,
+    theta: np.ndarray,
+    log_r: LogR,
+    n_particles: int,
+    guidance: str,
+    n_samples: int | None,
+    last_step: bool,
+    seeds: Iterable[int],
+    report: Report,
+) -> Iterator[Result]:
+    """Yield the Result of each seed; arguments as in sample_product.
+
+    The particles of a seed depend on one another at every step, so they are a single piece.
+    """
+    for seed in seeds:
+        rng = noise.generator(seed, noise.SAMPLING, n_particles)
+        particles = Particles(n_particles, rng)
+        if compiled.engine.noise == "device":
+            X = _move_on_device(compiled, theta, log_r, particles, seed, guidance, last_step, report)
+        else:
+            shape = (n_particles, *compiled.model.example_shape)
+            draw = noise.DRAWS[compiled.model.kernel.noise]
+            chain = Chain(compiled, theta, log_r, n_particles, guidance, last_step)
+            X, log_factors = chain.start(draw(rng, shape))
             X = particles.update(X, log_factors)
-            if progress:
-                progress(1)
-    error, resamplings = particles.log_Z_error(), particles.resamplings
-    X = particles.resample(X, n_samples)
-    return Result(X, float(particles.log_Z), error, np.array(particles.history), resamplings)
+            for t, after in zip(chain.times, chain.times[1:], strict=False):
+                X, log_factors = chain.step(X, t, after, draw(rng, shape))
+                X = particles.update(X, log_factors)
+                report(1)
+        error, resamplings = particles.log_Z_error(), particles.resamplings
+        X = particles.resample(X, n_samples)
+        yield Result(X, float(particles.log_Z), error, np.array(particles.history), resamplings)
 
 
 def sample_chain(

@@ -137,3 +137,10 @@ def projection():
     loop = object.__new__(variable_projection.ProjectionLoop)
     loop.compiled, loop.features = COMPILED, X
     return loop
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_threads_are_counted_as_they_are_limited():
+    assert blas.count_threads() == 2
+    with blas.one_blas_thread():
+        assert blas.count_threads() == 1

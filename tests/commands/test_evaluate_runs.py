@@ -250,8 +250,8 @@ def test_full_disk_is_one_line_and_leaves_no_partial_file(run, tmp_path, monkeyp
 
 def test_estimate_has_the_reported_statistics(monkeypatch):
     """Mean of log p over examples, its spread and bootstrap errors for known numbers."""
-    found = iter([Likelihood(-3.0, 0.3, 50.0, -4.0), Likelihood(-5.0, 0.4, 2.0, -9.0)])
-    monkeypatch.setattr(importance, "log_likelihood", lambda *arguments: next(found))
+    found = [Likelihood(-3.0, 0.3, 50.0, -4.0), Likelihood(-5.0, 0.4, 2.0, -9.0)]
+    monkeypatch.setattr(importance, "log_likelihoods", lambda *arguments: found)
     compiled, theta = null_model(10)
     X = np.zeros((2, 1, 2, 2), np.float32)
     result = evaluation.evaluate(Run(compiled, theta, Scaling(1.0, 0.0), True), X, trajectories=100)

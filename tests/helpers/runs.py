@@ -113,7 +113,7 @@ def check_help(name, option):
         f"import sys, runpy\nsys.argv = ['dpm', '{name}', '--help']\n"
         f"try: runpy.run_module('dpm', run_name='__main__')\n"
         "except SystemExit as stop: assert stop.code == 0\n"
-        "assert not {'pytensor', 'jax', 'matplotlib', 'sklearn'} & set(sys.modules)"
+        "assert not {'pytensor', 'jax', 'matplotlib', 'sklearn', 'dask', 'distributed'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 from scipy.special import logsumexp
 
+from dpm.base import blas
 from dpm.likelihood.parzen_window import SIGMAS, log_density, parzen, squared_distances
 
 ROOT = Path(__file__).parents[2]
@@ -133,3 +134,16 @@ def test_grid_of_widths_is_that_of_the_protocol():
     """Ten widths from 10^-1 to 10^0, evenly spaced in their logarithm (Goodfellow et al. 2014)."""
     np.testing.assert_allclose(np.diff(np.log10(SIGMAS)), 1 / 9)
     assert (len(SIGMAS), SIGMAS[0], SIGMAS[-1]) == (10, 0.1, 1)
+
+
+@pytest.mark.parametrize(("D", "m", "n"), [(784, 3000, 500), (4, 100, 7)])
+def test_threads_do_not_change_the_bits(D, m, n):
+    """OpenBLAS's own threads change the last bits of 784 dimensions."""
+    rng = np.random.default_rng(0)
+    X, centers = rng.random((n, D)), rng.random((m, D))
+    found = []
+    for threads in (1, 2, 4):
+        with blas.controller().limit(limits=threads, user_api="blas"):
+            found.append(log_density(X, centers, [0.2, 0.5]))
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
