@@ -10,6 +10,7 @@ from dpm.commands.train import main as train_main
 from dpm.datasets.scaling import Scaling
 from dpm.datasets.stored import PreparedImages
 from dpm.datasets.streams import minibatches
+from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.experiments.variants import RELEASED
 from dpm.optimizers import RMSProp
@@ -51,6 +52,14 @@ def test_fifty_steps_are_those_of_the_host(choice):
         host = train_steps(MainLoop, steps=device.state.step, **options)
     assert difference(host, device) <= 1e-12
     assert host.state.epoch_cost == pytest.approx(device.state.epoch_cost, rel=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"n_t": 2, "times": "stratified"}], ids=["importance", "even times"])
+def test_microbatches_change_a_step_within_rounding(monkeypatch, options):
+    """Three microbatches next to one, in double precision; without importance the graph returns no terms."""
+    whole = train_steps(DeviceLoop, steps=6, noise="device", **options)
+    monkeypatch.setattr(CompiledModel, "microbatch_size", lambda model, n: n // 3)
+    assert difference(whole, train_steps(DeviceLoop, steps=6, noise="device", **options)) <= 1e-12
 
 
 @pytest.mark.parametrize("noise", ["device", "host"])

@@ -1,5 +1,7 @@
 """The inputs of a step on the device (dpm/training/device_step.py); its numbers are tested by test_device_loop.py."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from pytensor.graph.traversal import ancestors
@@ -66,9 +68,26 @@ def test_masks_of_dropout_have_their_rate():
 
 def test_minibatches_are_sent_where_the_data_are_on_the_host():
     step, names = build_step(plan(data=None))
-    assert names.constants == []
+    assert names.constants == ["number"]
     assert names.sequences[0] == "X"
     assert step.sequences[0].type.shape == (BATCH, 1, 8, 8)
+
+
+def test_rows_of_devices_have_the_numbers_of_one_device(monkeypatch):
+    """Of 12 examples at two times each, the second of three devices has the examples 4 to 7, twice."""
+    made = plan(n_t=2)
+    assert made.numbers.tolist() == list(range(24))
+    monkeypatch.setattr(made.compiled.engine, "peers", SimpleNamespace(n_devices=3))
+    assert (made.examples, made.rows) == (4, 8)
+    assert made.numbers.reshape(3, 8)[1].tolist() == [4, 5, 6, 7, 16, 17, 18, 19]
+
+
+def test_microbatches_divide_the_rows(monkeypatch):
+    """At most five rows each: four of twelve; with dropout all at once."""
+    made = plan()
+    monkeypatch.setattr(made.compiled, "microbatch_size", lambda n: 5)
+    assert made.n_microbatches == 3
+    assert made._replace(dropout_rate=0.5).n_microbatches == 1
 
 
 def test_graph_is_identified_unless_it_has_dropout():

@@ -1,6 +1,7 @@
 """Training on several processes and devices: the numbers of one process, and one end for all."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -88,6 +89,45 @@ def test_two_devices_of_one_process_train_as_one(base, tmp_path, data, quick_run
     assert started.wait() == [0], started.text(0)
     assert "divided among 2 devices of 1 process " in started.text(0)
     check_equal(single(base, tmp_path, "--dtype", "float64"), only(two), 1e-12)
+
+
+CHOICES = """
+import sys
+import numpy as np
+from dpm.engines.compiled import CompiledModel
+from dpm.training.device_loop import DeviceLoop
+from tests.helpers import device_loops
+from tests.helpers.device_loops import images
+
+CompiledModel.microbatch_size = lambda model, n: 3  # so that each device has several
+devices = int(sys.argv[2])
+if devices > 1:
+    engine = device_loops.Engine
+    device_loops.Engine = lambda name, dtype, noise: engine(name, dtype, distributed=True)
+for number, options in enumerate((
+    {"n_t": 2},
+    {"n_t": 2, "dropout_rate": 0.3, "times": "stratified"},
+    {"X": images(11), "objective": "balanced"},
+    {"faithful": True, "epochs": 1},
+)):
+    loop = device_loops.train(DeviceLoop, steps=12, noise="device", **options)
+    assert loop.peers.n_devices == devices
+    np.savez(f"{sys.argv[1]}{number}.npz", **{k.replace("/", "."): v for k, v in device_loops.state(loop).items()})
+"""
+
+
+def test_choices_of_training_are_the_same_on_two_devices(tmp_path):
+    """Two times of each image, dropout, crops, single times and the microbatches of each device."""
+    programs = []
+    for devices in (1, 2):
+        environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        command = [sys.executable, "-c", CHOICES, str(tmp_path / f"{devices}-"), str(devices)]
+        programs.append(subprocess.Popen(command, cwd=runs.ROOT, env=environment))
+    assert [program.wait(240) for program in programs] == [0, 0]
+    for number in range(4):
+        with np.load(tmp_path / f"1-{number}.npz") as one, np.load(tmp_path / f"2-{number}.npz") as two:
+            for name in one:
+                assert abs(one[name] - two[name]).max() <= 1e-12 * max(1, abs(one[name]).max()), (number, name)
 
 
 def test_a_process_reads_its_own_rows_from_the_disk(base, tmp_path, data, quick_runs):
@@ -220,7 +260,7 @@ def test_a_port_in_use_is_refused(tmp_path, data):
     assert line.startswith(f"train.py: error: --coordinator: port {address.split(':')[1]} cannot be used (")
 
 
-CHOICES = {
+REFUSED = {
     "experiment": (["--experiment", "swissroll"], "--experiment swissroll computes its steps on the host"),
     "sfo": (["--optimizer", "sfo"], "--optimizer sfo computes its steps on the host"),
     "updates": (["--updates", "host"], "--distributed contradicts --updates host"),
@@ -228,14 +268,14 @@ CHOICES = {
 }
 
 
-@pytest.mark.parametrize("name", CHOICES)
+@pytest.mark.parametrize("name", REFUSED)
 def test_choices_of_the_host_are_refused(name):
     """The engine is asked for before any data."""
     from dpm.base.errors import InputError
     from dpm.runs.settings import Settings
     from dpm.training.shared_run import build_shared_engine
 
-    given, message = CHOICES[name]
+    given, message = REFUSED[name]
     settings = Settings.from_arguments(**{given[0].removeprefix("--"): given[1]})
     with pytest.raises(InputError, match=message):
         build_shared_engine(settings)
