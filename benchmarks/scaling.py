@@ -3,8 +3,9 @@
     python -m benchmarks.scaling cluster [--workers 2] [--rounds 5]
 
 `cluster`: evaluation and sampling by workers of one thread (`--cluster local:N`), next to one worker and to one process
-on one core. Takes 5 minutes. The three take turns, so that a busy machine slows all of them down, and the shortest
-and the median time of each are printed. Compiling is in the first call only; starting workers is printed apart.
+on one core. Takes 3 minutes. The three take turns, so that a busy machine slows all of them down. Printed are the
+shortest and the median time of each, and the seconds of all cores, which other programs change less. Compiling is in
+the first call only; starting workers is printed apart.
 """
 
 import os
@@ -17,6 +18,7 @@ import time
 from contextlib import ExitStack
 
 import numpy as np
+import psutil
 
 import dpm
 from dpm.base.pieces import HERE
@@ -55,11 +57,14 @@ def measure_cluster(n_workers: int, rounds: int) -> None:
             places[f"local:{n}"] = stack.enter_context(open_cluster(f"local:{n}"))
             print(f"local:{n}: started in {time.perf_counter() - start:.1f} s")
         for title, work in works.items():
-            seconds = time_in_turns(run, places, work, rounds)
+            seconds, cpu = time_in_turns(run, places, work, rounds)
             print(f"{title}; load {os.getloadavg()[0]:.1f}")
             for name, (first, *others) in seconds.items():
                 least, median = min(others), statistics.median(others)
-                print(f"  {name:10}  first {first:5.2f} s, then at least {least:5.2f} s, median {median:5.2f} s")
+                cores = f"{min(cpu[name][1:]):5.2f} s of all cores"
+                print(
+                    f"  {name:10}  first {first:5.2f} s, then at least {least:5.2f} s, median {median:5.2f} s; {cores}"
+                )
             for name, pair in {
                 "speed-up": ("local:1", f"local:{n_workers}"),
                 "overhead": ("local:1", "no cluster"),
@@ -69,18 +74,29 @@ def measure_cluster(n_workers: int, rounds: int) -> None:
                 print(f"  {name}: {least:.2f} of the least, {statistics.median(ratios):.2f} in the median round")
 
 
-def time_in_turns(run: Run, places: dict, work, rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of each place: of the first call, which compiles, and of each round. All bits are equal."""
+def time_in_turns(run: Run, places: dict, work, rounds: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Return the seconds of each place, by a clock and of all cores: of the first call, which compiles, and of rounds.
+
+    All bits are equal.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in places}
+    cpu: dict[str, list[float]] = {name: [] for name in places}
     results = []
     for _ in range(rounds + 1):
         for name, mapper in places.items():
             run.compiled.mapper = mapper
-            start = time.perf_counter()
+            start, used = time.perf_counter(), cpu_seconds()
             results.append(work())
             seconds[name].append(time.perf_counter() - start)
+            cpu[name].append(cpu_seconds() - used)
     assert all(np.array_equal(result, results[0]) for result in results)
-    return seconds
+    return seconds, cpu
+
+
+def cpu_seconds() -> float:
+    """Return the seconds that all cores have worked for this process and those below it."""
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 def main() -> None:

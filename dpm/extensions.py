@@ -309,14 +309,15 @@ class LogLikelihood:
         self.held_out, self.quiet, self.reference = held_out, quiet, reference
 
     def do(self, loop: Any) -> None:
-        if self.quiet:
-            return
         if loop.variant.likelihood_draws:
-            write_line(self.as_released(loop, loop.variant.likelihood_draws))
-        else:
+            if not self.quiet:
+                write_line(self.as_released(loop, loop.variant.likelihood_draws))
+            return
+        found = self.held_out(loop)  # also where nothing is printed, beside another process that prints it
+        if not self.quiet:
             known = self.reference(loop) if self.reference else {}
             exact = format_references(known, loop.compiled.model.unit)
-            write_line("; ".join(filter(None, [str(self.held_out(loop)), exact])))
+            write_line("; ".join(filter(None, [str(found), exact])))
 
     def as_released(self, loop: Any, draws: int) -> str:
         """Return the line of a faithful run."""

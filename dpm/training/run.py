@@ -191,6 +191,8 @@ def run_training(
         if process:
             loop.extensions = silent_extensions(data, settings)
             loop.run()
+            if loop.diverged:
+                raise InputError(divergence(loop))
             return 0
         settings = resolve_device(settings, loop)
         folder = folder or make_folder(settings, data, stack)

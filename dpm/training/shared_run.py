@@ -11,7 +11,7 @@ from dpm.base.errors import InputError
 from dpm.base.hashing import hash_array
 from dpm.engines.engine import Engine
 from dpm.engines.peers import check_alike
-from dpm.extensions import DrawSamples
+from dpm.extensions import DrawSamples, LogLikelihood
 from dpm.runs.data import RunData
 from dpm.runs.setting_checks import FROZEN
 from dpm.runs.settings import Settings
@@ -35,15 +35,12 @@ def build_shared_engine(settings: Settings) -> Engine:
 
 def check_choices(settings: Settings) -> None:
     """Raise InputError if the settings compute or draw something on the host, where it cannot be divided."""
-    for key, value in (
-        ("experiment", settings.experiment if settings.toy else None),
-        ("optimizer", settings.optimizer),
-    ):
-        if value is not None and (key == "experiment" or value in FROZEN):
-            raise InputError(
-                f"--distributed: --{key} {value} computes its steps on the host; leave --distributed out, or train "
-                "images with adam or rmsprop"
-            )
+    if settings.toy or settings.optimizer in FROZEN:
+        choice = f"--experiment {settings.experiment}" if settings.toy else f"--optimizer {settings.optimizer}"
+        raise InputError(
+            f"--distributed: {choice} computes its steps on the host; leave --distributed out, or train images with "
+            "adam or rmsprop"
+        )
     for key in ("updates", "noise"):
         if getattr(settings, key) == "host":
             raise InputError(
@@ -71,4 +68,5 @@ def silent_extensions(data: RunData, settings: Settings) -> list[Any]:
     held_out = HeldOutBound(data.test, every)
     samples = DrawSamples(data, settings.plots == "all")
     plots = [] if settings.plots == "none" else [EveryN(samples, every, before)]
-    return [Monitoring(held_out), WriteResult(None, held_out, {}), *plots]
+    line = EveryN(LogLikelihood(held_out, quiet=True), every)
+    return [Monitoring(held_out), WriteResult(None, held_out, {}), *plots, line]

@@ -102,6 +102,16 @@ def test_a_process_reads_its_own_rows_from_the_disk(base, tmp_path, data, quick_
     check_equal(runs.train(tmp_path / "one", large, *SINGLE, *more), only(two), 1e-12)
 
 
+def test_a_diverged_run_ends_all_processes(tmp_path, data):
+    """With a rate of 1e200 no step after the first is finite; each process says so, and none waits for another."""
+    out = tmp_path / "out"
+    more = ("--dtype", "float64", "--lr", 1e200, "--warmup", 0, "--max-skipped", 5)
+    started = start(out, by_hand(flags(out, data, *more)))
+    assert started.wait() == [2, 2]
+    for number in range(2):
+        assert "error: training diverged: 5 steps in a row were skipped" in started.text(number).splitlines()[-1]
+
+
 def start_long(tmp_path, data):
     """Start two processes that train longer than the test; wait for the second epoch."""
     out = tmp_path / "long"
