@@ -198,6 +198,9 @@ def make_record(row: Row, plan: Plan) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     record = find_record(row, plan) or {}
     examples = describe_data(row, record, plan)
+    if plan.threads is not None:
+        # XLA reads it in the programs that are started: its sums depend on how many cores it sees.
+        os.environ["NPROC"] = str(plan.threads)
     if is_complete(row, record, plan):
         print(f"{row.name}: is there already, {folder / RECORD}")
     else:
