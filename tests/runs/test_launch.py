@@ -70,7 +70,7 @@ def test_a_cluster_is_taken_from_the_settings():
     assert take_cluster({"seed": 1}) == (None, {"seed": 1})
 
 
-@pytest.mark.parametrize("others", [{"distributed": True}, BY_HAND])
-def test_a_cluster_and_processes_contradict_each_other(others):
-    with pytest.raises(InputError, match=f"^--cluster local contradicts --{[*others][0]}, which divides minibatches"):
+@pytest.mark.parametrize(("others", "name"), [({"distributed": True}, "distributed"), (BY_HAND, "coordinator")])
+def test_a_cluster_and_processes_contradict_each_other(others, name):
+    with pytest.raises(InputError, match=f"^--cluster local contradicts --{name}, which divides minibatches"):
         take_cluster(others | {"cluster": "local"})
