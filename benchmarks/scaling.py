@@ -1,11 +1,18 @@
 """How much faster more processes are, and what they cost when there is one.
 
     python -m benchmarks.scaling cluster [--workers 2] [--rounds 5]
+    python -m benchmarks.scaling training [--processes 2] [--batch 512] [--rounds 3]
+    python -m benchmarks.scaling plan --step SECONDS [--batch 512] [--bytes N] [--bandwidth N] [--latency SECONDS]
 
 `cluster`: evaluation and sampling by workers of one thread (`--cluster local:N`), next to one worker and to one process
 on one core. Takes 3 minutes. The three take turns, so that a busy machine slows all of them down. Printed are the
 shortest and the median time of each, and the seconds of all cores, which other programs change less. Compiling is in
 the first call only; starting workers is printed apart.
+
+`training`: a step of one process with several threads, next to one of as many processes of one thread
+(`train.py --processes N`), and the sum of a gradient over the processes.
+
+`plan`: the formula of docs/scaling.md for 8 to 1,024 devices.
 """
 
 import os
@@ -13,7 +20,11 @@ import os
 os.environ.setdefault("NPROC", "1")  # so that XLA occupies one core of this process too, as in a worker
 
 import argparse
+import json
+import socket
 import statistics
+import subprocess
+import sys
 import time
 from contextlib import ExitStack
 
@@ -99,6 +110,65 @@ def cpu_seconds() -> float:
     return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
+def measure_training(n_processes: int, batch: int, rounds: int) -> None:
+    """Print the seconds of a training step of one process with several threads, and of processes of one thread."""
+    found: dict[str, list[dict[str, list[float]]]] = {}
+    for _ in range(rounds):
+        for name, n, threads in (
+            (f"1 process, {n_processes} threads", 1, n_processes),
+            (f"{n_processes} processes, 1 thread", n_processes, 1),
+        ):
+            found.setdefault(name, []).append(run_steps(n, threads, batch))
+    print(f"training step of {batch} digits; load {os.getloadavg()[0]:.1f}")
+    for name, answers in found.items():
+        for what in ("step", "sum"):
+            if times := [answer[what] for answer in answers if answer[what]]:
+                least, median = min(a for a, _ in times), statistics.median(b for _, b in times)
+                label = {"step": "a step", "sum": "sum of a gradient"}[what]
+                print(f"  {name:24}  {label:18} at least {1e3 * least:6.1f} ms, median {1e3 * median:6.1f} ms")
+    one, several = ([answer["step"][0] for answer in answers] for answers in found.values())
+    print(f"  ratio: {min(several) / min(one):.2f} of the least")
+
+
+def run_steps(n: int, threads: int, batch: int) -> dict[str, list[float]]:
+    """Return what process 0 of n processes of benchmarks.training_steps answers."""
+    command = [sys.executable, "-m", "benchmarks.training_steps", str(batch), str(threads)]
+    environment = os.environ | {"NPROC": str(threads)}  # the cores that XLA uses
+    address = [f"127.0.0.1:{free_port()}", str(n)] if n > 1 else []
+    commands = [[*command, *address, *([str(i)] if address else [])] for i in range(n)]
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True, "env": environment}
+    started = [subprocess.Popen(words, **quiet) for words in commands]
+    printed, *_ = [process.communicate()[0] for process in started]
+    answer: dict[str, list[float]] = json.loads(printed.splitlines()[-1])
+    return answer
+
+
+def free_port() -> int:
+    """Return the number of a port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def print_plan(seconds: float, batch: int, size: float, bandwidth: float, latency: float) -> None:
+    """Print the time of a training step on 8 to 1,024 devices by the formula of docs/scaling.md.
+
+    Args:
+        seconds: of a step of `batch` examples on one device.
+        batch: examples of a minibatch.
+        size: bytes of the gradient.
+        bandwidth: of the connection of a device, bytes per second.
+        latency: of a message, seconds.
+    """
+    print("| devices | examples each | compute, ms | all-reduce, ms | speed-up | bound by |\n|---|---|---|---|---|---|")
+    for n in (1, 8, 16, 32, 64, 128, 256, 512, 1024):
+        compute = seconds / n
+        reduce = 2 * (n - 1) / n * size / bandwidth + 2 * (n - 1) * latency
+        bound = "network" if reduce > compute else "compute"
+        speed = seconds / (compute + reduce)
+        print(f"| {n:,} | {batch / n:g} | {1e3 * compute:.2f} | {1e3 * reduce:.2f} | {speed:.1f} | {bound} |")
+
+
 def main() -> None:
     """Run the benchmark that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -106,8 +176,23 @@ def main() -> None:
     cluster = commands.add_parser("cluster", help="pieces on Dask")
     cluster.add_argument("--workers", type=int, default=2)
     cluster.add_argument("--rounds", type=int, default=5)
+    training = commands.add_parser("training", help="one training run on several processes")
+    training.add_argument("--processes", type=int, default=2)
+    training.add_argument("--batch", type=int, default=512)
+    training.add_argument("--rounds", type=int, default=3)
+    plan = commands.add_parser("plan", help="the time of a step on more devices, by a formula")
+    plan.add_argument("--step", type=float, required=True, help="seconds of a step on one device")
+    plan.add_argument("--batch", type=int, default=512, help="examples of a minibatch")
+    plan.add_argument("--bytes", type=float, default=7.05e6, help="of the gradient; default: the released network")
+    plan.add_argument("--bandwidth", type=float, default=50e9, help="of a device's connection, bytes per second")
+    plan.add_argument("--latency", type=float, default=10e-6, help="of a message, seconds")
     options = parser.parse_args()
-    measure_cluster(options.workers, options.rounds)
+    if options.command == "cluster":
+        measure_cluster(options.workers, options.rounds)
+    elif options.command == "training":
+        measure_training(options.processes, options.batch, options.rounds)
+    else:
+        print_plan(options.step, options.batch, options.bytes, options.bandwidth, options.latency)
 
 
 if __name__ == "__main__":

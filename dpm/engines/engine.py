@@ -177,7 +177,7 @@ class Engine:
             return [*updates, *outputs], givens
 
         with self._guard(), self._backend.divided():
-            facts = facts and [*facts, self.peers.n_devices]
+            facts = None if step.divided and self.peers.n_devices > 1 else facts  # a sum over devices is not written
             function = self._load_or_build(facts, step.inputs, build)
             run = self._backend.loop(function, step, capacity, self.threads)
 

@@ -38,6 +38,8 @@ class Step(NamedTuple):
         build: returns the new values of `carried`, the outputs to record of each step, and givens.
         group: number of rows of a minibatch, where the rows repeat a minibatch.
         by_row: names of those of the first three whose first axis, at one step, are rows; several devices divide them.
+        divided: the graph is that of one device, with its rows, and sums over devices itself (device_sums.py).
+            Otherwise it is that of all rows, and XLA divides it.
     """
 
     carried: Sequence[Tensor]
@@ -47,6 +49,7 @@ class Step(NamedTuple):
     build: Callable[[], tuple[Sequence[Tensor], Sequence[Tensor], Pairs]]
     group: int
     by_row: frozenset[str]
+    divided: bool = False
 
     @property
     def inputs(self) -> list[Tensor]:

@@ -53,7 +53,7 @@ class Program(NamedTuple):
     Attributes:
         run: the compiled loop.
         plan, step, names: what it computes, and its inputs.
-        constants: the training data on the device, or nothing.
+        constants: numbers of the rows, and the training data on the device.
         keys: of the draws, with the positions and counts of no step.
         capacity: largest number of steps of a call.
     """
@@ -177,9 +177,10 @@ class DeviceLoop(MainLoop):
         facts, of_model = plan.facts(), graph_cache.model_facts(model)
         known = None if facts is None or of_model is None else [__name__, *facts, *of_model]
         run = engine.loop(step, capacity, known)
-        constants = [engine.place(a) for a in (levels, table) if a is not None]
+        numbers = place(engine, plan.numbers, 0)
+        constants = [numbers, *(engine.place(a) for a in (levels, table) if a is not None)]
         key = engine.place(noise.device_key(self.seed, noise.TRAINING))
-        examples = place(engine, np.arange(plan.rows if step.drawn else 0, dtype=np.int32), 0 if step.drawn else None)
+        examples = numbers if step.drawn else engine.place(np.empty(0, np.int32))
         return Program(run, plan, step, names, constants, Keys(key, None, examples, None), capacity)
 
     def _device_data(self) -> tuple[np.ndarray | None, np.ndarray | None]:

@@ -4,8 +4,9 @@ The graph is that of MainLoop's step, in the same order: dpm.training.times.Time
 dpm.optimizers.updates moves the parameters, dpm.training.recipe.Average averages them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,11 +16,12 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.replace import clone_replace
 
 from dpm.engines.compiled import CompiledModel, cost_and_gradient, cost_gradient_and_terms
+from dpm.engines.device_sums import sum_over_devices
 from dpm.engines.loops import Draw, Pairs, Step
 from dpm.graph import Tensor
 from dpm.graph.bricks import dropout_masks
 from dpm.optimizers import Adam, RMSProp, updates
-from dpm.training.device_times import update_sizes, weigh_times
+from dpm.training.device_times import sum_terms, update_sizes, weigh_times
 from dpm.training.recipe import Average
 from dpm.training.times import TimeWeights
 
@@ -28,6 +30,8 @@ THETA, AVERAGE = "theta", "average"
 
 #: Sequences that have a row for each example of the minibatch: the examples, or their positions in the data.
 BY_ROW = ("X", "index")
+#: Constant with the number of each row.
+ROW = "number"
 
 
 class Plan(NamedTuple):
@@ -56,9 +60,34 @@ class Plan(NamedTuple):
     single_time: bool
 
     @property
+    def n_devices(self) -> int:
+        """Number of devices that divide a minibatch."""
+        return self.compiled.engine.peers.n_devices
+
+    @property
+    def examples(self) -> int:
+        """Examples of a minibatch on one device."""
+        return self.batch_size // self.n_devices
+
+    @property
     def rows(self) -> int:
-        """Examples of a step, those of a minibatch repeated n_t_per_minibatch times included."""
-        return self.batch_size * self.compiled.model.n_t_per_minibatch
+        """Rows of a step on one device: its examples, repeated n_t_per_minibatch times."""
+        return self.examples * self.compiled.model.n_t_per_minibatch
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """Numbers of all rows, device by device, int32; example i in its k-th repetition has k batch_size + i."""
+        repetitions = np.arange(self.compiled.model.n_t_per_minibatch, dtype=np.int32) * np.int32(self.batch_size)
+        examples = np.arange(self.batch_size, dtype=np.int32).reshape(self.n_devices, 1, self.examples)
+        return (repetitions[:, None] + examples).ravel()
+
+    @property
+    def n_microbatches(self) -> int:
+        """Number of microbatches in which a device computes its rows; one with dropout, whose masks are inputs."""
+        if self.dropout_rate:
+            return 1
+        most = self.compiled.microbatch_size(self.rows)
+        return next(n for n in range(-(-self.rows // most), self.rows + 1) if self.rows % n == 0)
 
     @property
     def cropped(self) -> bool:
@@ -75,7 +104,8 @@ class Plan(NamedTuple):
         rule = {k: v for k, v in vars(self.rule).items() if isinstance(v, float)}
         weights = self.time_weights and [self.time_weights.times, self.time_weights.objective]
         released = getattr(self.rule, "blocks", None) is not None
-        return [type(self.rule).__name__, rule, released, weights, self.average and self.average.decay, self.batch_size]
+        decay, sizes = self.average and self.average.decay, [self.batch_size, self.n_microbatches]
+        return [type(self.rule).__name__, rule, released, weights, decay, *sizes]
 
 
 class Names(NamedTuple):
@@ -127,7 +157,8 @@ class _Builder:
 
         carried, fixed, varying = (list(group.values()) for group in (self.carried, constants, sequences))
         names = Names(*(list(group) for group in (self.carried, constants, sequences)))
-        return Step(carried, fixed, varying, on_device, build, plan.batch_size, frozenset(BY_ROW)), names
+        of_rows = frozenset((*BY_ROW, ROW))
+        return Step(carried, fixed, varying, on_device, build, plan.batch_size, of_rows, divided=True), names
 
     # ------------------------------------------------------------------ inputs
 
@@ -144,14 +175,15 @@ class _Builder:
             self.carried[f"{AVERAGE}/steps"] = self._input(f"{AVERAGE}/steps", (), "int32")
 
     def _constants(self) -> dict[str, Tensor]:
+        found = {ROW: self._input(ROW, (self.plan.rows,), "int32")}
         if self.plan.data is None:
-            return {}
-        found = {"data": self._input("data", *self.plan.data)}
+            return found
+        found |= {"data": self._input("data", *self.plan.data)}
         return found | ({"table": self._input("table", (256,))} if self.plan.has_table else {})
 
     def _sequences(self) -> dict[str, Tensor]:
         plan = self.plan
-        n = plan.batch_size
+        n = plan.examples
         if plan.data is None:
             found = {"X": self._input("X", (n, *self.model.example_shape))}
         else:
@@ -184,25 +216,52 @@ class _Builder:
         """Return the new values of the carried inputs, the outputs K cost and skipped, and the givens."""
         plan, model = self.plan, self.model
         X = pt.concatenate([self._examples(given)] * model.n_t_per_minibatch)
-        valid = pt.cast(np.arange(plan.rows, dtype="int32") % plan.batch_size < given["count"], self.dtype)
+        valid = pt.cast(given[ROW] % np.int32(plan.batch_size) < given["count"], self.dtype)
         share = valid / pt.cast(given["count"] * np.int32(model.n_t_per_minibatch), self.dtype)
         paths = tuple(plan.compiled.layout.parameters)
         new: dict[str, Tensor] = {}
         masks: AbstractContextManager[list[Tensor]] = dropout_masks() if plan.dropout_rate else nullcontext([])
         with masks as self.masks:
             if plan.time_weights is None:
-                cost, gradient = cost_and_gradient(model, paths, X, given["t"], given["N"], given["U"], share)
+                outputs = self._accumulate(
+                    partial(cost_and_gradient, model, paths), X, given["t"], given["N"], given["U"], share
+                )
+                cost, gradient = self._sum(outputs)
             else:
                 placed = weigh_times(plan.time_weights, self.carried, given["positions"], given["exponent"])
                 inputs = X, placed.t, given["N"], given["U"], share * placed.weights, share
-                _, gradient, terms, gains = cost_gradient_and_terms(model, paths, *inputs)
+                _, gradient, terms, gains = self._accumulate(partial(cost_gradient_and_terms, model, paths), *inputs)
                 cost = (share * (placed.corrections * terms - gains)).sum()
-                new |= update_sizes(plan.time_weights, self.carried, placed.t, terms, valid)
+                sums = sum_terms(plan.time_weights, placed.t, terms, valid)
+                cost, gradient, *sums = self._sum([cost, gradient, *sums])
+                new |= update_sizes(self.carried, *sums)
         moved, skipped = self._move(gradient, given["rate"])
         new |= moved
         if plan.average:
             new |= self._average(plan.average, moved[THETA])
         return [new[name] for name in self.carried], [cost, skipped], list(plan.compiled.givens(self.carried[THETA]))
+
+    def _sum(self, values: list[Tensor]) -> list[Tensor]:
+        """Return the sums of values over all devices."""
+        return values if self.plan.n_devices == 1 else sum_over_devices(values)
+
+    def _accumulate(self, build: Callable[..., Sequence[Tensor]], *arrays: Tensor) -> list[Tensor]:
+        """Return cost, gradient and outputs by example of arrays by example, in the microbatches of the plan."""
+        n = self.plan.n_microbatches
+        if n == 1:
+            return list(build(*arrays))
+
+        def step(*inputs: Tensor) -> list[Tensor]:
+            *parts, cost, gradient = inputs
+            more_cost, more_gradient, *by_example = build(*parts)
+            return [cost + more_cost, gradient + more_gradient, *by_example]
+
+        parts = [array.reshape((n, self.plan.rows // n, *array.type.shape[1:])) for array in arrays]
+        zero = [pt.zeros((), self.dtype), pt.zeros((self.plan.compiled.layout.size,), self.dtype)]
+        n_by_example = len(build(*arrays)) - len(zero)
+        found: Any = pytensor.scan(step, parts, [*zero, *[None] * n_by_example], return_updates=False)
+        cost, gradient, *by_example = found
+        return [cost[n - 1], gradient[n - 1], *(array.reshape((self.plan.rows,)) for array in by_example)]
 
     def _examples(self, given: dict[str, Tensor]) -> Tensor:
         """Return the minibatch in model units, (batch_size, ...)."""
@@ -211,13 +270,13 @@ class _Builder:
         data, index = given["data"], given["index"]
         if self.plan.cropped:
             channels, side = data.type.shape[1], np.arange(self.model.example_shape[-1], dtype=np.int32)
-            row, column = (given[name][: self.plan.batch_size] for name in ("row", "column"))
+            row, column = (given[name][: self.plan.examples] for name in ("row", "column"))
             rows, columns = row[:, None, None, None] + side[:, None], column[:, None, None, None] + side
             X = data[index[:, None, None, None], np.arange(channels)[:, None, None], rows, columns]
         else:
             X = data[index]
         X = given["table"][pt.cast(X, "int32")] if self.plan.has_table else X
-        return pt.specify_shape(X, (self.plan.batch_size, *self.model.example_shape))
+        return pt.specify_shape(X, (self.plan.examples, *self.model.example_shape))
 
     def _move(self, gradient: Tensor, rate: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Return the optimizer's new values by name, and 1 for a skipped step."""

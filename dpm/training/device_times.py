@@ -80,13 +80,11 @@ def _fill(known: Tensor, values: Tensor, centers: np.ndarray, dtype: str) -> Ten
     return values[low] * (1 - share) + values[high] * share
 
 
-def update_sizes(
-    weights: TimeWeights, sizes: Mapping[str, Tensor], t: Tensor, terms: Tensor, valid: Tensor
-) -> dict[str, Tensor]:
-    """Return the state of the sizes after TermSizes.update, by name.
+def sum_terms(weights: TimeWeights, t: Tensor, terms: Tensor, valid: Tensor) -> list[Tensor]:
+    """Return what the terms of a step add to the sizes: number and sum of squares in each bin, and how many not finite.
 
     Args:
-        weights, sizes: as in `weigh_times`.
+        weights: has the bins of t.
         t: times of the examples, (n,).
         terms: their terms, (n,).
         valid: 1 for a real example, 0 for a copy that fills the minibatch, (n,).
@@ -96,11 +94,20 @@ def update_sizes(
     is_finite = pt.isfinite(terms)
     counted = pt.cast(is_finite, dtype) * valid
     member = pt.cast(pt.eq(bins[:, None], np.arange(len(weights.sizes.counts), dtype=np.int32)[None, :]), dtype)
-    new = (member * counted[:, None]).sum(axis=0)
     squares = (member * pt.switch(is_finite, pt.sqr(terms), 0)[:, None] * valid[:, None]).sum(axis=0)
-    kept = pt.exp(-new / MEMORY)
+    return [(member * counted[:, None]).sum(axis=0), squares, ((1 - pt.cast(is_finite, dtype)) * valid).sum()]
+
+
+def update_sizes(sizes: Mapping[str, Tensor], counts: Tensor, squares: Tensor, not_finite: Tensor) -> dict[str, Tensor]:
+    """Return the state of the sizes after TermSizes.update, by name.
+
+    Args:
+        sizes: as in `weigh_times`.
+        counts, squares, not_finite: from `sum_terms`, of all examples.
+    """
+    kept = pt.exp(-counts / MEMORY)
     return {
         SQUARES: kept * sizes[SQUARES] + squares,
-        COUNTS: kept * sizes[COUNTS] + new,
-        NOT_FINITE: sizes[NOT_FINITE] + ((1 - pt.cast(is_finite, dtype)) * valid).sum(),
+        COUNTS: kept * sizes[COUNTS] + counts,
+        NOT_FINITE: sizes[NOT_FINITE] + not_finite,
     }

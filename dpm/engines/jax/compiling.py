@@ -21,9 +21,8 @@ from pytensor.tensor.rewriting.shape import local_shape_ground
 from dpm.base.errors import InputError
 from dpm.engines.backend import Backend
 from dpm.engines.compile_times import cache_folder
-from dpm.engines.jax import convolution
 from dpm.engines.jax.loops import compile_loop
-from dpm.engines.jax.mesh import MeshPeers
+from dpm.engines.jax.mesh import DEVICES, MeshPeers
 from dpm.engines.loops import CompiledLoop, Step
 from dpm.engines.peers import Peers
 from dpm.graph import Tensor
@@ -135,11 +134,11 @@ class JaxBackend(Backend):
     @contextmanager
     def divided(self) -> Iterator[None]:
         """Set the context of tracing graphs whose rows are divided among devices."""
-        token = convolution.DEVICES.set(self.peers.n_devices)
+        token = DEVICES.set(self.peers.n_devices)
         try:
             yield
         finally:
-            convolution.DEVICES.reset(token)
+            DEVICES.reset(token)
 
     def to_device(self, array: np.ndarray) -> Any:
         """Return a JAX array on the first device of this process."""

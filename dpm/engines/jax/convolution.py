@@ -5,8 +5,6 @@ a few images at a time, which stay in the cache, with one matrix product each.
 """
 
 from collections.abc import Callable
-from contextvars import ContextVar
-from functools import partial
 from typing import Any
 
 import jax
@@ -17,9 +15,6 @@ from pytensor.link.jax.dispatch import jax_funcify  # documented only in PyTenso
 from dpm.graph.same_conv import SameConv, WeightGrad
 
 PIXELS_PER_MICROBATCH = 8 * 28 * 28
-
-#: Number of devices among which the images of a graph are divided, in the context in which it is traced.
-DEVICES: ContextVar[int] = ContextVar("devices", default=1)
 
 ArrayFunction = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -33,7 +28,7 @@ def jax_funcify_same_conv(op: SameConv, node: Any = None, **kwargs: Any) -> Arra
 @jax_funcify.register(WeightGrad)
 def jax_funcify_weight_grad(op: WeightGrad, node: Any = None, **kwargs: Any) -> ArrayFunction:
     """Return the function of JAX that computes the operation, as PyTensor asks for it."""
-    function = divided_weight_grad if jax.default_backend() == "cpu" else weight_grad_by_xla
+    function = weight_grad_by_taps if jax.default_backend() == "cpu" else weight_grad_by_xla
     return lambda x, g: function(x, g, op.kernel_size)
 
 
@@ -57,18 +52,6 @@ def weight_grad_by_xla(x: jax.Array, g: jax.Array, k: int) -> jax.Array:
     weights = jax.ShapeDtypeStruct((g.shape[3], x.shape[3], k, k), x.dtype)
     gradient: jax.Array = jax.linear_transpose(lambda w: conv_by_xla(x, w), weights)(g)[0]
     return gradient
-
-
-def divided_weight_grad(x: jax.Array, g: jax.Array, k: int) -> jax.Array:
-    """Compute `weight_grad_by_taps` of the images of each device, and add up the results.
-
-    A loop over all images would have each device fetch those of the others.
-    """
-    n = DEVICES.get()
-    if n == 1 or len(x) % n:
-        return weight_grad_by_taps(x, g, k)
-    parts = (a.reshape(n, len(a) // n, *a.shape[1:]) for a in (x, g))
-    return jax.vmap(partial(weight_grad_by_taps, k=k))(*parts).sum(axis=0)
 
 
 def weight_grad_by_taps(x: jax.Array, g: jax.Array, k: int) -> jax.Array:

@@ -27,11 +27,18 @@ def compile_loop(
         step: its inputs.
         capacity: largest number of steps of a call.
         options: compile options of XLA.
-        peers: divide the rows among their devices, if not None. XLA then divides what the step computes of them, and
-            adds up sums over the rows, such as the gradient, across devices (GSPMD, Xu et al. 2021).
+        peers: divide the rows among their devices, if not None: each device computes a step of its own rows where
+            Step.divided, and otherwise XLA divides what is computed of all rows (GSPMD, Xu et al. 2021).
     """
     n_carried, group = len(step.carried), step.group
-    outputs = jax.eval_shape(function, *map(_shape_of, step.inputs))[n_carried:]
+    devices = 1
+    if peers and step.divided:
+        drawn_of = {draw.variable for draw in step.drawn}
+        function = peers.divide(function, [v.name in step.by_row or v in drawn_of for v in step.inputs])
+        devices = peers.n_devices
+    types = {v: _type_of(v, devices if v.name in step.by_row else 1) for v in step.inputs}
+    types |= {draw.variable: _type_of(draw.variable, devices) for draw in step.drawn}
+    outputs = jax.eval_shape(function, *types.values())[n_carried:]
 
     def run(carried: Any, constants: Any, sequences: Any, keys: Keys, begin: Any, end: Any) -> Any:
         def body(state: Any) -> Any:
@@ -51,15 +58,15 @@ def compile_loop(
         _, carried, recorded = lax.while_loop(lambda state: state[0] < end, body, (begin, carried, recorded))
         return carried, recorded
 
-    rows = step.drawn[0].variable.type.shape[0] if step.drawn else 0
-    keys = Keys(_shape((2,), "uint32"), *(_shape((n,), "int32") for n in (capacity, rows, capacity)))
-    shapes = (
-        [_shape_of(v) for v in step.carried],
-        [_shape_of(v) for v in step.constants],
-        [_shape((capacity, *v.type.shape), v.type.dtype) for v in step.sequences],
+    rows = types[step.drawn[0].variable].shape[0] if step.drawn else 0
+    keys = Keys(_type((2,), "uint32"), *(_type((n,), "int32") for n in (capacity, rows, capacity)))
+    arguments = (
+        [types[v] for v in step.carried],
+        [types[v] for v in step.constants],
+        [_type((capacity, *types[v].shape), types[v].dtype) for v in step.sequences],
         keys,
-        _shape((), "int32"),
-        _shape((), "int32"),
+        _type((), "int32"),
+        _type((), "int32"),
     )
     placed: dict[str, Any] = {}
     if peers:
@@ -69,7 +76,7 @@ def compile_loop(
         keys_placed = Keys(whole, whole, peers.sharding(0) if rows else whole, whole)
         placed["in_shardings"] = (carried, constants, sequences, keys_placed, whole, whole)
         placed["out_shardings"] = (carried, None)
-    compiled: Callable[..., Any] = jax.jit(run, donate_argnums=0, **placed).lower(*shapes).compile(options)
+    compiled: Callable[..., Any] = jax.jit(run, donate_argnums=0, **placed).lower(*arguments).compile(options)
     return compiled
 
 
@@ -78,9 +85,11 @@ def _shardings(peers: MeshPeers, step: Step, inputs: Sequence[Tensor], axis: int
     return [peers.sharding(axis if v.name in step.by_row else None) for v in inputs]
 
 
-def _shape(shape: Sequence[int], dtype: str) -> jax.ShapeDtypeStruct:
+def _type(shape: Sequence[int], dtype: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(tuple(shape), dtype)
 
 
-def _shape_of(variable: Tensor) -> jax.ShapeDtypeStruct:
-    return _shape(variable.type.shape, variable.type.dtype)
+def _type_of(variable: Tensor, devices: int) -> jax.ShapeDtypeStruct:
+    """Return the type of a variable's values, with the rows of all devices where there are several."""
+    shape = variable.type.shape
+    return _type((shape[0] * devices, *shape[1:]) if devices > 1 else shape, variable.type.dtype)

@@ -1,5 +1,7 @@
 """All devices of all processes as one mesh of JAX, among which XLA divides the rows of a loop."""
 
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -10,6 +12,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from dpm.engines.peers import Peers
 
 ROWS = "rows"
+
+#: Number of devices that divide the rows of a graph, in the context in which it is traced.
+DEVICES: ContextVar[int] = ContextVar("devices", default=1)
 
 
 class MeshPeers(Peers):
@@ -33,6 +38,19 @@ class MeshPeers(Peers):
         with jax.enable_x64(True):
             found = multihost_utils.process_allgather(np.asarray(values, np.float64))
         return np.asarray(found).reshape(self.count, -1)
+
+    def divide(self, function: Callable[..., Any], by_row: Sequence[bool]) -> Callable[..., Any]:
+        """Return a function that each device computes for its own rows; the results are the same on all of them.
+
+        Args:
+            function: sums over devices itself (dpm.engines.device_sums).
+            by_row: for each argument, True if its first axis are rows.
+        """
+        specs = tuple(PartitionSpec(ROWS) if rows else PartitionSpec() for rows in by_row)
+        divided: Callable[..., Any] = jax.shard_map(
+            function, mesh=self.mesh, in_specs=specs, out_specs=PartitionSpec(), check_vma=False
+        )
+        return divided
 
     def place(self, array: np.ndarray, axis: int | None = None) -> jax.Array:
         """Return an array on all devices; with an axis, `array` has the rows of this process along it."""

@@ -39,8 +39,7 @@ def step_keys(words: jax.Array, position: jax.Array, examples: jax.Array, count:
     """Return the keys of a step; the arguments are those of dpm.engines.loops.Keys at this step."""
     key = random.fold_in(random.wrap_key_data(words, impl=GENERATOR), position)
     rows = jax.vmap(random.fold_in, (None, 0))(random.fold_in(key, ROWS), examples)
-    index = jnp.arange(len(examples), dtype=np.int32)
-    return StepKeys(random.fold_in(key, SHARED), rows, index % group < count, index // group)
+    return StepKeys(random.fold_in(key, SHARED), rows, examples % group < count, examples // group)
 
 
 def draw_all(keys: StepKeys, draws: Sequence[Draw]) -> list[jax.Array]:
