@@ -1,6 +1,11 @@
 """Words of printed lines that depend on a number."""
 
-IRREGULAR = {"minibatch": "minibatches", "trajectory": "trajectories", "process": "processes"}
+IRREGULAR = {
+    "minibatch": "minibatches",
+    "microbatch": "microbatches",
+    "trajectory": "trajectories",
+    "process": "processes",
+}
 
 
 def plural(n: float, noun: str) -> str:

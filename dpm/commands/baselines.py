@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dpm.base.blas import one_blas_thread
 from dpm.base.command_line import Parser, print_table, run_command
 from dpm.base.errors import InputError
+from dpm.base.pieces import Mapper
 from dpm.base.progress import Progress
 from dpm.base.wording import plural
-from dpm.likelihood.density_models import FLOORS, KINDS, LARGEST, Kind, choose_model
+from dpm.cluster.address import parse_address
+from dpm.cluster.mapper import open_mapper
+from dpm.commands.options import add_cluster_option
+from dpm.likelihood.density_models import FLOORS, KINDS, LARGEST, Kind, choose, score_fits
 from dpm.runs.settings import Settings
 
 if TYPE_CHECKING:
@@ -106,6 +109,7 @@ def build_parser(prog: str = PROG) -> Parser:
         metavar="FLOOR",
         help=f"values to choose from, added to all variances (default: {', '.join(f'{floor:g}' for floor in FLOORS)})",
     )
+    add_cluster_option(top)
     top.group("output").add_argument("--quiet", action="store_true", help="print only the table")
     return top
 
@@ -113,9 +117,12 @@ def build_parser(prog: str = PROG) -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
     options = build_parser().parse_args(arguments)
-    chosen = ("run", "kinds", "floors", "noise")
+    chosen = ("run", "kinds", "floors", "noise", "cluster")
     given = {k: v for k, v in vars(options).items() if k not in chosen and v is not None and v is not False}
-    return run_command(PROG, lambda: compare_models(given, options.run, options.kinds, options.floors, options.noise))
+    return run_command(
+        PROG,
+        lambda: compare_models(given, options.run, options.kinds, options.floors, options.noise, options.cluster),
+    )
 
 
 def compare_models(
@@ -124,6 +131,7 @@ def compare_models(
     names: Sequence[str] | None,
     floors: Sequence[float] | None = None,
     variance: float | None = None,
+    cluster: str | None = None,
 ) -> int:
     """Fit the models and print the table.
 
@@ -132,6 +140,7 @@ def compare_models(
         run: a run whose data are taken, or None.
         names, floors: as in choose_kinds.
         variance: as in add_noise, or None.
+        cluster: address of a Dask cluster that fits the models, or None.
     """
     try:
         import sklearn  # noqa: F401
@@ -139,6 +148,8 @@ def compare_models(
         raise InputError('scikit-learn is not installed; take the extra: pip install -e ".[baselines]"') from None
     from dpm.runs.data import validation_start
 
+    if cluster is not None:
+        parse_address(cluster)
     settings, saved = Settings.from_arguments(**given), None
     seed, quiet = settings.seed, settings.quiet
     if run is not None:
@@ -156,8 +167,9 @@ def compare_models(
     rows: list[Sequence[str]] = [header, ("L_null", "prior of the model", "", *format_figures(data, data.L_null), "")]
     if data.truth is not None:
         rows.append(("truth", "distribution of the data", "", *format_figures(data, data.truth), ""))
-    for place, (name, kind) in enumerate(kinds.items()):
-        rows.append(fit_row(name, kind, data, start, seed, place, quiet))
+    with open_mapper(cluster, quiet) as mapper:
+        for place, (name, kind) in enumerate(kinds.items()):
+            rows.append(fit_row(name, kind, data, start, seed, place, quiet, mapper))
     print_table(rows)
     return 0
 
@@ -180,7 +192,9 @@ def read_run(path: str, given: dict[str, Any]) -> tuple[Settings, Any]:
     return Settings.from_checkpoint(config, found, **more), config["data"]
 
 
-def fit_row(name: str, kind: Kind, data: Data, start: int, seed: int, place: int, quiet: bool) -> Sequence[str]:
+def fit_row(
+    name: str, kind: Kind, data: Data, start: int, seed: int, place: int, quiet: bool, mapper: Mapper
+) -> Sequence[str]:
     """Fit one kind of model; return its row of the table."""
     from dpm.base import noise
     from dpm.likelihood.standard_errors import estimate
@@ -193,9 +207,9 @@ def fit_row(name: str, kind: Kind, data: Data, start: int, seed: int, place: int
             bar.update()
 
         rng = noise.generator(seed, noise.BASELINE, 1 + place)
-        model, choice = choose_model(kind, data.train, start, rng, progress)
-        with one_blas_thread(data.test.shape[1]):
-            result = estimate(data.in_bits(model.score_samples(data.test)))
+        choice = choose(kind, data.train, start, rng, progress, mapper)
+        (scores,) = mapper.map(score_fits, (kind, data.train, data.test), [(choice, rng)])
+    result = estimate(data.in_bits(scores))
     chosen = ", ".join(f"{axis} {value:g}" for axis, value in choice.items())
     return (name, kind.text, chosen, *format_figures(data, *result), f"{time.monotonic() - began:.0f}")
 

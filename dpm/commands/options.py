@@ -2,15 +2,15 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dpm.base.arguments import parse_literals
 from dpm.base.command_line import Parser, argument_type
-from dpm.base.pieces import HERE, Mapper
+from dpm.base.pieces import HERE
 from dpm.base.progress import Progress
-from dpm.base.wording import count
+from dpm.cluster.mapper import open_mapper
 from dpm.engines.names import ENGINES, NOISE_SOURCES, PRECISIONS
 
 if TYPE_CHECKING:
@@ -75,23 +75,6 @@ def add_cluster_option(parser: Parser) -> None:
         help="compute on the workers of a Dask cluster, with the same bits: local[:N] starts N on this machine; "
         "tcp://HOST:PORT, tls://HOST:PORT or scheduler.json joins one (docs/scaling.md)",
     )
-
-
-@contextmanager
-def open_mapper(cluster: str | None, quiet: bool) -> Iterator[Mapper]:
-    """Open the cluster of --cluster for a while, and say where it is; without one compute in this process."""
-    if cluster is None:
-        yield HERE
-        return
-    from dpm.cluster.pool import open_cluster
-
-    with ExitStack() as stack:
-        with Progress(desc=f"cluster {cluster}", quiet=quiet):
-            opened = stack.enter_context(open_cluster(cluster))
-        if not quiet:
-            place = f"; dashboard {opened.dashboard}" if opened.dashboard else ""
-            print(f"cluster {cluster}: {count(opened.count_workers(), 'worker')}{place}")
-        yield opened
 
 
 @contextmanager

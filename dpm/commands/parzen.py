@@ -12,7 +12,8 @@ from dpm.base.errors import InputError
 from dpm.base.pieces import Mapper
 from dpm.base.progress import Progress
 from dpm.base.wording import count, plural
-from dpm.commands.options import add_cluster_option, add_device_options, open_mapper
+from dpm.cluster.mapper import open_mapper
+from dpm.commands.options import add_cluster_option, add_device_options
 from dpm.engines.names import ENGINES
 
 if TYPE_CHECKING:

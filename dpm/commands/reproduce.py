@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
+from dpm.cluster.address import parse_address
 from dpm.reports.tables.rows import ROWS, TABLES, Row
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def build_parser(prog: str = PROG) -> Parser:
         examples=[
             ("table1 --rows heartbeat swissroll", "train both toy problems, and write docs/results/table1.md"),
             ("figures --small --runs new/runs --results new", "a miniature of the figures, in another folder"),
+            ("table1 --cluster scheduler.json", "train the rows on the workers of a cluster, at the same time"),
         ],
     )
     pages = ("table1", "table2", "figures")
@@ -44,6 +46,11 @@ def build_parser(prog: str = PROG) -> Parser:
     add("--samples", type=int, metavar="N", help="table2: number of samples (default: 10,000, the paper's protocol)")
     add("--seed", type=int, default=0, help="seed of training and evaluation (default: %(default)s)")
     add("--small", action="store_true", help="a miniature of every row, which takes minutes and shows that it works")
+    add = top.group("speed").add_argument
+    add("--threads", type=int, metavar="N", help="microbatches computed in parallel (default: number of processors; "
+        "with --cluster 1)")  # fmt: skip
+    add("--cluster", metavar="ADDRESS", help="make the rows on the workers of a Dask cluster, which see the folder of "
+        "the models: local[:N], tcp://HOST:PORT, tls://HOST:PORT or scheduler.json (docs/scaling.md)")  # fmt: skip
     add = top.group("output, in folders that are made if they do not exist").add_argument
     add("--runs", default="runs/paper", metavar="FOLDER", help="folder of the models (default: %(default)s)")
     add("--results", default="docs/results", metavar="FOLDER", help="folder of the page (default: %(default)s)")
@@ -76,11 +83,25 @@ def make_plan(options: argparse.Namespace) -> "Plan":
         raise InputError(f"--samples {options.samples}: {what}")
     if options.seed < 0:
         raise InputError(f"--seed: {options.seed} is not accepted; take 0 or more")
+    if options.threads is not None and options.threads < 1:
+        raise InputError(f"--threads: {options.threads} is not accepted; take 1 or more")
+    if options.cluster is not None:
+        parse_address(options.cluster)
     from dpm.reports.tables.running import Plan
 
     runs, results = (find_or_make_folder(f"--{name}", getattr(options, name)) for name in ("runs", "results"))
-    budget = options.budget or BUDGET
-    return Plan(options.what, options.rows, budget, options.samples, options.seed, runs, results, options.small)
+    return Plan(
+        what=options.what,
+        rows=options.rows,
+        budget=options.budget or BUDGET,
+        samples=options.samples,
+        seed=options.seed,
+        runs=runs,
+        results=results,
+        small=options.small,
+        threads=options.threads,
+        cluster=options.cluster,
+    )
 
 
 def find_or_make_folder(flag: str, name: str) -> Path:
@@ -99,10 +120,12 @@ def reproduce(plan: "Plan") -> int:
     from dpm.base.atomic import atomic_write
 
     rows = [ROWS[name] for name in TABLES[plan.what]]
-    records, failed = [], False
+    records, failed, failures = [], False, make_on_workers(rows, plan)
     for i, row in enumerate(rows):
         print(f"row {i + 1} of {len(rows)}: {row.name}", flush=True)
         try:
+            if row.name in failures:
+                raise InputError(failures[row.name])
             record = find_or_make(row, plan)
         except InputError as error:
             record, failed = {"missing": f"failed: {error}"}, True
@@ -115,6 +138,21 @@ def reproduce(plan: "Plan") -> int:
         temporary.write_text("\n".join(lines).rstrip() + "\n")
     print(f"written: {path}")
     return int(failed or not complete)
+
+
+def make_on_workers(rows: list[Row], plan: "Plan") -> dict[str, str]:
+    """Make the rows that were asked for and are left, if there is a cluster; return the errors of those that failed."""
+    if plan.cluster is None:
+        return {}
+    from dpm.cluster.mapper import open_cluster_of
+    from dpm.reports.tables import on_workers
+
+    left = on_workers.choose_rows([row for row in rows if row.name in (plan.rows or [row.name])], plan)
+    if not left:
+        return {}
+    with open_cluster_of(plan.cluster, quiet=False) as cluster:
+        print(f"rows {', '.join(row.name for row in left)}: {on_workers.OUTPUT} in the folder of each has its output")
+        return on_workers.make_rows(left, plan, cluster)
 
 
 def find_or_make(row: Row, plan: "Plan") -> dict[str, Any]:
@@ -132,7 +170,7 @@ def format_row_command(row: Row, plan: "Plan") -> str:
     """Return the command that makes one row of this plan."""
     words = ["python", "-m", "dpm", "reproduce", plan.what, "--rows", row.name]
     top = build_parser()
-    for name in ("seed", "runs", "results"):
+    for name in ("seed", "threads", "cluster", "runs", "results"):
         if str(getattr(plan, name)) != str(top.get_default(name)):
             words += [f"--{name}", str(getattr(plan, name))]
     return shlex.join([*words, *(["--small"] if plan.small else [])])
@@ -164,7 +202,8 @@ def add_parzen(row: Row, record: dict[str, Any], plan: "Plan") -> dict[str, Any]
     n = plan.samples or (SMALL_SAMPLES if plan.small else SAMPLES)
     if "parzen" not in record or record["parzen"]["samples"]["n"] != n:
         folder, flags = running.row_folder(row, plan), ("--n-samples", n)
-        running.run("parzen", folder / record["checkpoint"], *flags, "--output-dir", folder)
+        workers = () if plan.cluster is None else ("--cluster", plan.cluster)
+        running.run("parzen", folder / record["checkpoint"], *flags, *workers, "--output-dir", folder)
         command = {"command": running.format_command("parzen", ("CHECKPOINT", *flags))}
         record = record | {"parzen": read_json(folder / "parzen.json") | command}
         running.keep_record(folder, record)

@@ -10,7 +10,7 @@ from dpm.base.errors import InputError
 from dpm.base.progress import Progress
 from dpm.runs.flags import build_train_parser as build_parser
 from dpm.runs.flags import parse_flags
-from dpm.runs.launch import Launch, explain_loss, take_launch
+from dpm.runs.launch import Launch, explain_loss, take_cluster, take_launch
 from dpm.runs.setting_checks import check_numbers
 
 __all__ = ["build_parser", "main"]
@@ -22,10 +22,11 @@ def main(arguments: Sequence[str] | None = None, prog: str = "dpm train") -> int
     given, command = parse_flags(words, prog), [*prog.split(), *words]
 
     def action() -> int:
-        launch, flags = take_launch(given)
+        cluster, flags = take_cluster(given)
+        launch, flags = take_launch(flags)
         check_numbers(flags)
         if launch is None:
-            return train(flags, command)
+            return train(flags, command, cluster=cluster)
         check_jax(flags)
         from dpm.base.watch import run_watched
 
@@ -36,12 +37,12 @@ def main(arguments: Sequence[str] | None = None, prog: str = "dpm train") -> int
     return run_command(prog, action)
 
 
-def train(given: dict[str, Any], command: Sequence[str], process: int | None = None) -> int:
-    """Load the program and train; process: number of this one of a distributed run."""
+def train(given: dict[str, Any], command: Sequence[str], process: int | None = None, cluster: str | None = None) -> int:
+    """Load the program and train; process: number of this one of a distributed run; cluster: address, or None."""
     with Progress(desc="loading the program", quiet=given.get("quiet", False)):
         from dpm.training.run import run_training
 
-    return run_training(given, command, process)
+    return run_training(given, command, process, cluster)
 
 
 def train_together(given: dict[str, Any], command: Sequence[str], launch: Launch) -> int:

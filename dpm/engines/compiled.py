@@ -1,7 +1,7 @@
 """Compiled functions of a model: cost, gradient and any other graph, of parameters in one flat vector."""
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from dpm.base.pieces import HERE, Mapper
+from dpm.base.pieces import HERE, Mapper, Report
 from dpm.engines import builders, graph_cache
 from dpm.engines.builders import Builder
 from dpm.engines.engine import Engine, Givens
@@ -19,8 +19,11 @@ from dpm.engines.microbatches import (
     Function,
     Objective,
     ObjectiveWithTerms,
-    accumulate_microbatches,
+    add_up,
+    average,
     map_microbatches,
+    split_microbatches,
+    sum_microbatch,
     sum_microbatches,
 )
 from dpm.engines.parameters import Layout, trained_layout
@@ -41,7 +44,8 @@ class CompiledModel:
             constant, its initial value (the released schedule).
 
     Attributes:
-        mapper: computes the independent pieces of samples and estimates, by default in this process.
+        mapper: computes the independent pieces of samples and estimates, and the microbatches of an objective without
+            dropout; by default in this process.
 
     Raises:
         InputError: the model was built in another float type than the engine's.
@@ -125,10 +129,7 @@ class CompiledModel:
         Args:
             batch_size: number of examples that it is fast for.
         """
-        size = self.microbatch_size(batch_size)
-        build = partial(cost_and_gradient, self.model, tuple(self.layout.parameters))
-        function = self.function(build, self._objective_inputs(size), cache=True, hot=True)
-        return accumulate_microbatches(self.engine, function, size)
+        return average(self._sums(batch_size, terms=False))
 
     def objective_with_terms(self, batch_size: int) -> ObjectiveWithTerms:
         """Return (theta, X, t, N, U, weights, shares) -> cost, gradient, terms (n,), gains (n,).
@@ -140,10 +141,26 @@ class CompiledModel:
         Args:
             batch_size: as in `objective`.
         """
+        return self._sums(batch_size, terms=True)
+
+    def _sums(self, batch_size: int, terms: bool) -> ObjectiveWithTerms:
+        """Return the sums over the microbatches, which the workers of a cluster compute if the mapper has some."""
         size = self.microbatch_size(batch_size)
-        build = partial(cost_gradient_and_terms, self.model, tuple(self.layout.parameters))
-        function = self.function(build, self._objective_inputs(size, terms=True), cache=True, hot=True)
-        return sum_microbatches(self.engine, function, size)
+        if not self.mapper.is_remote:
+            return sum_microbatches(self.engine, self.sums_function(size, terms), size)
+
+        def compute_sums(theta: np.ndarray, *arrays: np.ndarray) -> tuple[Any, ...]:
+            pieces = ((theta, *microbatch) for microbatch in split_microbatches(arrays, size))
+            return add_up(theta, self.mapper.map(sum_pieces, (self, size, terms), pieces))
+
+        return compute_sums
+
+    def sums_function(self, size: int, terms: bool) -> Function:
+        """Return the function of a microbatch, as `sum_microbatches` takes it; terms: return them and the gains too."""
+        build = partial(
+            cost_gradient_and_terms if terms else cost_and_gradient, self.model, tuple(self.layout.parameters)
+        )
+        return self.function(build, self._objective_inputs(size, terms), cache=True, hot=True)
 
     def objective_with_dropout(
         self, batch_size: int, terms: bool = False
@@ -164,8 +181,8 @@ class CompiledModel:
                 function = self.engine.function([theta, *variables, *masks], outputs, self.givens(theta), hot=True)
             self._with_dropout[size, terms] = function, [mask.type.shape[1:] for mask in masks]
         function, shapes = self._with_dropout[size, terms]
-        accumulate = sum_microbatches if terms else accumulate_microbatches
-        return accumulate(self.engine, function, size), shapes
+        sums = sum_microbatches(self.engine, function, size)
+        return sums if terms else average(sums), shapes
 
     def costs(self, batch_size: int) -> Callable[..., np.ndarray]:
         """Return (theta, X, t, N, U) -> cost of each of n examples, (n,): Diffusion.cost_single_t.
@@ -195,7 +212,11 @@ class CompiledModel:
 
     def microbatch_size(self, batch_size: int) -> int:
         """Return the number of examples of a minibatch to compute at once (Engine.count_microbatches)."""
-        return math.ceil(batch_size / self.engine.count_microbatches(batch_size, self.model.n_pixels, self.layout.size))
+        return math.ceil(batch_size / self.count_microbatches(batch_size))
+
+    def count_microbatches(self, batch_size: int) -> int:
+        """Return the number of microbatches of a minibatch (Engine.count_microbatches)."""
+        return self.engine.count_microbatches(batch_size, self.model.n_pixels, self.layout.size)
 
     # ------------------------------------------------------------------ compiling
 
@@ -247,6 +268,16 @@ class CompiledModel:
     def _objective_inputs(self, n: int, terms: bool = False) -> list[Input]:
         names = ("weights", "shares") if terms else ("weights",)
         return [*self.forward_inputs(n), *(self.numbers(name, n) for name in names)]
+
+
+def sum_pieces(
+    compiled: CompiledModel, size: int, terms: bool, pieces: Iterable[tuple[np.ndarray, int, Any]], report: Report
+) -> Iterator[list[np.ndarray]]:
+    """Yield the sums over microbatches, each (theta, number of real examples, arrays by example)."""
+    function = compiled.sums_function(size, terms)
+    for theta, n, parts in pieces:
+        yield sum_microbatch(function, compiled.engine.to_device(theta), n, parts)
+        report(n)
 
 
 def cost_and_gradient(model: Diffusion, paths: Sequence[str], *inputs: Tensor) -> tuple[Tensor, Tensor]:

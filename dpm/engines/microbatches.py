@@ -59,20 +59,15 @@ def map_microbatches(
     return [np.concatenate(parts) for parts in zip(*results, strict=True)]
 
 
-def accumulate_microbatches(engine: Engine, function: Function, size: int) -> Objective:
-    """Return the objective of any number of examples, from that of `size` examples, by gradient accumulation.
+def average(sums: ObjectiveWithTerms) -> Objective:
+    """Return the objective of any number of examples, from the weighted sums over them.
 
     Args:
-        engine: computes several microbatches at the same time.
-        function: (theta, X, t, N, U, weights, *more arrays by example) -> [cost, gradient], sums over the examples
-            with these weights, compiled for `size` examples.
-        size: number of examples in a microbatch.
+        sums: (theta, X, t, N, U, weights, *more arrays by example) -> cost, gradient, as of `sum_microbatches`.
 
     Returns:
-        A function of the same arguments that returns the weighted means. Its weights need not sum to 1. The gradients
-        are added in the order of the microbatches, so the bits do not depend on the threads.
+        A function of the same arguments that returns the weighted means. Its weights need not sum to 1.
     """
-    sums = sum_microbatches(engine, function, size)
 
     def objective(theta: np.ndarray, *arrays: np.ndarray) -> tuple[np.floating, np.ndarray]:
         weights = arrays[WEIGHTS]
@@ -87,7 +82,7 @@ def accumulate_microbatches(engine: Engine, function: Function, size: int) -> Ob
 
 
 def sum_microbatches(engine: Engine, function: Function, size: int) -> ObjectiveWithTerms:
-    """Return the sums over any number of examples, from those over `size` examples.
+    """Return the sums over any number of examples, from those over `size` examples (gradient accumulation).
 
     Args:
         engine: computes several microbatches at the same time.
@@ -103,20 +98,31 @@ def sum_microbatches(engine: Engine, function: Function, size: int) -> Objective
         theta_on_device = engine.to_device(theta)
 
         def compute(microbatch: tuple[int, list[np.ndarray]]) -> list[np.ndarray]:
-            count, parts = microbatch
-            parts[WEIGHTS][count:] = 0  # the arrays of a partial microbatch are copies
-            cost, gradient, *by_example = function(theta_on_device, *parts)
-            return [cost, gradient, *(a[:count] for a in by_example)]
+            return sum_microbatch(function, theta_on_device, *microbatch)
 
-        results = engine.map(compute, split_microbatches(arrays, size))
-        cost, gradient, *by_example = next(results)
-        gathered = [by_example]
-        cost_sum, writable = float(cost), False  # the first gradient is the engine's array, a sum of two is ours
-        for cost, part, *by_example in results:
-            cost_sum += float(cost)
-            gradient = np.add(gradient, part, out=gradient if writable else None)
-            writable = True
-            gathered.append(by_example)
-        return theta.dtype.type(cost_sum), gradient, *(np.concatenate(a) for a in zip(*gathered, strict=True))
+        return add_up(theta, engine.map(compute, split_microbatches(arrays, size)))
 
     return compute_sums
+
+
+def sum_microbatch(function: Function, theta: Any, count: int, parts: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the sums over a microbatch of `count` real examples, as those of `sum_microbatches`."""
+    parts[WEIGHTS][count:] = 0  # the arrays of a partial microbatch are copies
+    cost, gradient, *by_example = function(theta, *parts)
+    return [cost, gradient, *(a[:count] for a in by_example)]
+
+
+def add_up(theta: np.ndarray, results: Iterator[list[np.ndarray]]) -> tuple[Any, ...]:
+    """Return the sums over all examples from those over microbatches.
+
+    The gradients are added in the order of the microbatches, so the bits do not depend on who computed them.
+    """
+    cost, gradient, *by_example = next(results)
+    gathered = [by_example]
+    cost_sum, writable = float(cost), False  # the first gradient is the engine's array, a sum of two is ours
+    for cost, part, *by_example in results:
+        cost_sum += float(cost)
+        gradient = np.add(gradient, part, out=gradient if writable else None)
+        writable = True
+        gathered.append(by_example)
+    return theta.dtype.type(cost_sum), gradient, *(np.concatenate(a) for a in zip(*gathered, strict=True))

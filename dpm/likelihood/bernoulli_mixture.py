@@ -45,11 +45,16 @@ def fit(X: np.ndarray, components: int, rng: np.random.Generator) -> BernoulliMi
     from sklearn.cluster import kmeans_plusplus
 
     mixtures = []
-    for _ in range(STARTS if components > 1 else 1):
+    for _ in range(count_starts(components)):
         examples, _ = kmeans_plusplus(X, components, random_state=int(rng.integers(2**31)))
         mixture = BernoulliMixture(np.full(components, 1 / components), 0.25 + 0.5 * examples)
         mixtures.append(expectation_maximization(X, mixture))
     return max(mixtures, key=lambda mixture: mixture.score_samples(X).mean())
+
+
+def count_starts(components: int) -> int:
+    """Return the number of runs of EM, each of which draws one number."""
+    return STARTS if components > 1 else 1
 
 
 def expectation_maximization(X: np.ndarray, mixture: BernoulliMixture) -> BernoulliMixture:

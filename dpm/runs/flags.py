@@ -115,6 +115,8 @@ LAUNCH_HELP = {
     "coordinator": "without a launcher: HOST:PORT at which process 0 listens",
     "processes": "without a launcher: number of processes",
     "process": "without a launcher: number of this process, from 0",
+    "cluster": "with sfo or lbfgs: compute the microbatches on the workers of a Dask cluster: local[:N], "
+    "tcp://HOST:PORT or scheduler.json",
 }
 # Of the 2015 code, as text.
 DEFAULTS_2015 = {
@@ -203,7 +205,8 @@ def build_train_parser(prog: str = "dpm train") -> Parser:
             options |= {"metavar": parse.__name__.upper() if parse in (int, float) else "TEXT"}
         parser.group(flag.group).add_argument(f"--{flag.name}", type=argument_type(parse), **options)
     switch = {"type": argument_type(parse_switch), "nargs": "?", "const": True, "metavar": "true|false"}
-    kinds: tuple[dict[str, Any], ...] = switch, {"metavar": "HOST:PORT"}, *({"type": int, "metavar": "INT"},) * 2
+    number = {"type": int, "metavar": "INT"}
+    kinds: tuple[dict[str, Any], ...] = switch, {"metavar": "HOST:PORT"}, number, number, {"metavar": "ADDRESS"}
     for name, kind in zip(LAUNCH_FLAGS, kinds, strict=True):
         parser.group(LAUNCH_GROUP).add_argument(f"--{name}", help=LAUNCH_HELP[name], **kind)
     return parser

@@ -1,4 +1,4 @@
-"""How the processes of a training run find each other: --distributed, --coordinator, --processes and --process.
+"""How the processes of a training run find each other: --distributed, --coordinator, --processes, --process, --cluster.
 
 These flags are not settings of the run, which any number of processes can resume.
 """
@@ -14,7 +14,8 @@ LOST = re.compile(r"tasks are unhealthy[^\n]*\n((?:[\d,\s]|/job:\S+)+)")
 LOST_FIRST = "to coordination service"
 ABSENT = "CoordinationService/RegisterTask"
 
-FLAGS = ("distributed", "coordinator", "processes", "process")
+DISTRIBUTED = ("distributed", "coordinator", "processes", "process")
+FLAGS = (*DISTRIBUTED, "cluster")
 
 
 class Launch(NamedTuple):
@@ -37,11 +38,11 @@ def take_launch(given: dict[str, Any]) -> tuple[Launch | None, dict[str, Any]]:
     Raises:
         InputError: a value is not accepted, or one of three is missing.
     """
-    settings = {key: value for key, value in given.items() if key not in FLAGS}
-    chosen = {key: given[key] for key in FLAGS[1:] if given.get(key) is not None}
+    settings = {key: value for key, value in given.items() if key not in DISTRIBUTED}
+    chosen = {key: given[key] for key in DISTRIBUTED[1:] if given.get(key) is not None}
     if not chosen:
         return (Launch() if given.get("distributed") else None), settings
-    if missing := [key for key in FLAGS[1:] if key not in chosen]:
+    if missing := [key for key in DISTRIBUTED[1:] if key not in chosen]:
         raise InputError(
             f"--{missing[0]}: is missing; expected --coordinator HOST:PORT --processes N --process I together, or "
             "--distributed under a launcher"
@@ -50,6 +51,22 @@ def take_launch(given: dict[str, Any]) -> tuple[Launch | None, dict[str, Any]]:
         raise InputError("--distributed false contradicts --coordinator; leave one out")
     _check(**chosen)
     return Launch(**chosen), settings
+
+
+def take_cluster(given: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """Return the address of --cluster, None for none, and the other flags.
+
+    Raises:
+        InputError: the run is distributed too.
+    """
+    others = {key: value for key, value in given.items() if key != "cluster"}
+    if (address := given.get("cluster")) is not None and (
+        found := [key for key in DISTRIBUTED if others.get(key) not in (None, False)]
+    ):
+        raise InputError(
+            f"--cluster {address} contradicts --{found[0]}, which divides minibatches among processes; leave one out"
+        )
+    return address, others
 
 
 def _check(coordinator: str, processes: int, process: int) -> None:

@@ -100,17 +100,17 @@ class SubfunctionLoop(Loop):
         inputs = self.draw(rng, self.features[part], times)
         share = len(part) * len(self.parts) / len(self.features)
         if self.time_weights is None:
-            cost, gradient = self.compiled.objective(self._largest)(theta, *inputs)
+            cost, gradient = self.compiled.objective(self.largest)(theta, *inputs)
             value = K_cost = float(cost)
         else:
-            function = self.compiled.objective_with_terms(self._largest)
+            function = self.compiled.objective_with_terms(self.largest)
             weighted = self.time_weights.evaluate(function, theta, inputs)
             value, gradient, K_cost = weighted.value, weighted.gradient, weighted.K_cost
         self._K_cost = share * K_cost
         return share * value, theta.dtype.type(share) * gradient
 
     @property
-    def _largest(self) -> int:
+    def largest(self) -> int:
         """Number of examples of the largest subfunction, with the repetitions at several times."""
         return len(self.parts[0]) * self.compiled.model.n_t_per_minibatch
 
@@ -119,7 +119,7 @@ class SubfunctionLoop(Loop):
         assert self.time_weights is not None
         rng = noise.generator(self.seed, noise.SIZES, self.state.refresh)
         X, t, N, U, ones = self.draw(rng, self.features[self.parts[0]], noise.stratified_times)
-        function = self.compiled.objective_with_terms(self._largest)
+        function = self.compiled.objective_with_terms(self.largest)
         *_, terms, _ = function(self._start, X, t, N, U, ones, ones)
         self.time_weights.sizes = TermSizes(self.compiled.model.trajectory_length)
         self.time_weights.sizes.update(t, terms)

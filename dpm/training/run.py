@@ -33,6 +33,7 @@ from dpm.runs.loading import Run
 from dpm.runs.setting_checks import FROZEN
 from dpm.runs.settings import Settings
 from dpm.training.building import build_engine, build_loop, compile_functions, gray_level_noise, prepare_loop, restore
+from dpm.training.cluster_run import check_cluster, describe_cluster, mapped
 from dpm.training.device_loop import DeviceLoop
 from dpm.training.loop import Loop
 from dpm.training.monitoring import HeldOutBound, Monitoring, Printing
@@ -144,7 +145,9 @@ def copy_model(model: Diffusion, engine: Engine, uniform_noise: float) -> Diffus
 # ------------------------------------------------------------------ from the command line
 
 
-def run_training(given: dict[str, Any], command: Sequence[str], process: int | None = None) -> int:
+def run_training(
+    given: dict[str, Any], command: Sequence[str], process: int | None = None, cluster: str | None = None
+) -> int:
     """Train, or resume, with the flags of a command line.
 
     Args:
@@ -152,6 +155,7 @@ def run_training(given: dict[str, Any], command: Sequence[str], process: int | N
         command: the command line, which config.json keeps.
         process: number of this process of a distributed run, of which number 0 writes and prints; None for a run of one
             process and one device.
+        cluster: address of a Dask cluster that computes the microbatches, or None.
 
     Returns:
         The exit status: 0, or 1 if something could not be saved.
@@ -165,6 +169,7 @@ def run_training(given: dict[str, Any], command: Sequence[str], process: int | N
             settings, folder, saved = open_saved_run(given, stack, process)
         else:
             settings = Settings.from_arguments(**given)
+        check_cluster(cluster, settings)
         if process:
             settings = settings.replace(quiet=True, tensorboard=False)
         elif folder is None:
@@ -180,6 +185,7 @@ def run_training(given: dict[str, Any], command: Sequence[str], process: int | N
             restore(loop, *saved, new_schedule="lr_schedule" in given)
         if engine is not None:
             check_start(engine, loop, data)
+        stack.enter_context(mapped(loop.compiled, cluster, settings.quiet))
         seconds = compile_functions(loop, data.test, settings)
         if process:
             loop.extensions = silent_extensions(data, settings)
@@ -383,6 +389,7 @@ def summarize(loop: Loop, data: RunData, seconds: float, folder: Path, optimizer
         f"{plural(loop.epochs, 'epoch')}, {resumed}seed {loop.seed}",
         *describe_objective(loop),
         *describe_device(loop),
+        *describe_cluster(loop),
         f"folder   {folder}",
     ]
     return "\n".join(([data.note] if data.note else []) + lines)

@@ -100,7 +100,7 @@ def test_density_models_of_few_dimensions_take_one_thread():
     def fit(X, rng):
         found.append(threads())
 
-    kind = density_models.Kind("watched", {}, fit)
+    kind = density_models.Kind("watched", {}, fit, density_models.skip_nothing)
     for dimension in (2, blas.SMALL):
         density_models.choose_model(kind, np.zeros((4, dimension)), 2, np.random.default_rng(0), print)
     assert found == [{1}, {2}]

@@ -1,4 +1,4 @@
-"""`--cluster` of evaluate, sample and parzen: the same files as without it."""
+"""`--cluster` of evaluate, sample, parzen and baselines: the same files, or lines, as without it."""
 
 import json
 import signal
@@ -9,7 +9,11 @@ import time
 import numpy as np
 import pytest
 
-from dpm.commands import evaluate, parzen, sample
+from dpm.base.pieces import HERE
+from dpm.cluster.mapper import open_mapper
+from dpm.commands import baselines, evaluate, parzen, reproduce, sample
+from dpm.likelihood.density_models import KINDS, choose
+from dpm.reports.tables import on_workers, running
 from tests.helpers import clusters
 from tests.helpers.runs import ROOT, check_help, outcome, refused
 
@@ -71,7 +75,76 @@ def test_samples_of_a_file_need_no_run(address, trained, tmp_path, capsys, data)
     assert there == here
 
 
-@pytest.mark.parametrize("name", ["evaluate", "sample", "parzen"])
+def without_seconds(lines):
+    """Return the lines of a table without its last column, and without the line of the cluster."""
+    return [line.rpartition(" ")[0].rstrip() for line in lines if not line.startswith("cluster ")]
+
+
+def test_the_table_of_baselines_is_that_of_one_process(address, data, capsys):
+    pytest.importorskip("sklearn")
+    words = "--data-path", data, "--kinds", "mixture", "--floors", 0.1, 0.01
+    (here, _), (there, err) = (
+        outcome(capsys, baselines.main, *words, *more)[1:] for more in ([], ["--cluster", address])
+    )
+    assert err == []
+    assert f"cluster {address}: 2 workers" in there
+    assert without_seconds(there) == without_seconds(here)
+
+
+@pytest.mark.parametrize("name", ["mixture", "conditional-mixture", "bernoulli-mixture"])
+def test_the_choice_of_hyperparameters_has_the_bits_of_one_process(address, name):
+    """And the generator is where the next fit expects it, although more was fitted than was used."""
+    pytest.importorskip("sklearn")
+    rng = np.random.default_rng(0)
+    kind = KINDS[name].for_images((1, 4, 4)) if KINDS[name].images else KINDS[name]
+    X = (rng.random((80, 16)) < rng.random(16)).astype(float) if kind.bits else rng.standard_normal((80, 16))
+    found = []
+    with open_mapper(str(address), quiet=True) as cluster:
+        for mapper in (HERE, cluster):
+            seen, rng = [], np.random.default_rng(1)
+            choice = choose(kind, X, 60, rng, lambda *fit, seen=seen: seen.append(fit), mapper)
+            found.append((choice, seen, rng.bit_generator.state))
+    assert found[0] == found[1]
+    assert len(found[0][1]) > 1
+
+
+@pytest.mark.parametrize(
+    ("main", "words", "prog"),
+    [(baselines.main, ["--quiet"], "dpm baselines"), (reproduce.main, ["table1"], "dpm reproduce")],
+)
+def test_no_address_is_one_line_before_anything_is_made(main, words, prog, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = refused(capsys, main, *words, "--cluster", "nowhere.json", progs=(prog,))
+    assert "--cluster nowhere.json: is no address, and no such file exists; accepted: local, local:N," in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_go_to_workers_and_failed_ones_are_on_the_page(tmp_path, address, capsys, monkeypatch):
+    """One row fails there, and the other is found as the worker has left it."""
+    made = []
+
+    def make_rows(rows, plan, cluster):
+        made.extend(row.name for row in rows)
+        return {"bark": "no bark here"}
+
+    monkeypatch.setattr(on_workers, "make_rows", make_rows)
+    monkeypatch.setattr(running, "make_row", lambda row, plan: {"missing": "made there"})
+    words = "table1", "--rows", "bark", "heartbeat", "--small", "--runs", tmp_path, "--results", tmp_path
+    status, _, err = outcome(capsys, reproduce.main, *words, "--cluster", address)
+    assert (status, made) == (1, ["heartbeat", "bark"])
+    text = (tmp_path / "table1.md").read_text()
+    assert "| bark | failed: no bark here |" in text
+    assert "| heartbeat | made there |" in text
+    assert "failed: no bark here" in err
+
+
+def test_the_threads_of_rows_are_checked(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = refused(capsys, reproduce.main, "table1", "--threads", 0, progs=("dpm reproduce",))
+    assert line.endswith("--threads: 0 is not accepted; take 1 or more")
+
+
+@pytest.mark.parametrize("name", ["evaluate", "sample", "parzen", "baselines", "reproduce", "train"])
 def test_help_does_not_import_dask(name):
     check_help(name, "--cluster ADDRESS")
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 from dpm.base.errors import InputError
 
@@ -27,6 +28,42 @@ def fail(pieces, report):
         if piece == 2:
             raise InputError(f"piece: got {piece}; expected another")
         yield piece
+
+
+def addresses(pieces, report):
+    """Yield the worker's address for each piece."""
+    from dpm.cluster import messages
+
+    for _ in pieces:
+        yield messages.address()
+
+
+def tell(topic, pieces, report):
+    """Send each piece as a message."""
+    from dpm.cluster import messages
+
+    for piece in pieces:
+        messages.tell(topic, {"piece": piece})
+        yield piece
+
+
+def wait_until_left(file, pieces, report):
+    """Write FILE.begun; wait until nobody waits for this task, and write FILE."""
+    from dpm.cluster import messages
+
+    Path(f"{file}.begun").touch()
+    while messages.is_wanted():
+        time.sleep(0.05)
+    Path(file).touch()
+    yield from pieces
+
+
+def double(n):
+    return 2 * n
+
+
+def divide(n):
+    return 1 / n
 
 
 def environment(pieces, report):

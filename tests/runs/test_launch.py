@@ -3,7 +3,7 @@
 import pytest
 
 from dpm.base.errors import InputError
-from dpm.runs.launch import Launch, explain_loss, take_launch
+from dpm.runs.launch import Launch, explain_loss, take_cluster, take_launch
 
 BY_HAND = {"coordinator": "10.0.0.1:1234", "processes": 4, "process": 3}
 
@@ -60,3 +60,17 @@ def test_the_lost_process_is_named(log, begin):
     line = explain_loss("SIGABRT", log)
     assert line.startswith(begin)
     assert "--resume-file auto" in line
+
+
+def test_a_cluster_is_taken_from_the_settings():
+    assert take_cluster({"cluster": "local", "distributed": False, "seed": 1}) == (
+        "local",
+        {"distributed": False, "seed": 1},
+    )
+    assert take_cluster({"seed": 1}) == (None, {"seed": 1})
+
+
+@pytest.mark.parametrize(("others", "name"), [({"distributed": True}, "distributed"), (BY_HAND, "coordinator")])
+def test_a_cluster_and_processes_contradict_each_other(others, name):
+    with pytest.raises(InputError, match=f"^--cluster local contradicts --{name}, which divides minibatches"):
+        take_cluster(others | {"cluster": "local"})

@@ -19,7 +19,7 @@ from dpm.datasets.search import locate
 from dpm.reports.html.runs import read_json
 from dpm.reports.tables.rows import Row
 from dpm.runs import checkpoint
-from dpm.runs.data import load_data
+from dpm.runs.data import RunData, load_data
 from dpm.runs.flags import parse_flags
 from dpm.runs.folder import NEWEST
 from dpm.runs.settings import CHANGEABLE, Settings, complete_saved
@@ -43,6 +43,8 @@ class Plan:
         runs: folder of the models.
         results: folder of the pages.
         small: make a miniature of every row.
+        threads: as of `dpm train` and `dpm evaluate`, or None for their default.
+        cluster: address of a Dask cluster that makes the rows, or None.
     """
 
     what: str
@@ -53,6 +55,13 @@ class Plan:
     runs: Path
     results: Path
     small: bool
+    threads: int | None = None
+    cluster: str | None = None
+
+    @property
+    def speed(self) -> tuple[str, ...]:
+        """Return the flags of the threads."""
+        return () if self.threads is None else ("--threads", str(self.threads))
 
 
 def run(program: str, *arguments: object) -> None:
@@ -98,7 +107,9 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return paths[-1] if paths else None
 
 
-def train(folder: Path, flags: tuple[str, ...], seed: int, hours: float | None = None) -> Path:
+def train(
+    folder: Path, flags: tuple[str, ...], seed: int, hours: float | None = None, speed: tuple[str, ...] = ()
+) -> Path:
     """Train a run in `folder`, or resume the one that is there; return its checkpoint.
 
     Args:
@@ -106,6 +117,7 @@ def train(folder: Path, flags: tuple[str, ...], seed: int, hours: float | None =
         flags: of train.py.
         seed: of the run.
         hours: hours of training in all; None: until it ends.
+        speed: further flags, which a resumed run may change.
 
     Raises:
         InputError: the run in the folder has other flags, or training was stopped: train.py then saves its state and
@@ -116,9 +128,9 @@ def train(folder: Path, flags: tuple[str, ...], seed: int, hours: float | None =
     if present:
         meta, _ = checkpoint.load_run(present)
         check_flags(present, meta, (*flags, "--seed", str(seed)))
-        run("train", "--resume-file", present, *limit, *begin_schedule(present, meta, hours))
+        run("train", "--resume-file", present, *limit, *speed, *begin_schedule(present, meta, hours))
     else:
-        run("train", *flags, *limit, "--seed", seed, "--output-dir", folder)
+        run("train", *flags, *limit, *speed, "--seed", seed, "--output-dir", folder)
     path = newest_checkpoint(folder)
     if path is None:
         raise InputError(f"{folder}: training left no {NEWEST}; its output is above")
@@ -170,17 +182,7 @@ def missing_data(row: Row) -> str | None:
 
 def make_row(row: Row, plan: Plan) -> dict[str, Any]:
     """Return the record of a row: make it, resume it where it was interrupted, or read it if nothing is left to do."""
-    folder = row_folder(row, plan)
-    folder.mkdir(parents=True, exist_ok=True)
-    hours = None if row.whole or plan.small else plan.budget
-    record = find_record(row, plan) or {}
-    examples = describe_data(row, record, plan)
-    if "evaluation" in record and (hours is None or record["budget_hours"] >= hours):
-        print(f"{row.name}: is there already, {folder / RECORD}")
-    else:
-        record = train_and_evaluate(row, plan, hours, record)
-    record |= examples
-    keep_record(folder, record)
+    folder, record = row_folder(row, plan), make_record(row, plan)
     if row.full and not plan.small and "full" not in record:
         try:
             record["full"] = estimate_full_size(row, folder)
@@ -190,11 +192,40 @@ def make_row(row: Row, plan: Plan) -> dict[str, Any]:
     return record
 
 
+def make_record(row: Row, plan: Plan) -> dict[str, Any]:
+    """Return the record of a row as `make_row` does, without an estimate of the paper's size."""
+    folder = row_folder(row, plan)
+    folder.mkdir(parents=True, exist_ok=True)
+    record = find_record(row, plan) or {}
+    examples = describe_data(row, record, plan)
+    if plan.threads is not None:
+        # XLA reads it in the programs that are started: its sums depend on how many cores it sees.
+        os.environ["NPROC"] = str(plan.threads)
+    if is_complete(row, record, plan):
+        print(f"{row.name}: is there already, {folder / RECORD}")
+    else:
+        record = train_and_evaluate(row, plan, hours_of(row, plan), record)
+    record |= examples
+    keep_record(folder, record)
+    return record
+
+
+def hours_of(row: Row, plan: Plan) -> float | None:
+    """Return the hours of training of a row, or None if it ends by itself."""
+    return None if row.whole or plan.small else plan.budget
+
+
+def is_complete(row: Row, record: dict[str, Any], plan: Plan) -> bool:
+    """Return True if nothing is left to train or to evaluate."""
+    hours = hours_of(row, plan)
+    return "evaluation" in record and (hours is None or record["budget_hours"] >= hours)
+
+
 def train_and_evaluate(row: Row, plan: Plan, hours: float | None, record: dict[str, Any]) -> dict[str, Any]:
     """Train and evaluate a row; return its new record. record: the earlier one, of a smaller budget, or {}."""
     folder, (flags, evaluate) = row_folder(row, plan), row.flags(plan.small)
-    path = train(folder, flags, plan.seed, hours)
-    run("evaluate", path, *evaluate, "--seed", plan.seed, "--output-dir", folder)
+    path = train(folder, flags, plan.seed, hours, plan.speed)
+    run("evaluate", path, *evaluate, *plan.speed, "--seed", plan.seed, "--output-dir", folder)
     facts = describe_run(path)
     if hours and facts["seconds"] > 1.01 * 3600 * hours:  # of a larger budget, which was interrupted
         hours = max(hours, round(facts["seconds"] / 3600, 3))
@@ -208,8 +239,8 @@ def train_and_evaluate(row: Row, plan: Plan, hours: float | None, record: dict[s
         "date": f"{date.today():%Y-%m-%d}",
         "machine": describe_machine(),
         "commands": [
-            format_command("train", (*flags, *limit, "--seed", plan.seed)),
-            format_command("evaluate", ("CHECKPOINT", *evaluate, "--seed", plan.seed)),
+            format_command("train", (*flags, *limit, *plan.speed, "--seed", plan.seed)),
+            format_command("evaluate", ("CHECKPOINT", *evaluate, *plan.speed, "--seed", plan.seed)),
         ],
         "checkpoint": str(path.relative_to(folder)),
         "evaluation": read_json(folder / "evaluation.json"),
@@ -234,6 +265,16 @@ def find_record(row: Row, plan: Plan) -> dict[str, Any] | None:
     return record
 
 
+def hash_data(row: Row, plan: Plan) -> str:
+    """Return the hash of a row's data; "" for toy data, which are generated."""
+    return "" if row.whole else str(load_row_data(row, plan).hash)
+
+
+def load_row_data(row: Row, plan: Plan) -> RunData:
+    """Return the data of a row of images."""
+    return load_data(read_flags((*row.flags(plan.small)[0], "--quiet")))
+
+
 def describe_data(row: Row, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
     """Return the number of training images of a row; {} for toy data, which are generated.
 
@@ -241,7 +282,7 @@ def describe_data(row: Row, record: dict[str, Any], plan: Plan) -> dict[str, Any
     """
     if row.whole:
         return {}
-    data = load_data(read_flags((*row.flags(plan.small)[0], "--quiet")))
+    data = load_row_data(row, plan)
     if record and data.hash != record["data"]:
         folder = row_folder(row, plan)
         raise InputError(f"{folder / RECORD}: was made with different data; {advise_moving(folder)}")
