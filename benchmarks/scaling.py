@@ -5,7 +5,7 @@
     python -m benchmarks.scaling plan --step SECONDS [--batch 512] [--bytes N] [--bandwidth N] [--latency SECONDS]
 
 `cluster`: evaluation and sampling by workers of one thread (`--cluster local:N`), next to one worker and to one process
-on one core. Takes 3 minutes. The three take turns, so that a busy machine slows all of them down. Printed are the
+on one core. Takes 10 minutes. The three take turns, so that a busy machine slows all of them down. Printed are the
 shortest and the median time of each, and the seconds of all cores, which other programs change less. Compiling is in
 the first call only; starting workers is printed apart.
 
@@ -40,7 +40,7 @@ from dpm.engines.engine import Engine
 from dpm.likelihood import bound
 from dpm.runs.loading import Run
 
-EXAMPLES, TIMES, SAMPLES, LENGTH = 600, 10, 200, 40  # some 3 s of one core each
+EXAMPLES, TIMES, SAMPLES, LENGTH = 1000, 30, 1000, 40  # some 15 s of one core each
 
 
 def make_run() -> tuple[Run, np.ndarray]:
