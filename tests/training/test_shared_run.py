@@ -18,7 +18,8 @@ from dpm.runs import checkpoint
 from tests.helpers import runs
 from tests.helpers.processes import FLAGS, SINGLE, by_hand, free_port, slurm, start, wait_for
 
-EPOCHS, MORE = 7, 9  # of three steps each
+pytestmark = pytest.mark.thorough
+EPOCHS = 7  # of three steps each
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 
 
@@ -47,32 +48,36 @@ def check_equal(first, second, tolerance):
         assert one == pytest.approx(other, abs=1e-6)
 
 
+def train_two(out, given, launcher="by hand"):
+    """Train on two processes, started by hand or by SLURM."""
+    by_slurm = launcher == "slurm"
+    started = start(out, [[*given, "--distributed"]] * 2, slurm()) if by_slurm else start(out, by_hand(given))
+    assert started.wait() == [0, 0], started.text(0) + started.text(1)
+
+
 @pytest.mark.parametrize(("dtype", "launcher"), [("float64", "by hand"), ("float32", "slurm")])
-def test_two_processes_train_as_one_and_each_resumes_the_other(base, tmp_path, data, quick_runs, dtype, launcher):
-    """After 21 steps, then after 27: two processes resumed by one, and one by two."""
+def test_two_processes_train_as_one(base, tmp_path, data, quick_runs, dtype, launcher):
+    """After 21 steps."""
     two, more = tmp_path / "two", ("--dtype", dtype)
+    train_two(two, flags(two, data, *more), launcher)
+    check_equal(single(base, tmp_path, *more), only(two), TOLERANCE[dtype])
+    check_no_numbers_of_processes(only(two))
+
+
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
+def test_two_processes_and_one_resume_each_other(base, tmp_path, data, quick_runs, dtype):
+    """Three steps of two processes and three of one, in both orders."""
+    more = ("--dtype", dtype, "--epochs", 1)
+    two, shared, copied = tmp_path / "two", tmp_path / "shared", tmp_path / "copied"
     alone = single(base, tmp_path, *more)
-
-    def run_two(*given):
-        if launcher == "by hand":
-            started = start(two, by_hand(given))
-        else:
-            started = start(two, [[*given, "--distributed"]] * 2, slurm())
-        assert started.wait() == [0, 0], started.text(0) + started.text(1)
-
-    run_two(*flags(two, data, *more))
-    shared = only(two)
-    check_equal(alone, shared, TOLERANCE[dtype])
-    check_no_numbers_of_processes(shared)
-
-    resume = ["--resume-file", shared / "checkpoint.h5", "--epochs", MORE]
-    copied = tmp_path / "copied"
     copied.mkdir()
     (copied / "checkpoint.h5").write_bytes((alone / "checkpoint.h5").read_bytes())
-    assert train_main([str(word) for word in (*resume, "--quiet")]) == 0
-    run_two("--resume-file", copied / "checkpoint.h5", "--epochs", MORE, "--quiet")
-    check_equal(copied, shared, TOLERANCE[dtype])
-    assert len(runs.rows(shared)) == MORE
+    train_two(two, ["--resume-file", copied / "checkpoint.h5", "--epochs", 2, "--quiet"])
+    train_two(shared, flags(shared, data, *more))
+    resume = ["--resume-file", only(shared) / "checkpoint.h5", "--epochs", 2, "--quiet"]
+    assert train_main([str(word) for word in resume]) == 0
+    check_equal(copied, only(shared), TOLERANCE[dtype])
+    assert len(runs.rows(copied)) == 2
 
 
 def check_no_numbers_of_processes(folder):
@@ -160,7 +165,7 @@ def start_long(tmp_path, data):
     return started, only(out)
 
 
-@pytest.mark.parametrize("target", [1, 0])
+@pytest.mark.parametrize("target", [1, pytest.param(0, marks=pytest.mark.slow)])
 def test_after_sigterm_to_any_process_all_end_with_one_checkpoint(tmp_path, data, target):
     started, folder = start_long(tmp_path, data)
     started.processes[target].send_signal(signal.SIGTERM)

@@ -96,8 +96,8 @@ def test_run_writes_log_result_and_figure(train, name, arguments):
     ("name", "arguments", "step"),
     [
         ("heartbeat", HEARTBEAT, 3),
-        ("heartbeat", PAPER_HEARTBEAT, 3),
-        ("heartbeat", PAPER_HEARTBEAT, 4),
+        pytest.param("heartbeat", PAPER_HEARTBEAT, 3, marks=pytest.mark.slow),
+        pytest.param("heartbeat", PAPER_HEARTBEAT, 4, marks=pytest.mark.slow),
         ("heartbeat", PAPER_HEARTBEAT, 6),  # the last epoch, steps 5 to 8, solves for the readouts
         ("swissroll", f"{SWISSROLL},learn_beta=True", 3),
         ("swissroll", PAPER_SWISSROLL, 3),
