@@ -53,7 +53,7 @@ templates_path = ["_templates"]
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!dpm\.).*"),
-    ("py:class", r"dpm\.graph\.kernels\.P"),
+    ("py:class", r"dpm\.(graph\.kernels\.P|cluster\.pool\.Cluster)"),
     ("py:class", r"dpm\.engines\.(engine\.(Item|Result)|parameters\.Layout|loops\..*)"),
     ("py:class", r"dpm\.reports\.graphs\.description\..*"),
 ]
