@@ -1,4 +1,4 @@
-"""Recipes: what a worker needs to build a compiled model of its own, with the bits of the process that sends it."""
+"""Recipes from which a worker builds a compiled model that computes the same bits as the sender's."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -7,20 +7,7 @@ from dpm.base import blas
 from dpm.base.errors import InputError
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine, Item, Result
-from dpm.graph.bricks.base import Brick
-
-
-class BrickRecipe(NamedTuple):
-    """A brick as its class and the arguments of its constructor, in which bricks are recipes too.
-
-    Attributes:
-        kind: the class.
-        arguments, keywords: of the constructor.
-    """
-
-    kind: type[Brick]
-    arguments: tuple[Any, ...]
-    keywords: dict[str, Any]
+from dpm.graph.bricks.rebuilding import BrickRecipe, build_brick, write_brick
 
 
 class Recipe(NamedTuple):
@@ -68,7 +55,7 @@ def write_recipe(compiled: CompiledModel) -> Recipe:
     """Return the recipe of a compiled model whose layout is that of training."""
     engine, model = compiled.engine, compiled.model
     return Recipe(
-        _write_brick(model, {}),
+        write_brick(model),
         model.arguments,
         engine.name,
         engine.dtype,
@@ -91,36 +78,6 @@ def build_model(recipe: Recipe) -> CompiledModel:
         kinds = {True: "a CPU", False: "an accelerator"}
         raise InputError(f"computes on {kinds[engine.on_cpu]}; expected {kinds[recipe.on_cpu]}, as here")
     with engine:
-        model = _build_brick(recipe.brick, {})
+        model = build_brick(recipe.brick)
     model.arguments = recipe.arguments
     return CompiledModel(model, engine)
-
-
-def _write_brick(value: Any, known: dict[int, BrickRecipe]) -> Any:
-    """Return a value with a recipe in place of each brick, the same one for the same brick."""
-    if isinstance(value, Brick):
-        if id(value) not in known:
-            arguments, keywords = value.construction
-            known[id(value)] = BrickRecipe(
-                type(value),
-                tuple(_write_brick(item, known) for item in arguments),
-                {name: _write_brick(item, known) for name, item in keywords.items()},
-            )
-        return known[id(value)]
-    if type(value) in (list, tuple):
-        return type(value)(_write_brick(item, known) for item in value)
-    return value
-
-
-def _build_brick(value: Any, known: dict[int, Brick]) -> Any:
-    """Return a value with a brick in place of each recipe."""
-    if isinstance(value, BrickRecipe):
-        if id(value) not in known:
-            known[id(value)] = value.kind(
-                *(_build_brick(item, known) for item in value.arguments),
-                **{name: _build_brick(item, known) for name, item in value.keywords.items()},
-            )
-        return known[id(value)]
-    if type(value) in (list, tuple):
-        return type(value)(_build_brick(item, known) for item in value)
-    return value
