@@ -10,6 +10,7 @@ from dpm.base.wording import count
 
 if TYPE_CHECKING:
     from dpm.cluster.pool import Cluster
+    from dpm.engines.compiled import CompiledModel
 
 
 @contextmanager
@@ -34,3 +35,10 @@ def open_cluster_of(address: str, quiet: bool) -> Iterator["Cluster"]:
             place = f"; dashboard {opened.dashboard}" if opened.dashboard else ""
             print(f"cluster {address}: {count(opened.count_workers(), 'worker')}{place}", flush=True)
         yield opened
+
+
+@contextmanager
+def mapped(compiled: "CompiledModel", cluster: str | None, quiet: bool) -> Iterator[None]:
+    """Compute what is asked of a model on the cluster of --cluster, if there is one, within a `with` block."""
+    with open_mapper(cluster, quiet) as mapper, compiled.mapped_by(mapper):
+        yield

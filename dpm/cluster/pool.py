@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from dpm.base.errors import InputError
-from dpm.base.pieces import HERE, Compute, Report, ignore
+from dpm.base.pieces import Compute, Report, ignore
 from dpm.cluster import workers
 from dpm.cluster.address import parse_address
 from dpm.cluster.local import LocalCluster
@@ -327,12 +327,8 @@ def use_cluster(address: str, run: Any) -> Iterator[Cluster]:
         >>> bool((X == dpm.sample(run, n=4)).all())
         True
     """
-    with open_cluster(address) as cluster:
-        run.compiled.mapper = cluster
-        try:
-            yield cluster
-        finally:
-            run.compiled.mapper = HERE
+    with open_cluster(address) as cluster, run.compiled.mapped_by(cluster):
+        yield cluster
 
 
 def _connect(client: Any, text: str, address: str) -> Any:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dpm.base.command_line import Parser, argument_type, print_table, run_command
 from dpm.base.errors import InputError
 from dpm.base.wording import plural
-from dpm.commands.options import ModelOptions, add_model_options, mapped_run, open_run_of, read_input_of
+from dpm.cluster.mapper import mapped
+from dpm.commands.options import ModelOptions, add_model_options, open_run_of, read_input_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,7 +142,7 @@ def evaluate_run(options: Options) -> int:
     seed = default_seed(run) if options.seed is None else options.seed
     given = read_input(options, run) if options.input else read_split(options, run)
     model.kernel.check(given.X, f"--input {options.input}" if options.input else given.name)
-    with mapped_run(run, options):
+    with mapped(run.compiled, options.cluster, options.quiet):
         result = evaluate(
             run,
             given.X,

@@ -1,16 +1,12 @@
 """Options that several commands share, and the run that they name."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dpm.base.arguments import parse_literals
 from dpm.base.command_line import Parser, argument_type
-from dpm.base.pieces import HERE
 from dpm.base.progress import Progress
-from dpm.cluster.mapper import open_mapper
 from dpm.engines.names import ENGINES, NOISE_SOURCES, PRECISIONS
 
 if TYPE_CHECKING:
@@ -75,16 +71,6 @@ def add_cluster_option(parser: Parser) -> None:
         help="compute on the workers of a Dask cluster, with the same bits: local[:N] starts N on this machine; "
         "tcp://HOST:PORT, tls://HOST:PORT or scheduler.json joins one (docs/scaling.md)",
     )
-
-
-@contextmanager
-def mapped_run(run: "Run", options: ModelOptions) -> Iterator[None]:
-    """Let the cluster of --cluster, if there is one, compute what is asked of a run."""
-    with open_mapper(options.cluster, options.quiet) as run.compiled.mapper:
-        try:
-            yield
-        finally:
-            run.compiled.mapper = HERE
 
 
 def parse_model_args(text: str) -> dict[str, Any]:

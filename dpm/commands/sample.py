@@ -9,7 +9,8 @@ from dpm.base.command_line import Parser, run_command
 from dpm.base.errors import InputError
 from dpm.base.progress import Progress
 from dpm.base.wording import count
-from dpm.commands.options import ModelOptions, add_model_options, mapped_run, open_run_of, read_input_of
+from dpm.cluster.mapper import mapped
+from dpm.commands.options import ModelOptions, add_model_options, open_run_of, read_input_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -166,7 +167,7 @@ def draw(options: Options) -> int:
     run = open_run_of(options, size=options.size)
     check_model(options, run)
     given = read_given(options, run) if options.mode in USED_BY["input"] else None
-    with mapped_run(run, options):
+    with mapped(run.compiled, options.cluster, options.quiet):
         if options.particles:
             X, more = draw_particles(options, run, options.particles)
         else:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -142,6 +143,15 @@ class CompiledModel:
             batch_size: as in `objective`.
         """
         return self._sums(batch_size, terms=True)
+
+    @contextmanager
+    def mapped_by(self, mapper: Mapper) -> Iterator[None]:
+        """Compute pieces with a mapper within a `with` block."""
+        self.mapper = mapper
+        try:
+            yield
+        finally:
+            self.mapper = HERE
 
     def _sums(self, batch_size: int, terms: bool) -> ObjectiveWithTerms:
         """Return the sums over the microbatches, which the workers of a cluster compute if the mapper has some."""

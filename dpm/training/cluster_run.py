@@ -1,14 +1,8 @@
 """A training run with its subfunctions on the workers of a Dask cluster: what is refused, and a line on it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from dpm.base.errors import InputError
-from dpm.base.pieces import HERE
 from dpm.base.wording import count
 from dpm.cluster.address import parse_address
-from dpm.cluster.mapper import open_mapper
-from dpm.engines.compiled import CompiledModel
 from dpm.runs.setting_checks import FROZEN
 from dpm.runs.settings import Settings
 from dpm.training.frozen_loop import SubfunctionLoop
@@ -25,16 +19,6 @@ def check_cluster(address: str | None, settings: Settings) -> None:
             f"--cluster {address}: --optimizer {settings.optimizer} makes small steps, each after the other; take "
             f"--optimizer {' or '.join(sorted(FROZEN))}, or leave --cluster out (docs/scaling.md)"
         )
-
-
-@contextmanager
-def mapped(compiled: CompiledModel, address: str | None, quiet: bool) -> Iterator[None]:
-    """Let the workers of a cluster, if there is an address, compute what is asked of a model for a while."""
-    with open_mapper(address, quiet) as compiled.mapper:
-        try:
-            yield
-        finally:
-            compiled.mapper = HERE
 
 
 def describe_cluster(loop: Loop) -> list[str]:

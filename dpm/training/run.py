@@ -18,6 +18,7 @@ from dpm.base.atomic import writable_folder, write_json
 from dpm.base.errors import InputError
 from dpm.base.progress import Progress
 from dpm.base.wording import count, plural
+from dpm.cluster.mapper import mapped
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.experiments.variants import RELEASED
@@ -33,7 +34,7 @@ from dpm.runs.loading import Run
 from dpm.runs.setting_checks import FROZEN
 from dpm.runs.settings import Settings
 from dpm.training.building import build_engine, build_loop, compile_functions, gray_level_noise, prepare_loop, restore
-from dpm.training.cluster_run import check_cluster, describe_cluster, mapped
+from dpm.training.cluster_run import check_cluster, describe_cluster
 from dpm.training.device_loop import DeviceLoop
 from dpm.training.loop import Loop
 from dpm.training.monitoring import HeldOutBound, Monitoring, Printing
