@@ -223,14 +223,13 @@ class _Builder:
         masks: AbstractContextManager[list[Tensor]] = dropout_masks() if plan.dropout_rate else nullcontext([])
         with masks as self.masks:
             if plan.time_weights is None:
-                outputs = self._accumulate(
-                    partial(cost_and_gradient, model, paths), X, given["t"], given["N"], given["U"], share
-                )
-                cost, gradient = self._sum(outputs)
+                inputs = X, given["t"], given["N"], given["U"], share
+                cost, gradient = self._sum(self._accumulate(partial(cost_and_gradient, model, paths), 0, *inputs))
             else:
                 placed = weigh_times(plan.time_weights, self.carried, given["positions"], given["exponent"])
-                inputs = X, placed.t, given["N"], given["U"], share * placed.weights, share
-                _, gradient, terms, gains = self._accumulate(partial(cost_gradient_and_terms, model, paths), *inputs)
+                weighted = X, placed.t, given["N"], given["U"], share * placed.weights, share
+                build = partial(cost_gradient_and_terms, model, paths)
+                _, gradient, terms, gains = self._accumulate(build, 2, *weighted)
                 cost = (share * (placed.corrections * terms - gains)).sum()
                 sums = sum_terms(plan.time_weights, placed.t, terms, valid)
                 cost, gradient, *sums = self._sum([cost, gradient, *sums])
@@ -245,8 +244,14 @@ class _Builder:
         """Return the sums of values over all devices."""
         return values if self.plan.n_devices == 1 else sum_over_devices(values)
 
-    def _accumulate(self, build: Callable[..., Sequence[Tensor]], *arrays: Tensor) -> list[Tensor]:
-        """Return cost, gradient and outputs by example of arrays by example, in the microbatches of the plan."""
+    def _accumulate(self, build: Callable[..., Sequence[Tensor]], n_more: int, *arrays: Tensor) -> list[Tensor]:
+        """Return what `build` returns for arrays by example, computed in the microbatches of the plan.
+
+        Args:
+            build: function of the arrays that returns a cost, its gradient, and outputs by example.
+            n_more: number of outputs by example.
+            *arrays: inputs by example.
+        """
         n = self.plan.n_microbatches
         if n == 1:
             return list(build(*arrays))
@@ -258,8 +263,7 @@ class _Builder:
 
         parts = [array.reshape((n, self.plan.rows // n, *array.type.shape[1:])) for array in arrays]
         zero = [pt.zeros((), self.dtype), pt.zeros((self.plan.compiled.layout.size,), self.dtype)]
-        n_by_example = len(build(*arrays)) - len(zero)
-        found: Any = pytensor.scan(step, parts, [*zero, *[None] * n_by_example], return_updates=False)
+        found: Any = pytensor.scan(step, parts, [*zero, *[None] * n_more], return_updates=False)
         cost, gradient, *by_example = found
         return [cost[n - 1], gradient[n - 1], *(array.reshape((self.plan.rows,)) for array in by_example)]
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -70,19 +70,16 @@ def make(row: Row, plan: Plan, data: str) -> int:
 def locked(folder: Path) -> Iterator[None]:
     """Lock the folder of a row, for which the process of a lost worker is given the time to save its state."""
     end = time.monotonic() + WAIT
-    while True:
-        try:
-            lock = lock_folder(folder)
-            lock.__enter__()
-            break
-        except InputError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.5)
-    try:
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(lock_folder(folder))
+                break
+            except InputError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.5)
         yield
-    finally:
-        lock.__exit__(None, None, None)
 
 
 def end_with_worker() -> None:
