@@ -2,8 +2,8 @@
 
     python -m benchmarks.training_steps BATCH THREADS [HOST:PORT COUNT INDEX]
 
-Prints the shortest and the median seconds of a step of the default network on the embedded digits, and those of the
-sum of a gradient over all processes. Without an address the steps are those of one process, as on a CPU by default.
+Print the shortest and median time, in seconds, of a training step of the default network on the embedded digits and of
+summing a gradient over all processes. Without an address, measure a single process with the default settings.
 """
 
 import json

@@ -77,7 +77,7 @@ def run_paths(folder: Path, settings: Settings) -> RunPaths:
 
 
 class DrawSamples:
-    """Draw the samples that PlotSamples plots, and keep nothing, beside another process that plots them.
+    """Draw the samples that PlotSamples plots and discard them; another process of the run writes the plots.
 
     Args:
         data: of the run; test images are in-painted and denoised.
@@ -313,7 +313,7 @@ class LogLikelihood:
             if not self.quiet:
                 write_line(self.as_released(loop, loop.variant.likelihood_draws))
             return
-        found = self.held_out(loop)  # also where nothing is printed, beside another process that prints it
+        found = self.held_out(loop)  # all processes of a run evaluate, even if only one prints
         if not self.quiet:
             known = self.reference(loop) if self.reference else {}
             exact = format_references(known, loop.compiled.model.unit)

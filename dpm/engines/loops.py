@@ -37,7 +37,8 @@ class Step(NamedTuple):
         drawn: inputs that are drawn on the device.
         build: returns the new values of `carried`, the outputs to record of each step, and givens.
         group: number of rows of a minibatch, where the rows repeat a minibatch.
-        by_row: names of those of the first three whose first axis, at one step, are rows; several devices divide them.
+        by_row: names of the carried, constant and sequence inputs whose leading axis, at one step, indexes rows; it is
+            sharded over the devices.
         divided: the graph is that of one device, with its rows, and sums over devices itself (device_sums.py).
             Otherwise it is that of all rows, and XLA divides it.
     """

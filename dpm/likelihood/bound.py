@@ -148,7 +148,7 @@ class Column(NamedTuple):
 
 
 def cut_columns(X: np.ndarray, times: np.ndarray, places: Iterable[tuple[slice, int]]) -> Iterator[Column]:
-    """Yield the Column at each place; those of the same examples share the array."""
+    """Yield the Column at each place; columns of the same examples share one array."""
     part, examples = slice(0, 0), X[:0]
     for place, j in places:
         if place != part:

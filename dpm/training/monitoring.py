@@ -102,7 +102,7 @@ class WriteResult:
     """Write result.json: K of the test data and how it was evaluated, after each epoch and where training ends.
 
     Args:
-        folder: the run folder; None to evaluate only, as the processes do that share the work with the writing one.
+        folder: the run folder; None to evaluate without writing, as all processes of a run but the first do.
         held_out: K of the test examples, which the log has too.
         facts: further entries, such as versions.
         reference: as in Monitoring.

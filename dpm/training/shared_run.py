@@ -1,6 +1,6 @@
-"""A training run of several processes or devices: its engine, what has to be equal, and what the others do beside it.
+"""Distributed training: its engine, checks that all processes agree, and extensions for processes that do not write.
 
-Process 0 writes the run folder and prints. The others make the same calls of loops, so that all devices share them.
+Process 0 writes the run folder and prints. The other processes call the same compiled loops in the same order.
 """
 
 from importlib.metadata import version

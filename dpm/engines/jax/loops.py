@@ -27,8 +27,8 @@ def compile_loop(
         step: its inputs.
         capacity: largest number of steps of a call.
         options: compile options of XLA.
-        peers: divide the rows among their devices, if not None: each device computes a step of its own rows where
-            Step.divided, and otherwise XLA divides what is computed of all rows (GSPMD, Xu et al. 2021).
+        peers: shard the rows over their devices, if not None. With Step.divided each device runs the step on its shard;
+            otherwise XLA partitions the computation (GSPMD, Xu et al. 2021).
     """
     n_carried, group = len(step.carried), step.group
     devices = 1

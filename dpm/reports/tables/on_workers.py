@@ -124,7 +124,7 @@ def make_orders(plan: Plan, mark: Mark, orders: Iterable[tuple[Row, str]], repor
 
 
 def make_order(row: Row, plan: Plan, data: str) -> str:
-    """Make a row in a process of its own, as long as it is wanted; return its error, or ""."""
+    """Make a row in a subprocess, and stop it if the row is cancelled; return its error, or ""."""
     folder = running.row_folder(row, plan)
     folder.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
@@ -147,7 +147,7 @@ def make_order(row: Row, plan: Plan, data: str) -> str:
 
 
 def wait(process: subprocess.Popen[bytes]) -> int:
-    """Return the status of a process of a row. One that nobody waits for any more is stopped, with its state saved."""
+    """Return the exit status of a row's process; a process whose row is cancelled is stopped after saving its state."""
     assert process.stdin
     while True:
         with suppress(subprocess.TimeoutExpired):
