@@ -40,7 +40,7 @@ from dpm.engines.engine import Engine
 from dpm.likelihood import bound
 from dpm.runs.loading import Run
 
-EXAMPLES, TIMES, SAMPLES, LENGTH = 1000, 30, 1000, 40  # some 15 s of one core each
+EXAMPLES, TIMES, SAMPLES, LENGTH = 3000, 30, 2000, 40  # some 40 s and 30 s of one core
 
 
 def make_run() -> tuple[Run, np.ndarray]:

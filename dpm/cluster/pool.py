@@ -43,7 +43,7 @@ class Cluster:
 
     A task has as many pieces as take TASK_SECONDS, and fewer towards the end, so that all workers end together. Dask
     computes the pieces of a killed worker again. The client's microbatch sizes are kept, so results have the bits of a
-    single process on the same kind of machine.
+    single process on the same kind of machine. Several threads may map at the same time.
 
     Args:
         client: of Dask.
@@ -59,7 +59,7 @@ class Cluster:
         self.client, self.name = client, name
         self._shared: OrderedDict[str, Any] = OrderedDict()
         self._packed: OrderedDict[int, tuple[Any, Packed]] = OrderedDict()
-        self._expected, self.dashboard = workers.versions(), ""
+        self._expected, self.dashboard, self._sharing = workers.versions(), "", threading.Lock()
         self._seen, self._n_workers, self._looked = time.monotonic(), 1, 0.0
 
     def cut(self, n: int, size: int) -> list[slice]:
@@ -78,22 +78,24 @@ class Cluster:
 
     def pack(self, value: Any) -> Packed:
         """Return a shared object as bytes, packed once."""
-        if id(value) not in self._packed:
-            recipe = write_recipe(value) if isinstance(value, CompiledModel) else value
-            self._packed[id(value)] = value, workers.pack(recipe)  # the value is kept, so that its id stays its own
-        workers.drop_oldest(self._packed, id(value))
-        return self._packed[id(value)][1]
+        with self._sharing:
+            if id(value) not in self._packed:
+                recipe = write_recipe(value) if isinstance(value, CompiledModel) else value
+                self._packed[id(value)] = value, workers.pack(recipe)  # the value is kept, so that its id stays its own
+            workers.drop_oldest(self._packed, id(value))
+            return self._packed[id(value)][1]
 
     def share(self, packed: Packed) -> Any:
         """Return the future of a shared object, which each worker fetches once."""
-        future = self._shared.get(packed.digest)
-        if future is None or future.status in ("error", "cancelled", "lost"):
-            with quiet_warnings():  # that the object is large
-                key = f"keep-{packed.digest[:16]}-{uuid.uuid4().hex[:8]}"
-                future = self.client.submit(workers.keep, packed.content, key=key)
-            self._shared[packed.digest] = future
-        workers.drop_oldest(self._shared, packed.digest)
-        return future
+        with self._sharing:
+            future = self._shared.get(packed.digest)
+            if future is None or future.status in ("error", "cancelled", "lost"):
+                with quiet_warnings():  # that the object is large
+                    key = f"keep-{packed.digest[:16]}-{uuid.uuid4().hex[:8]}"
+                    future = self.client.submit(workers.keep, packed.content, key=key)
+                self._shared[packed.digest] = future
+            workers.drop_oldest(self._shared, packed.digest)
+            return future
 
     def submit(self, name: str, compute: Packed, shared: Sequence[Packed], pieces: Sequence[Any]) -> Any:
         """Submit one task; return its future."""

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,13 +32,20 @@ class SumOfFunctions:
         theta: start, an array or number or a nest of them (:class:`dpm.optimizers.nest.Nest`).
         references: one object per f_i, passed to f_df: a minibatch, an index.
         args: further arguments of f_df.
+        f_dfs: function f_dfs(theta, references, *args) that yields what f_df returns for each reference, and may
+            compute them at the same time; None calls f_df for one after the other.
 
     Raises:
         ValueError: if an argument is not usable.
     """
 
     def __init__(
-        self, f_df: Callable[..., tuple[Any, Any]], theta: Any, references: Iterable[Any], args: Iterable[Any] = ()
+        self,
+        f_df: Callable[..., tuple[Any, Any]],
+        theta: Any,
+        references: Iterable[Any],
+        args: Iterable[Any] = (),
+        f_dfs: Callable[..., Iterable[tuple[Any, Any]]] | None = None,
     ) -> None:
         if not callable(f_df):
             raise ValueError(f"f_df: got {short_repr(f_df)}; expected a function f_df(theta, reference, *args)")
@@ -50,7 +57,7 @@ class SumOfFunctions:
             raise ValueError(
                 f"subfunction_references: got {short_repr(references)}; expected a list of at least one reference"
             )
-        self.f_df, self.args = f_df, tuple(args)
+        self.f_df, self.f_dfs, self.args = f_df, f_dfs, tuple(args)
         self.nest = Nest(theta)
         self.start = self.nest.flatten(theta)
         if not np.isfinite(self.start).all():
@@ -74,8 +81,11 @@ class SumOfFunctions:
         Raises:
             ValueError: if f_df returns anything but a real number and a gradient of theta's structure.
         """
+        return self._check(self.f_df(self.nest.unflatten(vector), self.references[index], *self.args))
+
+    def _check(self, result: Any) -> tuple[float, Array]:
+        """Count an evaluation, and return (f_i, gradient) from what f_df returned."""
         self.evaluations += 1
-        result = self.f_df(self.nest.unflatten(vector), self.references[index], *self.args)
         if not isinstance(result, tuple | list) or len(result) != 2:
             raise ValueError(f"f_df: got {short_repr(result)} from it; expected (f, gradient)")
         value = real_array(result[0], "f of f_df")
@@ -83,11 +93,27 @@ class SumOfFunctions:
             raise ValueError(f"f of f_df: got shape {value.shape}; expected one number")
         return float(value.reshape(())), self.nest.flatten(result[1], "gradient of f_df", copy=False)
 
+    def evaluate(self, vector: Array, indices: Iterable[int]) -> Iterator[tuple[float, Array]]:
+        """Evaluate several subfunctions at the same theta, at the same time if there is an f_dfs.
+
+        Args:
+            vector: theta (size,), which stays as it is.
+            indices: i of each f_i.
+
+        Yields:
+            (f_i, gradient) of each index, as of a call.
+        """
+        if self.f_dfs is None:
+            for i in indices:
+                yield self(vector.copy(), i)
+        else:
+            references = [self.references[i] for i in indices]
+            yield from map(self._check, self.f_dfs(self.nest.unflatten(vector.copy()), references, *self.args))
+
     def evaluate_all(self, vector: Array) -> tuple[float, Array]:
         """Return F and its gradient (size,) at a vector (size,), from one evaluation of every f_i."""
         value, gradient = 0.0, np.zeros(self.nest.size, self.nest.dtype)
-        for i in range(len(self)):
-            f, g = self(vector.copy(), i)
+        for f, g in self.evaluate(vector, range(len(self))):
             value, gradient = value + f, gradient + g
         return value, gradient
 
@@ -108,6 +134,7 @@ class Optimizer:
         args: as there.
         rng: the only source of randomness; None makes a new one. No global generator is used.
         display: 0 logs only failures; 1 logs one line per pass.
+        f_dfs: as there.
 
     Raises:
         ValueError: if an argument is not usable.
@@ -121,8 +148,9 @@ class Optimizer:
         args: Iterable[Any] = (),
         rng: np.random.Generator | None = None,
         display: int = 0,
+        f_dfs: Callable[..., Iterable[tuple[Any, Any]]] | None = None,
     ) -> None:
-        self.sum = SumOfFunctions(f_df, theta, subfunction_references, args)
+        self.sum = SumOfFunctions(f_df, theta, subfunction_references, args, f_dfs)
         if rng is not None and not isinstance(rng, np.random.Generator):
             raise ValueError(f"rng: got {short_repr(rng)}; expected a numpy.random.Generator or None")
         self.rng = np.random.default_rng() if rng is None else rng
@@ -138,15 +166,15 @@ class Optimizer:
         raise NotImplementedError
 
     def step(self) -> None:
-        """Evaluate one subfunction and move."""
+        """Evaluate one subfunction or more, and move."""
         raise NotImplementedError
 
     def optimize(self, num_passes: float | None = None, num_steps: int | None = None) -> Any:
-        """Run for a number of passes or of steps, by default 10 passes.
+        """Run for a number of passes or of evaluations, by default 10 passes.
 
         Args:
             num_passes: number of passes, N evaluations of a subfunction each.
-            num_steps: number of steps, one evaluation each.
+            num_steps: number of evaluations.
 
         Returns:
             The parameters, as :attr:`theta`.
@@ -154,9 +182,11 @@ class Optimizer:
         Raises:
             ValueError: if both are given, or if one is not a number above 0.
         """
-        for _ in range(self._count_steps(num_passes, num_steps)):
+        last = self.sum.evaluations + self._count_steps(num_passes, num_steps)
+        while self.sum.evaluations < last:
+            passes = self.sum.evaluations // len(self.sum)
             self.step()
-            if self.display and self.sum.evaluations % len(self.sum) == 0:
+            if self.display and self.sum.evaluations // len(self.sum) > passes:
                 log.info("%s", self.report())
         return self.theta
 

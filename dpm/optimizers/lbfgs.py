@@ -38,6 +38,8 @@ class LBFGS(Optimizer):
         bounds: None, or (lower, upper), each a number, a nest of theta's structure, or None for no bound. A start
             outside of them is moved to the nearest point inside.
         gtol: stop where the largest element of the projected gradient is below it.
+        f_dfs: function f_dfs(theta, references, *args) that yields what f_df returns for each reference, and may
+            compute them at the same time; None calls f_df for one after the other.
 
     Raises:
         ValueError: if an argument is not usable, or if the sum is not finite at the start.
@@ -55,8 +57,9 @@ class LBFGS(Optimizer):
         max_history_terms: int = 10,
         bounds: tuple[Any, Any] | None = None,
         gtol: float = 1e-9,
+        f_dfs: Callable[..., Iterable[tuple[Any, Any]]] | None = None,
     ) -> None:
-        super().__init__(f_df, theta, subfunction_references, args, rng, display)
+        super().__init__(f_df, theta, subfunction_references, args, rng, display, f_dfs)
         self.max_history_terms = check_positive("max_history_terms", max_history_terms, whole=True)
         self.gtol = check_positive("gtol", gtol)
         self.bounds = self._flatten_bounds(bounds)

@@ -76,6 +76,10 @@ class SFO(Optimizer):
         minimum_step_length: shortest step; steps up to this length say nothing about curvature.
         max_subspace: largest number of dimensions of the subspace, by default 3 N and at least
             2 max_history_terms + 2.
+        n_ahead: number of subfunctions that a step evaluates, all at the same proposal, where as many are active. The
+            paper has 1. With more the sum is known better at each step, and there are fewer steps in a pass.
+        f_dfs: function f_dfs(theta, references, *args) that yields what f_df returns for each reference, and may
+            compute them at the same time; None calls f_df for one after the other.
 
     Raises:
         ValueError: if an argument is not usable, or if f or its gradient is not finite at the start. Later such a step
@@ -100,8 +104,10 @@ class SFO(Optimizer):
         max_step_length_ratio: float = 10.0,
         minimum_step_length: float = 1e-8,
         max_subspace: int | None = None,
+        n_ahead: int = 1,
+        f_dfs: Callable[..., Iterable[tuple[Any, Any]]] | None = None,
     ) -> None:
-        super().__init__(f_df, theta, subfunction_references, args, rng, display)
+        super().__init__(f_df, theta, subfunction_references, args, rng, display, f_dfs)
         N, terms = len(self.sum), check_positive("max_history_terms", max_history_terms, whole=True)
         if subfunction_selection not in SELECTIONS:
             expected = f"one of {', '.join(SELECTIONS)}"
@@ -111,6 +117,7 @@ class SFO(Optimizer):
         self.max_gradient_noise = check_positive("max_gradient_noise", max_gradient_noise)
         self.max_step_length_ratio = check_positive("max_step_length_ratio", max_step_length_ratio)
         self.minimum_step_length = check_positive("minimum_step_length", minimum_step_length)
+        self.n_ahead = check_positive("n_ahead", n_ahead, whole=True)
         self.selection, self.eps = subfunction_selection, float(np.finfo(self.sum.nest.dtype).eps)
         self.origin, self.origin_length = self.sum.start, float(np.linalg.norm(self.sum.start))
         self.subspace = Subspace(self.sum.nest.size, capacity, self.sum.nest.dtype, N)
@@ -151,19 +158,47 @@ class SFO(Optimizer):
         )
 
     def step(self) -> None:
-        """Evaluate one subfunction at the proposal, accept or reject it, and make the next proposal."""
-        with one_blas_thread():
-            i = self._choose_subfunction()
-            theta = self._theta(self.proposal)
-        value, gradient = self.sum(theta, int(self.order[i]))
-        with one_blas_thread():
-            self._move(i, value, gradient)
+        """Evaluate subfunctions at the proposal, accept or reject it, and make the next proposal.
 
-    def _move(self, i: int, value: float, gradient: Array) -> None:
-        """Accept or reject the proposal, after the evaluation of f_i there, and make the next one."""
-        if not is_finite(value, gradient):
-            self._step_back(i)
+        An evaluation that raises leaves everything as it was.
+        """
+        rng_state, evaluations = self.rng.bit_generator.state, self.sum.evaluations
+        with one_blas_thread():
+            chosen = self._choose_subfunctions()
+            theta = self._theta(self.proposal)
+        try:
+            found = [(f, gradient.copy()) for f, gradient in self.sum.evaluate(theta, self.order[chosen].tolist())]
+        except BaseException:
+            self.rng.bit_generator.state, self.sum.evaluations = rng_state, evaluations
+            raise
+        with one_blas_thread():
+            self._move(chosen, found)
+
+    def _move(self, chosen: list[int], found: list[tuple[float, Array]]) -> None:
+        """Accept or reject the proposal, after the evaluation of the chosen f_i there, and make the next one."""
+        bad = []
+        for i, (value, gradient) in zip(chosen, found, strict=True):
+            if not is_finite(value, gradient):
+                self._step_back(i)
+                return
+            if self._learn(i, value, gradient):
+                bad.append(i)
+        if self.sum.evaluations % len(self.sum) < len(chosen):
+            self.quadratics.recompute_total()
+            self.failed[:] = False
+        if bad:
+            # Evaluate the subfunction again where it came from: with both ends known its quadratic is good there.
+            self.rejected += 1
+            self.pending, self.retries, self.proposal, self.drop = bad[0], 0, self.at, 0.0
             return
+        if self.pending < 0 and self.quadratics.own.any():
+            self._record_length()
+        self.at, self.pending, self.retries = self.proposal, -1, 0
+        self.shrink = min(1.0, 2 * self.shrink)
+        self._propose(evaluated=len(chosen))
+
+    def _learn(self, i: int, value: float, gradient: Array) -> bool:
+        """Move the quadratic of f_i to the proposal; return True if the update is bad."""
         if not self.subspace.has_room():
             self._collapse_subspace()
         gradient = self.subspace.project_gradient(i, gradient, self.quadratics.gradients[i])
@@ -172,32 +207,28 @@ class SFO(Optimizer):
         if self.pending < 0 and self.quadratics.counts[i]:
             self._set_radius(i, value, predicted)
         self.quadratics.record(i, self.proposal, value, gradient, self._shortest_step())
-        if self.sum.evaluations % len(self.sum) == 0:
-            self.quadratics.recompute_total()
-            self.failed[:] = False
-        if bad:
-            # Evaluate the subfunction again where it came from: with both ends known its quadratic is good there.
-            self.rejected += 1
-            self.pending, self.retries, self.proposal, self.drop = i, 0, self.at, 0.0
-            return
-        if self.pending < 0 and self.quadratics.own.any():
-            self._record_length()
-        self.at, self.pending, self.retries = self.proposal, -1, 0
-        self.shrink = min(1.0, 2 * self.shrink)
-        self._propose(grow=True)
+        return bad
 
-    def _choose_subfunction(self) -> int:
-        """Return the subfunction to evaluate next ("Choosing a target subfunction")."""
-        quadratics = self.quadratics
+    def _choose_subfunctions(self) -> list[int]:
+        """Return the subfunctions to evaluate next ("Choosing a target subfunction")."""
+        counts = self.quadratics.counts
         if self.pending >= 0:
-            return self.pending
-        if quadratics.counts.sum() == 1:
-            return int(quadratics.counts.argmax())  # a second evaluation, for a first curvature
+            return [self.pending]
+        if counts.sum() == 1:
+            return [int(counts.argmax())]  # a second evaluation, for a first curvature
         choice = np.flatnonzero(~self.failed[: self.active])
+        chosen: list[int] = []
+        while len(choice) and len(chosen) < (self.n_ahead if counts.any() else 1):
+            chosen.append(self._choose_subfunction(choice))
+            choice = choice[choice != chosen[-1]]
+        return chosen
+
+    def _choose_subfunction(self, choice: Array) -> int:
+        """Return a subfunction among `choice`, their numbers: a new one, or the farthest from the proposal."""
+        quadratics, kind = self.quadratics, self.selection
         new = choice[quadratics.counts[choice] == 0]
         if len(new):
             return int(new[0])
-        kind = self.selection
         if kind == "distance both":
             kind = "distance single" if self.rng.random() < 0.5 else "distance total"
         if kind == "random" or len(choice) == 1:
@@ -247,7 +278,7 @@ class SFO(Optimizer):
             if self.failed[: self.active].all():
                 self.failed[:] = False
             self.retries, self.pending, self.shrink = 0, -1, 1.0
-        self._propose(grow=False)
+        self._propose(evaluated=0)
 
     def _collapse_subspace(self) -> None:
         """Make room in the basis: keep the latest gradients and positions, and as much of the histories as fits."""
@@ -278,12 +309,16 @@ class SFO(Optimizer):
         """Return an estimate of the length of theta."""
         return self.origin_length + float(np.linalg.norm(self.at))
 
-    def _propose(self, grow: bool) -> None:
-        """Move the proposal to the minimum of the sum of quadratics, within the limits on a step's length."""
+    def _propose(self, evaluated: int) -> None:
+        """Move the proposal to the minimum of the sum of quadratics, within the limits on a step's length.
+
+        Args:
+            evaluated: number of evaluations at an accepted proposal, or 0.
+        """
         gradient, H = self.quadratics.sum_at(self.at)
         solve = make_solver(H)
-        if grow:
-            self._grow_active_set(solve)
+        if evaluated:
+            self._grow_active_set(solve, evaluated)
         step = -solve(gradient)
         length = float(np.linalg.norm(step))
         if not self.quadratics.own.any():
@@ -311,9 +346,9 @@ class SFO(Optimizer):
         room = self.radius**2 - float(np.einsum("nk,nk->", away, away)) / len(away)
         return float(np.sqrt(ahead**2 + room)) - ahead if room > 0 else 0.0
 
-    def _grow_active_set(self, solve: Callable[[Array], Array]) -> None:
+    def _grow_active_set(self, solve: Callable[[Array], Array], evaluated: int) -> None:
         """Activate one more subfunction if noise hides the mean gradient, or after a pass over the active ones."""
-        self.since += 1
+        self.since += evaluated
         counts, n = self.quadratics.counts[: self.active], self.active
         if n == len(self.sum) or not counts.all():
             return
@@ -323,7 +358,7 @@ class SFO(Optimizer):
         signal = mean @ solve(mean)
         error = np.einsum("nk,kn->", noise, solve(noise.T)) / (n * max(n - 1, 1))
         if signal < self.max_gradient_noise * error or self.since >= n:
-            self.active, self.since = n + 1, 0
+            self.active, self.since = min(n + evaluated, len(self.sum)), 0
 
     def state(self) -> dict[str, Array]:
         """Return copies of all arrays that are needed to continue; see Optimizer.state."""

@@ -36,7 +36,7 @@ GROUPS = {
     "training": (
         *("faithful", "model", "optimizer", "start", "times", "objective", "lr_schedule", "warmup", "ema", "seed"),
     ),
-    "sfo and lbfgs": ("n_subfunctions", "refresh_noise"),
+    "sfo and lbfgs": ("n_subfunctions", "subfunctions_ahead", "refresh_noise"),
     "speed": ("backend", "threads", "dtype", "updates", "noise", "precision"),
     "output": ("plots", "keep", "tensorboard", "quiet"),
 }
@@ -86,6 +86,9 @@ HELP = {
     "n_subfunctions": (
         "sfo and lbfgs: number of subfunctions, parts of the data with frozen noise; default sqrt(examples) /"
         " 10, or 20 where each then has 100 examples"
+    ),
+    "subfunctions_ahead": (
+        "sfo: subfunctions evaluated at each point; the workers of --cluster share the microbatches of all of them"
     ),
     "refresh_noise": "sfo and lbfgs: passes after which the frozen noise is drawn again; 0: never",
     "start": (

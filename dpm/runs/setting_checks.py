@@ -1,6 +1,6 @@
 """Checks of the values of Settings: what each may be, and which contradict others."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dpm.base.arguments import check_names
@@ -25,7 +25,8 @@ def check_numbers(given: Mapping[str, Any]) -> None:
     """Raise InputError for a number or a start that no run accepts, be it new or resumed."""
     if given.get("start") not in (None, *STARTS):
         raise InputError(f"--start: {given['start']!r} is not accepted; expected {', '.join(STARTS)}")
-    for name in ("batch_size", "ext_every_n", "epochs", "crop", "keep", "max_skipped", "threads", "n_subfunctions"):
+    counts = "batch_size", "ext_every_n", "epochs", "crop", "keep", "max_skipped", "threads"
+    for name in (*counts, "n_subfunctions", "subfunctions_ahead"):
         if given.get(name) is not None and given[name] < 1:
             raise InputError(f"--{name.replace('_', '-')}: {given[name]} is not accepted; take 1 or more")
     for name in ("hours", "lr"):
@@ -52,12 +53,13 @@ def check_optimizer(values: dict[str, Any], given: dict[str, Any]) -> None:
         raise InputError(f"--optimizer: {name!r} is unknown; accepted: {', '.join(OPTIMIZERS)}")
     if values["faithful"] and name != "rmsprop":
         raise InputError(f"--optimizer {name} contradicts --faithful, which trains with rmsprop; leave one out")
-    unused: Iterable[str] = ("batch_size", "lr", "dropout_rate", "lr_schedule", "warmup", "ema", "updates", "noise")
-    if name not in FROZEN:
-        unused = ("n_subfunctions", "refresh_noise")
-    for key in unused:
+    of_sfo, of_frozen = ("subfunctions_ahead",), ("n_subfunctions", "refresh_noise")
+    of_others = "batch_size", "lr", "dropout_rate", "lr_schedule", "warmup", "ema", "updates", "noise"
+    unused = [(key, "sfo") for key in of_sfo if name != "sfo"]
+    unused += [(key, "sfo and lbfgs") for key in of_frozen if name not in FROZEN]
+    unused += [(key, "rmsprop and adam") for key in of_others if name in FROZEN]
+    for key, instead in unused:
         if given.get(key):
-            instead = "sfo and lbfgs" if name not in FROZEN else "rmsprop and adam"
             raise InputError(
                 f"--{key.replace('_', '-')} {given[key]} is not used by --optimizer {name}, only by {instead}; "
                 "leave it out"

@@ -66,6 +66,7 @@ class Settings(NamedTuple):
     model: str = "reference-2015"
     optimizer: str = "adam"
     n_subfunctions: int | None = None
+    subfunctions_ahead: int = 1
     refresh_noise: int = 0
     start: str | None = None
     times: str = "importance"

@@ -186,6 +186,9 @@ def build_frozen_loop(settings: Settings, X: Any, compiled: CompiledModel, theta
         raise InputError(
             f"--n-subfunctions: {number} is more than the {len(X)} training {plural(len(X), 'example')}; take fewer"
         )
+    ahead = settings.subfunctions_ahead
+    if ahead > number:
+        raise InputError(f"--subfunctions-ahead: {ahead} is more than the {number} subfunctions; take fewer")
     is_sfo, size, epochs = settings.optimizer == "sfo", compiled.layout.size, settings.n_epochs
     passes = min(settings.refresh_noise or epochs, epochs)
     most = checkpoint.LARGEST_ARRAY / (size * (theta.itemsize if is_sfo else 8))
@@ -210,6 +213,7 @@ def build_frozen_loop(settings: Settings, X: Any, compiled: CompiledModel, theta
         seed=settings.seed,
         refresh_noise=settings.refresh_noise,
         time_weights=build_recipe(settings).time_weights(compiled.model.trajectory_length),
+        options={"n_ahead": ahead, "init_subf": max(2, ahead)} if is_sfo else {},
     )
 
 

@@ -25,5 +25,6 @@ def describe_cluster(loop: Loop) -> list[str]:
     """Return a line on the workers of a cluster, or no line."""
     if not loop.compiled.mapper.is_remote or not isinstance(loop, SubfunctionLoop):
         return []
-    n = loop.compiled.count_microbatches(loop.largest)
-    return [f"         the workers share the {count(n, 'microbatch')} of a subfunction (docs/scaling.md)"]
+    n, many = loop.compiled.count_microbatches(loop.largest), loop.at_once
+    whose = "a subfunction" if many == 1 else f"{many} subfunctions"
+    return [f"         the workers share the {count(n * many, 'microbatch')} of {whose} (docs/scaling.md)"]

@@ -1,6 +1,10 @@
 """Train on the whole objective as a sum of functions with frozen noise, as SFO and L-BFGS need it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,8 @@ from dpm.engines.compiled import CompiledModel
 from dpm.experiments.variants import Variant
 from dpm.training.loop import Loop
 from dpm.training.times import TermSizes, TimeWeights
+
+MOST_AT_ONCE = 8  # subfunctions whose microbatches the workers of a cluster compute at the same time
 
 
 def default_number(n: int) -> int:
@@ -33,6 +39,7 @@ class SubfunctionLoop(Loop):
             the noise is refreshed immediately, or training ends.
         time_weights: draws and weighs the times, by the sizes that the terms have when the noise is drawn; None for
             even times and the objective K.
+        options: further arguments of the optimizer.
         compiled, X, variant, epochs, seed, extensions: see Loop.
     """
 
@@ -48,10 +55,12 @@ class SubfunctionLoop(Loop):
         seed: int,
         refresh_noise: int = 0,
         time_weights: TimeWeights | None = None,
+        options: Mapping[str, Any] = MappingProxyType({}),
         extensions: Sequence[Any] = (),
     ) -> None:
         super().__init__(compiled, X, variant, -(-len(X) // number), epochs, seed, extensions)
-        self.kind, self.refresh_noise, self.time_weights = optimizer, refresh_noise, time_weights
+        self.kind, self.options, self.refresh_noise = optimizer, options, refresh_noise
+        self.time_weights, self._reading = time_weights, Lock()
         # Split at random, since files are often sorted.
         self.parts = np.array_split(noise.generator(seed, noise.ORDER, 0).permutation(len(X)), number)
         self.theta = theta
@@ -75,7 +84,7 @@ class SubfunctionLoop(Loop):
         return self.state.skipped_steps + (self._optimizer.skipped_steps if self._optimizer else 0)
 
     def first_gradient(self) -> tuple[Any, np.ndarray]:
-        return self.subfunction(self.theta, 0)
+        return self._value_and_gradient(self.theta, 0)
 
     def optimizer_state(self) -> dict[str, np.ndarray]:
         if self._optimizer is None:
@@ -93,11 +102,13 @@ class SubfunctionLoop(Loop):
         except ValueError as error:
             raise InputError(f"checkpoint: the optimizer's {error}") from None
 
-    def subfunction(self, theta: np.ndarray, i: int) -> tuple[float, np.ndarray]:
-        """Return f_i and its flat gradient, with the noise of the present refresh."""
+    def subfunction(self, theta: np.ndarray, i: int) -> tuple[float, np.ndarray, float]:
+        """Return f_i, its flat gradient, and f_i of the objective K, with the noise of the present refresh."""
         part, rng = self.parts[i], noise.generator(self.seed, noise.SUBFUNCTION, self.state.refresh, i)
         times = noise.stratified_positions if self.time_weights else noise.stratified_times
-        inputs = self.draw(rng, self.features[part], times)
+        with self._reading:
+            X = self.features[part]
+        inputs = self.draw(rng, X, times)
         share = len(part) * len(self.parts) / len(self.features)
         if self.time_weights is None:
             cost, gradient = self.compiled.objective(self.largest)(theta, *inputs)
@@ -106,13 +117,17 @@ class SubfunctionLoop(Loop):
             function = self.compiled.objective_with_terms(self.largest)
             weighted = self.time_weights.evaluate(function, theta, inputs)
             value, gradient, K_cost = weighted.value, weighted.gradient, weighted.K_cost
-        self._K_cost = share * K_cost
-        return share * value, theta.dtype.type(share) * gradient
+        return share * value, theta.dtype.type(share) * gradient, share * K_cost
 
     @property
     def largest(self) -> int:
         """Number of examples of the largest subfunction, with the repetitions at several times."""
         return len(self.parts[0]) * self.compiled.model.n_t_per_minibatch
+
+    @property
+    def at_once(self) -> int:
+        """Number of subfunctions that a cluster computes at the same time, where all are active."""
+        return min(int(self.options.get("n_ahead", len(self.parts))), MOST_AT_ONCE)
 
     def _measure_sizes(self) -> None:
         """Measure the sizes of the terms at evenly drawn times, on the first subfunction's examples."""
@@ -137,7 +152,7 @@ class SubfunctionLoop(Loop):
             self.end_of_step()
 
     def _step(self) -> None:
-        """Make one step: one evaluation of SFO, N of L-BFGS. A signal undoes an unfinished one."""
+        """Make one step: one evaluation of SFO or several, N of L-BFGS. A signal undoes an unfinished one."""
         optimizer, state = self._optimizer or self._begin(), self.state
         evaluations = optimizer.sum.evaluations
         self._before = state.step, state.cost_sum, state.weight_sum
@@ -171,18 +186,33 @@ class SubfunctionLoop(Loop):
         if self.time_weights:
             self._measure_sizes()
         rng = noise.generator(self.seed, noise.OPTIMIZER, self.state.refresh)
-        self._optimizer = self.kind(self._evaluate, self._start, range(len(self.parts)), rng=rng)
+        self._optimizer = self.kind(
+            self._value_and_gradient,
+            self._start,
+            range(len(self.parts)),
+            rng=rng,
+            f_dfs=self._evaluate,
+            **self.options,
+        )
         return self._optimizer
 
-    def _evaluate(self, theta: np.ndarray, i: int) -> tuple[float, np.ndarray]:
-        """Evaluate a subfunction for the optimizer, and count the evaluation."""
-        if self.stopped and self.state.step > self._before[0]:
-            raise _Stopped
-        value, gradient = self.subfunction(theta, i)
-        # The log has K, whatever the objective is.
-        self.count(self._K_cost if self.time_weights else value, 1)
-        self._notify("after_evaluation")
+    def _value_and_gradient(self, theta: np.ndarray, i: int) -> tuple[float, np.ndarray]:
+        value, gradient, _ = self.subfunction(theta, i)
         return value, gradient
+
+    def _evaluate(self, theta: np.ndarray, numbers: Sequence[int]) -> Iterator[tuple[float, np.ndarray]]:
+        """Evaluate subfunctions for the optimizer, at the same time on a cluster, and count the evaluations."""
+        with ThreadPoolExecutor(MOST_AT_ONCE) as threads:
+            run = threads.map if self.compiled.mapper.is_remote else map
+            found = iter(run(partial(self.subfunction, theta), numbers))
+            for _ in numbers:
+                if self.stopped and self.state.step > self._before[0]:
+                    raise _Stopped
+                value, gradient, K_cost = next(found)
+                # The log has K, whatever the objective is.
+                self.count(K_cost, 1)
+                self._notify("after_evaluation")
+                yield value, gradient
 
 
 class _Stopped(Exception):

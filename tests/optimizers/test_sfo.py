@@ -47,6 +47,52 @@ def test_logistic_regression_needs_fewer_passes_than_lbfgs():
         assert passes_to_reach(sfo(problem, seed), problem, (1e-6,), 30)[0] < passes / 2
 
 
+@pytest.mark.parametrize("problem", [golden_quadratics(), logistic_regression()], ids=["quadratics", "regression"])
+def test_four_subfunctions_at_each_point_need_at_most_half_the_points(problem):
+    """A worker for each of the four then makes the run at least twice as fast."""
+    one = passes_to_reach(sfo(problem, 0), problem, (1e-4,), 30)[0]
+    four = passes_to_reach(sfo(problem, 0, n_ahead=4, init_subf=4), problem, (1e-4,), 30)[0]
+    assert four / 4 <= one / 2
+
+
+def test_the_subfunctions_of_a_step_are_different_and_at_the_same_point():
+    problem, asked = quadratics(), []
+
+    def f_dfs(theta, references):
+        asked.append(list(references))
+        return [problem.f_df(theta, reference) for reference in references]
+
+    together = sfo(problem, 0, n_ahead=3, init_subf=3, f_dfs=f_dfs)
+    together.optimize(num_passes=4)
+    assert all(len(set(references)) == len(references) for references in asked)
+    assert max(len(references) for references in asked[2:]) == 3
+    alone = sfo(problem, 0, n_ahead=3, init_subf=3)
+    alone.optimize(num_passes=4)
+    np.testing.assert_array_equal(together.theta, alone.theta)
+
+
+def test_an_evaluation_that_raises_leaves_the_optimizer_as_it_was():
+    """The path after it is that of a run in which nothing was raised."""
+    problem, calls = quadratics(), []
+
+    def raise_once(theta, reference):
+        calls.append(reference)
+        if len(calls) == 30:
+            raise KeyboardInterrupt
+        return problem.f_df(theta, reference)
+
+    stopped, expected = (
+        SFO(f, problem.start, problem.references, rng=np.random.default_rng(0), n_ahead=3)
+        for f in (raise_once, problem.f_df)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        stopped.optimize(num_steps=60)
+    while stopped.sum.evaluations < 60:
+        stopped.step()
+    expected.optimize(num_steps=60)
+    np.testing.assert_array_equal(stopped.theta, expected.theta)
+
+
 @pytest.mark.parametrize(("dtype", "bar"), [("float64", 1e-6), ("float32", 1e-3)])
 def test_theta_stays_at_the_minimum(dtype, bar):
     """Gradients change by little more than rounding there; the basis stays orthonormal through many collapses."""

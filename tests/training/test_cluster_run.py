@@ -2,10 +2,12 @@
 
 import itertools
 
+import numpy as np
 import pytest
 
 from dpm.commands.train import main as train_main
 from dpm.engines import engine
+from dpm.runs import checkpoint
 from dpm.runs.setting_checks import FROZEN
 from tests.helpers import clusters, runs
 from tests.training.test_frozen_loop import StopWithin
@@ -53,6 +55,20 @@ def words(data, out, *flags):
 def test_two_workers_train_as_one_process(train, address, optimizer):
     chosen = "--optimizer", optimizer
     assert_same(train(*chosen, "--cluster", address), train(*chosen))
+
+
+def test_subfunctions_ahead_change_the_path_and_workers_do_not(train, address):
+    chosen = "--subfunctions-ahead", 3
+    expected = train(*chosen)
+    assert_same(train(*chosen, "--cluster", address), expected)
+    first, ahead = (read_theta(folder) for folder in (train(), expected))
+    assert not np.array_equal(first, ahead)
+
+
+def read_theta(folder):
+    """Return the parameters of a run's checkpoint, flat."""
+    parameters, _ = checkpoint.split(checkpoint.load(folder / "checkpoint.h5")[1])
+    return np.concatenate([parameters[name].ravel() for name in sorted(parameters)])
 
 
 @pytest.mark.thorough
@@ -108,3 +124,5 @@ def test_the_lines_before_training_name_the_shares(train, address, capsys):
     out = capsys.readouterr().out
     assert f"cluster {address}: 2 workers\n" in out
     assert "the workers share the 3 microbatches of a subfunction" in out
+    train("--epochs", 1, "--quiet", "false", "--cluster", address, "--subfunctions-ahead", 2)
+    assert "the workers share the 6 microbatches of 2 subfunctions" in capsys.readouterr().out

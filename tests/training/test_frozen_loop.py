@@ -60,7 +60,7 @@ def test_subfunctions_are_deterministic(loop):
     theta = loop.theta + 0.1
     first = [loop.subfunction(theta, i) for i in range(7)]
     for i in reversed(range(7)):
-        value, gradient = loop.subfunction(theta.copy(), i)
+        value, gradient, _ = loop.subfunction(theta.copy(), i)
         assert value == first[i][0]
         np.testing.assert_array_equal(gradient, first[i][1])
 
@@ -100,7 +100,7 @@ def draw(rng, shape):
 
 @pytest.mark.thorough
 def test_gradients_match_central_differences(loop):
-    optimizer = SFO(loop.subfunction, loop.theta, range(7), rng=np.random.default_rng(0))
+    optimizer = SFO(lambda theta, i: loop.subfunction(theta, i)[:2], loop.theta, range(7))
     assert abs(optimizer.check_grad(small_diff=1e-7)).max() < 1e-6  # a short step, because the leaky ReLU has a kink
 
 
@@ -109,7 +109,7 @@ class Idle:
 
     skipped_steps = 0
 
-    def __init__(self, f_df, theta, references, rng):
+    def __init__(self, f_df, theta, references, rng, f_dfs):
         self.theta, self.sum = theta, self
         self.evaluations = 0
 
@@ -225,6 +225,17 @@ def test_stopped_run_resumes_like_an_uninterrupted_run(train, monkeypatch, optim
     assert_same(folder, expected)
 
 
+@pytest.mark.parametrize("step", [3, 7, 8])
+def test_a_run_with_subfunctions_ahead_resumes_like_an_uninterrupted_run(train, monkeypatch, step):
+    """A signal within a step undoes it, with its random choices."""
+    flags = ["--optimizer", "sfo", "--n-subfunctions", N, "--subfunctions-ahead", 3]
+    expected = train(*flags)
+    folder = train(*flags, stop=StopWithin(step))
+    runs.without_plots(monkeypatch)
+    assert train_main(["--resume-file", str(folder / "checkpoint.h5")]) == 0
+    assert_same(folder, expected)
+
+
 def test_same_seed_gives_the_same_run(train):
     first, second = (train("--optimizer", "sfo", "--n-subfunctions", N, "--seed", 5) for _ in range(2))
     assert_same(first, second)
@@ -243,6 +254,12 @@ def test_same_seed_gives_the_same_run(train):
         (["--optimizer", "sfo", "--n-subfunctions", "0"], ["--n-subfunctions", "0", "1 or more"]),
         (["--optimizer", "sfo", "--n-subfunctions", "61"], ["--n-subfunctions", "61", "60 training examples"]),
         (["--optimizer", "sfo", "--refresh-noise", "-1"], ["--refresh-noise", "-1", "0, for never"]),
+        (["--optimizer", "sfo", "--subfunctions-ahead", "0"], ["--subfunctions-ahead", "0", "1 or more"]),
+        (["--optimizer", "lbfgs", "--subfunctions-ahead", "2"], ["--subfunctions-ahead 2", "lbfgs", "only by sfo"]),
+        (
+            ["--optimizer", "sfo", "--n-subfunctions", "3", "--subfunctions-ahead", "4"],
+            ["--subfunctions-ahead: 4", "3 subfunctions", "take fewer"],
+        ),
     ],
 )
 def test_flags_that_do_not_apply_are_refused(data, tmp_path, capsys, flags, words):
@@ -269,8 +286,8 @@ def test_non_finite_initial_cost_is_one_line(train, monkeypatch, capsys, optimiz
     real = SubfunctionLoop.subfunction
 
     def broken(loop, theta, i):
-        value, gradient = real(loop, theta, i)
-        return np.nan * value, gradient
+        value, gradient, K_cost = real(loop, theta, i)
+        return np.nan * value, gradient, K_cost
 
     monkeypatch.setattr(SubfunctionLoop, "subfunction", broken)
     with pytest.raises(AssertionError):
