@@ -4,10 +4,12 @@
     python -m benchmarks.scaling training [--processes 2] [--batch 512] [--rounds 3]
     python -m benchmarks.scaling plan --step SECONDS [--batch 512] [--bytes N] [--bandwidth N] [--latency SECONDS]
 
-`cluster`: evaluation and sampling by workers of one thread (`--cluster local:N`), next to one worker and to one process
-on one core. Takes 10 minutes. The three take turns, so that a busy machine slows all of them down. Printed are the
-shortest and the median time of each, and the seconds of all cores, which other programs change less. Compiling is in
-the first call only; starting workers is printed apart.
+`cluster`: evaluation and sampling by workers of one thread (`--cluster local:N`), next to one worker and one process.
+Takes 15 minutes. Each worker, and the one process, is bound to a core of its own: its noise is otherwise drawn by a
+second thread on any core, and one worker has more than a core. `--unbound` leaves that as it is in use. The three take
+turns, so that a busy machine slows all of them down. Printed are the shortest and the median time of each, and the
+seconds of all cores, which other programs change less. Compiling is in the first call only; starting workers is printed
+apart.
 
 `training`: a step of one process with several threads, next to one of as many processes of one thread
 (`train.py --processes N`), and the sum of a gradient over the processes.
@@ -21,7 +23,6 @@ os.environ.setdefault("NPROC", "1")  # so that XLA occupies one core of this pro
 
 import argparse
 import json
-import socket
 import statistics
 import subprocess
 import sys
@@ -39,8 +40,10 @@ from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
 from dpm.likelihood import bound
 from dpm.runs.loading import Run
+from tests.helpers.processes import free_port
 
-EXAMPLES, TIMES, SAMPLES, LENGTH = 3000, 30, 2000, 40  # some 40 s and 30 s of one core
+EXAMPLES, TIMES, SAMPLES, LENGTH = 2000, 30, 2000, 40  # some 25 s of one core each
+WORKS = ["K", "samples"]
 
 
 def make_run() -> tuple[Run, np.ndarray]:
@@ -54,12 +57,12 @@ def make_run() -> tuple[Run, np.ndarray]:
     return Run(compiled, theta, Scaling(1.0, 0.0), quantized=False), X
 
 
-def measure_cluster(n_workers: int, rounds: int) -> None:
+def measure_cluster(names: list[str], n_workers: int, rounds: int, bound_to_cores: bool) -> None:
     """Print the seconds of evaluation and sampling without a cluster, with one worker, and with several."""
     run, X = make_run()
     works = {
-        f"K of {EXAMPLES:,} digits at {TIMES} times": lambda: bound.terms(run.compiled, run.theta, X, 0, TIMES).kl,
-        f"{SAMPLES:,} samples, T = {LENGTH}": lambda: dpm.sample(run, SAMPLES, quiet=True),
+        "K": (f"{EXAMPLES:,} digits at {TIMES} times", lambda: bound.terms(run.compiled, run.theta, X, 0, TIMES).kl),
+        "samples": (f"{SAMPLES:,}, T = {LENGTH}", lambda: dpm.sample(run, SAMPLES, quiet=True)),
     }
     with ExitStack() as stack:
         places = {"no cluster": HERE}
@@ -67,9 +70,13 @@ def measure_cluster(n_workers: int, rounds: int) -> None:
             start = time.perf_counter()
             places[f"local:{n}"] = stack.enter_context(open_cluster(f"local:{n}"))
             print(f"local:{n}: started in {time.perf_counter() - start:.1f} s")
-        for title, work in works.items():
-            seconds, cpu = time_in_turns(run, places, work, rounds)
-            print(f"{title}; load {os.getloadavg()[0]:.1f}")
+            if bound_to_cores:
+                for core, pid in enumerate(places[f"local:{n}"].client.run(os.getpid).values()):
+                    bind(pid, [core])
+        for name in names:
+            size, work = works[name]
+            seconds, cpu = time_in_turns(run, places, work, rounds, bound_to_cores)
+            print(f"{name}, {size}; load {os.getloadavg()[0]:.1f}")
             for name, (first, *others) in seconds.items():
                 least, median = min(others), statistics.median(others)
                 cores = f"{min(cpu[name][1:]):5.2f} s of all cores"
@@ -85,23 +92,32 @@ def measure_cluster(n_workers: int, rounds: int) -> None:
                 print(f"  {name}: {least:.2f} of the least, {statistics.median(ratios):.2f} in the median round")
 
 
-def time_in_turns(run: Run, places: dict, work, rounds: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+def time_in_turns(
+    run: Run, places: dict, work, rounds: int, bound_to_cores: bool
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """Return the seconds of each place, by a clock and of all cores: of the first call, which compiles, and of rounds.
 
     All bits are equal.
     """
     seconds: dict[str, list[float]] = {name: [] for name in places}
     cpu: dict[str, list[float]] = {name: [] for name in places}
-    results = []
+    results, cores = [], sorted(os.sched_getaffinity(0))
     for _ in range(rounds + 1):
         for name, mapper in places.items():
             run.compiled.mapper = mapper
+            bind(os.getpid(), cores[:1] if bound_to_cores and mapper is HERE else cores)
             start, used = time.perf_counter(), cpu_seconds()
             results.append(work())
             seconds[name].append(time.perf_counter() - start)
             cpu[name].append(cpu_seconds() - used)
     assert all(np.array_equal(result, results[0]) for result in results)
     return seconds, cpu
+
+
+def bind(pid: int, cores: list[int]) -> None:
+    """Bind all threads of a process, and those that they will start, to some cores."""
+    for thread in psutil.Process(pid).threads():
+        os.sched_setaffinity(thread.id, cores)
 
 
 def cpu_seconds() -> float:
@@ -126,8 +142,11 @@ def measure_training(n_processes: int, batch: int, rounds: int) -> None:
                 least, median = min(a for a, _ in times), statistics.median(b for _, b in times)
                 label = {"step": "a step", "sum": "sum of a gradient"}[what]
                 print(f"  {name:24}  {label:18} at least {1e3 * least:6.1f} ms, median {1e3 * median:6.1f} ms")
-    one, several = ([answer["step"][0] for answer in answers] for answers in found.values())
-    print(f"  ratio: {min(several) / min(one):.2f} of the least")
+    one, several = ([answer["step"] for answer in answers] for answers in found.values())
+    least, median = (
+        f([a[i] for a in several]) / f([a[i] for a in one]) for i, f in enumerate((min, statistics.median))
+    )
+    print(f"  ratio: {least:.2f} of the least, {median:.2f} of the median")
 
 
 def run_steps(n: int, threads: int, batch: int) -> dict[str, list[float]]:
@@ -141,13 +160,6 @@ def run_steps(n: int, threads: int, batch: int) -> dict[str, list[float]]:
     printed, *_ = [process.communicate()[0] for process in started]
     answer: dict[str, list[float]] = json.loads(printed.splitlines()[-1])
     return answer
-
-
-def free_port() -> int:
-    """Return the number of a port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def print_plan(seconds: float, batch: int, size: float, bandwidth: float, latency: float) -> None:
@@ -174,8 +186,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     cluster = commands.add_parser("cluster", help="pieces on Dask")
+    cluster.add_argument("--work", nargs="+", choices=WORKS, default=WORKS, help="default: both")
     cluster.add_argument("--workers", type=int, default=2)
     cluster.add_argument("--rounds", type=int, default=5)
+    cluster.add_argument("--unbound", action="store_true", help="let each worker use any core")
     training = commands.add_parser("training", help="one training run on several processes")
     training.add_argument("--processes", type=int, default=2)
     training.add_argument("--batch", type=int, default=512)
@@ -188,7 +202,7 @@ def main() -> None:
     plan.add_argument("--latency", type=float, default=10e-6, help="of a message, seconds")
     options = parser.parse_args()
     if options.command == "cluster":
-        measure_cluster(options.workers, options.rounds)
+        measure_cluster(options.work, options.workers, options.rounds, not options.unbound)
     elif options.command == "training":
         measure_training(options.processes, options.batch, options.rounds)
     else:

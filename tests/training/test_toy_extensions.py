@@ -28,6 +28,7 @@ def train(tmp_path, monkeypatch):
     monkeypatch.setattr(refit, "EXAMPLES", 2000)
     monkeypatch.setattr(bernoulli_readouts, "EXAMPLES", 2000)
     monkeypatch.setattr(variable_projection, "EXAMPLES", 500)
+    runs.share_compiled(monkeypatch)
     standard = toy_extensions.toy_extensions
 
     def run(name, arguments, *flags, stop=None):
