@@ -235,8 +235,8 @@ def draw_samples(options: Options, folder: Path, mapper: Mapper) -> "Found":
     data = run.load_data(options.data_path)
     check_clip(options, data)  # drawing takes long
     n = options.n_samples or N_SAMPLES
-    run.compiled.mapper = mapper
-    samples, place = draw_or_resume(run, n, seed_of(options), folder, options.quiet)
+    with run.compiled.mapped_by(mapper):
+        samples, place = draw_or_resume(run, n, seed_of(options), folder, options.quiet)
     return samples, data, run.settings.crop if run.settings else None, place, run.engine
 
 
