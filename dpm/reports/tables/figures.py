@@ -80,7 +80,7 @@ FIGURES = (
         "heartbeat",
         trajectories,
     ),
-    Figure("Figure 3", "CIFAR-10: training data and samples", "cifar10", samples),
+    Figure("Figure 3", "CIFAR-10: training data and samples", "cifar10-log-snr", samples),
     Figure("Figure 4", "dead leaves: training data and samples", "deadleaves", samples),
     Figure(
         "Figure 5",

@@ -14,7 +14,7 @@ Record = dict[str, Any]  # content of row.json, or {"missing": why the row was n
 
 PUBLISHED = {"swissroll": "swissroll", "swissroll-paper": "swissroll", "heartbeat": "heartbeat",
              "heartbeat-paper": "heartbeat", "bark": "BARK", "deadleaves": "DEAD_LEAVES",
-             "cifar10": "CIFAR10"}  # fmt: skip
+             "cifar10": "CIFAR10", "cifar10-log-snr": "CIFAR10", "cifar10-levels": "CIFAR10"}  # fmt: skip
 TITLES = {"table1": "Table 1", "table2": "Table 2", "figures": "Figures 1 to 5"}
 UNITS = (
     "Images: bits/pixel, for data scaled to mean 0 and variance 1. Points and sequences: bits per point or sequence."
@@ -181,9 +181,11 @@ def describe_model(row: Row, record: Record) -> str:
     examples, _, place = record["evaluation"]["examples"].partition(" (")
     n = record.get("training_pictures")  # points and sequences are generated, not counted
     trained_on = f"{n:,} training images; " if n else ""
+    levels = record["evaluation"].get("bits_per_dimension_of_8_bit_levels")
+    coded = f"; {levels:.3f} bits/dimension of 8-bit levels" if levels is not None else ""
     return (
         f"{row.description}; {trained_on}T = {record['trajectory_length']}, {record['parameters']:,} parameters; "
-        f"K of {examples} ({place.rstrip(')').rpartition('/')[2]})"
+        f"K of {examples} ({place.rstrip(')').rpartition('/')[2]}){coded}"
     )
 
 

@@ -49,6 +49,23 @@ class Row:
 UNTIL_BUDGET = ("--epochs", "1000000", "--ext-every-n", "1000000")
 TINY = "trajectory_length=10,n_hidden_conv=2,n_layers_conv=1,n_layers_dense_upper=1,n_hidden_dense_upper=4"
 
+SMALL_COLOR = "n_hidden_dense_lower=0,n_hidden_conv=24,n_layers_conv=4,n_layers_dense_upper=2"
+# Rows of CIFAR-10: name, description, further --model-args. beta_1 limits K (docs/schedules.md).
+COLOR_ROWS = (
+    ("cifar10", "the released rates, beta_1 0.002", ""),
+    (
+        "cifar10-log-snr",
+        "rates of even log signal-to-noise ratios from beta_1 = 1e-5 on",
+        ",schedule='log-snr',beta_1=1e-5",
+    ),
+    (
+        "cifar10-levels",
+        "such rates from beta_1 = 1e-6 on, without dequantization: K is a density at the 256 levels, which counts the "
+        "gaps between them, and no bound on their probability",
+        ",schedule='log-snr',beta_1=1e-6,uniform_noise=0",
+    ),
+)
+
 
 def make_image_row(
     name: str,
@@ -58,28 +75,32 @@ def make_image_row(
     evaluate: tuple[str, str],
     images: int,
     data: str,
+    experiment: str = "",
+    full: tuple[str, ...] = (),
     **more: Any,
 ) -> Row:
     """Return the row of an image experiment.
 
     Args:
-        name: of the experiment.
+        name: of the row.
         description: of data and model.
         train: flags that differ from the experiment's.
         small: --model-args of the miniature besides TINY.
         evaluate: numbers of examples and of t per example.
         images: images in an epoch of the paper's size.
         data: arguments of `dpm datasets` that get the data of the paper's size.
+        experiment: its name, if that is not the row's.
+        full: flags of the paper's size that differ from the experiment's.
         **more: further fields of Row.
     """
-    experiment = ("--experiment", name)
+    chosen = ("--experiment", experiment or name)
     return Row(
         name,
         description,
-        (*experiment, *train, *UNTIL_BUDGET),
+        (*chosen, *train, *UNTIL_BUDGET),
         ("--n-examples", evaluate[0], "--t-per-example", evaluate[1]),
-        (*experiment, "--small", "--model-args", f"{TINY},{small}" if small else TINY, "--epochs", "1"),
-        full=experiment,
+        (*chosen, "--small", "--model-args", f"{TINY},{small}" if small else TINY, "--epochs", "1"),
+        full=(*chosen, *full),
         data=f"python -m dpm datasets {data}",
         images=images,
         **more,
@@ -160,20 +181,25 @@ ROWS = {
             "convert BARK --input FOLDER",
             epochs=125,
         ),
-        make_image_row(
-            "cifar10",
-            "a smaller network",
-            ("--model-args", "n_hidden_dense_lower=0,n_hidden_conv=20,n_layers_conv=4,n_layers_dense_upper=2"),
-            "",
-            ("500", "50"),
-            50_000,
-            "fetch CIFAR10",
-            needs="CIFAR10",
+        *(
+            make_image_row(
+                name,
+                f"a smaller network, {description}",
+                ("--model-args", f"{SMALL_COLOR}{arguments}"),
+                arguments.lstrip(","),
+                ("500", "50"),
+                50_000,
+                "fetch CIFAR10",
+                "cifar10",
+                ("--model-args", arguments.lstrip(",")) if arguments else (),
+                needs="CIFAR10",
+            )
+            for name, description, arguments in COLOR_ROWS
         ),
     )
 }
 TABLES = {
     "table1": tuple(ROWS),
     "table2": ("mnist",),
-    "figures": ("swissroll", "heartbeat", "cifar10", "deadleaves", "bark"),
+    "figures": ("swissroll", "heartbeat", "cifar10-log-snr", "deadleaves", "bark"),
 }

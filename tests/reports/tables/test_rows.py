@@ -21,7 +21,7 @@ def test_every_row_of_table_1_exists():
 @pytest.mark.parametrize("kind", ["train", "small", "full"])
 def test_training_flags_are_accepted(row, kind):
     settings = Settings.from_arguments(**parse_flags(getattr(row, kind)))
-    assert settings.experiment == (row.name.removesuffix("-paper") if kind != "full" or row.full else None)
+    assert settings.experiment == (row.name.partition("-")[0] if kind != "full" or row.full else None)
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row.name)
@@ -33,7 +33,15 @@ def test_evaluation_flags_are_accepted(row):
 def test_row_with_a_budget_has_a_command_of_the_papers_size():
     for row in ROWS.values():
         assert bool(row.full) != row.whole
-        assert not row.full or (shlex.join(row.full), row.images > 0) == (f"--experiment {row.name}", True)
+        assert not row.full or (row.full[:2], row.images > 0) == (("--experiment", row.name.partition("-")[0]), True)
+
+
+def test_rows_of_one_data_set_have_the_same_arguments_at_every_size():
+    """The rates of a row are those of its miniature and of the paper's size."""
+    for row in (ROWS["cifar10-log-snr"], ROWS["cifar10-levels"]):
+        sizes = [Settings.from_arguments(**parse_flags(flags)) for flags in (row.train, row.small, row.full)]
+        assert len({str({key: s.model_args.get(key) for key in ("schedule", "beta_1")}) for s in sizes}) == 1
+        assert all(s.model_args["schedule"] == "log-snr" for s in sizes)
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS.values() if row.full], ids=lambda row: row.name)
