@@ -14,6 +14,7 @@ class Experiment:
         crop: side of the random crops to train on, or None for whole images.
         first: numbers of training and test images to use, or None for all.
         model_args: arguments of DiffusionModel that differ from its defaults.
+        rates: arguments of DiffusionModel that set the schedule, without --faithful and unless others are given.
         network_args: further arguments, by the name of the network.
         released: settings of the 2015 code's command for it, with --faithful.
         small: fields that change with --small; its model_args are merged into those above.
@@ -25,6 +26,7 @@ class Experiment:
     crop: int | None = None
     first: tuple[int, int] | None = None
     model_args: dict = field(default_factory=dict)
+    rates: dict = field(default_factory=dict)
     network_args: dict = field(default_factory=dict)
     released: dict = field(default_factory=dict)
     small: dict = field(default_factory=dict)
@@ -37,6 +39,9 @@ class Experiment:
 
 
 DIGITS = {"epochs": 20, "first": (4000, 1000)}
+# Even log signal-to-noise ratios. The released rates end at a noise of 0.002 of the variance, which limits K
+# (docs/schedules.md).
+EVEN_LOG_SNR = {"schedule": "log-snr", "beta_1": 1e-5}
 # "For MNIST, the dense pathway was used to the exclusion of the multi-scale convolutional pathway" (Figure D.1).
 DENSE_ONLY = {"paper-2015": {"n_hidden_conv": 0}}
 EXPERIMENTS = {
@@ -44,6 +49,7 @@ EXPERIMENTS = {
     "fashion": Experiment(dataset="FASHION_MNIST", network_args=DENSE_ONLY, small=DIGITS),
     "cifar10": Experiment(
         dataset="CIFAR10",
+        rates=EVEN_LOG_SNR,
         released={"batch_size": 200},
         model_args={
             "n_hidden_dense_lower": 1000,
@@ -69,6 +75,7 @@ EXPERIMENTS = {
     # Of the next two the paper gives only T (D.2.1).
     "deadleaves": Experiment(
         dataset="DEAD_LEAVES",
+        rates=EVEN_LOG_SNR,
         model_args={"n_hidden_dense_lower": 0, "n_hidden_conv": 50, "n_layers_conv": 5, "n_scales": 3},
         small={
             "epochs": 4,
@@ -79,6 +86,7 @@ EXPERIMENTS = {
     "bark": Experiment(
         dataset="BARK",
         crop=64,
+        rates=EVEN_LOG_SNR,
         model_args={
             "trajectory_length": 500,
             "n_hidden_dense_lower": 0,

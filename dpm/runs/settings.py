@@ -180,6 +180,7 @@ class Settings(NamedTuple):
 
 
 DEFAULTS: dict[str, Any] = Settings._field_defaults
+RATES = {"schedule", "beta_1", "step1_beta"}  # arguments of DiffusionModel, which replace the rates of an experiment
 
 
 def field_types(name: str) -> list[type]:
@@ -245,7 +246,9 @@ def _resolve(given: dict[str, Any], entry: "Experiment | None", variant: "Varian
     values |= given
     if entry is not None:
         of_network = entry.network_args.get(values["model"], {})
-        values["model_args"] = entry.model_args | of_network | values["model_args"]
+        own_rates = values["faithful"] or RATES & values["model_args"].keys()
+        rates = {} if own_rates else entry.rates
+        values["model_args"] = entry.model_args | rates | of_network | values["model_args"]
     return values
 
 

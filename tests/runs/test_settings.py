@@ -18,8 +18,25 @@ SOLVED = {"experiment": "swissroll", "model_args": {"form": "paper"}}
 def test_naming_the_data_of_an_experiment_is_accepted(spelling):
     given = {"experiment": "cifar10", "dataset": spelling, "model_args": {"n_hidden_conv": 7}}
     settings = Settings.from_arguments(**given)
-    assert settings.model_args == EXPERIMENTS["cifar10"].model_args | {"n_hidden_conv": 7}
+    entry = EXPERIMENTS["cifar10"]
+    assert settings.model_args == entry.model_args | entry.rates | {"n_hidden_conv": 7}
     assert settings.dataset == "CIFAR10"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"schedule": "log-snr", "beta_1": 1e-5}),
+        ({"model_args": {"schedule": "released"}}, {"schedule": "released"}),
+        ({"model_args": {"beta_1": 1e-4}}, {"beta_1": 1e-4}),
+        ({"model_args": {"step1_beta": 0.01}}, {"step1_beta": 0.01}),
+        ({"faithful": True}, {}),
+    ],
+)
+def test_rates_of_an_experiment_are_replaced_as_a_whole(given, expected):
+    """A schedule of one's own does not get the experiment's beta_1, and the release has its own rates."""
+    arguments = Settings.from_arguments(experiment="deadleaves", **given).model_args
+    assert {key: value for key, value in arguments.items() if key in ("schedule", "beta_1", "step1_beta")} == expected
 
 
 def test_faithful_run_has_the_settings_of_2015():

@@ -52,7 +52,7 @@ TINY = "trajectory_length=10,n_hidden_conv=2,n_layers_conv=1,n_layers_dense_uppe
 SMALL_COLOR = "n_hidden_dense_lower=0,n_hidden_conv=24,n_layers_conv=4,n_layers_dense_upper=2"
 # Rows of CIFAR-10: name, description, further --model-args. beta_1 limits K (docs/schedules.md).
 COLOR_ROWS = (
-    ("cifar10", "the released rates, beta_1 0.002", ""),
+    ("cifar10", "the released rates, beta_1 0.002", ",schedule='released'"),
     (
         "cifar10-log-snr",
         "rates of even log signal-to-noise ratios from beta_1 = 1e-5 on",
@@ -191,7 +191,7 @@ ROWS = {
                 50_000,
                 "fetch CIFAR10",
                 "cifar10",
-                ("--model-args", arguments.lstrip(",")) if arguments else (),
+                ("--model-args", arguments.lstrip(",")),
                 needs="CIFAR10",
             )
             for name, description, arguments in COLOR_ROWS
