@@ -55,12 +55,23 @@ def fit_mixtures(r_min: float) -> list[Estimate]:
             for images in (train, test)
         ]
         for components in COMPONENTS:
-            patches = draw_patches(noisy[0], RADIUS, rng, PATCHES)
-            mixture = gaussian_mixture(patches, rng, "full", FLOOR, components)
-            model = ConditionalMixture(mixture, (1, WIDTH, WIDTH), RADIUS)
-            nats = model.score_samples(noisy[1].reshape(N_TEST, -1))
-            figures.append(estimate(nats / np.log(2) / WIDTH**2))
+            figures.append(estimate(score_mixture(*noisy, rng, components)))
     return figures
+
+
+def score_mixture(
+    train: np.ndarray,
+    test: np.ndarray,
+    rng: np.random.Generator,
+    components: int,
+    radius: int = RADIUS,
+    n_patches: int = PATCHES,
+) -> np.ndarray:
+    """Fit a conditional mixture to gray images and return log p of each test image in bits/pixel, (n,)."""
+    patches = draw_patches(train, radius, rng, n_patches)
+    mixture = gaussian_mixture(patches, rng, "full", FLOOR, components)
+    nats = ConditionalMixture(mixture, test.shape[1:], radius).score_samples(test.reshape(len(test), -1))
+    return nats / np.log(2) / np.prod(test.shape[1:])
 
 
 def main(radii: tuple[float, ...]) -> None:

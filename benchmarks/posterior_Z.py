@@ -20,7 +20,7 @@ MEAN, DEVIATION, R_MEAN, R_DEVIATION = 0.5, 0.3, 0.8, 0.4
 def main() -> None:
     """Print both tables."""
     print("| guidance | mean of exp(log Z) and its standard error | true Z |\n|---|---|---|")
-    beta = schedules.erase_equally(T)  # erases all signal, so that the chain's x_1 is that of the data
+    beta = schedules.erase_equally(T)  # alpha_bar_T = 0, so p(x_1) of the exact chain equals q(x_1)
     normal, log_r = exact.mixture(T, [(1.0, MEAN, DEVIATION)], beta), potentials.gaussian(R_MEAN, R_DEVIATION)
     mean, variance = np.sqrt(1 - beta[0]) * MEAN, (1 - beta[0]) * DEVIATION**2 + beta[0]
     both = variance + R_DEVIATION**2  # r is 1 at its mean

@@ -5,11 +5,10 @@
     python -m benchmarks.scaling plan --step SECONDS [--batch 512] [--bytes N] [--bandwidth N] [--latency SECONDS]
 
 `cluster`: evaluation and sampling by workers of one thread (`--cluster local:N`), next to one worker and one process.
-Takes 15 minutes. Each worker, and the one process, is bound to a core of its own: its noise is otherwise drawn by a
-second thread on any core, and one worker has more than a core. `--unbound` leaves that as it is in use. The three take
-turns, so that a busy machine slows all of them down. Printed are the shortest and the median time of each, and the
-seconds of all cores, which other programs change less. Compiling is in the first call only; starting workers is printed
-apart.
+Takes 15 minutes. Each process is pinned to one core, because it draws noise in a second thread and would otherwise
+use more than one; `--unbound` disables pinning. The three configurations alternate, so that a busy machine slows down
+all of them. Prints the shortest and the median time of each, and the CPU time, which other programs affect less. Only
+the first call compiles; the time to start workers is printed separately.
 
 `training`: a step of one process with several threads, next to one of as many processes of one thread
 (`train.py --processes N`), and the sum of a gradient over the processes.
@@ -77,19 +76,19 @@ def measure_cluster(names: list[str], n_workers: int, rounds: int, bound_to_core
             size, work = works[name]
             seconds, cpu = time_in_turns(run, places, work, rounds, bound_to_cores)
             print(f"{name}, {size}; load {os.getloadavg()[0]:.1f}")
-            for name, (first, *others) in seconds.items():
+            for place, (first, *others) in seconds.items():
                 least, median = min(others), statistics.median(others)
-                cores = f"{min(cpu[name][1:]):5.2f} s of all cores"
+                cores = f"{min(cpu[place][1:]):5.2f} s of all cores"
                 print(
-                    f"  {name:10}  first {first:5.2f} s, then at least {least:5.2f} s, median {median:5.2f} s; {cores}"
+                    f"  {place:10}  first {first:5.2f} s, then at least {least:5.2f} s, median {median:5.2f} s; {cores}"
                 )
-            for name, pair in {
+            for ratio, pair in {
                 "speed-up": ("local:1", f"local:{n_workers}"),
                 "overhead": ("local:1", "no cluster"),
             }.items():
                 ratios = [a / b for a, b in zip(*(seconds[place][1:] for place in pair), strict=True)]
                 least = min(seconds[pair[0]][1:]) / min(seconds[pair[1]][1:])
-                print(f"  {name}: {least:.2f} of the least, {statistics.median(ratios):.2f} in the median round")
+                print(f"  {ratio}: {least:.2f} of the least, {statistics.median(ratios):.2f} in the median round")
 
 
 def time_in_turns(

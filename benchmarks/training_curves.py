@@ -29,7 +29,7 @@ CHOICES = {
 
 
 class Processor:
-    """Extension that sums the processor's seconds of the steps, without those of the evaluations between epochs."""
+    """Extension that accumulates the CPU time of training steps, excluding evaluation between epochs."""
 
     def __init__(self) -> None:
         self.now, self.seconds, self.rows = time.process_time(), 0.0, []

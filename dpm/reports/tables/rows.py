@@ -52,17 +52,17 @@ TINY = "trajectory_length=10,n_hidden_conv=2,n_layers_conv=1,n_layers_dense_uppe
 SMALL_COLOR = "n_hidden_dense_lower=0,n_hidden_conv=24,n_layers_conv=4,n_layers_dense_upper=2"
 # Rows of CIFAR-10: name, description, further --model-args. beta_1 limits K (docs/schedules.md).
 COLOR_ROWS = (
-    ("cifar10", "the released rates, beta_1 0.002", ",schedule='released'"),
+    ("cifar10", "the released rates, beta_1 0.002", "schedule='released'"),
     (
         "cifar10-log-snr",
         "rates of even log signal-to-noise ratios from beta_1 = 1e-5 on",
-        ",schedule='log-snr',beta_1=1e-5",
+        "schedule='log-snr',beta_1=1e-5",
     ),
     (
         "cifar10-levels",
         "such rates from beta_1 = 1e-6 on, without dequantization: K is a density at the 256 levels, which counts the "
         "gaps between them, and no bound on their probability",
-        ",schedule='log-snr',beta_1=1e-6,uniform_noise=0",
+        "schedule='log-snr',beta_1=1e-6,uniform_noise=0",
     ),
 )
 
@@ -185,13 +185,13 @@ ROWS = {
             make_image_row(
                 name,
                 f"a smaller network, {description}",
-                ("--model-args", f"{SMALL_COLOR}{arguments}"),
-                arguments.lstrip(","),
+                ("--model-args", f"{SMALL_COLOR},{arguments}"),
+                arguments,
                 ("500", "50"),
                 50_000,
                 "fetch CIFAR10",
                 "cifar10",
-                ("--model-args", arguments.lstrip(",")),
+                ("--model-args", arguments),
                 needs="CIFAR10",
             )
             for name, description, arguments in COLOR_ROWS
