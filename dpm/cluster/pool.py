@@ -1,5 +1,6 @@
 """The workers of a Dask cluster as a place where pieces are computed."""
 
+import asyncio
 import itertools
 import logging
 import queue
@@ -22,7 +23,9 @@ from dpm.cluster.recipes import write_recipe
 from dpm.cluster.workers import Packed, WorkerError
 from dpm.engines.compiled import CompiledModel
 
-CONNECT, FIRST_WORKER = 8, 8  # seconds to wait for a scheduler, and for its first worker
+CONNECT = 8  # seconds to wait for each of the answers with which a scheduler accepts a client
+ANSWERS = 4  # such waits at most, until what listens is no scheduler
+FIRST_WORKER = 30  # seconds to wait for the first worker, which imports JAX
 LOST = 30  # seconds without any worker after which they are taken for lost; a nanny starts one again in a few
 POLL, FETCH = 1.0, 60  # seconds between looks at the workers, and to fetch a result
 TASK_SECONDS = 10.0  # that a task should take
@@ -335,24 +338,31 @@ def use_cluster(address: str, run: Any) -> Iterator[Cluster]:
 
 def _connect(client: Any, text: str, address: str) -> Any:
     """Return a client of the scheduler at an address, by the security of Dask's configuration."""
-    found: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    reached: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
 
-    def connect() -> None:
+    async def reach() -> None:
+        # Tried by an asynchronous client, which is closed: one that failed in __init__ is closed by __del__, and then
+        # can wait for a lock that the thread of the next client holds.
+        first = client(address, timeout=CONNECT, set_as_default=False, asynchronous=True)
         try:
-            found.put(client(address, timeout=CONNECT, set_as_default=False))
+            # Dask itself waits without end for a server that is no scheduler.
+            await asyncio.wait_for(first, ANSWERS * CONNECT)
+        finally:
+            await first.close(timeout=1)
+
+    def try_once() -> None:
+        try:
+            reached.put(asyncio.run(reach()))
         except Exception as error:  # Dask and ssl raise many types
-            found.put(error)
+            reached.put(error)
 
     with quiet_warnings():  # of versions, which Cluster.check compares
-        # In a thread, as Dask waits without end for a server that is no scheduler.
-        threading.Thread(target=connect, daemon=True, name="connect").start()
-        try:
-            result = found.get(timeout=CONNECT + 2)
-        except queue.Empty:
-            result = TimeoutError("what listens there is no scheduler")
-    if not isinstance(result, Exception):
-        return result
-    reason = str(result).partition("\n")[0] or type(result).__name__
+        # In a thread, since a notebook's own has a loop already.
+        threading.Thread(target=try_once, daemon=True, name="connect").start()
+        error = reached.get()
+        if error is None:
+            return client(address, timeout=CONNECT, set_as_default=False)
+    reason = str(error).partition("\n")[0] or "what listens there is no scheduler"
     tls = ", with the certificates of distributed.comm.tls in Dask's configuration" * address.startswith("tls:")
     raise InputError(
         f"--cluster {text}: no scheduler answers ({reason}); start one with: dask scheduler, and take its address{tls}"

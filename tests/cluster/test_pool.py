@@ -1,5 +1,6 @@
 """Pieces on workers: in order, once each, with the bits of one process; and one line for each failure."""
 
+import gc
 import importlib.util
 import os
 import socket
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from distributed import Client
 
 import dpm
 from dpm.base.errors import InputError
@@ -296,6 +298,16 @@ def test_a_server_that_is_no_scheduler_is_refused(monkeypatch, capfd):
         silent.listen()
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
         refused(address, r": no scheduler answers \(", capfd)
+
+
+def test_a_refused_client_is_closed(monkeypatch, capfd):
+    """Dask closes one that is not when it is collected, and can then wait without end for a lock of its own thread."""
+    monkeypatch.setattr(pool, "CONNECT", 0.2)
+    for address in ("tcp://127.0.0.1:1", "tls://127.0.0.1:1"):
+        refused(address, "no scheduler answers", capfd)
+    clients = [found for found in gc.get_objects() if isinstance(found, Client)]
+    assert [found.status for found in clients if found.status not in ("closed", "running", "newly-created")] == []
+    assert [found for found in threading.enumerate() if found.name == "connect"] == []
 
 
 def test_tls_without_certificates_is_refused(capfd):
