@@ -23,8 +23,7 @@ from dpm.cluster.recipes import write_recipe
 from dpm.cluster.workers import Packed, WorkerError
 from dpm.engines.compiled import CompiledModel
 
-CONNECT = 8  # seconds to wait for each of the answers with which a scheduler accepts a client
-ANSWERS = 4  # such waits at most, until what listens is no scheduler
+CONNECT, ANSWER = 8, 14  # seconds to wait for a scheduler, and for its answers, which are slow on a busy machine
 FIRST_WORKER = 30  # seconds to wait for the first worker, which imports JAX
 LOST = 30  # seconds without any worker after which they are taken for lost; a nanny starts one again in a few
 POLL, FETCH = 1.0, 60  # seconds between looks at the workers, and to fetch a result
@@ -346,7 +345,7 @@ def _connect(client: Any, text: str, address: str) -> Any:
         first = client(address, timeout=CONNECT, set_as_default=False, asynchronous=True)
         try:
             # Dask itself waits without end for a server that is no scheduler.
-            await asyncio.wait_for(first, ANSWERS * CONNECT)
+            await asyncio.wait_for(first, ANSWER)
         finally:
             await first.close(timeout=1)
 

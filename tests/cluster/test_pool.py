@@ -292,7 +292,7 @@ def test_an_address_where_nobody_answers_is_refused(monkeypatch, capfd):
 
 
 def test_a_server_that_is_no_scheduler_is_refused(monkeypatch, capfd):
-    monkeypatch.setattr(pool, "CONNECT", 0.5)
+    monkeypatch.setattr(pool, "ANSWER", 0.5)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

@@ -119,7 +119,7 @@ def test_run_resumed_on_each_engine_writes_the_files_of_an_uninterrupted_run(
     check_stops(tmp_path, data, monkeypatch, optimizer, engine_name)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_resumed_run_makes_the_same_plots_in_its_last_epoch(base, tmp_path, data, monkeypatch):
     """The run is stopped in the second of two epochs and makes all plots after it resumes."""
     runs.share_compiled(monkeypatch)

@@ -55,7 +55,9 @@ def train_two(out, given, launcher="by hand"):
     assert started.wait() == [0, 0], started.text(0) + started.text(1)
 
 
-@pytest.mark.parametrize(("dtype", "launcher"), [("float64", "by hand"), ("float32", "slurm")])
+@pytest.mark.parametrize(
+    ("dtype", "launcher"), [("float64", "slurm"), pytest.param("float32", "by hand", marks=pytest.mark.slow)]
+)
 def test_two_processes_train_as_one(base, tmp_path, data, quick_runs, dtype, launcher):
     """After 21 steps."""
     two, more = tmp_path / "two", ("--dtype", dtype)
@@ -121,6 +123,7 @@ for number, options in enumerate((
 """
 
 
+@pytest.mark.slow
 def test_choices_of_training_are_the_same_on_two_devices(tmp_path):
     """Two times of each image, dropout, crops, single times and the microbatches of each device."""
     programs = []
@@ -147,6 +150,7 @@ def test_a_process_reads_its_own_rows_from_the_disk(base, tmp_path, data, quick_
     check_equal(runs.train(tmp_path / "one", large, *SINGLE, *more), only(two), 1e-12)
 
 
+@pytest.mark.slow
 def test_a_diverged_run_ends_all_processes(tmp_path, data):
     """With a rate of 1e200 no step after the first is finite; each process says so, and none waits for another."""
     out = tmp_path / "out"
@@ -227,6 +231,7 @@ print(K, float(dpm.sample(run, 3, quiet=True).sum()), np.abs(run.theta).sum())
 """
 
 
+@pytest.mark.slow
 def test_a_program_of_two_processes_computes_what_one_does(tmp_path):
     """dpm.train, dpm.bound and dpm.sample; the first process writes the run, with samples."""
     out = [tmp_path / name for name in ("one", "two")]

@@ -100,7 +100,7 @@ def test_run_writes_log_result_and_figure(train, name, arguments):
         pytest.param("heartbeat", PAPER_HEARTBEAT, 3, marks=pytest.mark.slow),
         pytest.param("heartbeat", PAPER_HEARTBEAT, 4, marks=pytest.mark.slow),
         ("heartbeat", PAPER_HEARTBEAT, 6),  # the last epoch, steps 5 to 8, solves for the readouts
-        ("swissroll", f"{SWISSROLL},learn_beta=True", 3),
+        pytest.param("swissroll", f"{SWISSROLL},learn_beta=True", 3, marks=pytest.mark.slow),
         ("swissroll", PAPER_SWISSROLL, 3),
     ],
 )
