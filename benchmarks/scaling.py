@@ -41,7 +41,7 @@ from dpm.likelihood import bound
 from dpm.runs.loading import Run
 from tests.helpers.processes import free_port
 
-EXAMPLES, TIMES, SAMPLES, LENGTH = 2000, 30, 2000, 40  # some 25 s of one core each
+EXAMPLES, TIMES, SAMPLES, LENGTH = 2000, 30, 4000, 40  # some 25 and 60 s of one core
 WORKS = ["K", "samples"]
 
 
