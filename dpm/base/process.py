@@ -4,7 +4,9 @@ import atexit
 import gc
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
@@ -60,6 +62,7 @@ def command_process(prog: str) -> Iterator[Output]:
     - A closed standard stream becomes the null device: otherwise the next file that is opened would take its number.
     - Characters that the terminal's encoding lacks are printed as escapes.
     - At its exit no cyclic garbage is searched for, which takes a second after all graphs of PyTensor and JAX.
+    - Ctrl-C also stops it within a callback, such as JAX's of the garbage collector, whose exceptions Python ignores.
     - Plots are drawn into files and look alike everywhere: matplotlib uses no backend of a notebook or display, and not
       the user's configuration, such as LaTeX for all texts. Its remarks on its cache folder are not printed.
 
@@ -83,7 +86,8 @@ def command_process(prog: str) -> Iterator[Output]:
     stdout = Output(sys.stdout, report)
     sys.stdout, sys.stderr = stdout, stderr
     try:
-        yield stdout
+        with _repeated_interrupts():
+            yield stdout
     finally:
         stdout.flush()
         stderr.flush()
@@ -92,6 +96,37 @@ def command_process(prog: str) -> Iterator[Output]:
             os.environ.pop(name)
             if value is not None:
                 os.environ[name] = value
+
+
+@contextmanager
+def handle_signals(handler: Any, *numbers: int) -> Iterator[None]:
+    """Handle signals within a block in the main thread, as signal.signal does; in other threads nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        numbers = ()
+    old = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _repeated_interrupts() -> Iterator[None]:
+    """Interrupt once more, a little later, where Python has ignored a KeyboardInterrupt."""
+    report = sys.unraisablehook
+
+    def repeat(ignored: Any) -> None:
+        if ignored.exc_type is KeyboardInterrupt:
+            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
+        else:
+            report(ignored)
+
+    sys.unraisablehook = repeat
+    try:
+        yield
+    finally:
+        sys.unraisablehook = report
 
 
 def _open_closed_streams() -> None:

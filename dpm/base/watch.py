@@ -28,7 +28,7 @@ def run_watched(prog: str, action: Callable[[], int], explain: Callable[[str, st
         explain: from the signal that ended the child and what libraries wrote before, the error to print.
 
     Returns:
-        The status of the action, or 2 if a signal ended the child.
+        The status of the action; if a signal ended the child 2, or 130 for that of Ctrl-C.
     """
     alive, hold = os.pipe()
     with tempfile.TemporaryFile() as log:
@@ -45,6 +45,9 @@ def run_watched(prog: str, action: Callable[[], int], explain: Callable[[str, st
         log.seek(0)
         text = LOG_LINE.sub("", log.read().decode(errors="replace"))
     name = signal.Signals(os.WTERMSIG(status)).name
+    if name == "SIGINT":
+        print(f"{prog}: stopped", file=sys.stderr, flush=True)
+        return 130
     print(error_line(prog, explain(name, text)), file=sys.stderr, flush=True)
     return 2
 

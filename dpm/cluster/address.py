@@ -46,6 +46,8 @@ def parse_address(text: str) -> Address:
 def _read_file(text: str) -> str:
     """Return the address in a file of `dask scheduler --scheduler-file`."""
     advice = f"accepted: {ACCEPTED}"
+    if not text:
+        raise InputError(f"--cluster: is empty; {advice}")
     try:
         content = json.loads(Path(text).read_bytes())
     except FileNotFoundError:

@@ -2,23 +2,25 @@
 
 import asyncio
 import itertools
-import logging
 import queue
+import signal
+import sys
 import threading
 import time
 import uuid
-import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
 
 from dpm.base.errors import InputError
 from dpm.base.pieces import Compute, Report, ignore
+from dpm.base.process import handle_signals
 from dpm.cluster import workers
 from dpm.cluster.address import parse_address
 from dpm.cluster.local import LocalCluster
+from dpm.cluster.quiet import quiet_logs, quiet_warnings
 from dpm.cluster.recipes import write_recipe
 from dpm.cluster.workers import Packed, WorkerError
 from dpm.engines.compiled import CompiledModel
@@ -30,7 +32,6 @@ POLL, FETCH = 1.0, 60  # seconds between looks at the workers, and to fetch a re
 TASK_SECONDS = 10.0  # that a task should take
 AHEAD = 4  # tasks for each worker that are submitted before their turn
 MOST_LOSSES = 10  # times that Dask may give up a task, after some workers have died with it
-LOGGERS = ("distributed", "tornado", "asyncio", "bokeh")
 
 
 class Task(NamedTuple):
@@ -293,7 +294,10 @@ def open_cluster(text: str) -> Iterator[Cluster]:
             from distributed import Client
     except ImportError as error:
         raise InputError(f"--cluster {text}: needs Dask ({error}); pip install '.[cluster]'") from None
-    with quiet_logs():
+    with quiet_logs(), ExitStack() as stack:
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            # So that the workers and their folder go too.
+            stack.enter_context(handle_signals(lambda *_: sys.exit(128 + signal.SIGTERM), signal.SIGTERM))
         local = LocalCluster(address.workers) if address.workers else None
         try:
             client = _connect(Client, text, local.address if local else address.scheduler)
@@ -361,32 +365,10 @@ def _connect(client: Any, text: str, address: str) -> Any:
         error = reached.get()
         if error is None:
             return client(address, timeout=CONNECT, set_as_default=False)
-    reason = str(error).partition("\n")[0] or "what listens there is no scheduler"
+    reason = str(error).partition("\n")[0]
+    if not reason or isinstance(error, TypeError):  # of a worker, which has another interface
+        reason = "what listens there is no scheduler"
     tls = ", with the certificates of distributed.comm.tls in Dask's configuration" * address.startswith("tls:")
     raise InputError(
         f"--cluster {text}: no scheduler answers ({reason}); start one with: dask scheduler, and take its address{tls}"
     )
-
-
-@contextmanager
-def quiet_logs() -> Iterator[None]:
-    """Keep the logs of Dask from the console: what matters is raised."""
-    import distributed  # noqa: F401  configures its loggers
-
-    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in LOGGERS]
-    levels = {name: logging.getLogger(name).level for name in {*names, *LOGGERS}}
-    for name in levels:
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
-
-
-@contextmanager
-def quiet_warnings() -> Iterator[None]:
-    """Keep warnings of Dask from the console."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -10,8 +10,9 @@ from dpm.base.errors import InputError
 from dpm.base.progress import Progress
 from dpm.runs.flags import build_train_parser as build_parser
 from dpm.runs.flags import parse_flags
-from dpm.runs.launch import Launch, explain_loss, take_cluster, take_launch
+from dpm.runs.launch import Launch, check_choices, explain_loss, take_cluster, take_launch
 from dpm.runs.setting_checks import check_numbers
+from dpm.runs.settings import Settings
 
 __all__ = ["build_parser", "main"]
 
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "dpm train") -> int
         if launch is None:
             return train(flags, command, cluster=cluster)
         check_jax(flags)
+        if flags.get("resume_file") is None:
+            check_choices(Settings.from_arguments(**flags))
         from dpm.base.watch import run_watched
 
         return run_watched(

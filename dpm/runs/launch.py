@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from dpm.base.errors import InputError
 from dpm.base.wording import plural
+from dpm.runs.setting_checks import FROZEN
+from dpm.runs.settings import Settings
 
 # What JAX writes when it ends this process since another one was lost, or did not come (jaxlib 0.10.1).
 LOST = re.compile(r"tasks are unhealthy[^\n]*\n((?:[\d,\s]|/job:\S+)+)")
@@ -81,6 +83,22 @@ def _check(coordinator: str, processes: int, process: int) -> None:
         raise InputError(f"--process: got {process}; expected 0 to {processes - 1}, another one for each process")
 
 
+def check_choices(settings: Settings) -> None:
+    """Raise InputError if the settings compute or draw something on the host, where it cannot be divided."""
+    if settings.toy or settings.optimizer in FROZEN:
+        choice = f"--experiment {settings.experiment}" if settings.toy else f"--optimizer {settings.optimizer}"
+        raise InputError(
+            f"--distributed: {choice} computes its steps on the host; leave --distributed out, or train images with "
+            "adam or rmsprop"
+        )
+    for key in ("updates", "noise"):
+        if getattr(settings, key) == "host":
+            raise InputError(
+                f"--distributed contradicts --{key} host: each device updates the parameters and draws the noise of "
+                "its own examples; leave one out (a run keeps the noise that it was started with)"
+            )
+
+
 def explain_loss(signal: str, log: str) -> str:
     """Return which process of a run was lost, and how to go on.
 
@@ -102,4 +120,4 @@ def explain_loss(signal: str, log: str) -> str:
         lost = "process 0 of the run was lost"
     else:
         lost = f"this process of the run was ended by {signal}"
-    return f"{lost}; to continue from its last checkpoint give --resume-file auto, with any number of processes"
+    return f"{lost}; if it has a checkpoint, --resume-file auto continues from it, with any number of processes"

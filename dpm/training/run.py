@@ -30,6 +30,7 @@ from dpm.model import DiffusionModel
 from dpm.runs import checkpoint
 from dpm.runs.data import IDENTITY, RunData
 from dpm.runs.folder import NEWEST, find_checkpoint, find_newest_run, lock_folder
+from dpm.runs.launch import check_choices
 from dpm.runs.loading import Run
 from dpm.runs.setting_checks import FROZEN
 from dpm.runs.settings import Settings
@@ -38,7 +39,7 @@ from dpm.training.cluster_run import check_cluster, describe_cluster
 from dpm.training.device_loop import DeviceLoop
 from dpm.training.loop import Loop
 from dpm.training.monitoring import HeldOutBound, Monitoring, Printing
-from dpm.training.shared_run import build_shared_engine, check_choices, check_settings, check_start, silent_extensions
+from dpm.training.shared_run import build_shared_engine, check_settings, check_start, silent_extensions
 from dpm.training.tensorboard import TensorBoard, check_installed
 from dpm.training.toy_extensions import toy_extensions
 from dpm.util import create_log_dir

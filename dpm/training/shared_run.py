@@ -7,13 +7,12 @@ from importlib.metadata import version
 from typing import Any
 
 import dpm
-from dpm.base.errors import InputError
 from dpm.base.hashing import hash_array
 from dpm.engines.engine import Engine
 from dpm.engines.peers import check_alike
 from dpm.extensions import DrawSamples, LogLikelihood
 from dpm.runs.data import RunData
-from dpm.runs.setting_checks import FROZEN
+from dpm.runs.launch import check_choices
 from dpm.runs.settings import Settings
 from dpm.training.loop import Loop
 from dpm.training.monitoring import EveryN, HeldOutBound, Monitoring, WriteResult
@@ -31,22 +30,6 @@ def build_shared_engine(settings: Settings) -> Engine:
     """
     check_choices(settings)
     return Engine(settings.backend, settings.dtype, settings.threads, settings.precision, distributed=True)
-
-
-def check_choices(settings: Settings) -> None:
-    """Raise InputError if the settings compute or draw something on the host, where it cannot be divided."""
-    if settings.toy or settings.optimizer in FROZEN:
-        choice = f"--experiment {settings.experiment}" if settings.toy else f"--optimizer {settings.optimizer}"
-        raise InputError(
-            f"--distributed: {choice} computes its steps on the host; leave --distributed out, or train images with "
-            "adam or rmsprop"
-        )
-    for key in ("updates", "noise"):
-        if getattr(settings, key) == "host":
-            raise InputError(
-                f"--distributed contradicts --{key} host: each device updates the parameters and draws the noise of "
-                "its own examples; leave one out (a run keeps the noise that it was started with)"
-            )
 
 
 def check_settings(engine: Engine, settings: Settings) -> None:

@@ -128,3 +128,24 @@ def test_a_command_exits_without_a_search_for_garbage():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "0\nTrue\n"
+
+
+def test_ctrl_c_in_a_callback_of_the_garbage_collector_stops_the_command():
+    """Python ignores exceptions of such callbacks, of which JAX has one."""
+    code = """
+import gc, os, signal, sys, time
+from dpm.base.command_line import run_command
+
+def interrupt(*_):
+    gc.callbacks.clear()
+    os.kill(os.getpid(), signal.SIGINT)
+
+def action():
+    gc.callbacks.append(interrupt)
+    gc.collect()
+    time.sleep(30)
+
+sys.exit(run_command("x", action))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=25)
+    assert (done.returncode, done.stderr) == (130, "x: stopped\n")

@@ -63,6 +63,17 @@ def test_signals_are_passed_on():
     process.stderr.close()
 
 
+def test_ctrl_c_that_ends_the_child_is_said_as_elsewhere():
+    """As where a library waits outside of Python."""
+    handler = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)"
+    process, _ = started(f"{handler}; print('ready', file=sys.stderr, flush=True); time.sleep(60)")
+    assert process.stderr.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    assert process.stderr.read() == "prog: stopped\n"
+    process.stderr.close()
+
+
 def test_the_child_ends_with_its_parent():
     process, child = started("time.sleep(60)")
     process.kill()

@@ -37,6 +37,11 @@ def test_another_address_is_refused(text):
         parse_address(text)
 
 
+def test_an_empty_address_is_refused():
+    with pytest.raises(InputError, match=r"^--cluster: is empty; accepted: local, local:N"):
+        parse_address("")
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -1,7 +1,9 @@
 """A cluster on this machine: reached from it only, one core for each worker, and no process left."""
 
 import os
+import signal
 import socket
+import subprocess
 import sys
 
 import psutil
@@ -11,6 +13,7 @@ from dpm.base.errors import InputError
 from dpm.cluster import local
 from dpm.cluster.pool import open_cluster
 from tests.helpers import clusters, pieces
+from tests.helpers.runs import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +68,22 @@ def test_workers_that_do_not_start_are_one_line(monkeypatch, tmp_path):
         open_cluster("local:1"),
     ):
         pass
+
+
+def test_sigterm_leaves_no_worker_and_no_folder(tmp_path):
+    code = """
+import sys, time
+from dpm.cluster.pool import open_cluster
+with open_cluster("local:1"):
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout.readline() == b"ready\n"
+        (folder,) = tmp_path.glob("dpm-cluster-*")
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        assert process.wait(30) == 128 + signal.SIGTERM
+    assert not folder.exists()
+    assert psutil.wait_procs(children, 10)[1] == []

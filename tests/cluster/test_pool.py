@@ -310,6 +310,11 @@ def test_a_refused_client_is_closed(monkeypatch, capfd):
     assert [found for found in threading.enumerate() if found.name == "connect"] == []
 
 
+def test_the_address_of_a_worker_is_refused(two, capfd):
+    address = next(iter(two.client.nthreads()))
+    refused(address, r"no scheduler answers \(what listens there is no scheduler\)", capfd)
+
+
 def test_tls_without_certificates_is_refused(capfd):
     refused("tls://127.0.0.1:1", r"no scheduler answers.*certificates of distributed.comm.tls in Dask's conf", capfd)
 

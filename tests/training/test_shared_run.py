@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 
 pytest.importorskip("jax")
@@ -181,6 +182,20 @@ def test_after_sigterm_to_any_process_all_end_with_one_checkpoint(tmp_path, data
     assert f"step {step}" in started.text(0)
 
 
+def test_ctrl_c_ends_a_process_that_waits_for_the_others(tmp_path, data):
+    started = start(tmp_path / "out", by_hand(flags(tmp_path / "out", data))[:1])
+    wait_for(lambda: is_listening(started.processes[0]), started)
+    started.processes[0].send_signal(signal.SIGINT)
+    assert started.wait(30) == [130]
+    assert started.text(0).splitlines()[-1] == "train.py: stopped"
+
+
+def is_listening(process):
+    """True once a child of a process listens at a port."""
+    children = psutil.Process(process.pid).children()
+    return any(c.status == psutil.CONN_LISTEN for child in children for c in child.net_connections())
+
+
 def kill_and_resume(base, tmp_path, data, target, delay=0.0):
     """After SIGKILL of one the other says which; the resumed run has the numbers of one never killed."""
     started, folder = start_long(tmp_path, data)
@@ -192,8 +207,8 @@ def kill_and_resume(base, tmp_path, data, target, delay=0.0):
     assert sorted(statuses) == [-signal.SIGKILL, 2]
     (line,) = started.text(1 - target).splitlines()
     assert line == (
-        f"train.py: error: process {target} of the run was lost; to continue from its last checkpoint give "
-        "--resume-file auto, with any number of processes"
+        f"train.py: error: process {target} of the run was lost; if it has a checkpoint, --resume-file "
+        "auto continues from it, with any number of processes"
     )
     epoch = checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] // runs.STEPS
     resume = ["--resume-file", "auto", "--output-dir", folder.parent, "--epochs", epoch + 1, "--quiet"]
@@ -289,6 +304,12 @@ def test_choices_of_the_host_are_refused(name):
     settings = Settings.from_arguments(**{given[0].removeprefix("--"): given[1]})
     with pytest.raises(InputError, match=message):
         build_shared_engine(settings)
+
+
+def test_choices_of_the_host_are_refused_before_other_processes_join(capsys):
+    given = ["--updates", "host", "--coordinator", "127.0.0.1:9", "--processes", "2", "--process", "1"]
+    assert train_main(given, "train.py") == 2
+    assert "--distributed contradicts --updates host" in capsys.readouterr().err
 
 
 def test_minibatches_that_devices_cannot_divide_are_refused(tmp_path, data):

@@ -1,6 +1,7 @@
 """The processes of a distributed run: how they find each other (jax.distributed), and what is said when one is lost."""
 
 import re
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import jax
 
 from dpm.base.errors import InputError
+from dpm.base.process import handle_signals
 from dpm.base.progress import Progress
 
 HEARTBEAT = 30  # seconds without a sign of life after which a process counts as lost
@@ -37,7 +39,11 @@ def joined(coordinator: str | None, count: int | None, index: int | None) -> Ite
     """
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.config.update("jax_enable_preemption_service", False)  # SIGTERM is handled by the training loop
-    with Progress(desc="waiting for the other processes", delay=5.0):
+    # JAX waits outside of Python, where a handler of signals would run only afterwards.
+    with (
+        Progress(desc="waiting for the other processes", delay=5.0),
+        handle_signals(signal.SIG_DFL, signal.SIGINT, signal.SIGTERM),
+    ):
         _connect(coordinator, count, index)
     try:
         yield jax.process_index()
