@@ -1,11 +1,11 @@
 """How much faster more processes are, and what they cost when there is one.
 
-    python -m benchmarks.scaling cluster [--workers 2] [--rounds 5]
+    python -m benchmarks.scaling cluster [--workers 2] [--rounds 3]
     python -m benchmarks.scaling training [--processes 2] [--batch 512] [--rounds 3]
     python -m benchmarks.scaling plan --step SECONDS [--batch 512] [--bytes N] [--bandwidth N] [--latency SECONDS]
 
 `cluster`: evaluation and sampling by workers of one thread (`--cluster local:N`), next to one worker and one process.
-Takes 15 minutes. Each process is pinned to one core, because it draws noise in a second thread and would otherwise
+Takes a quarter of an hour. Each process is pinned to one core, because it draws noise in a second thread and would otherwise
 use more than one; `--unbound` disables pinning. The three configurations alternate, so that a busy machine slows down
 all of them. Prints the shortest and the median time of each, and the CPU time, which other programs affect less. Only
 the first call compiles; the time to start workers is printed separately.
@@ -187,7 +187,7 @@ def main() -> None:
     cluster = commands.add_parser("cluster", help="pieces on Dask")
     cluster.add_argument("--work", nargs="+", choices=WORKS, default=WORKS, help="default: both")
     cluster.add_argument("--workers", type=int, default=2)
-    cluster.add_argument("--rounds", type=int, default=5)
+    cluster.add_argument("--rounds", type=int, default=3)
     cluster.add_argument("--unbound", action="store_true", help="let each worker use any core")
     training = commands.add_parser("training", help="one training run on several processes")
     training.add_argument("--processes", type=int, default=2)
