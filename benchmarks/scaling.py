@@ -5,7 +5,7 @@
     python -m benchmarks.scaling plan --step SECONDS [--batch 512] [--bytes N] [--bandwidth N] [--latency SECONDS]
 
 `cluster`: evaluation and sampling by workers of one thread (`--cluster local:N`), next to one worker and one process.
-Takes a quarter of an hour. Each process is pinned to one core, because it draws noise in a second thread and would otherwise
+Takes 16 minutes. Each process is pinned to one core, because it draws noise in a second thread and would otherwise
 use more than one; `--unbound` disables pinning. The three configurations alternate, so that a busy machine slows down
 all of them. Prints the shortest and the median time of each, and the CPU time, which other programs affect less. Only
 the first call compiles; the time to start workers is printed separately.
