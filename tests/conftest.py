@@ -4,6 +4,7 @@ import collections
 import functools
 import importlib.util
 import itertools
+import signal
 import sys
 from pathlib import Path
 
@@ -60,7 +61,13 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_configure(config):
-    """Do not measure coverage while PyTensor and JAX compile: half of all calls, none of them in dpm."""
+    """Let Ctrl-C reach the programs of tests, and measure no coverage while PyTensor and JAX compile.
+
+    A shell that starts pytest in the background lets it, and what it starts, ignore SIGINT. Compiling is half of all
+    calls, none of them in dpm.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if getattr(config.option, "cov_source", None):
         pytensor.function = untraced(pytensor.function)
         pytensor.grad = untraced(pytensor.grad)

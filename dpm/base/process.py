@@ -100,10 +100,13 @@ def command_process(prog: str) -> Iterator[Output]:
 
 @contextmanager
 def handle_signals(handler: Any, *numbers: int) -> Iterator[None]:
-    """Handle signals within a block in the main thread, as signal.signal does; in other threads nothing changes."""
-    if threading.current_thread() is not threading.main_thread():
-        numbers = ()
-    old = {number: signal.signal(number, handler) for number in numbers}
+    """Handle signals within a block in the main thread, as signal.signal does, unless they are ignored.
+
+    A process is started with ignored signals to survive them: by nohup, or in the background of a script.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    wanted = [number for number in numbers if main and signal.getsignal(number) != signal.SIG_IGN]
+    old = {number: signal.signal(number, handler) for number in wanted}
     try:
         yield
     finally:

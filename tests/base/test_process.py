@@ -1,13 +1,14 @@
 """The process of a command: closed or full standard streams, encodings, and matplotlib's environment."""
 
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from dpm.base.command_line import run_command
-from dpm.base.process import command_process
+from dpm.base.process import command_process, handle_signals
 from tests.helpers import runs
 
 
@@ -149,3 +150,13 @@ sys.exit(run_command("x", action))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=25)
     assert (done.returncode, done.stderr) == (130, "x: stopped\n")
+
+
+def test_signals_are_handled_within_the_block_unless_they_are_ignored():
+    seen = []
+    before = signal.getsignal(signal.SIGUSR1), signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    with handle_signals(lambda number, frame: seen.append(number), signal.SIGUSR1, signal.SIGUSR2):
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR2)
+    assert seen == [signal.SIGUSR1]
+    assert (signal.getsignal(signal.SIGUSR1), signal.signal(signal.SIGUSR2, before[1])) == (before[0], signal.SIG_IGN)
