@@ -179,7 +179,7 @@ def test_noise_is_new_at_each_call_and_has_mean_0():
     assert abs(e.mean(0)).max() < 5 * deviation / 2000**0.5
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_converged_optimizer_does_not_move():
     problem = problems.quadratics(number=4, size=2)
     optimizer = command.make_optimizer("L-BFGS", problem, False, None, seed=0)

@@ -50,7 +50,7 @@ def test_checkpoint_holds_the_run_and_no_data(base):
         assert set(file) == {"meta", "optimizer", "parameters"}
 
 
-@pytest.mark.thorough
+@pytest.mark.slow  # test_exactness has it without the plots of the network's inside
 def test_plots_do_not_change_training(base):
     """Log and parameters are the same bit for bit with plots after each epoch and without plots."""
     assert runs.same(runs.complete(base)[0], runs.trained(base))
