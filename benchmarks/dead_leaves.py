@@ -47,16 +47,19 @@ def fit_mixtures(r_min: float) -> list[Estimate]:
     sets = draw_sets("DEAD_LEAVES", N_TRAIN, N_TEST, WIDTH, 0, quiet=True, r_min=r_min)
     train, test = (sets[part]["features"] for part in ("train", "test"))
     shift, scale = train.mean(), train.std()
+    scaled = [(images - shift) / scale for images in (train, test)]
     figures = []
     for variance in (0.0, BETA_1):
-        noisy = [
-            np.sqrt(1 - variance) * (images + rng.random(images.shape) - 0.5 - shift) / scale
-            + np.sqrt(variance) * rng.standard_normal(images.shape)
-            for images in (train, test)
-        ]
+        noisy = [add_noise(images, 1 / scale, variance, rng) for images in scaled]
         for components in COMPONENTS:
             figures.append(estimate(score_mixture(*noisy, rng, components)))
     return figures
+
+
+def add_noise(images: np.ndarray, width: float, variance: float, rng: np.random.Generator) -> np.ndarray:
+    """Return images with uniform noise, and diffused by one step of rate `variance`."""
+    uniform = images + width * (rng.random(images.shape) - 0.5)
+    return np.sqrt(1 - variance) * uniform + np.sqrt(variance) * rng.standard_normal(images.shape)
 
 
 def score_mixture(

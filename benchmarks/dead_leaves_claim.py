@@ -13,7 +13,7 @@ import argparse
 
 import numpy as np
 
-from benchmarks.dead_leaves import PATCHES, RADIUS, score_mixture
+from benchmarks.dead_leaves import PATCHES, RADIUS, add_noise, score_mixture
 from dpm.likelihood import bound
 from dpm.likelihood.standard_errors import estimate
 from dpm.runs.loading import open_run
@@ -49,12 +49,6 @@ def main() -> None:
                 f"| mixture of {components}, log p({name}) | {value:.3f} ± {error:.3f} | {gain:+.3f} ± {spread:.3f} |",
                 flush=True,
             )
-
-
-def add_noise(images: np.ndarray, width: float, variance: float, rng: np.random.Generator) -> np.ndarray:
-    """Return images with uniform noise, and diffused by one step of rate `variance`."""
-    uniform = images + width * (rng.random(images.shape) - 0.5)
-    return np.sqrt(1 - variance) * uniform + np.sqrt(variance) * rng.standard_normal(images.shape)
 
 
 if __name__ == "__main__":

@@ -8,16 +8,15 @@ which schedules with different rates can be compared. One run takes some two min
 """
 
 import argparse
-import math
 
 import dpm
-from dpm.likelihood.units import Units
+from dpm.runs.evaluation import units_of
 
 SMALL = 1e-5  # beta_1 of those that end on "1e-5"
 STRATA = 20
 
 
-def build_schedules() -> dict[str, object]:
+def build_schedules() -> dict[str, dict]:
     """Return {name: arguments of the model}."""
     even = dpm.schedules.even_log_snr(1000, SMALL)
     return {
@@ -34,18 +33,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--only", nargs="+", choices=build_schedules(), metavar="NAME", help="of these schedules")
+    schedules = build_schedules()
+    parser.add_argument("--only", nargs="+", choices=schedules, metavar="NAME", help="of these schedules")
     options = parser.parse_args()
     data = dpm.load("mnist")
     print("| schedule | seed | K | K - L_null | standard error | bits/dimension |")
     print("|---|---|---|---|---|---|")
-    for name in options.only or build_schedules():
+    for name in options.only or schedules:
         for seed in options.seeds:
-            model = dpm.DiffusionModel(spatial_width=28, n_colors=1, **build_schedules()[name])
+            model = dpm.DiffusionModel(spatial_width=28, n_colors=1, **schedules[name])
             run = dpm.train(model, data, epochs=options.epochs, seed=seed, threads=1, quiet=True)
             bound = dpm.bound(run, data.test, t_per_example=STRATA)
-            units = Units(data.test[0].size, data.test[0].size, run.scaling.scale)
-            nats = units.in_data_units("K", bound.K * units.pixels * math.log(2))
+            units = units_of(run)
+            nats = units.in_data_units("K", bound.K / units.factors()[bound.unit])
             print(
                 f"| {name} | {seed} | {bound.K:.3f} | {bound.K_minus_L_null:.3f} | {bound.standard_error:.3f} | "
                 f"{units.bits_of_levels(nats):.3f} |",

@@ -100,18 +100,23 @@ def command_process(prog: str) -> Iterator[Output]:
 
 @contextmanager
 def handle_signals(handler: Any, *numbers: int) -> Iterator[None]:
-    """Handle signals within a block in the main thread, as signal.signal does, unless they are ignored.
-
-    A process is started with ignored signals to survive them: by nohup, or in the background of a script.
-    """
-    main = threading.current_thread() is threading.main_thread()
-    wanted = [number for number in numbers if main and signal.getsignal(number) != signal.SIG_IGN]
-    old = {number: signal.signal(number, handler) for number in wanted}
+    """Handle signals within a block, as signal.signal does; in threads other than the main one nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        numbers = ()
+    old = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def select_heeded(*numbers: int) -> list[int]:
+    """Return the signals that are not ignored.
+
+    A process is started with ignored signals to survive them: by nohup, or in the background of a script.
+    """
+    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import IO
 
 from dpm.base.command_line import error_line
+from dpm.base.process import handle_signals, select_heeded
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOG_LINE = re.compile(r"^[IWEF]\d{4} [\d:.]+ +\d+ \S+\] ?", re.MULTILINE)  # how Abseil begins a line
@@ -59,12 +60,8 @@ def _wait(child: int) -> int:
         with suppress(ProcessLookupError):
             os.kill(child, number)
 
-    old = {number: signal.signal(number, forward) for number in FORWARDED if signal.getsignal(number) != signal.SIG_IGN}
-    try:
+    with handle_signals(forward, *select_heeded(*FORWARDED)):
         return os.waitpid(child, 0)[1]
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 def _run_child(action: Callable[[], int], alive: int, log: IO[bytes]) -> None:

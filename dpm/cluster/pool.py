@@ -11,7 +11,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from dpm.base.errors import InputError
@@ -294,10 +294,9 @@ def open_cluster(text: str) -> Iterator[Cluster]:
             from distributed import Client
     except ImportError as error:
         raise InputError(f"--cluster {text}: needs Dask ({error}); pip install '.[cluster]'") from None
-    with quiet_logs(), ExitStack() as stack:
-        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-            # So that the workers and their folder go too.
-            stack.enter_context(handle_signals(lambda *_: sys.exit(128 + signal.SIGTERM), signal.SIGTERM))
+    # SIGTERM exits through the blocks below, so that the workers and their folder go too.
+    ending = [signal.SIGTERM] if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL else []
+    with quiet_logs(), handle_signals(lambda *_: sys.exit(128 + signal.SIGTERM), *ending):
         local = LocalCluster(address.workers) if address.workers else None
         try:
             client = _connect(Client, text, local.address if local else address.scheduler)

@@ -3,10 +3,9 @@
 import itertools
 import math
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from dpm.base import noise
 from dpm.base.errors import InputError
+from dpm.base.process import handle_signals, select_heeded
 from dpm.datasets.streams import minibatches
 from dpm.engines.compiled import CompiledModel
 from dpm.experiments.variants import Variant
@@ -207,13 +207,8 @@ class Loop:
             if handler:
                 handler(self)
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
+    def _signals(self) -> AbstractContextManager[None]:
         """Let SIGINT, SIGTERM and SIGHUP end the loop after the minibatch; a second SIGINT ends the program at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
         interrupted = False
 
         def stop(number: int, frame: object) -> None:
@@ -223,15 +218,7 @@ class Loop:
             interrupted = True
             self.request_stop()
 
-        handled = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup ignores it, to survive a closed terminal
-            handled.append(signal.SIGHUP)
-        old = {number: signal.signal(number, stop) for number in handled}
-        try:
-            yield
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)
+        return handle_signals(stop, signal.SIGINT, signal.SIGTERM, *select_heeded(signal.SIGHUP))
 
 
 class MainLoop(Loop):

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from dpm.base.command_line import run_command
-from dpm.base.process import command_process, handle_signals
+from dpm.base.process import command_process, handle_signals, select_heeded
 from tests.helpers import runs
 
 
@@ -155,7 +155,7 @@ sys.exit(run_command("x", action))
 def test_signals_are_handled_within_the_block_unless_they_are_ignored():
     seen = []
     before = signal.getsignal(signal.SIGUSR1), signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    with handle_signals(lambda number, frame: seen.append(number), signal.SIGUSR1, signal.SIGUSR2):
+    with handle_signals(lambda number, frame: seen.append(number), *select_heeded(signal.SIGUSR1, signal.SIGUSR2)):
         signal.raise_signal(signal.SIGUSR1)
         signal.raise_signal(signal.SIGUSR2)
     assert seen == [signal.SIGUSR1]

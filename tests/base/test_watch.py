@@ -54,24 +54,24 @@ def started(action):
     return process, int(process.stderr.readline())
 
 
+def end_by(number, handler):
+    """Send a signal to the program once its child has set a handler; return the status and what is printed then."""
+    handle = f"import signal; signal.signal({int(number)}, {handler})"
+    process, _ = started(f"{handle}; print('ready', file=sys.stderr, flush=True); time.sleep(60)")
+    with process.stderr:
+        assert process.stderr.readline() == "ready\n"
+        process.send_signal(number)
+        return process.wait(30), process.stderr.read()
+
+
 def test_signals_are_passed_on():
-    handler = "import signal; signal.signal(signal.SIGTERM, lambda *a: os._exit(7))"
-    process, _ = started(f"{handler}; print('ready', file=sys.stderr, flush=True); time.sleep(60)")
-    assert process.stderr.readline() == "ready\n"
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 7
-    process.stderr.close()
+    status, _ = end_by(signal.SIGTERM, "lambda *a: os._exit(7)")
+    assert status == 7
 
 
 def test_ctrl_c_that_ends_the_child_is_said_as_elsewhere():
     """As where a library waits outside of Python."""
-    handler = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)"
-    process, _ = started(f"{handler}; print('ready', file=sys.stderr, flush=True); time.sleep(60)")
-    assert process.stderr.readline() == "ready\n"
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130
-    assert process.stderr.read() == "prog: stopped\n"
-    process.stderr.close()
+    assert end_by(signal.SIGINT, "signal.SIG_DFL") == (130, "prog: stopped\n")
 
 
 def test_the_child_ends_with_its_parent():

@@ -301,7 +301,7 @@ def test_a_server_that_is_no_scheduler_is_refused(monkeypatch, capfd):
 
 
 def test_a_refused_client_is_closed(monkeypatch, capfd):
-    """Dask closes one that is not when it is collected, and can then wait without end for a lock of its own thread."""
+    """An open client is closed when it is garbage collected, which can deadlock on a lock that its thread holds."""
     monkeypatch.setattr(pool, "CONNECT", 0.2)
     for address in ("tcp://127.0.0.1:1", "tls://127.0.0.1:1"):
         refused(address, "no scheduler answers", capfd)

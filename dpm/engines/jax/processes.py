@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from dpm.base.errors import InputError
-from dpm.base.process import handle_signals
+from dpm.base.process import handle_signals, select_heeded
 from dpm.base.progress import Progress
 
 HEARTBEAT = 30  # seconds without a sign of life after which a process counts as lost
@@ -42,7 +42,7 @@ def joined(coordinator: str | None, count: int | None, index: int | None) -> Ite
     # JAX waits outside of Python, where a handler of signals would run only afterwards.
     with (
         Progress(desc="waiting for the other processes", delay=5.0),
-        handle_signals(signal.SIG_DFL, signal.SIGINT, signal.SIGTERM),
+        handle_signals(signal.SIG_DFL, *select_heeded(signal.SIGINT, signal.SIGTERM)),
     ):
         _connect(coordinator, count, index)
     try:
