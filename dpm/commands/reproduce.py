@@ -160,19 +160,21 @@ def find_or_make(row: Row, plan: "Plan") -> dict[str, Any]:
     from dpm.reports.tables import running
 
     if row.name not in (plan.rows or [row.name]):
-        return running.find_record(row, plan) or {"missing": f"not made: {format_row_command(row, plan)}"}
+        return running.find_record(row, plan) or {"missing": f"not made: {format_command(plan, [row.name])}"}
     if reason := running.missing_data(row):
         return {"missing": reason}
     return running.make_row(row, plan)
 
 
-def format_row_command(row: Row, plan: "Plan") -> str:
-    """Return the command that makes one row of this plan."""
-    words = ["python", "-m", "dpm", "reproduce", plan.what, "--rows", row.name]
-    top = build_parser()
-    for name in ("seed", "threads", "cluster", "runs", "results"):
-        if str(getattr(plan, name)) != str(top.get_default(name)):
-            words += [f"--{name}", str(getattr(plan, name))]
+def format_command(plan: "Plan", rows: Sequence[str] | None) -> str:
+    """Return the command of this plan that makes the named rows, or all of the page."""
+    words = ["python", "-m", "dpm", "reproduce", plan.what, *(["--rows", *rows] if rows else [])]
+    usual = vars(build_parser().parse_args([plan.what])) | {"budget": BUDGET}
+    if all(ROWS[name].whole for name in rows or TABLES[plan.what]):
+        usual["budget"] = plan.budget  # is not accepted
+    for name in ("budget", "samples", "seed", "threads", "cluster", "runs", "results"):
+        if str(value := getattr(plan, name)) != str(usual[name]):
+            words += [f"--{name}", f"{value:g}" if name == "budget" else str(value)]
     return shlex.join([*words, *(["--small"] if plan.small else [])])
 
 
@@ -181,24 +183,31 @@ def make_page(rows: list[Row], records: list[dict[str, Any]], plan: "Plan") -> t
     from dpm.reports.tables import page
     from dpm.reports.tables.figures import FIGURES, make_figure
 
+    command = format_command(plan, plan.rows)
     if plan.what == "table1":
-        return page.make_table_1(rows, records, plan), True
+        return page.make_table_1(rows, records, command, plan.small), True
     if plan.what == "table2":
-        (row,), (record,) = rows, records
-        if "missing" in record:
-            raise InputError(f"table2: its only row: {record['missing']}")
-        return page.make_table_2(row, add_parzen(row, record, plan), plan), True
+        windows = [add_parzen(row, record, plan) for row, record in zip(rows, records, strict=True)]
+        return page.make_table_2(rows, windows, command, plan.small), True
     by_name = {row.name: (row, record) for row, record in zip(rows, records, strict=True)}
     figures = [make_figure(figure, *by_name[figure.row], plan) for figure in FIGURES]
     failed = any(file is None and reason.startswith("failed") for _, _, file, reason in figures)
-    return page.make_figures(figures, records, rows, plan), not failed
+    return page.make_figures(figures, records, rows, command, plan.small), not failed
 
 
 def add_parzen(row: Row, record: dict[str, Any], plan: "Plan") -> dict[str, Any]:
-    """Return the record with the Parzen window of its model, drawn again if the number of samples has changed."""
+    """Return the record with the Parzen window of its model, drawn again if the number of samples has changed.
+
+    A row that was not asked for keeps the window that it has; without one it is missing.
+    """
     from dpm.reports.html.runs import read_json
     from dpm.reports.tables import running
 
+    requested = row.name in (plan.rows or [row.name])
+    if not requested and "parzen" not in record:
+        return {"missing": f"not made: {format_command(plan, [row.name])}"}
+    if not requested or "missing" in record:
+        return record
     n = plan.samples or (SMALL_SAMPLES if plan.small else SAMPLES)
     if "parzen" not in record or record["parzen"]["samples"]["n"] != n:
         folder, flags = running.row_folder(row, plan), ("--n-samples", n)

@@ -16,7 +16,7 @@ from tests.helpers.reproduce_here import here
     ("given", "named"),
     [
         (["table3"], "table3"),
-        (["table2", "--rows", "bark"], "--rows: bark is not a row of table2; accepted: mnist"),
+        (["table2", "--rows", "bark"], "--rows: bark is not a row of table2; accepted: mnist, mnist-one-layer"),
         (["table1", "--budget", "0"], "--budget: 0.0"),
         (["table1", "--samples", "5"], "--samples 5: is used for table2 only"),
         (["table2", "--samples", "0"], "--samples 0: take 1 or more"),
@@ -56,8 +56,8 @@ def place(tmp_path_factory):
         yield tmp_path_factory.mktemp("reproduce")
 
 
-IN_FIGURES = ("heartbeat", "swissroll", "mnist", "deadleaves", "bark")
-IN_THE_TABLE_ONLY = ("heartbeat-paper", "swissroll-paper", "cifar10")
+SHORT = ("heartbeat-paper", "mnist", "deadleaves")
+LONG = ("heartbeat", "swissroll", "swissroll-paper", "bark", "cifar10")
 
 
 def miniature(place, what, *flags):
@@ -67,7 +67,7 @@ def miniature(place, what, *flags):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("names", [IN_FIGURES, pytest.param(IN_THE_TABLE_ONLY, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("names", [SHORT, pytest.param(LONG, marks=pytest.mark.slow)])
 def test_table_1_has_a_miniature_of_every_row(place, names):
     text = miniature(place, "table1", "--rows", *names)
     for name in names:
@@ -99,13 +99,18 @@ def test_failed_row_is_reported_on_the_page_and_the_others_are_made(tmp_path, mo
 
 @pytest.mark.thorough
 def test_table_2_uses_the_same_model(place):
-    assert re.search(r"\| mnist \| -?\d+\.\d \| \d+\.\d \| 20 samples", miniature(place, "table2"))
+    text = miniature(place, "table2", "--rows", "mnist")
+    assert re.search(r"\| mnist \| -?\d+\.\d \| \d+\.\d \| .*; 20 samples", text)
+    assert "| mnist-one-layer | not made: python -m dpm reproduce table2 --rows mnist-one-layer" in text
 
 
 @pytest.mark.thorough
-def test_figures_use_the_same_models(place):
-    text = miniature(place, "figures")
-    for number in (1, 2, 4, 5):
+@pytest.mark.parametrize(
+    ("rows", "numbers"), [(SHORT[::2], (2, 4)), pytest.param(LONG[2:4], (1, 2, 4, 5), marks=pytest.mark.slow)]
+)
+def test_figures_use_the_same_models(place, rows, numbers):
+    text = miniature(place, "figures", "--rows", *rows)
+    for number in numbers:
         assert f"](figure_{number}.png)" in text
         assert (place / f"figure_{number}.png").read_bytes().startswith(b"\x89PNG")
 
@@ -135,7 +140,8 @@ def test_failed_figure_is_reported_and_the_others_are_drawn(place, monkeypatch, 
         raise InputError("`python sample.py` ended with status 2")
 
     monkeypatch.setattr(running, "run", fails)
-    assert main(["figures", "--small", "--runs", str(place / "runs"), "--results", str(place)]) == 1
+    given = ["--small", "--runs", str(place / "runs"), "--results", str(place)]
+    assert main(["figures", "--rows", "deadleaves", *given]) == 1
     text = (place / "figures.md").read_text()
     assert "failed: `python sample.py` ended with status 2." in text
-    assert "](figure_1.png)" in text
+    assert "](figure_2.png)" in text

@@ -10,6 +10,7 @@ import numpy as np
 from dpm.base.atomic import atomic_write
 from dpm.base.errors import InputError
 from dpm.datasets.formats.arrays import read_arrays
+from dpm.datasets.search import locate
 from dpm.plots.panels import Panel, plot_panels
 from dpm.reports.tables import running
 from dpm.reports.tables.rows import Row
@@ -45,11 +46,24 @@ def in_painting(row: Row, folder: Path, checkpoint: Path, plan: Plan) -> Plot:
     make = ("make", "BARK_LIKE", "--n", 1, "--test", 2, "--size", side, "--seed", plan.seed + 1, "--output")
     if not texture.is_file():
         running.run("datasets", *make, texture)
+    image, commands = _in_paint(folder, checkpoint, side, middle, texture, "0-1")
+    return image, [running.format_command("datasets", (*make, texture.name)), *commands]
+
+
+def in_painting_of_photographs(row: Row, folder: Path, checkpoint: Path, plan: Plan) -> Plot:
+    """In-paint the middle of the squares for testing of brick, grass and gravel, as `in_painting` does."""
+    side, middle = (32, 12) if plan.small else (256, 100)
+    path = locate(row.needs)
+    if path is None:
+        raise InputError(f"{row.needs}: is not here any more; {row.data} makes it")
+    return _in_paint(folder, checkpoint, side, middle, path, "0-2")
+
+
+def _in_paint(folder: Path, checkpoint: Path, side: int, middle: int, path: Path, images: str) -> Plot:
     flags = ("--size", side, "--mode", "inpaint", "--mask", f"center:{middle}", "--input")
-    _draw_samples(folder, checkpoint, (*flags, f"{texture}:test:0-1"))
+    _draw_samples(folder, checkpoint, (*flags, f"{path}:test:{images}"))
     return folder / "inpaint.png", [
-        running.format_command("datasets", (*make, texture.name)),
-        running.format_command("sample", ("CHECKPOINT", *flags, f"{texture.name}:test:0-1")),
+        running.format_command("sample", ("CHECKPOINT", *flags, f"{path.name}:test:{images}"))
     ]
 
 
@@ -71,13 +85,13 @@ FIGURES = (
     Figure(
         "Figure 1",
         "the swiss roll: forward and reverse trajectory, and the drift of the reverse one",
-        "swissroll",
+        "swissroll-paper",
         trajectories,
     ),
     Figure(
         "Figure 2",
         "heartbeats: data, and samples from the noise that they begin as, shifted to a common pulse",
-        "heartbeat",
+        "heartbeat-paper",
         trajectories,
     ),
     Figure("Figure 3", "CIFAR-10: training data and samples", "cifar10-log-snr", samples),
@@ -87,6 +101,12 @@ FIGURES = (
         "a generated texture, not bark: the original, noise in its middle, and the middle in-painted",
         "bark",
         in_painting,
+    ),
+    Figure(
+        "Figure 5 of photographs",
+        "brick, grass and gravel: the original, noise in its middle, and the middle in-painted",
+        "texture",
+        in_painting_of_photographs,
     ),
 )
 

@@ -1,19 +1,16 @@
 """Format the pages of docs/results: the paper's numbers as printed, and below them the ones computed here."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dpm.experiments.published import TABLE_1, TABLE_2_DEAD_LEAVES, TABLE_2_MNIST
 from dpm.likelihood.result import format_bound
 from dpm.reports.tables.rows import Row
 
-if TYPE_CHECKING:
-    from dpm.reports.tables.running import Plan
-
 Record = dict[str, Any]  # content of row.json, or {"missing": why the row was not made}
 
 PUBLISHED = {"swissroll": "swissroll", "swissroll-paper": "swissroll", "heartbeat": "heartbeat",
-             "heartbeat-paper": "heartbeat", "bark": "BARK", "deadleaves": "DEAD_LEAVES",
+             "heartbeat-paper": "heartbeat", "bark": "BARK", "texture": "BARK", "deadleaves": "DEAD_LEAVES",
              "cifar10": "CIFAR10", "cifar10-log-snr": "CIFAR10", "cifar10-levels": "CIFAR10"}  # fmt: skip
 TITLES = {"table1": "Table 1", "table2": "Table 2", "figures": "Figures 1 to 5"}
 UNITS = (
@@ -22,16 +19,17 @@ UNITS = (
 EMPTY = ""
 
 
-def make_table_1(rows: Sequence[Row], records: Sequence[Record], plan: "Plan") -> list[str]:
+def make_table_1(rows: Sequence[Row], records: Sequence[Record], command: str, small: bool) -> list[str]:
     """Return the lines of table1.md.
 
     Args:
         rows: rows of the table.
         records: their records.
-        plan: options of the command, for the head of the page.
+        command: that makes the page.
+        small: the page has miniatures.
     """
     lines = [
-        *format_head("table1", records, plan),
+        *format_head("table1", records, command, small),
         UNITS,
         "",
         format_row("", "model", "K", "K - L_null", "standard error", "training"),
@@ -53,34 +51,24 @@ def make_table_1(rows: Sequence[Row], records: Sequence[Record], plan: "Plan") -
     return lines + list_commands(rows, records)
 
 
-def make_table_2(row: Row, record: Record, plan: "Plan") -> list[str]:
+def make_table_2(rows: Sequence[Row], records: Sequence[Record], command: str, small: bool) -> list[str]:
     """Return the lines of table2.md.
 
     Args:
-        row: the row of the digits.
-        record: its record, with the result of `dpm parzen` as "parzen".
-        plan: options of the command, for the head of the page.
+        rows: models of digits.
+        records: their records, with the result of `dpm parzen` as "parzen", or with "missing".
+        command: that makes the page.
+        small: the page has miniatures.
     """
-    parzen = record["parzen"]
-    data, samples = parzen["data"], parzen["samples"]
     lines = [
-        *format_head("table2", [record], plan),
+        *format_head("table2", records, command, small),
         "Parzen window log likelihood of digits, in nats per image (the paper says bits, but its code computes natural "
         "logarithms).",
         "",
         format_row("MNIST", "log likelihood", "standard error", "model"),
         format_row(*["---"] * 4),
-    ]
-    lines += [format_row(f"*paper: {name}*", *values, "as printed") for name, values in TABLE_2_MNIST.items()]
-    lines += [
-        format_row(
-            "mnist", format_number(parzen["value"], 1), format_number(parzen["standard_error"], 1),
-            f"{samples['n']:,} samples; width {parzen['sigma']:.3g}, chosen on {data['n_valid']:,} of the training "
-            f"digits; {record['training_pictures']:,} training and {data['n_test']:,} test digits of "
-            f"{data['path'].rpartition('/')[2]}; {describe_training(record)}",
-        ),
-        "",
-        f"The same model: {describe_bound(record, row)}.",
+        *(format_row(f"*paper: {name}*", *values, "as printed") for name, values in TABLE_2_MNIST.items()),
+        *(format_parzen(row, record) for row, record in zip(rows, records, strict=True)),
         "",
         format_row("Dead leaves", "bits/pixel", "model"),
         format_row(*["---"] * 3),
@@ -88,15 +76,37 @@ def make_table_2(row: Row, record: Record, plan: "Plan") -> list[str]:
         "",
         "Table 1 has the diffusion model's K on dead leaves generated here. The paper's images, on which MCGSM was "
         "measured, are not available.",
-    ]  # fmt: skip
-    return lines + list_commands([row], [record | {"commands": [*record["commands"], parzen["command"]]}])
+    ]
+    return lines + list_commands(rows, [add_command(record) for record in records])
+
+
+def format_parzen(row: Row, record: Record) -> str:
+    """Return the line of Table 2 of a model of digits."""
+    if "missing" in record:
+        return format_row(row.name, record["missing"], *[EMPTY] * 2)
+    parzen = record["parzen"]
+    data = parzen["data"]
+    model = (
+        f"{row.description}; {parzen['samples']['n']:,} samples; width {parzen['sigma']:.3g}, chosen on "
+        f"{data['n_valid']:,} of the training digits; {record['training_pictures']:,} training and {data['n_test']:,} "
+        f"test digits of {data['path'].rpartition('/')[2]}; {describe_training(record)}; {describe_bound(record, row)}"
+    )
+    return format_row(row.name, format_number(parzen["value"], 1), format_number(parzen["standard_error"], 1), model)
+
+
+def add_command(record: Record) -> Record:
+    """Return a record with the command of its Parzen window, if it has one."""
+    if "parzen" not in record:
+        return record
+    return record | {"commands": [*record["commands"], record["parzen"]["command"]]}
 
 
 def make_figures(
     figures: Iterable[tuple[str, str, str | None, Any]],
     records: Sequence[Record],
     rows: Sequence[Row],
-    plan: "Plan",
+    command: str,
+    small: bool,
 ) -> list[str]:
     """Return the lines of figures.md.
 
@@ -105,9 +115,10 @@ def make_figures(
             for the name and the reason in place of the commands.
         records: records of the rows.
         rows: rows of the figures.
-        plan: options of the command, for the head of the page.
+        command: that makes the page.
+        small: the page has miniatures.
     """
-    lines = format_head("figures", records, plan)
+    lines = format_head("figures", records, command, small)
     for title, caption, file, commands in figures:
         lines += [f"## {title}", "", caption, ""]
         if file is None:
@@ -117,19 +128,18 @@ def make_figures(
     return lines[:-1] + list_commands(rows, records)
 
 
-def format_head(name: str, records: Sequence[Record], plan: "Plan") -> list[str]:
+def format_head(name: str, records: Sequence[Record], command: str, small: bool) -> list[str]:
     """Return the first lines of a page: title, command, machines and versions."""
-    size = " --small" if plan.small else ""
     lines = [
         f"# {TITLES[name]}",
         "",
-        f"Made by `python -m dpm reproduce {name}{size} --seed {plan.seed}`, which runs the commands below. Rows named "
+        f"Written by `{command}`, the last of the commands that made it; every row has its own below. Rows named "
         "*paper* are as printed; the description of every other row says what it is.",
         "",
         "The same seed on the same machine gives the same numbers, except in rows that train for a time (`--hours`).",
         "",
     ]
-    if plan.small:
+    if small:
         lines += ["**A miniature: it shows that every row can be made. Its numbers mean nothing.**", ""]
     origins = dict.fromkeys(
         f"{record['date']}, {record['machine']}; {format_versions(record)}" for record in records if "date" in record

@@ -49,6 +49,7 @@ class Row:
 UNTIL_BUDGET = ("--epochs", "1000000", "--ext-every-n", "1000000")
 TINY = "trajectory_length=10,n_hidden_conv=2,n_layers_conv=1,n_layers_dense_upper=1,n_hidden_dense_upper=4"
 
+ONE_LAYER = "n_layers_conv=1,n_hidden_conv=4"
 SMALL_COLOR = "n_hidden_dense_lower=0,n_hidden_conv=24,n_layers_conv=4,n_layers_dense_upper=2"
 # Rows of CIFAR-10: name, description, further --model-args. beta_1 limits K (docs/schedules.md).
 COLOR_ROWS = (
@@ -156,11 +157,23 @@ ROWS = {
         make_image_row(
             "mnist",
             "the default network on digits",
-            (),
+            ("--lr", "1e-3"),
             "n_hidden_dense_lower=4,n_layers_dense_lower=1",
             ("1000", "100"),
             60_000,
             "fetch MNIST",
+        ),
+        make_image_row(
+            "mnist-one-layer",
+            "one convolutional layer of four filters, so that the dense path has to model digits, and weights that "
+            "begin balanced over t",
+            ("--batch-size", "128", "--objective", "balanced-then-K", "--model-args", ONE_LAYER),
+            "n_hidden_dense_lower=4,n_layers_dense_lower=1",
+            ("1000", "100"),
+            60_000,
+            "fetch MNIST",
+            "mnist",
+            ("--batch-size", "128", "--objective", "balanced-then-K", "--model-args", ONE_LAYER),
         ),
         make_image_row(
             "deadleaves",
@@ -181,6 +194,17 @@ ROWS = {
             "convert BARK --input FOLDER",
             epochs=125,
         ),
+        make_image_row(
+            "texture",
+            "the same on 32 x 32 crops of photographs of brick, grass and gravel",
+            ("--crop", "32", "--model-args", "n_hidden_conv=20,n_layers_conv=4,n_scales=3"),
+            "n_scales=2",
+            ("192", "50"),
+            48 * 16,
+            "convert TEXTURE",
+            needs="TEXTURE",
+            epochs=125,
+        ),
         *(
             make_image_row(
                 name,
@@ -199,7 +223,7 @@ ROWS = {
     )
 }
 TABLES = {
-    "table1": tuple(ROWS),
-    "table2": ("mnist",),
-    "figures": ("swissroll", "heartbeat", "cifar10-log-snr", "deadleaves", "bark"),
+    "table1": tuple(name for name in ROWS if name != "mnist-one-layer"),
+    "table2": ("mnist", "mnist-one-layer"),
+    "figures": ("swissroll-paper", "heartbeat-paper", "cifar10-log-snr", "deadleaves", "bark", "texture"),
 }

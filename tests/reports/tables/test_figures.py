@@ -3,15 +3,18 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
+from dpm.base.errors import InputError
 from dpm.datasets import Scaling
 from dpm.reports.tables import figures, running
 from dpm.reports.tables.figures import FIGURES
-from dpm.reports.tables.rows import TABLES
+from dpm.reports.tables.rows import ROWS, TABLES
 
 
 def test_figures_1_to_5_use_the_rows_of_their_page():
-    assert [title for title, *_ in FIGURES] == [f"Figure {number}" for number in range(1, 6)]
+    papers = [f"Figure {number}" for number in range(1, 6)]
+    assert [title for title, *_ in FIGURES] == [*papers, "Figure 5 of photographs"]
     assert {name for _, _, name, _ in FIGURES} == set(TABLES["figures"])
 
 
@@ -32,3 +35,19 @@ def test_figures_3_and_4_show_training_data_next_to_samples_in_data_units(tmp_pa
     assert [panel.title for panel in seen] == ["(a) training data", "(b) samples of the model"]
     np.testing.assert_allclose(seen[0].images, images[:4])
     np.testing.assert_allclose(seen[1].images, 1 - images[:4])
+
+
+def test_photographs_are_in_painted_where_they_are_now(tmp_path, monkeypatch):
+    """The page has a command without the folders of this machine; photographs that are gone are named."""
+    ran = []
+    monkeypatch.setattr(running, "run", lambda *words: ran.append(words))
+    monkeypatch.setattr(figures, "locate", lambda name: tmp_path / "texture.hdf5")
+    row, plan = ROWS["texture"], SimpleNamespace(small=False)
+    path, commands = figures.in_painting_of_photographs(row, tmp_path, tmp_path / "checkpoint.h5", plan)
+    assert path == tmp_path / "inpaint.png"
+    assert f"{tmp_path}/texture.hdf5:test:0-2" in ran[0]
+    flags = "--size 256 --mode inpaint --mask center:100 --input texture.hdf5:test:0-2"
+    assert commands == [f"python sample.py CHECKPOINT {flags}"]
+    monkeypatch.setattr(figures, "locate", lambda name: None)
+    with pytest.raises(InputError, match="TEXTURE: is not here any more; python -m dpm datasets convert TEXTURE"):
+        figures.in_painting_of_photographs(row, tmp_path, tmp_path / "checkpoint.h5", plan)

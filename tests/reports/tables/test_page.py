@@ -1,11 +1,9 @@
 """The pages show each number below the paper's, in its unit, with a description of the model."""
 
-import argparse
-
 from dpm.reports.tables import page
 from dpm.reports.tables.rows import ROWS
 
-OPTIONS = argparse.Namespace(small=False, seed=0)
+COMMAND = "python -m dpm reproduce table1 --budget 0.5"
 
 
 def record(K, gain, **more):
@@ -34,7 +32,7 @@ def test_table_1_has_the_papers_value_above_ours_in_the_same_unit():
     rows = [ROWS["heartbeat"], ROWS["mnist"], ROWS["cifar10"]]
     full = {"command": "python train.py --experiment mnist", "hours": 123.4, "parameters": 99}
     records = [record(-2.376, 12.062), record(784 * 1.5, 784 * 3.5, full=full), {"missing": "not made: no data"}]
-    lines = page.make_table_1(rows, records, OPTIONS)
+    lines = page.make_table_1(rows, records, COMMAND, small=False)
     assert cells(lines, r"*paper: Binary Heartbeat*")[2:4] == ["-2.414", "12.024"]
     assert cells(lines, "heartbeat")[2:] == ["-2.376", "12.062", "0.100", "12 steps of 5, 90 s"]
     assert cells(lines, "mnist")[2:4] == ["1.500", "3.500"]
@@ -50,19 +48,28 @@ def test_table_2_has_every_row_of_the_paper_and_the_number_of_samples():
     parzen = {"value": 201.26, "standard_error": 2.04, "sigma": 0.2, "samples": {"n": 10_000},
               "data": {"path": "/a/mnist5k.hdf5", "n_valid": 666, "n_test": 1000},
               "command": "python -m dpm parzen CHECKPOINT"}  # fmt: skip
-    lines = page.make_table_2(ROWS["mnist"], record(784, 1568, parzen=parzen), OPTIONS)
+    rows = [ROWS["mnist"], ROWS["mnist-one-layer"]]
+    lines = page.make_table_2(
+        rows, [record(784, 1568, parzen=parzen), {"missing": "not made: a command"}], COMMAND, small=False
+    )
     assert cells(lines, r"*paper: Adversarial net*")[1:3] == ["225", "2"]
     assert cells(lines, "mnist")[1:3] == ["201.3", "2.0"]
     assert "10,000 samples" in cells(lines, "mnist")[3]
+    assert "K = 1.0000, K - L_null = 2.0000 bits/pixel" in cells(lines, "mnist")[3]
+    assert cells(lines, "mnist-one-layer")[1] == "not made: a command"
+    assert f"Written by `{COMMAND}`" in "\n".join(lines)
     assert "4,321 training and 1,000 test digits of mnist5k.hdf5" in cells(lines, "mnist")[3]
     assert sum(line.startswith("| *paper") for line in lines) == 7
     assert "python -m dpm parzen CHECKPOINT" in lines
 
 
 def test_page_of_a_miniature_says_that_its_numbers_mean_nothing():
-    small = argparse.Namespace(small=True, seed=0)
-    assert any("mean nothing" in line for line in page.make_table_1([ROWS["heartbeat"]], [record(1, 2)], small))
-    assert not any("mean nothing" in line for line in page.make_table_1([ROWS["heartbeat"]], [record(1, 2)], OPTIONS))
+    assert any(
+        "mean nothing" in line for line in page.make_table_1([ROWS["heartbeat"]], [record(1, 2)], COMMAND, small=True)
+    )
+    assert not any(
+        "mean nothing" in line for line in page.make_table_1([ROWS["heartbeat"]], [record(1, 2)], COMMAND, small=False)
+    )
 
 
 def test_missing_figure_says_why():
@@ -70,6 +77,6 @@ def test_missing_figure_says_why():
         ("Figure 3", "samples", None, "not made: no data"),
         ("Figure 4", "leaves", "figure_4.png", ["a command"]),
     ]
-    text = "\n".join(page.make_figures(figures, [], [], OPTIONS))
+    text = "\n".join(page.make_figures(figures, [], [], COMMAND, small=False))
     assert "not made: no data." in text
     assert "![Figure 4: leaves](figure_4.png)" in text
