@@ -1,4 +1,4 @@
-"""Make Figures 1 to 5 from the models of the rows."""
+"""Make Figures 1 to 5 and App.1 from the models of the rows."""
 
 import shutil
 from collections.abc import Callable
@@ -108,6 +108,7 @@ FIGURES = (
         "texture",
         in_painting_of_photographs,
     ),
+    Figure("Figure App.1", "MNIST: training data and samples", "mnist-one-layer", samples),
 )
 
 

@@ -225,5 +225,8 @@ ROWS = {
 TABLES = {
     "table1": tuple(name for name in ROWS if name != "mnist-one-layer"),
     "table2": ("mnist", "mnist-one-layer"),
-    "figures": ("swissroll-paper", "heartbeat-paper", "cifar10-log-snr", "deadleaves", "bark", "texture"),
+    "figures": (
+        *("swissroll-paper", "heartbeat-paper", "cifar10-log-snr", "deadleaves", "bark", "texture"),
+        "mnist-one-layer",
+    ),
 }

@@ -12,9 +12,9 @@ from dpm.reports.tables.figures import FIGURES
 from dpm.reports.tables.rows import ROWS, TABLES
 
 
-def test_figures_1_to_5_use_the_rows_of_their_page():
+def test_figures_1_to_5_and_app_1_use_the_rows_of_their_page():
     papers = [f"Figure {number}" for number in range(1, 6)]
-    assert [title for title, *_ in FIGURES] == [*papers, "Figure 5 of photographs"]
+    assert [title for title, *_ in FIGURES] == [*papers, "Figure 5 of photographs", "Figure App.1"]
     assert {name for _, _, name, _ in FIGURES} == set(TABLES["figures"])
 
 
