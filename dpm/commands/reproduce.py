@@ -181,14 +181,16 @@ def format_command(plan: "Plan", rows: Sequence[str] | None) -> str:
 def make_page(rows: list[Row], records: list[dict[str, Any]], plan: "Plan") -> tuple[list[str], bool]:
     """Draw samples and figures; return the lines of the page, and whether all of it could be made."""
     from dpm.reports.tables import page
+    from dpm.reports.tables.curves import make_curves
     from dpm.reports.tables.figures import FIGURES, make_figure
 
     command = format_command(plan, plan.rows)
     if plan.what == "table1":
-        return page.make_table_1(rows, records, command, plan.small), True
+        curves = make_curves(rows, records, plan)
+        return page.make_table_1(rows, records, command, curves, plan.small), True
     if plan.what == "table2":
         windows = [add_parzen(row, record, plan) for row, record in zip(rows, records, strict=True)]
-        return page.make_table_2(rows, windows, command, plan.small), True
+        return page.make_table_2(rows, windows, command, make_curves(rows, windows, plan), plan.small), True
     by_name = {row.name: (row, record) for row, record in zip(rows, records, strict=True)}
     figures = [make_figure(figure, *by_name[figure.row], plan) for figure in FIGURES]
     failed = any(file is None and reason.startswith("failed") for _, _, file, reason in figures)

@@ -70,6 +70,8 @@ def miniature(place, what, *flags):
 @pytest.mark.parametrize("names", [SHORT, pytest.param(LONG, marks=pytest.mark.slow)])
 def test_table_1_has_a_miniature_of_every_row(place, names):
     text = miniature(place, "table1", "--rows", *names)
+    assert "](table1_curves.png)" in text
+    assert (place / "table1_curves.png").read_bytes().startswith(b"\x89PNG")
     for name in names:
         (line,) = re.findall(rf"^\| {name} \|.*", text, re.MULTILINE)
         assert re.search(r"\| -?\d+\.\d{3} \| -?\d+\.\d{3} \| \d+\.\d{3} \|", line) or "is not here" in line

@@ -19,13 +19,16 @@ UNITS = (
 EMPTY = ""
 
 
-def make_table_1(rows: Sequence[Row], records: Sequence[Record], command: str, small: bool) -> list[str]:
+def make_table_1(
+    rows: Sequence[Row], records: Sequence[Record], command: str, curves: str | None, small: bool
+) -> list[str]:
     """Return the lines of table1.md.
 
     Args:
         rows: rows of the table.
         records: their records.
         command: that makes the page.
+        curves: name of the image of `make_curves`, or None.
         small: the page has miniatures.
     """
     lines = [
@@ -48,16 +51,19 @@ def make_table_1(rows: Sequence[Row], records: Sequence[Record], command: str, s
         K, gain = (format_number(get_value(record, row, key)) for key in ("K", "K_minus_L_null"))
         error, model = format_number(get_standard_error(record, row)), describe_model(row, record)
         lines.append(format_row(row.name, model, K, gain, error, describe_training(record)))
-    return lines + list_commands(rows, records)
+    return [*lines, *show_curves(curves), *list_commands(rows, records)]
 
 
-def make_table_2(rows: Sequence[Row], records: Sequence[Record], command: str, small: bool) -> list[str]:
+def make_table_2(
+    rows: Sequence[Row], records: Sequence[Record], command: str, curves: str | None, small: bool
+) -> list[str]:
     """Return the lines of table2.md.
 
     Args:
         rows: models of digits.
         records: their records, with the result of `dpm parzen` as "parzen", or with "missing".
         command: that makes the page.
+        curves: name of the image of `make_curves`, or None.
         small: the page has miniatures.
     """
     lines = [
@@ -77,7 +83,15 @@ def make_table_2(rows: Sequence[Row], records: Sequence[Record], command: str, s
         "Table 1 has the diffusion model's K on dead leaves generated here. The paper's images, on which MCGSM was "
         "measured, are not available.",
     ]
-    return lines + list_commands(rows, [add_command(record) for record in records])
+    return [*lines, *show_curves(curves), *list_commands(rows, [add_command(record) for record in records])]
+
+
+def show_curves(name: str | None) -> list[str]:
+    """Return the lines of an image of K over the time of training, or none."""
+    if name is None:
+        return []
+    text = "K - L_null of the test examples after each epoch of training, estimated as in the log"
+    return ["", f"{text}:", "", f"![{text}]({name})"]
 
 
 def format_parzen(row: Row, record: Record) -> str:

@@ -32,7 +32,7 @@ def test_table_1_has_the_papers_value_above_ours_in_the_same_unit():
     rows = [ROWS["heartbeat"], ROWS["mnist"], ROWS["cifar10"]]
     full = {"command": "python train.py --experiment mnist", "hours": 123.4, "parameters": 99}
     records = [record(-2.376, 12.062), record(784 * 1.5, 784 * 3.5, full=full), {"missing": "not made: no data"}]
-    lines = page.make_table_1(rows, records, COMMAND, small=False)
+    lines = page.make_table_1(rows, records, COMMAND, None, small=False)
     assert cells(lines, r"*paper: Binary Heartbeat*")[2:4] == ["-2.414", "12.024"]
     assert cells(lines, "heartbeat")[2:] == ["-2.376", "12.062", "0.100", "12 steps of 5, 90 s"]
     assert cells(lines, "mnist")[2:4] == ["1.500", "3.500"]
@@ -50,7 +50,7 @@ def test_table_2_has_every_row_of_the_paper_and_the_number_of_samples():
               "command": "python -m dpm parzen CHECKPOINT"}  # fmt: skip
     rows = [ROWS["mnist"], ROWS["mnist-one-layer"]]
     lines = page.make_table_2(
-        rows, [record(784, 1568, parzen=parzen), {"missing": "not made: a command"}], COMMAND, small=False
+        rows, [record(784, 1568, parzen=parzen), {"missing": "not made: a command"}], COMMAND, None, small=False
     )
     assert cells(lines, r"*paper: Adversarial net*")[1:3] == ["225", "2"]
     assert cells(lines, "mnist")[1:3] == ["201.3", "2.0"]
@@ -65,10 +65,12 @@ def test_table_2_has_every_row_of_the_paper_and_the_number_of_samples():
 
 def test_page_of_a_miniature_says_that_its_numbers_mean_nothing():
     assert any(
-        "mean nothing" in line for line in page.make_table_1([ROWS["heartbeat"]], [record(1, 2)], COMMAND, small=True)
+        "mean nothing" in line
+        for line in page.make_table_1([ROWS["heartbeat"]], [record(1, 2)], COMMAND, None, small=True)
     )
     assert not any(
-        "mean nothing" in line for line in page.make_table_1([ROWS["heartbeat"]], [record(1, 2)], COMMAND, small=False)
+        "mean nothing" in line
+        for line in page.make_table_1([ROWS["heartbeat"]], [record(1, 2)], COMMAND, None, small=False)
     )
 
 
@@ -80,3 +82,8 @@ def test_missing_figure_says_why():
     text = "\n".join(page.make_figures(figures, [], [], COMMAND, small=False))
     assert "not made: no data." in text
     assert "![Figure 4: leaves](figure_4.png)" in text
+
+
+def test_table_shows_the_curve_of_k_where_there_is_one():
+    lines = page.make_table_1([ROWS["heartbeat"]], [record(1, 2)], COMMAND, "table1_curves.png", small=False)
+    assert lines.index("## Commands") > next(i for i, line in enumerate(lines) if line.endswith("](table1_curves.png)"))

@@ -1,0 +1,81 @@
+"""Draw K of the test examples over the time of training, a panel for each row of a table."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from dpm.base.atomic import atomic_write
+from dpm.plots.charts import ORANGE, column_values, make_figure, plot_curve, render_png
+from dpm.plots.training_curves import find_limits
+from dpm.reports.tables import running
+from dpm.reports.tables.rows import Row
+from dpm.reports.tables.running import Plan
+from dpm.runs import checkpoint
+
+COLUMN = "test_K_minus_L_null"
+COLUMNS = 3  # panels side by side
+
+
+class Curve(NamedTuple):
+    """K - L_null after each epoch of a row's run.
+
+    Attributes:
+        title: name of the row.
+        unit: of K.
+        minutes: of training without evaluation (n,).
+        values: K - L_null of the test examples (n,), an estimate.
+    """
+
+    title: str
+    unit: str
+    minutes: npt.NDArray[np.float64]
+    values: npt.NDArray[np.float64]
+
+
+def make_curves(rows: Sequence[Row], records: Sequence[Mapping[str, Any]], plan: Plan) -> str | None:
+    """Draw the curves of the rows that are there; return the name of the image in the results, or None without any.
+
+    Args:
+        rows: rows of the table.
+        records: their records.
+        plan: options of the command.
+    """
+    made = [(row, record) for row, record in zip(rows, records, strict=True) if "missing" not in record]
+    curves = [read_curve(row, running.row_folder(row, plan) / record["checkpoint"]) for row, record in made]
+    if not (curves := [curve for curve in curves if curve]):
+        return None
+    name = f"{plan.what}_curves.png"
+    with atomic_write(plan.results / name) as temporary:
+        temporary.write_bytes(render_png(draw_curves(curves)))
+    return name
+
+
+def read_curve(row: Row, path: Path) -> Curve | None:
+    """Return the curve in a row's checkpoint, or None if that is gone or has no complete epoch."""
+    if not path.is_file():
+        return None
+    meta, _ = checkpoint.load_run(path)
+    log = meta["state"]["rows"]
+    return Curve(row.name, row.unit, column_values(log, "seconds") / 60, column_values(log, COLUMN)) if log else None
+
+
+def draw_curves(curves: Sequence[Curve]) -> Figure:
+    """Return the figure; as in the log's plot, the first values may be below the axis."""
+    height = math.ceil(len(curves) / COLUMNS)
+    figure, axes = make_figure(11, 2.6 * height, height, COLUMNS, squeeze=False)
+    for curve, panel in zip(curves, axes.flat, strict=False):
+        plot_curve(panel, curve.minutes, curve.values, color=ORANGE)
+        low, high, note = find_limits([(curve.minutes, {COLUMN: curve.values})])
+        panel.set(
+            title=curve.title, ylim=(low, high), xlabel="minutes", ylabel=rf"$K - L_\mathrm{{null}}$, {curve.unit}"
+        )
+        panel.text(0.01, 0.02, note, transform=panel.transAxes, fontsize=7, va="bottom")
+        panel.grid(alpha=0.3)
+    for panel in axes.flat[len(curves) :]:
+        panel.set_visible(False)
+    return figure

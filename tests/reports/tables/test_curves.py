@@ -1,0 +1,38 @@
+"""The pages show K over the time of training, from the checkpoint of each row."""
+
+import csv
+from types import SimpleNamespace
+
+import numpy as np
+
+from dpm.reports.tables import curves, running
+from dpm.reports.tables.curves import Curve
+from dpm.reports.tables.rows import ROWS
+from tests.helpers import runs
+
+
+def test_curve_of_a_row_is_the_log_of_its_run(base):
+    folder = runs.trained(base)
+    curve = curves.read_curve(ROWS["mnist"], folder / "checkpoint.h5")
+    with (folder / "log.csv").open(newline="") as file:
+        log = list(csv.DictReader(file))
+    assert (curve.title, curve.unit) == ("mnist", "bits/pixel")
+    np.testing.assert_allclose(curve.minutes * 60, [float(row["seconds"]) for row in log])
+    np.testing.assert_allclose(curve.values, [float(row["test_K_minus_L_null"]) for row in log])
+
+
+def test_panel_shows_the_values_over_minutes():
+    shown = [Curve(name, "bits", np.array([1.0, 2.0, 4.0]), np.array([0.5, 0.8, 0.9])) for name in "abcd"]
+    panels = curves.draw_curves(shown).axes
+    assert [panel.get_title() for panel in panels if panel.get_visible()] == [*"abcd"]
+    (line,) = panels[3].lines
+    np.testing.assert_array_equal(line.get_xydata(), [(1, 0.5), (2, 0.8), (4, 0.9)])
+
+
+def test_rows_without_a_run_have_no_curve(tmp_path, monkeypatch):
+    """Neither a row that was not made nor one whose folder is gone is an error."""
+    monkeypatch.setattr(running, "row_folder", lambda row, plan: tmp_path)
+    plan = SimpleNamespace(what="table1", results=tmp_path)
+    rows, records = [ROWS["mnist"], ROWS["bark"]], [{"missing": "not made"}, {"checkpoint": "gone/checkpoint.h5"}]
+    assert curves.make_curves(rows, records, plan) is None
+    assert not (tmp_path / "table1_curves.png").exists()
