@@ -72,7 +72,11 @@ def draw_curves(curves: Sequence[Curve]) -> Figure:
         plot_curve(panel, curve.minutes, curve.values, color=ORANGE)
         low, high, note = find_limits([(curve.minutes, {COLUMN: curve.values})])
         panel.set(
-            title=curve.title, ylim=(low, high), xlabel="minutes", ylabel=rf"$K - L_\mathrm{{null}}$, {curve.unit}"
+            title=curve.title,
+            xlim=(0, None),
+            ylim=(low, high),
+            xlabel="minutes",
+            ylabel=rf"$K - L_\mathrm{{null}}$, {curve.unit}",
         )
         panel.text(0.01, 0.02, note, transform=panel.transAxes, fontsize=7, va="bottom")
         panel.grid(alpha=0.3)
