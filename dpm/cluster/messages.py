@@ -41,13 +41,6 @@ def tell(topic: str, message: Any) -> None:
     get_worker().log_event(topic, message)
 
 
-def address() -> str:
-    """Return the address of the worker that computes in this thread."""
-    from distributed import get_worker
-
-    return str(get_worker().address)
-
-
 def is_wanted() -> bool:
     """Return False once nobody waits for the task that this thread computes, as its command has ended."""
     from distributed import get_worker

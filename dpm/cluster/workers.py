@@ -108,7 +108,7 @@ def compute_pieces(
         WorkerError: the worker has other versions, another device, or other bytes than were sent.
         InputError: as of the computation.
     """
-    worker = _address()
+    worker = _prepare_worker()
     check_versions(worker, versions(), expected)
     with _lock:
         function, *shared = (
@@ -144,13 +144,18 @@ def drop_oldest(objects: OrderedDict[Any, Any], used: Any) -> None:
         objects.popitem(last=False)
 
 
-def _address() -> str:
-    """Return the address of the worker that this thread belongs to, and prepare its process at the first time."""
+def get_address() -> str:
+    """Return the address of the worker that computes in this thread. Raises ValueError outside of a task."""
     from distributed import get_worker
 
+    return str(get_worker().address)
+
+
+def _prepare_worker() -> str:
+    """Return the address of the worker that this thread belongs to, and prepare its process at the first time."""
     try:
-        address = str(get_worker().address)
-    except ValueError:  # not in a task
+        address = get_address()
+    except ValueError:
         return "here"
     _prepare_process()
     return address

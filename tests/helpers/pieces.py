@@ -32,10 +32,10 @@ def fail(pieces, report):
 
 def addresses(pieces, report):
     """Yield the worker's address for each piece."""
-    from dpm.cluster import messages
+    from dpm.cluster.workers import get_address
 
     for _ in pieces:
-        yield messages.address()
+        yield get_address()
 
 
 def tell(topic, pieces, report):

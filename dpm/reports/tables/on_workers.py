@@ -17,7 +17,7 @@ from dpm.base.pieces import Report
 from dpm.base.progress import Progress
 from dpm.cluster import messages
 from dpm.cluster.pool import Cluster
-from dpm.cluster.workers import WorkerError
+from dpm.cluster.workers import WorkerError, get_address
 from dpm.reports.tables import row_process, running
 from dpm.reports.tables.rows import Row
 from dpm.reports.tables.running import Plan
@@ -114,7 +114,7 @@ def blind(worker: str, mark: Mark) -> WorkerError:
 def make_orders(plan: Plan, mark: Mark, orders: Iterable[tuple[Row, str]], report: Report) -> Iterator[str]:
     """Make rows, each a pair with the hash of its data; yield the error of each, "" for none."""
     if not sees(mark):
-        raise blind(messages.address(), mark)
+        raise blind(get_address(), mark)
     for row, data in orders:
         messages.tell(mark.topic, {"row": row.name, "runs": True})
         error = make_order(row, plan, data)
