@@ -56,7 +56,7 @@ def in_painting_of_photographs(row: Row, folder: Path, checkpoint: Path, plan: P
     path = locate(row.needs)
     if path is None:
         raise InputError(f"{row.needs}: is not here any more; {row.data} makes it")
-    return _in_paint(folder, checkpoint, side, middle, path, "0-2")
+    return _in_paint(folder, checkpoint, side, middle, path, "0-3")
 
 
 def _in_paint(folder: Path, checkpoint: Path, side: int, middle: int, path: Path, images: str) -> Plot:

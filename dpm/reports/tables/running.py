@@ -350,4 +350,5 @@ def describe_machine() -> str:
     if cpuinfo.is_file():
         models = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         name = models[0] if models else name
-    return f"{name}, {len(os.sched_getaffinity(0))} cores"
+    n = len(os.sched_getaffinity(0))
+    return f"{name}, {n} core{'s' * (n > 1)}"

@@ -45,8 +45,8 @@ def test_photographs_are_in_painted_where_they_are_now(tmp_path, monkeypatch):
     row, plan = ROWS["texture"], SimpleNamespace(small=False)
     path, commands = figures.in_painting_of_photographs(row, tmp_path, tmp_path / "checkpoint.h5", plan)
     assert path == tmp_path / "inpaint.png"
-    assert f"{tmp_path}/texture.hdf5:test:0-2" in ran[0]
-    flags = "--size 256 --mode inpaint --mask center:100 --input texture.hdf5:test:0-2"
+    assert f"{tmp_path}/texture.hdf5:test:0-3" in ran[0]
+    flags = "--size 256 --mode inpaint --mask center:100 --input texture.hdf5:test:0-3"
     assert commands == [f"python sample.py CHECKPOINT {flags}"]
     monkeypatch.setattr(figures, "locate", lambda name: None)
     with pytest.raises(InputError, match="TEXTURE: is not here any more; python -m dpm datasets convert TEXTURE"):
