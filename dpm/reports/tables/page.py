@@ -41,13 +41,11 @@ def make_table_1(
     published = None
     for row, record in zip(rows, records, strict=True):
         before, published = published, TABLE_1.get(PUBLISHED.get(row.name, ""))
-        if published and published is before:
-            pass  # its line is above those of all its rows
-        elif published:
+        if published is None:
+            lines.append(format_row("*paper: MNIST*", "no K, see Table 2", *[EMPTY] * 4))
+        elif published is not before:  # once above all rows for it
             K, gain = format_number(published.K), format_number(published.K_minus_L_null)
             lines.append(format_row(f"*paper: {published.name}*", "as printed", K, gain, EMPTY, EMPTY))
-        else:
-            lines.append(format_row("*paper: MNIST*", "no K, see Table 2", *[EMPTY] * 4))
         if "missing" in record:
             lines.append(format_row(row.name, record["missing"], *[EMPTY] * 4))
             continue

@@ -87,3 +87,10 @@ def test_missing_figure_says_why():
 def test_table_shows_the_curve_of_k_where_there_is_one():
     lines = page.make_table_1([ROWS["heartbeat"]], [record(1, 2)], COMMAND, "table1_curves.png", small=False)
     assert lines.index("## Commands") > next(i for i, line in enumerate(lines) if line.endswith("](table1_curves.png)"))
+
+
+def test_line_of_the_paper_is_above_all_rows_for_it_once():
+    rows = [ROWS["heartbeat"], ROWS["heartbeat-paper"], ROWS["mnist"]]
+    lines = page.make_table_1(rows, [record(1, 2)] * 3, COMMAND, None, small=False)
+    names = [line.split(" | ")[0].strip("| ") for line in lines if line.startswith("| ")]
+    assert names[2:] == ["*paper: Binary Heartbeat*", "heartbeat", "heartbeat-paper", "*paper: MNIST*", "mnist"]
