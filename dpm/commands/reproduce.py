@@ -1,7 +1,6 @@
 """`dpm reproduce`: make the paper's tables and figures, at the size that this machine can train."""
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,7 +72,7 @@ def make_plan(options: argparse.Namespace) -> "Plan":
     if options.budget is not None:
         if not 0 < options.budget < float("inf"):
             raise InputError(f"--budget: {options.budget} is not accepted; take a number of hours above 0")
-        if options.small or all(ROWS[name].whole for name in options.rows or TABLES[options.what]):
+        if options.small or end_by_themselves(options.what, options.rows):
             what = "a miniature" if options.small else " and ".join(options.rows)
             raise InputError(
                 f"--budget {options.budget:g}: is not used for {what}, whose training ends by itself; leave it out"
@@ -147,7 +146,7 @@ def make_on_workers(rows: list[Row], plan: "Plan") -> dict[str, str]:
     from dpm.cluster.mapper import open_cluster_of
     from dpm.reports.tables import on_workers
 
-    left = on_workers.choose_rows([row for row in rows if row.name in (plan.rows or [row.name])], plan)
+    left = on_workers.choose_rows([row for row in rows if plan.requests(row)], plan)
     if not left:
         return {}
     with open_cluster_of(plan.cluster, quiet=False) as cluster:
@@ -159,23 +158,35 @@ def find_or_make(row: Row, plan: "Plan") -> dict[str, Any]:
     """Return the record of a row, made if it was asked for; {"missing": why} if there is none."""
     from dpm.reports.tables import running
 
-    if row.name not in (plan.rows or [row.name]):
-        return running.find_record(row, plan) or {"missing": f"not made: {format_command(plan, [row.name])}"}
+    if not plan.requests(row):
+        return running.find_record(row, plan) or not_made(row, plan)
     if reason := running.missing_data(row):
         return {"missing": reason}
     return running.make_row(row, plan)
 
 
-def format_command(plan: "Plan", rows: Sequence[str] | None) -> str:
+def not_made(row: Row, plan: "Plan") -> dict[str, Any]:
+    """Return the record of a row that was neither made nor requested: the command that makes it."""
+    return {"missing": f"not made: {format_page_command(plan, [row.name])}"}
+
+
+def format_page_command(plan: "Plan", rows: Sequence[str] | None) -> str:
     """Return the command of this plan that makes the named rows, or all of the page."""
-    words = ["python", "-m", "dpm", "reproduce", plan.what, *(["--rows", *rows] if rows else [])]
+    from dpm.reports.tables import running
+
+    words = [plan.what, *(["--rows", *rows] if rows else [])]
     usual = vars(build_parser().parse_args([plan.what])) | {"budget": BUDGET}
-    if all(ROWS[name].whole for name in rows or TABLES[plan.what]):
+    if end_by_themselves(plan.what, rows):
         usual["budget"] = plan.budget  # is not accepted
     for name in ("budget", "samples", "seed", "threads", "cluster", "runs", "results"):
         if str(value := getattr(plan, name)) != str(usual[name]):
             words += [f"--{name}", f"{value:g}" if name == "budget" else str(value)]
-    return shlex.join([*words, *(["--small"] if plan.small else [])])
+    return running.format_command("reproduce", [*words, *(["--small"] if plan.small else [])])
+
+
+def end_by_themselves(what: str, rows: Sequence[str] | None) -> bool:
+    """Return True if training of all these rows, or of all rows of the page, needs no budget."""
+    return all(ROWS[name].whole for name in rows or TABLES[what])
 
 
 def make_page(rows: list[Row], records: list[dict[str, Any]], plan: "Plan") -> tuple[list[str], bool]:
@@ -184,7 +195,7 @@ def make_page(rows: list[Row], records: list[dict[str, Any]], plan: "Plan") -> t
     from dpm.reports.tables.curves import make_curves
     from dpm.reports.tables.figures import FIGURES, make_figure
 
-    command = format_command(plan, plan.rows)
+    command = format_page_command(plan, plan.rows)
     if plan.what == "table1":
         curves = make_curves(rows, records, plan)
         return page.make_table_1(rows, records, command, curves, plan.small), True
@@ -205,10 +216,9 @@ def add_parzen(row: Row, record: dict[str, Any], plan: "Plan") -> dict[str, Any]
     from dpm.reports.html.runs import read_json
     from dpm.reports.tables import running
 
-    requested = row.name in (plan.rows or [row.name])
-    if not requested and "parzen" not in record:
-        return {"missing": f"not made: {format_command(plan, [row.name])}"}
-    if not requested or "missing" in record:
+    if not plan.requests(row):
+        return record if "parzen" in record else not_made(row, plan)
+    if "missing" in record:
         return record
     n = plan.samples or (SMALL_SAMPLES if plan.small else SAMPLES)
     if "parzen" not in record or record["parzen"]["samples"]["n"] != n:

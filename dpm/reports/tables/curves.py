@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from dpm.base.atomic import atomic_write
 from dpm.plots.charts import ORANGE, column_values, make_figure, plot_curve, render_png
 from dpm.plots.training_curves import find_limits
+from dpm.reports.html.runs import read_log
 from dpm.reports.tables import running
 from dpm.reports.tables.rows import Row
 from dpm.reports.tables.running import Plan
-from dpm.runs import checkpoint
 
 COLUMN = "test_K_minus_L_null"
 COLUMNS = 3  # panels side by side
@@ -46,7 +46,7 @@ def make_curves(rows: Sequence[Row], records: Sequence[Mapping[str, Any]], plan:
         plan: options of the command.
     """
     made = [(row, record) for row, record in zip(rows, records, strict=True) if "missing" not in record]
-    curves = [read_curve(row, running.row_folder(row, plan) / record["checkpoint"]) for row, record in made]
+    curves = [read_curve(row, (running.row_folder(row, plan) / record["checkpoint"]).parent) for row, record in made]
     if not (curves := [curve for curve in curves if curve]):
         return None
     name = f"{plan.what}_curves.png"
@@ -55,12 +55,9 @@ def make_curves(rows: Sequence[Row], records: Sequence[Mapping[str, Any]], plan:
     return name
 
 
-def read_curve(row: Row, path: Path) -> Curve | None:
-    """Return the curve in a row's checkpoint, or None if that is gone or has no complete epoch."""
-    if not path.is_file():
-        return None
-    meta, _ = checkpoint.load_run(path)
-    log = meta["state"]["rows"]
+def read_curve(row: Row, folder: Path) -> Curve | None:
+    """Return the curve in the log of a row's run, or None if that is gone or has no complete epoch."""
+    log = read_log(folder / "log.csv")
     return Curve(row.name, row.unit, column_values(log, "seconds") / 60, column_values(log, COLUMN)) if log else None
 
 

@@ -41,25 +41,41 @@ def samples(row: Row, folder: Path, checkpoint: Path, plan: Plan) -> Plot:
 
 def in_painting(row: Row, folder: Path, checkpoint: Path, plan: Plan) -> Plot:
     """In-paint the middle 100 x 100 pixels of a 256 x 256 texture, next to it and to the noise. Miniature: smaller."""
-    side, middle = (32, 12) if plan.small else (256, 100)
     texture = folder / "bark_like.hdf5"
-    make = ("make", "BARK_LIKE", "--n", 1, "--test", 2, "--size", side, "--seed", plan.seed + 1, "--output")
+    make = (
+        "make",
+        "BARK_LIKE",
+        "--n",
+        1,
+        "--test",
+        2,
+        "--size",
+        choose_sides(plan)[0],
+        "--seed",
+        plan.seed + 1,
+        "--output",
+    )
     if not texture.is_file():
         running.run("datasets", *make, texture)
-    image, commands = _in_paint(folder, checkpoint, side, middle, texture, "0-1")
+    image, commands = _in_paint(folder, checkpoint, plan, texture, "0-1")
     return image, [running.format_command("datasets", (*make, texture.name)), *commands]
 
 
 def in_painting_of_photographs(row: Row, folder: Path, checkpoint: Path, plan: Plan) -> Plot:
     """In-paint the middle of the squares for testing of brick, grass and gravel, as `in_painting` does."""
-    side, middle = (32, 12) if plan.small else (256, 100)
     path = locate(row.needs)
     if path is None:
         raise InputError(f"{row.needs}: is not here any more; {row.data} makes it")
-    return _in_paint(folder, checkpoint, side, middle, path, "0-3")
+    return _in_paint(folder, checkpoint, plan, path, "0-3")
 
 
-def _in_paint(folder: Path, checkpoint: Path, side: int, middle: int, path: Path, images: str) -> Plot:
+def choose_sides(plan: Plan) -> tuple[int, int]:
+    """Return the sides of the image and of the middle that is in-painted, in pixels."""
+    return (32, 12) if plan.small else (256, 100)
+
+
+def _in_paint(folder: Path, checkpoint: Path, plan: Plan, path: Path, images: str) -> Plot:
+    side, middle = choose_sides(plan)
     flags = ("--size", side, "--mode", "inpaint", "--mask", f"center:{middle}", "--input")
     _draw_samples(folder, checkpoint, (*flags, f"{path}:test:{images}"))
     return folder / "inpaint.png", [
@@ -121,7 +137,7 @@ def make_figure(figure: Figure, row: Row, record: dict[str, Any], plan: Plan) ->
         return figure.title, figure.caption, None, record["missing"]
     folder, name = running.row_folder(row, plan), f"{figure.title.lower().replace(' ', '_')}.png"
     place = plan.results / name
-    if "figure" in record and place.is_file() and row.name not in (plan.rows or [row.name]):
+    if "figure" in record and place.is_file() and not plan.requests(row):
         return figure.title, figure.caption, name, record["figure"]
     try:
         image, commands = figure.make(row, folder, folder / record["checkpoint"], plan)

@@ -49,7 +49,11 @@ class Row:
 UNTIL_BUDGET = ("--epochs", "1000000", "--ext-every-n", "1000000")
 TINY = "trajectory_length=10,n_hidden_conv=2,n_layers_conv=1,n_layers_dense_upper=1,n_hidden_dense_upper=4"
 
-ONE_LAYER = "n_layers_conv=1,n_hidden_conv=4"
+ONE_LAYER = (
+    *("--batch-size", "128", "--objective", "balanced-then-K"),
+    *("--model-args", "n_layers_conv=1,n_hidden_conv=4"),
+)
+SMALL_CROPS = ("--crop", "32", "--model-args", "n_hidden_conv=20,n_layers_conv=4,n_scales=3")
 SMALL_COLOR = "n_hidden_dense_lower=0,n_hidden_conv=24,n_layers_conv=4,n_layers_dense_upper=2"
 # Rows of CIFAR-10: name, description, further --model-args. beta_1 limits K (docs/schedules.md).
 COLOR_ROWS = (
@@ -167,13 +171,13 @@ ROWS = {
             "mnist-one-layer",
             "one convolutional layer of four filters, so that the dense path has to model digits, and weights that "
             "begin balanced over t",
-            ("--batch-size", "128", "--objective", "balanced-then-K", "--model-args", ONE_LAYER),
+            ONE_LAYER,
             "n_hidden_dense_lower=4,n_layers_dense_lower=1",
             ("1000", "100"),
             60_000,
             "fetch MNIST",
             "mnist",
-            ("--batch-size", "128", "--objective", "balanced-then-K", "--model-args", ONE_LAYER),
+            ONE_LAYER,
         ),
         make_image_row(
             "deadleaves",
@@ -187,7 +191,7 @@ ROWS = {
         make_image_row(
             "bark",
             "a smaller network, on 32 x 32 crops of a generated texture (of bark, if the photographs are installed)",
-            ("--crop", "32", "--model-args", "n_hidden_conv=20,n_layers_conv=4,n_scales=3"),
+            SMALL_CROPS,
             "n_scales=2",
             ("500", "50"),
             64 * 16,
@@ -197,7 +201,7 @@ ROWS = {
         make_image_row(
             "texture",
             "the same on 32 x 32 crops of photographs of brick, grass and gravel",
-            ("--crop", "32", "--model-args", "n_hidden_conv=20,n_layers_conv=4,n_scales=3"),
+            SMALL_CROPS,
             "n_scales=2",
             ("192", "50"),
             48 * 16,
@@ -226,7 +230,12 @@ TABLES = {
     "table1": tuple(name for name in ROWS if name != "mnist-one-layer"),
     "table2": ("mnist", "mnist-one-layer"),
     "figures": (
-        *("swissroll-paper", "heartbeat-paper", "cifar10-log-snr", "deadleaves", "bark", "texture"),
+        "swissroll-paper",
+        "heartbeat-paper",
+        "cifar10-log-snr",
+        "deadleaves",
+        "bark",
+        "texture",
         "mnist-one-layer",
     ),
 }

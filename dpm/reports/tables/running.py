@@ -58,6 +58,10 @@ class Plan:
     threads: int | None = None
     cluster: str | None = None
 
+    def requests(self, row: Row) -> bool:
+        """Return True if the row is to be made, and not only shown as it is."""
+        return self.rows is None or row.name in self.rows
+
     @property
     def speed(self) -> tuple[str, ...]:
         """Return the flags of the threads."""

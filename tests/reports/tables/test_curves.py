@@ -1,6 +1,5 @@
-"""The pages show K over the time of training, from the checkpoint of each row."""
+"""The pages show K over the time of training, from the log of each row."""
 
-import csv
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,17 +7,18 @@ import numpy as np
 from dpm.reports.tables import curves, running
 from dpm.reports.tables.curves import Curve
 from dpm.reports.tables.rows import ROWS
+from dpm.runs import checkpoint
 from tests.helpers import runs
 
 
 def test_curve_of_a_row_is_the_log_of_its_run(base):
     folder = runs.trained(base)
-    curve = curves.read_curve(ROWS["mnist"], folder / "checkpoint.h5")
-    with (folder / "log.csv").open(newline="") as file:
-        log = list(csv.DictReader(file))
+    curve = curves.read_curve(ROWS["mnist"], folder)
+    meta, _ = checkpoint.load_run(folder / "checkpoint.h5")
+    log = meta["state"]["rows"]
     assert (curve.title, curve.unit) == ("mnist", "bits/pixel")
-    np.testing.assert_allclose(curve.minutes * 60, [float(row["seconds"]) for row in log])
-    np.testing.assert_allclose(curve.values, [float(row["test_K_minus_L_null"]) for row in log])
+    np.testing.assert_allclose(curve.minutes * 60, [row["seconds"] for row in log])
+    np.testing.assert_allclose(curve.values, [row["test_K_minus_L_null"] for row in log])
 
 
 def test_panel_shows_the_values_over_minutes():
