@@ -98,9 +98,9 @@ def check_kills(program, number, train, data, tmp_path):
 
 
 @pytest.mark.thorough
-def test_run_killed_five_times_ends_like_an_uninterrupted_run(data, train, tmp_path, monkeypatch):
+def test_run_killed_three_times_ends_like_an_uninterrupted_run(data, train, tmp_path, monkeypatch):
     monkeypatch.setattr(building, "CompiledModel", StandIn)
-    check_kills(["-c", WITH_STAND_IN], 5, train, data, tmp_path)
+    check_kills(["-c", WITH_STAND_IN], 3, train, data, tmp_path)
 
 
 @pytest.mark.slow
