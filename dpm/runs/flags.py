@@ -99,7 +99,8 @@ HELP = {
     "objective": "weights of the terms of K by t: K, as they are; balanced, each divided by its size; balanced-then-K",
     "lr_schedule": (
         "constant; linear or cosine to 0 over --epochs or --hours; late-linear, from half of the run on, default of "
-        "the toy problems, but cosine for the swiss roll with form='paper' or --start zero; release, times 10^(-1/1000) every 500 minibatches, not below 1e-4"
+        "the toy problems, but cosine for the swiss roll with form='paper' or --start zero; release, times "
+        "10^(-1/1000) every 500 minibatches, not below 1e-4"
     ),
     "warmup": "steps in which the learning rate rises to its value, but not more than a tenth of the run",
     "ema": "decay of averaged weights, such as 0.999, which are then evaluated, sampled and stored; 0: no average",
