@@ -31,7 +31,7 @@ from dpm.training.loop import Loop, MainLoop
 from dpm.training.readout_loop import KNOTS, ReadoutLoop
 from dpm.training.recipe import Recipe
 from dpm.training.state import TrainingState
-from dpm.training.variable_projection import ProjectionLoop, place_centers
+from dpm.training.variable_projection import ProjectionLoop
 
 
 def prepare_loop(settings: Settings, saved: Any = None, engine: Engine | None = None) -> tuple[Loop, RunData]:
@@ -144,7 +144,6 @@ def build_solving_loop(settings: Settings, X: Any, compiled: CompiledModel, rng:
                     f"t; {advice}"
                 )
         theta = compiled.start(rng)
-        place_centers(compiled, theta, X, rng)
         return ProjectionLoop(compiled, theta, build_rule(settings, compiled, theta), X, **_main_arguments(settings))
     with compiled.engine:
         smooth = CompiledModel(bernoulli_readouts.smooth_model(compiled.model, KNOTS), compiled.engine)

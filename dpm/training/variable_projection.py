@@ -13,12 +13,10 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
-from scipy.cluster.vq import kmeans2
 
 from dpm.base import noise
 from dpm.base.blas import one_blas_thread
 from dpm.base.progress import Progress
-from dpm.engines.compiled import CompiledModel
 from dpm.engines.inputs import Input
 from dpm.graph import Tensor
 from dpm.training.least_squares import LARGEST_STEP, SCORING_RIDGE, network_of, readout_views
@@ -29,7 +27,6 @@ from dpm.training.loop import Inputs, MainLoop
 GAIN = 0.1
 FIRST_STEPS = 20  # of a run, with whole steps of scoring
 EXAMPLES, ROUNDS = 8000, 20  # for the readouts of a checkpoint: minibatches of this size, and their number
-CLUSTERING = 50  # iterations of k-means
 RIDGE = 1e-9  # fraction of the mean square of the features; float32 would round the matrices to singular ones
 
 
@@ -128,18 +125,6 @@ class ProjectionLoop(MainLoop):
         for name, values in (("mu", mu), ("sigma", sigma)):
             W, b = views[name]
             W[1:], b[1:] = values[:, :-1], values[:, -1]
-
-
-def place_centers(compiled: CompiledModel, theta: np.ndarray, X: np.ndarray, rng: np.random.Generator) -> None:
-    """Write the centers of k-means of examples, (n, d), into theta, as those of the radial basis functions.
-
-    Centers drawn without the data leave parts of them uncovered, other ones with each seed, and training hardly moves a
-    center to another part. Models with other features are left as they are.
-    """
-    places = compiled.layout.split(theta)
-    for path in (path for path in places if path.endswith("/rbf.centers")):
-        first = X[rng.choice(len(X), len(places[path]), replace=len(X) < len(places[path]))]
-        places[path][...] = kmeans2(X, first, minit="matrix", iter=CLUSTERING)[0]
 
 
 def shared_paths(model: Any) -> list[str]:

@@ -4,7 +4,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from scipy.spatial import KDTree
 
 from dpm.base.errors import InputError
 from dpm.engines.compiled import CompiledModel
@@ -22,7 +21,7 @@ from dpm.training import variable_projection
 from dpm.training.building import prepare_loop
 from dpm.training.least_squares import readout_views
 from dpm.training.recipe import Recipe
-from dpm.training.variable_projection import ProjectionLoop, place_centers, project, shared_paths, solve_readouts
+from dpm.training.variable_projection import ProjectionLoop, project, shared_paths, solve_readouts
 from tests.helpers.bounds import K_all_terms
 from tests.training.test_least_squares import COVARIANCE, T, best_K
 
@@ -107,21 +106,6 @@ def test_solved_readouts_reach_the_optimal_bound_of_normal_data(monkeypatch, net
     best = best_K(np.asarray(compiled.beta(theta)), False)
     assert bound.value == pytest.approx(best, abs=4 * bound.standard_error + 2e-3)
     np.testing.assert_array_equal(theta, loop.averaged_theta)
-
-
-def test_centers_begin_at_the_means_of_the_examples_nearest_to_them():
-    """The fixed point of k-means, found again by scipy's nearest neighbors; nothing else moves."""
-    compiled, rng = compile_model(inputs=False), np.random.default_rng(0)
-    X = np.concatenate([rng.normal(center, 0.01, (50, 2)) for center in ([0, 0], [0, 1], [1, 0], [3, 3])])
-    theta = compiled.start(rng)
-    before = {path: values.copy() for path, values in compiled.layout.split(theta).items()}
-    place_centers(compiled, theta, X, rng)
-    after = compiled.layout.split(theta)
-    (path,) = (path for path in after if not np.array_equal(after[path], before[path]))
-    assert path.endswith("rbf.centers")
-    nearest = KDTree(after[path]).query(X)[1]
-    for number, center in enumerate(after[path]):
-        np.testing.assert_allclose(center, X[nearest == number].mean(axis=0), rtol=1e-12)
 
 
 def test_training_moves_what_the_steps_share_and_raises_K():
