@@ -11,10 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from signal import SIGHUP, SIGTERM
 from typing import Any
 
 from dpm.base.atomic import write_json
 from dpm.base.errors import InputError
+from dpm.base.process import handle_signals, select_heeded
 from dpm.datasets.search import locate
 from dpm.reports.html.runs import read_json
 from dpm.reports.tables.rows import Row
@@ -71,7 +73,8 @@ class Plan:
 def run(program: str, *arguments: object) -> None:
     """Run a program to its end; raise InputError if it fails.
 
-    Its output goes where ours goes. Both receive a Ctrl-C, and the program is given the time to save its state.
+    Its output goes where ours goes. Both receive a Ctrl-C, other signals that end this process are passed on, and the
+    program is given the time to save its state.
 
     Args:
         program: a command of dpm, or "speed".
@@ -80,8 +83,10 @@ def run(program: str, *arguments: object) -> None:
     module = (SPEED_MODULE,) if program == "speed" else ("dpm", program)
     print("$", format_command(program, arguments), flush=True)
     process = subprocess.Popen([sys.executable, "-m", *module, *map(str, arguments)])
+    forward = handle_signals(lambda number, _: process.send_signal(number), *select_heeded(SIGTERM, SIGHUP))
     try:
-        status = process.wait()
+        with forward:
+            status = process.wait()
     except KeyboardInterrupt:
         process.wait()
         raise

@@ -1,6 +1,11 @@
 """Rows are made once, resumed, and reproduced with the same figures."""
 
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +16,8 @@ from dpm.training.loop import MainLoop
 from tests.helpers import runs
 from tests.helpers.reproduce_here import here
 from tests.training.test_loop import Clock
+
+ROOT = Path(__file__).parents[3]
 
 
 def options(folder, **more):
@@ -166,3 +173,44 @@ def test_failed_program_is_named_with_its_status(capfd):
     with pytest.raises(InputError, match=r"`python train.py --epochs 0` ended with status 2"):
         running.run("train", "--epochs", 0)
     assert "--epochs: 0 is not accepted" in capfd.readouterr().err
+
+
+PROGRAM = """
+from dpm.base.errors import InputError
+from dpm.reports.tables import running
+running.SPEED_MODULE = "child"
+try:
+    running.run("speed")
+except InputError as error:
+    print(error)
+"""
+CHILD = """
+import signal, sys, time
+
+def save(*_):
+    time.sleep(0.5)
+    print("saved")
+    sys.exit(3)
+
+signal.signal(signal.{name}, save)
+print("begun", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_signal_to_the_command_reaches_the_program_that_it_waits_for(tmp_path, name):
+    (tmp_path / "child.py").write_text(CHILD.format(name=name))
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline().startswith("$ ")
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(getattr(signal, name))
+    out, _ = process.communicate(timeout=60)
+    assert out.startswith("saved\n")
+    assert "ended with status 3; its output is above" in out
+    assert process.returncode == 0
