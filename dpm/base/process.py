@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
+from dpm.base import memory
+
 MATPLOTLIB = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
 
 
@@ -61,6 +63,7 @@ def command_process(prog: str) -> Iterator[Output]:
 
     - A closed standard stream becomes the null device: otherwise the next file that is opened would take its number.
     - Characters that the terminal's encoding lacks are printed as escapes.
+    - The memory that it frees stays for the next call, which is to be set before the threads of progress bars start.
     - At its exit no cyclic garbage is searched for, which takes a second after all graphs of PyTensor and JAX.
     - Ctrl-C also stops it within a callback, such as JAX's of the garbage collector, whose exceptions Python ignores.
     - Plots are drawn into files and look alike everywhere: matplotlib uses no backend of a notebook or display, and not
@@ -70,6 +73,7 @@ def command_process(prog: str) -> Iterator[Output]:
         prog: name of the program in messages.
     """
     _open_closed_streams()
+    memory.keep_freed_memory()
     atexit.register(gc.freeze)
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError):  # a test or a notebook may have replaced the stream

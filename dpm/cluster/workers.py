@@ -1,6 +1,5 @@
 """What a worker does: check that it may compute, keep what pieces share, and compute pieces one after the other."""
 
-import ctypes
 import hashlib
 import os
 import pickle
@@ -18,12 +17,11 @@ from typing import Any, NamedTuple
 import dpm
 from dpm.base import blas
 from dpm.base.errors import InputError
+from dpm.base.memory import keep_freed_memory
 from dpm.cluster.recipes import Recipe, build_model
 from dpm.engines.graph_cache import CODE
 
 PACKAGES = ("numpy", "scipy", "pytensor", "numba", "jax", "jaxlib")
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt
-KEPT_ALLOCATION, KEPT_MEMORY = 2**25, 2**28  # bytes: the largest that it accepts; freed memory that stays
 MOST_OBJECTS = 32  # shared ones that a worker keeps, and that are kept to be sent: those used last
 ONE_CORE = {"NPROC": "1"}  # XLA reads it when JAX starts, so that its threads share one core
 
@@ -163,14 +161,7 @@ def _prepare_worker() -> str:
 
 @cache
 def _prepare_process() -> None:
-    """Confine the process of a worker to one core, and let it keep the memory that it frees.
-
-    Dask's nanny lets the C library return freed memory to the system at once. What XLA allocates at each call is then
-    cleared by the system again, which doubles the time of an evaluation.
-    """
+    """Confine the process of a worker to one core, and let it keep the memory that it frees, against Dask's nanny."""
     os.environ.update(ONE_CORE)
     blas.controller().limit(limits=1, user_api="blas")
-    with suppress(OSError, AttributeError):  # another C library than glibc
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, KEPT_ALLOCATION)
-        mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY)
+    keep_freed_memory()

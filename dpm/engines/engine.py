@@ -19,7 +19,7 @@ import pytensor
 from pytensor import config
 from pytensor.tensor import TensorVariable
 
-from dpm.base import blas
+from dpm.base import blas, memory
 from dpm.base.errors import InputError
 from dpm.base.prefetch import prefetch
 from dpm.engines import graph_cache
@@ -76,8 +76,8 @@ class Engine:
         self.name = _installed_engine(name)
         if dtype not in DTYPES:
             raise InputError(f"--dtype: {dtype!r} is not a float type; accepted: {', '.join(DTYPES)}")
-        self.dtype = dtype
-        self._threads = threads
+        memory.keep_freed_memory()
+        self.dtype, self._threads = dtype, threads
         self._stack = ExitStack()
         if threads is not None:  # JAX's matrix factorizations are those of scipy's BLAS too
             blas.controller().limit(limits=threads, user_api="blas")
