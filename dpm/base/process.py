@@ -63,7 +63,7 @@ def command_process(prog: str) -> Iterator[Output]:
 
     - A closed standard stream becomes the null device: otherwise the next file that is opened would take its number.
     - Characters that the terminal's encoding lacks are printed as escapes.
-    - The memory that it frees stays for the next call, which is to be set before the threads of progress bars start.
+    - Memory that it frees stays for the next call. This is set before the threads of progress bars start.
     - At its exit no cyclic garbage is searched for, which takes a second after all graphs of PyTensor and JAX.
     - Ctrl-C also stops it within a callback, such as JAX's of the garbage collector, whose exceptions Python ignores.
     - Plots are drawn into files and look alike everywhere: matplotlib uses no backend of a notebook or display, and not
