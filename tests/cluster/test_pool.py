@@ -145,6 +145,11 @@ def test_all_figures_have_the_bits_of_one_process(trained, two):
     check_bits(trained, two, [name for name in ESTIMATES if name != "chain"], threads=1)
 
 
+def test_microbatches_are_those_of_the_threads_here(trained, one):
+    """Of two threads, on a worker of one."""
+    check_bits(trained, one, ["evaluate", "sample"], threads=2)
+
+
 @pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="loops on the device need JAX")
 def test_loops_of_the_device_have_the_bits_of_one_process(trained, two):
     check_bits(trained, two, ["evaluate", "sample"], noise="device")
