@@ -1,6 +1,5 @@
 """The memory of the C library: what a call of a compiled function frees stays for the next call."""
 
-import ctypes
 from contextlib import suppress
 from functools import cache
 
@@ -19,6 +18,8 @@ def keep_freed_memory() -> None:
     threads share one heap, since another one returns what is above 64 MiB. Call it before a second thread allocates
     memory; later it has less effect.
     """
+    import ctypes  # here, as `--help` does without it
+
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_ARENA_MAX, 1)

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TextIO
 
 from dpm.base import memory
@@ -121,6 +121,16 @@ def select_heeded(*numbers: int) -> list[int]:
     A process is started with ignored signals to survive them: by nohup, or in the background of a script.
     """
     return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+
+
+def forward_signals(process: int, *numbers: int) -> AbstractContextManager[None]:
+    """Pass the signals that are not ignored on to another process within a block."""
+
+    def forward(number: int, frame: object) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
+
+    return handle_signals(forward, *select_heeded(*numbers))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import IO
 
 from dpm.base.command_line import error_line
-from dpm.base.process import handle_signals, select_heeded
+from dpm.base.process import forward_signals
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOG_LINE = re.compile(r"^[IWEF]\d{4} [\d:.]+ +\d+ \S+\] ?", re.MULTILINE)  # how Abseil begins a line
@@ -55,12 +55,7 @@ def run_watched(prog: str, action: Callable[[], int], explain: Callable[[str, st
 
 def _wait(child: int) -> int:
     """Wait for the child, to which signals are passed on; return its wait status."""
-
-    def forward(number: int, frame: object) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(child, number)
-
-    with handle_signals(forward, *select_heeded(*FORWARDED)):
+    with forward_signals(child, *FORWARDED):
         return os.waitpid(child, 0)[1]
 
 

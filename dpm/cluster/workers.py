@@ -161,7 +161,10 @@ def _prepare_worker() -> str:
 
 @cache
 def _prepare_process() -> None:
-    """Confine the process of a worker to one core, and let it keep the memory that it frees, against Dask's nanny."""
+    """Confine the process of a worker to one core, and let it keep the memory that it frees.
+
+    Dask's nanny starts it so that the C library returns freed memory to the system at once.
+    """
     os.environ.update(ONE_CORE)
     blas.controller().limit(limits=1, user_api="blas")
     keep_freed_memory()

@@ -9,6 +9,8 @@ import pytest
 
 from tests.helpers import runs
 
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="options of glibc")
+
 PROGRAM = """
 import ctypes, resource, threading
 
@@ -41,7 +43,6 @@ def count_faults(lines):
     return int(subprocess.run(command, capture_output=True, text=True, check=True, cwd=runs.ROOT, env=env).stdout)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="options of glibc")
 @pytest.mark.parametrize(
     "lines",
     [
@@ -55,7 +56,6 @@ def test_memory_that_was_freed_is_not_cleared_again(lines):
     assert count_faults(lines) < 0.01 * PAGES
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="options of glibc")
 @pytest.mark.parametrize("call", ["allocate()", "allocate_in_thread()"])
 def test_glibc_returns_large_allocations_by_default(call):
     """The reason for `keep_freed_memory`, and that the test above can fail."""

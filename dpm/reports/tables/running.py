@@ -16,7 +16,7 @@ from typing import Any
 
 from dpm.base.atomic import write_json
 from dpm.base.errors import InputError
-from dpm.base.process import handle_signals, select_heeded
+from dpm.base.process import forward_signals
 from dpm.datasets.search import locate
 from dpm.reports.html.runs import read_json
 from dpm.reports.tables.rows import Row
@@ -83,9 +83,8 @@ def run(program: str, *arguments: object) -> None:
     module = (SPEED_MODULE,) if program == "speed" else ("dpm", program)
     print("$", format_command(program, arguments), flush=True)
     process = subprocess.Popen([sys.executable, "-m", *module, *map(str, arguments)])
-    forward = handle_signals(lambda number, _: process.send_signal(number), *select_heeded(SIGTERM, SIGHUP))
     try:
-        with forward:
+        with forward_signals(process.pid, SIGTERM, SIGHUP):
             status = process.wait()
     except KeyboardInterrupt:
         process.wait()

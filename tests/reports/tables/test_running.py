@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -16,8 +15,6 @@ from dpm.training.loop import MainLoop
 from tests.helpers import runs
 from tests.helpers.reproduce_here import here
 from tests.training.test_loop import Clock
-
-ROOT = Path(__file__).parents[3]
 
 
 def options(folder, **more):
@@ -203,7 +200,7 @@ def test_signal_to_the_command_reaches_the_program_that_it_waits_for(tmp_path, n
     (tmp_path / "child.py").write_text(CHILD.format(name=name))
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
-        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{runs.ROOT}"},
         stdout=subprocess.PIPE,
         text=True,
     )
