@@ -13,6 +13,8 @@ QUICK ?= tests/engines/test_engine.py tests/graph/test_same_conv.py tests/runs/t
 BUDGET ?= 1
 # The chapter that `make lecture` opens, such as 01-graph; index is the list of all.
 CHAPTER ?= index
+# uv, where it is installed, takes seconds for what takes pip minutes.
+INSTALL = $(if $(shell command -v uv),uv pip install --python $(VENV)/bin/python,$(VENV)/bin/pip install) --quiet
 SPHINX = $(VENV)/bin/sphinx-build -q -c docs -d build/doctrees
 .PHONY: help train test test-rest test-all test-quick test-all-without-jax test-quick-without-jax test-slow lint bench bench-gpu table1 table2 figures docs slides lecture clean
 
@@ -21,17 +23,17 @@ help:  ## list the targets
 
 $(VENV)/train: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet -e ".[jax,report]"
+	$(INSTALL) -e ".[jax,report]"
 	touch $@
 
 $(VENV)/test: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet -e ".[$(EXTRAS)]"
+	$(INSTALL) -e ".[$(EXTRAS)]"
 	touch $@
 
 $(VENV)/docs: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet -e ".[docs]"
+	$(INSTALL) -e ".[docs]"
 	touch $@
 
 train: $(VENV)/train  ## install, train on the embedded digits, draw samples

@@ -61,13 +61,14 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_configure(config):
-    """Let Ctrl-C reach the programs of tests, and measure no coverage while PyTensor and JAX compile.
+    """Let signals reach the programs of tests, and measure no coverage while PyTensor and JAX compile.
 
-    A shell that starts pytest in the background lets it, and what it starts, ignore SIGINT. Compiling is half of all
-    calls, none of them in dpm.
+    A shell that starts pytest in the background lets it, and what it starts, ignore SIGINT; nohup lets them ignore
+    SIGHUP. Compiling is half of all calls, none of them in dpm.
     """
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
     if getattr(config.option, "cov_source", None):
         pytensor.function = untraced(pytensor.function)
         pytensor.grad = untraced(pytensor.grad)

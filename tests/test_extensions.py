@@ -65,17 +65,20 @@ def test_plots_are_made_every_n_epochs(base):
 
 @pytest.mark.parametrize(("plots", "kinds"), [("none", {}), ("few", FEW), ("all", FEW)])
 def test_number_of_files_of_each_kind_of_plots(base, tmp_path, monkeypatch, plots, kinds):
-    """One round, after the last of two epochs; T = 10 has six captured states."""
+    """One round, after the last of two epochs, or with all plots one after each; T = 10 has six captured states."""
     runs.share_compiled(monkeypatch)
-    folder = runs.train(tmp_path / "out", runs.data(base), "--plots", plots)
+    rounds = 2 if plots == "all" else 1
+    folder = (
+        runs.complete(base)[0] if plots == "all" else runs.train(tmp_path / "out", runs.data(base), "--plots", plots)
+    )
     top = {path.name for path in folder.iterdir() if path.is_file()}
     assert top == {"checkpoint.h5", "checkpoint_best.h5", "config.json", "log.csv", "result.json"}
     numbers = {path.name: len(list(path.iterdir())) for path in folder.glob("plots/*")}
     expected = kinds | ({"samples": 1 + 3 * 6 + 2} if plots == "all" else {})
-    assert {name: numbers[name] for name in expected} == expected
+    assert {name: numbers[name] for name in expected} == {name: rounds * number for name, number in expected.items()}
     assert set(numbers) - set(expected) == ({"parameters", "gradients", "internal"} if plots == "all" else set())
     n_arrays = {"none": 0, "few": 1 + 2 * 6 + 2, "all": 1 + 3 * 6 + 2}[plots]
-    assert len(list(folder.glob("arrays/*"))) == n_arrays
+    assert len(list(folder.glob("arrays/*"))) == rounds * n_arrays
 
 
 def test_faithful_run_has_all_plots_by_default_and_wrong_choices_are_refused():

@@ -328,7 +328,7 @@ TOYS = {
         lr=1e-5,
         epochs=10,
         form_training={
-            "paper": {"batch_size": 2000, "lr": 0.05, "epochs": 64, "lr_schedule": "cosine", "dtype": "float64"}
+            "paper": {"batch_size": 2000, "lr": 0.05, "epochs": 96, "lr_schedule": "cosine", "dtype": "float64"}
         },
         start_training={"zero": {"batch_size": 500, "lr": 1e-2, "epochs": 40, "lr_schedule": "cosine"}},
     ),

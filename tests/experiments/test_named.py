@@ -29,12 +29,12 @@ SMALL = (
     ("name", "shape"),
     [
         ("cifar10", (3, 32, 32)),
-        ("fashion", (1, 28, 28)),
+        pytest.param("fashion", (1, 28, 28), marks=pytest.mark.slow),  # differs from mnist by the name of its file
         pytest.param("mnist", (1, 28, 28), marks=pytest.mark.slow),  # the tables of the paper train these two
         pytest.param("deadleaves", (1, 32, 32), marks=pytest.mark.slow),
     ],
 )
-def test_experiment_trains_and_samples(tmp_path, name, shape):
+def test_experiment_trains_and_samples(tmp_path, quick_runs, name, shape):
     rng = np.random.default_rng(0)
     sets = {
         part: {"features": rng.integers(0, 256, (n, *shape), dtype=np.uint8)}

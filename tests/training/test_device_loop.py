@@ -25,15 +25,12 @@ jax = pytest.importorskip("jax")
 
 STEPS_PER_EPOCH = 6  # 61 images in batches of 12, the last one of a single image
 
+RELEASE = {"optimizer": "rmsprop", "times": "stratified", "ema": 0.0, "lr_schedule": "release", "warmup": 0}
 CHOICES = {
     "adam": {},
-    "rmsprop": {"optimizer": "rmsprop"},
-    "as released": {"optimizer": "rmsprop", "times": "stratified", "ema": 0.0, "lr_schedule": "release", "warmup": 0},
-    "balanced-then-K": {"objective": "balanced-then-K"},
-    "stratified balanced": {"objective": "balanced", "times": "stratified"},
-    "dropout": {"dropout_rate": 0.3},
-    "two times per image": {"n_t": 2},
-    "crops": {"X": images(11)},
+    "as released, crops": RELEASE | {"X": images(11)},
+    "balanced-then-K, two times per image": {"objective": "balanced-then-K", "n_t": 2},
+    "stratified balanced, dropout": {"objective": "balanced", "times": "stratified", "dropout_rate": 0.3},
     "faithful": {"faithful": True, "epochs": 1},
 }
 

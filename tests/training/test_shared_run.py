@@ -56,9 +56,8 @@ def train_two(out, given, launcher="by hand"):
     assert started.wait() == [0, 0], started.text(0) + started.text(1)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "launcher"), [("float64", "slurm"), pytest.param("float32", "by hand", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "launcher"), [("float64", "slurm"), ("float32", "by hand")])
 def test_two_processes_train_as_one(base, tmp_path, data, quick_runs, dtype, launcher):
     """After 21 steps."""
     two, more = tmp_path / "two", ("--dtype", dtype)
@@ -146,9 +145,9 @@ def test_a_process_reads_its_own_rows_from_the_disk(base, tmp_path, data, quick_
     runs.write_data(large, runs.pixels(runs.TRAIN, width=11), runs.pixels(runs.TEST, seed=1, width=11))
     more = ("--dtype", "float64", "--in-memory", "no", "--crop", runs.WIDTH, "--epochs", 2)
     two = tmp_path / "two"
-    started = start(two, by_hand(flags(two, large, *more)))
-    assert started.wait() == [0, 0], started.text(0) + started.text(1)
+    train_two(two, flags(two, large, *more), "slurm")
     check_equal(runs.train(tmp_path / "one", large, *SINGLE, *more), only(two), 1e-12)
+    check_no_numbers_of_processes(only(two))
 
 
 @pytest.mark.slow

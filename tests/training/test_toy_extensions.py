@@ -19,12 +19,19 @@ from tests.training.test_resume import Stop
 HEARTBEAT = "trajectory_length=12,hidden=6,layers=1"
 PAPER_HEARTBEAT = f"form='paper',{HEARTBEAT}"
 SWISSROLL = "trajectory_length=6,hidden=8,noise=0.1,schedule='even_log_snr'"
+WITHOUT_PLOTS = ("--plots", "none")
 PAPER_SWISSROLL = "form='paper',trajectory_length=6,hidden=8,noise=0.1"
 
 
+@pytest.fixture(scope="module")
+def made():
+    """Return the folders of runs that were not stopped, by name, arguments and flags; do not write to them."""
+    return {}
+
+
 @pytest.fixture
-def train(tmp_path, monkeypatch):
-    """Return a function that trains a small toy and returns its folder; stop: an extension."""
+def train(made, tmp_path_factory, monkeypatch):
+    """Return a function that trains a small toy, once for the same flags, and returns its folder; stop: extension."""
     monkeypatch.setattr(refit, "EXAMPLES", 2000)
     monkeypatch.setattr(bernoulli_readouts, "EXAMPLES", 2000)
     monkeypatch.setattr(variable_projection, "EXAMPLES", 500)
@@ -32,27 +39,20 @@ def train(tmp_path, monkeypatch):
     standard = toy_extensions.toy_extensions
 
     def run(name, arguments, *flags, stop=None):
+        key = (name, arguments, *flags)
+        if stop is None and key in made:
+            return made[key]
         small = {key: getattr(toys.TOYS[name], key) for key in toys.Toy.__dataclass_fields__}
         monkeypatch.setitem(toys.TOYS, name, toys.Toy(**(small | {"n_train": 4000, "n_test": 500})))
         monkeypatch.setattr(
             "dpm.training.run.toy_extensions", lambda *more: [*standard(*more), *([stop] if stop else [])]
         )
-        out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
-        out.mkdir()
-        given = [
-            "--experiment",
-            name,
-            "--model-args",
-            arguments,
-            "--batch-size",
-            1000,
-            "--epochs",
-            2,
-            "--quiet",
-            *flags,
-        ]
-        assert train_main([str(a) for a in (*given, "--output-dir", out)]) == 0
+        out = tmp_path_factory.mktemp("out")
+        words = "--experiment", name, "--model-args", arguments, "--batch-size", 1000, "--epochs", 2, "--quiet", *flags
+        assert train_main([str(word) for word in (*words, "--output-dir", out)]) == 0
         (folder,) = out.iterdir()
+        if stop is None:
+            made[key] = folder
         return folder
 
     return run
@@ -106,8 +106,8 @@ def test_run_writes_log_result_and_figure(train, name, arguments):
 )
 def test_stopped_run_resumes_like_an_uninterrupted_run(train, monkeypatch, name, arguments, step):
     """Parameters, optimizer state and log agree bit for bit; the closed-form start is not repeated."""
-    expected = train(name, arguments)
-    folder = train(name, arguments, stop=Stop(step))
+    expected = train(name, arguments, *WITHOUT_PLOTS)
+    folder = train(name, arguments, *WITHOUT_PLOTS, stop=Stop(step))
     assert checkpoint.load(folder / "checkpoint.h5")[0]["state"]["step"] == step
     monkeypatch.setattr("dpm.training.run.toy_extensions", toy_extensions.toy_extensions)
     assert train_main(["--resume-file", str(folder / "checkpoint.h5"), "--quiet"]) == 0
@@ -155,7 +155,7 @@ def test_each_phase_of_a_run_says_what_it_does(train, monkeypatch, capsys):
 def test_start_zero_leaves_the_readouts_to_training(train):
     """The first epoch begins at K of the readouts 0, below that of the closed form, and rises."""
     rows = {
-        start: runs.rows(train("swissroll", SWISSROLL, "--start", start, "--ext-every-n", 1))
+        start: runs.rows(train("swissroll", SWISSROLL, *WITHOUT_PLOTS, "--start", start, "--ext-every-n", 1))
         for start in ("zero", "closed-form")
     }
     zero, solved = ([row["test_K"] for row in rows[start]] for start in ("zero", "closed-form"))
@@ -166,7 +166,7 @@ def test_start_zero_leaves_the_readouts_to_training(train):
 @pytest.mark.thorough
 def test_reported_epochs_have_more_draws_and_one_K_in_log_and_result(train):
     """Few times of each example at the epoch in between, 50 at the last one, which result.json states."""
-    folder = train("heartbeat", HEARTBEAT)
+    folder = train("heartbeat", HEARTBEAT, *WITHOUT_PLOTS)
     result, (first, last) = json.loads((folder / "result.json").read_text()), runs.rows(folder)
     assert result["evaluation"]["times_per_example"] == 50
     assert result["K"] == last["test_K"]
@@ -175,7 +175,7 @@ def test_reported_epochs_have_more_draws_and_one_K_in_log_and_result(train):
 
 @pytest.mark.thorough
 def test_learned_schedule_has_the_ceiling_of_its_rates(train):
-    folder = train("swissroll", f"{SWISSROLL},learn_beta=True", "--lr", 0.05, "--ext-every-n", 1)
+    folder = train("swissroll", f"{SWISSROLL},learn_beta=True", *WITHOUT_PLOTS, "--lr", 0.05, "--ext-every-n", 1)
     ceilings = [row["ceiling"] for row in runs.rows(folder)]
     assert ceilings[0] != ceilings[1]
 
@@ -183,7 +183,7 @@ def test_learned_schedule_has_the_ceiling_of_its_rates(train):
 @pytest.mark.thorough
 def test_ceiling_of_a_learned_schedule_is_that_of_the_end(train):
     """It takes seconds, so the epochs between have NaN."""
-    folder = train("swissroll", PAPER_SWISSROLL)
+    folder = train("swissroll", PAPER_SWISSROLL, *WITHOUT_PLOTS)
     first, last = (row["ceiling"] for row in runs.rows(folder))
     assert np.isnan(first)
     assert last == json.loads((folder / "result.json").read_text())["ceiling"]
@@ -214,7 +214,7 @@ def test_signal_during_the_closed_form_start_exits_at_once(train, monkeypatch, t
 
 
 def test_ceiling_and_truth_are_printed_with_their_unit_by_evaluate(train, tmp_path, capsys):
-    folder = train("heartbeat", HEARTBEAT)
+    folder = train("heartbeat", HEARTBEAT, *WITHOUT_PLOTS)
     result = json.loads((folder / "result.json").read_text())
     exact = (
         f"ceiling of K {result['ceiling']:.4f} bits/example; exact log likelihood {result['truth']:.4f} bits/example"

@@ -26,20 +26,28 @@ def exercise_1() -> dict[str, float]:
     Adam and RMSProp divide the gradient by its running size, so that a step is about the rate, whatever the cost's
     unit is. SGD moves by the rate times the gradient. At 0.003 it reaches less in 300 steps than the other two.
     """
+    beta = dpm.schedules.released(T)
+    beta[0] = WIDTH**2 / 4
+    network = networks.PosteriorVariance(1, networks.NormalizedRBF(1, units=16), trajectory_length=T)
+    model = dpm.VectorDiffusion(1, dpm.GaussianKernel(), dpm.schedules.FreeSchedule(beta), network)
+    theta = model.shared(seed=0)
+    x0, t, noise, _ = model.inputs()
+    cost = model.cost_single_t(x0, t, noise).mean()
+    cost_and_gradients = pytensor.function(
+        [x0, t, noise], [cost, *pytensor.grad(cost, list(theta.values()))], mode="JAX"
+    )
     found = {}
     for name in ("adam", "rmsprop", "sgd"):
-        beta = dpm.schedules.released(T)
-        beta[0] = WIDTH**2 / 4
-        network = networks.PosteriorVariance(1, networks.NormalizedRBF(1, units=16), trajectory_length=T)
-        model = dpm.VectorDiffusion(1, dpm.GaussianKernel(), dpm.schedules.FreeSchedule(beta), network)
-        theta = model.shared(seed=0)
-        x0, t, noise, _ = model.inputs()
-        cost = model.cost_single_t(x0, t, noise).mean()
-        gradients = pytensor.grad(cost, list(theta.values()))
+        model.shared(seed=0)
+        gradients = [variable.type() for variable in theta.values()]
         updates = getattr(optimizers.updates, name)(theta, gradients, 0.003)
-        step = pytensor.function([x0, t, noise], cost, updates=updates, mode="JAX")
-        rng = np.random.default_rng(1)
-        found[name] = -float(np.mean([step(*draw(rng, 70 * (T - 1))) for _ in range(300)][-50:]))
+        step = pytensor.function(gradients, updates=updates, mode="JAX")
+        rng, bounds = np.random.default_rng(1), []
+        for _ in range(300):
+            value, *values = cost_and_gradients(*draw(rng, 70 * (T - 1)))
+            step(*values)
+            bounds.append(-float(value))
+        found[name] = float(np.mean(bounds[-50:]))
     assert found["adam"] > found["sgd"] + 0.1
     assert found["rmsprop"] > found["sgd"] + 0.1
     return found
