@@ -79,7 +79,7 @@ def test_what_the_readme_installs_is_what_its_commands_need():
     (extras,) = re.findall(r"^pip install -e \"\.\[(.+)\]\"$", README, re.MULTILINE)
     makefile = (ROOT / "Makefile").read_text()
     assert set(extras.split(",")) == {"jax", "report"}
-    assert f'install --quiet -e ".[{extras}]"' in makefile
+    assert f'$(INSTALL) -e ".[{extras}]"' in makefile
     assert "VENV ?= .venv\n" in makefile
 
 
