@@ -13,8 +13,8 @@ QUICK ?= tests/engines/test_engine.py tests/graph/test_same_conv.py tests/runs/t
 BUDGET ?= 1
 # The chapter that `make lecture` opens, such as 01-graph; index is the list of all.
 CHAPTER ?= index
-# uv, where it is installed, takes seconds for what takes pip minutes.
-INSTALL = $(if $(shell command -v uv),uv pip install --python $(VENV)/bin/python,$(VENV)/bin/pip install) --quiet
+# uv, where it is installed, takes seconds for what takes pip minutes; pip knows indexes that uv does not.
+INSTALL = install() { $(if $(shell command -v uv),uv pip install --quiet --python $(VENV)/bin/python "$$@" ||) $(VENV)/bin/pip install --quiet "$$@"; }; install
 SPHINX = $(VENV)/bin/sphinx-build -q -c docs -d build/doctrees
 .PHONY: help train test test-rest test-all test-quick test-all-without-jax test-quick-without-jax test-slow lint bench bench-gpu table1 table2 figures docs slides lecture clean
 
