@@ -67,10 +67,10 @@ def test_plots_are_made_every_n_epochs(base):
 def test_number_of_files_of_each_kind_of_plots(base, tmp_path, monkeypatch, plots, kinds):
     """One round, after the last of two epochs, or with all plots one after each; T = 10 has six captured states."""
     runs.share_compiled(monkeypatch)
-    rounds = 2 if plots == "all" else 1
-    folder = (
-        runs.complete(base)[0] if plots == "all" else runs.train(tmp_path / "out", runs.data(base), "--plots", plots)
-    )
+    if plots == "all":
+        folder, rounds = runs.complete(base)[0], 2
+    else:
+        folder, rounds = runs.train(tmp_path / "out", runs.data(base), "--plots", plots), 1
     top = {path.name for path in folder.iterdir() if path.is_file()}
     assert top == {"checkpoint.h5", "checkpoint_best.h5", "config.json", "log.csv", "result.json"}
     numbers = {path.name: len(list(path.iterdir())) for path in folder.glob("plots/*")}

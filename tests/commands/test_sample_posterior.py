@@ -107,8 +107,17 @@ def test_animation_of_vectors_has_a_frame_for_each_state(toys, draw, tmp_path, n
 # ------------------------------------------------------------------ the product
 
 
+FEW_PAIRS = [*zip(GUIDANCE, itertools.cycle(MODELS), strict=False)]  # each guidance with one of the toys
+
+
 @pytest.mark.thorough
-@pytest.mark.parametrize(("guidance", "name"), [*zip(GUIDANCE, itertools.cycle(MODELS), strict=False)])
+@pytest.mark.parametrize(
+    ("guidance", "name"),
+    [
+        pair if pair in FEW_PAIRS else pytest.param(*pair, marks=pytest.mark.slow)
+        for pair in itertools.product(GUIDANCE, MODELS)
+    ],
+)
 def test_r_of_1_gives_the_plain_samples_of_the_seed(toys, draw, guidance, name):
     """r = 1 does not change a step (Eq. 21), and the noise is the same."""
     plain = draw(toys[name], "--n", 20)["X"]

@@ -50,15 +50,9 @@ def words(data, out, *flags):
     return [str(word) for word in given]
 
 
-BALANCED = ("--objective", "balanced", "--times", "importance", "--refresh-noise", 2)
-
-
-@pytest.mark.parametrize(
-    ("optimizer", "more"), [("sfo", ()), ("lbfgs", BALANCED), pytest.param("sfo", BALANCED, marks=pytest.mark.slow)]
-)
-def test_two_workers_train_as_one_process(train, address, optimizer, more):
-    assert optimizer in FROZEN
-    chosen = "--optimizer", optimizer, *more
+@pytest.mark.parametrize("optimizer", FROZEN)
+def test_two_workers_train_as_one_process(train, address, optimizer):
+    chosen = "--optimizer", optimizer
     assert_same(train(*chosen, "--cluster", address), train(*chosen))
 
 
@@ -68,6 +62,12 @@ def test_subfunctions_ahead_change_the_path_and_workers_do_not(train, address):
     assert_same(train(*chosen, "--cluster", address), expected)
     first, ahead = (runs.parameters(folder) for folder in (train(), expected))
     assert not all(np.array_equal(first[name], array) for name, array in ahead.items())
+
+
+@pytest.mark.thorough
+def test_other_objectives_and_times_too(train, address):
+    chosen = "--objective", "balanced", "--times", "importance", "--refresh-noise", 2
+    assert_same(train(*chosen, "--cluster", address), train(*chosen))
 
 
 def test_a_run_is_resumed_without_the_cluster(train, address, monkeypatch):

@@ -33,6 +33,15 @@ CHOICES = {
     "stratified balanced, dropout": {"objective": "balanced", "times": "stratified", "dropout_rate": 0.3},
     "faithful": {"faithful": True, "epochs": 1},
 }
+SINGLE_CHOICES = {
+    "rmsprop": {"optimizer": "rmsprop"},
+    "as released": RELEASE,
+    "balanced-then-K": {"objective": "balanced-then-K"},
+    "stratified balanced": {"objective": "balanced", "times": "stratified"},
+    "dropout": {"dropout_rate": 0.3},
+    "two times per image": {"n_t": 2},
+    "crops": {"X": images(11)},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +49,10 @@ def shared_loops(monkeypatch):
     device_loops.share_loops(monkeypatch)
 
 
-@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("choice", [*CHOICES, *(pytest.param(name, marks=pytest.mark.slow) for name in SINGLE_CHOICES)])
 def test_fifty_steps_are_those_of_the_host(choice):
     """Parameters, optimizer, average and sizes of the terms to 1e-12 of the largest element, in double precision."""
-    options = CHOICES[choice]
+    options = (CHOICES | SINGLE_CHOICES)[choice]
     host, device = (train_steps(kind, **options) for kind in (MainLoop, DeviceLoop))
     while host.state.step < device.state.step:  # the device ends with a call
         host = train_steps(MainLoop, steps=device.state.step, **options)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,8 +43,7 @@ def train(made, tmp_path_factory, monkeypatch):
         key = (name, arguments, *flags)
         if stop is None and key in made:
             return made[key]
-        small = {key: getattr(toys.TOYS[name], key) for key in toys.Toy.__dataclass_fields__}
-        monkeypatch.setitem(toys.TOYS, name, toys.Toy(**(small | {"n_train": 4000, "n_test": 500})))
+        monkeypatch.setitem(toys.TOYS, name, replace(toys.TOYS[name], n_train=4000, n_test=500))
         monkeypatch.setattr(
             "dpm.training.run.toy_extensions", lambda *more: [*standard(*more), *([stop] if stop else [])]
         )

@@ -10,7 +10,7 @@ from dpm.graph.kernels.binomial import BinomialKernel
 from dpm.graph.kernels.full_gaussian import FullGaussian
 from dpm.graph.kernels.gaussian import Gaussian, GaussianKernel
 from dpm.graph.networks import vectors as networks
-from tests.helpers.graphs import constant, set_values
+from tests.helpers.graphs import constant, set_values, value
 
 T, N, SIZE = 4, 6, 3
 RNG = np.random.default_rng(0)
@@ -110,13 +110,13 @@ def test_a_smooth_readout_is_linear_between_its_knots():
 def test_wide_initial_values_have_the_given_deviation():
     brick = networks.HiddenLayers(2, 2000, 1, networks.Tanh, spread=3.0)
     start = brick.initialize(np.random.default_rng(0))
-    for value in start.values():
-        assert value.std() == pytest.approx(3, rel=0.1)
+    for weights in start.values():
+        assert weights.std() == pytest.approx(3, rel=0.1)
 
 
 def test_features_of_time_are_of_unit_size_from_no_noise_to_only_noise():
     beta_bar = np.array([[0.0], [1e-9], [0.5], [1 - 1e-9], [1.0]])
-    features = networks.time_features([None, constant(beta_bar), None]).eval(mode="FAST_COMPILE")
+    features = value(networks.time_features([None, constant(beta_bar), None]))
     assert features.shape == (5, 3)
     assert np.abs(features).max() <= 1.5
     assert np.ptp(features, axis=0).min() > 0.9
@@ -184,7 +184,7 @@ def test_full_covariance_has_a_number_for_each_pair():
     assert isinstance(p, FullGaussian)
     (mix,) = evaluate(brick, [p.mix])
     np.testing.assert_array_equal(mix, np.zeros((N, SIZE, SIZE)))
-    matrices = networks.lower_triangle(constant(np.array([[1.0, 2, 3]])), 3).eval(mode="FAST_COMPILE")
+    matrices = value(networks.lower_triangle(constant(np.array([[1.0, 2, 3]])), 3))
     np.testing.assert_array_equal(matrices, [[[0, 0, 0], [1, 0, 0], [2, 3, 0]]])
     assert isinstance(
         networks.MeanVariance(SIZE, networks.NormalizedRBF(SIZE, 5), T).reverse(
