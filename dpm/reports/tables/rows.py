@@ -51,7 +51,7 @@ TINY = "trajectory_length=10,n_hidden_conv=2,n_layers_conv=1,n_layers_dense_uppe
 
 ONE_LAYER = (
     *("--batch-size", "128", "--objective", "balanced-then-K"),
-    *("--model-args", "n_layers_conv=1,n_hidden_conv=4"),
+    *("--model-args", "n_layers_conv=1,n_hidden_conv=4,n_temporal_basis=20"),
 )
 SMALL_CROPS = ("--crop", "32", "--model-args", "n_hidden_conv=20,n_layers_conv=4,n_scales=3")
 SMALL_COLOR = "n_hidden_dense_lower=0,n_hidden_conv=24,n_layers_conv=4,n_layers_dense_upper=2"
@@ -169,8 +169,8 @@ ROWS = {
         ),
         make_image_row(
             "mnist-one-layer",
-            "one convolutional layer of four filters, so that the dense path has to model digits, and weights that "
-            "begin balanced over t",
+            "one convolutional layer of four filters, so that the dense path has to model digits, 20 bumps over time, "
+            "and weights that begin balanced over t",
             ONE_LAYER,
             "n_hidden_dense_lower=4,n_layers_dense_lower=1",
             ("1000", "100"),
