@@ -12,7 +12,7 @@ from dpm.cluster.address import parse_address
 from dpm.reports.tables.rows import ROWS, TABLES, Row
 
 if TYPE_CHECKING:
-    from dpm.reports.tables.running import Plan
+    from dpm.reports.tables.plan import Plan
 
 PROG = "dpm reproduce"
 BUDGET = 1.0
@@ -86,7 +86,7 @@ def make_plan(options: argparse.Namespace) -> "Plan":
         raise InputError(f"--threads: {options.threads} is not accepted; take 1 or more")
     if options.cluster is not None:
         parse_address(options.cluster)
-    from dpm.reports.tables.running import Plan
+    from dpm.reports.tables.plan import Plan
 
     runs, results = (find_or_make_folder(f"--{name}", getattr(options, name)) for name in ("runs", "results"))
     return Plan(
@@ -117,6 +117,7 @@ def find_or_make_folder(flag: str, name: str) -> Path:
 def reproduce(plan: "Plan") -> int:
     """Make the rows and write the page; return 0, or 1 if a row failed."""
     from dpm.base.atomic import atomic_write
+    from dpm.reports.tables.records import publish_records
 
     rows = [ROWS[name] for name in TABLES[plan.what]]
     records, failed, failures = [], False, make_on_workers(rows, plan)
@@ -135,6 +136,7 @@ def reproduce(plan: "Plan") -> int:
     path = plan.results / f"{plan.what}.md"
     with atomic_write(path) as temporary:
         temporary.write_text("\n".join(lines).rstrip() + "\n")
+    publish_records(rows, records, plan)
     print(f"written: {path}")
     return int(failed or not complete)
 
@@ -157,9 +159,10 @@ def make_on_workers(rows: list[Row], plan: "Plan") -> dict[str, str]:
 def find_or_make(row: Row, plan: "Plan") -> dict[str, Any]:
     """Return the record of a row, made if it was asked for; {"missing": why} if there is none."""
     from dpm.reports.tables import running
+    from dpm.reports.tables.records import find_published, find_record
 
     if not plan.requests(row):
-        return running.find_record(row, plan) or not_made(row, plan)
+        return find_record(row, plan) or find_published(row, plan) or not_made(row, plan)
     if reason := running.missing_data(row):
         return {"missing": reason}
     return running.make_row(row, plan)
@@ -215,6 +218,8 @@ def add_parzen(row: Row, record: dict[str, Any], plan: "Plan") -> dict[str, Any]
     """
     from dpm.reports.html.runs import read_json
     from dpm.reports.tables import running
+    from dpm.reports.tables.plan import row_folder
+    from dpm.reports.tables.records import keep_record
 
     if not plan.requests(row):
         return record if "parzen" in record else not_made(row, plan)
@@ -222,10 +227,10 @@ def add_parzen(row: Row, record: dict[str, Any], plan: "Plan") -> dict[str, Any]
         return record
     n = plan.samples or (SMALL_SAMPLES if plan.small else SAMPLES)
     if "parzen" not in record or record["parzen"]["samples"]["n"] != n:
-        folder, flags = running.row_folder(row, plan), ("--n-samples", n)
+        folder, flags = row_folder(row, plan), ("--n-samples", n)
         workers = () if plan.cluster is None else ("--cluster", plan.cluster)
         running.run("parzen", folder / record["checkpoint"], *flags, *workers, "--output-dir", folder)
         command = {"command": running.format_command("parzen", ("CHECKPOINT", *flags))}
         record = record | {"parzen": read_json(folder / "parzen.json") | command}
-        running.keep_record(folder, record)
+        keep_record(folder, record)
     return record

@@ -107,6 +107,19 @@ def test_table_2_uses_the_same_model(place):
 
 
 @pytest.mark.thorough
+def test_page_shows_the_rows_of_another_machine(place, tmp_path, monkeypatch):
+    """Rows whose models are not here come from their records next to the page, number by number."""
+    monkeypatch.setattr(running, "make_row", lambda row, plan: {"missing": "nothing is trained here"})
+    before = (place / "table1.md").read_text().splitlines()
+    assert main(["table1", "--rows", "bark", "--small", "--runs", str(tmp_path), "--results", str(place)]) == 0
+    after = (place / "table1.md").read_text().splitlines()
+    for name in SHORT:
+        (line,) = [line for line in before if line.startswith(f"| {name} |")]
+        assert line in after
+    assert "](table1_curves.png)" in "".join(after)
+
+
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("rows", "numbers"), [(SHORT[::2], (2, 4)), pytest.param(LONG[2:4], (1, 2, 4, 5), marks=pytest.mark.slow)]
 )

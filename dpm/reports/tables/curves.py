@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,12 +9,10 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from dpm.base.atomic import atomic_write
-from dpm.plots.charts import ORANGE, column_values, make_figure, plot_curve, render_png
+from dpm.plots.charts import ORANGE, make_figure, plot_curve, render_png
 from dpm.plots.training_curves import find_limits
-from dpm.reports.html.runs import read_log
-from dpm.reports.tables import running
+from dpm.reports.tables.plan import Plan
 from dpm.reports.tables.rows import Row
-from dpm.reports.tables.running import Plan
 
 COLUMN = "test_K_minus_L_null"
 COLUMNS = 3  # panels side by side
@@ -46,8 +43,7 @@ def make_curves(rows: Sequence[Row], records: Sequence[Mapping[str, Any]], plan:
         plan: options of the command.
     """
     made = [(row, record) for row, record in zip(rows, records, strict=True) if "missing" not in record]
-    curves = [read_curve(row, (running.row_folder(row, plan) / record["checkpoint"]).parent) for row, record in made]
-    if not (curves := [curve for curve in curves if curve]):
+    if not (curves := [read_curve(row, record) for row, record in made if record["curve"]["minutes"]]):
         return None
     name = f"{plan.what}_curves.png"
     with atomic_write(plan.results / name) as temporary:
@@ -55,10 +51,10 @@ def make_curves(rows: Sequence[Row], records: Sequence[Mapping[str, Any]], plan:
     return name
 
 
-def read_curve(row: Row, folder: Path) -> Curve | None:
-    """Return the curve in the log of a row's run, or None if that is gone or has no complete epoch."""
-    log = read_log(folder / "log.csv")
-    return Curve(row.name, row.unit, column_values(log, "seconds") / 60, column_values(log, COLUMN)) if log else None
+def read_curve(row: Row, record: Mapping[str, Any]) -> Curve:
+    """Return the curve in the record of a row."""
+    minutes, values = (np.array(record["curve"][key], np.float64) for key in ("minutes", "K_minus_L_null"))
+    return Curve(row.name, row.unit, minutes, values)
 
 
 def draw_curves(curves: Sequence[Curve]) -> Figure:

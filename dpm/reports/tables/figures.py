@@ -13,8 +13,9 @@ from dpm.datasets.formats.arrays import read_arrays
 from dpm.datasets.search import locate
 from dpm.plots.panels import Panel, plot_panels
 from dpm.reports.tables import running
+from dpm.reports.tables.plan import Plan, row_folder
+from dpm.reports.tables.records import keep_record
 from dpm.reports.tables.rows import Row
-from dpm.reports.tables.running import Plan
 from dpm.runs.data import load_data
 
 Plot = tuple[Path, list[str]]  # an image file, and the commands that made it
@@ -135,15 +136,17 @@ def make_figure(figure: Figure, row: Row, record: dict[str, Any], plan: Plan) ->
     """
     if "missing" in record:
         return figure.title, figure.caption, None, record["missing"]
-    folder, name = running.row_folder(row, plan), f"{figure.title.lower().replace(' ', '_')}.png"
+    folder, name = row_folder(row, plan), f"{figure.title.lower().replace(' ', '_')}.png"
     place = plan.results / name
     if "figure" in record and place.is_file() and not plan.requests(row):
         return figure.title, figure.caption, name, record["figure"]
+    if not (checkpoint := folder / record["checkpoint"]).is_file():
+        return figure.title, figure.caption, None, f"not drawn: {checkpoint} is not there"
     try:
-        image, commands = figure.make(row, folder, folder / record["checkpoint"], plan)
+        image, commands = figure.make(row, folder, checkpoint, plan)
     except InputError as error:
         return figure.title, figure.caption, None, f"failed: {error}"
     with atomic_write(place) as temporary:
         shutil.copyfile(image, temporary)
-    running.keep_record(folder, record | {"figure": commands})
+    keep_record(folder, record | {"figure": commands})
     return figure.title, figure.caption, name, commands

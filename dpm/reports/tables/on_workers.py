@@ -19,8 +19,9 @@ from dpm.cluster import messages
 from dpm.cluster.pool import Cluster
 from dpm.cluster.workers import WorkerError, get_address
 from dpm.reports.tables import row_process, running
+from dpm.reports.tables.plan import Plan, row_folder
+from dpm.reports.tables.records import find_record
 from dpm.reports.tables.rows import Row
-from dpm.reports.tables.running import Plan
 
 OUTPUT = "output.txt"
 THREADS = 1  # of a row, as of a worker: the figures do not depend on the cores of its machine
@@ -48,7 +49,7 @@ def choose_rows(rows: Sequence[Row], plan: Plan) -> list[Row]:
 
 def _is_left(row: Row, plan: Plan) -> bool:
     try:
-        return not running.is_complete(row, running.find_record(row, plan) or {}, plan)
+        return not running.is_complete(row, find_record(row, plan) or {}, plan)
     except InputError:  # of other flags, which is reported where the row is read
         return False
 
@@ -75,8 +76,8 @@ def make_rows(rows: Sequence[Row], plan: Plan, cluster: Cluster) -> dict[str, st
         with messages.listen(cluster, mark.topic, show):
             errors = list(cluster.map(make_orders, [plan, mark], orders, bar.update))
     for row, error in zip(rows, errors, strict=True):
-        if not error and not running.find_record(row, plan):
-            folder = running.row_folder(row, plan)
+        if not error and not find_record(row, plan):
+            folder = row_folder(row, plan)
             raise InputError(f"{folder}: a worker has made the row, but it cannot be seen here; give another --runs")
     return {row.name: error for row, error in zip(rows, errors, strict=True) if error}
 
@@ -125,7 +126,7 @@ def make_orders(plan: Plan, mark: Mark, orders: Iterable[tuple[Row, str]], repor
 
 def make_order(row: Row, plan: Plan, data: str) -> str:
     """Make a row in a subprocess, and stop it if the row is cancelled; return its error, or ""."""
-    folder = running.row_folder(row, plan)
+    folder = row_folder(row, plan)
     folder.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     command = [sys.executable, "-P", "-m", "dpm.reports.tables.row_process", row_process.write_order(row, plan, data)]

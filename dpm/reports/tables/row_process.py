@@ -19,8 +19,8 @@ from typing import Any
 from dpm.base.command_line import run_command
 from dpm.base.errors import InputError
 from dpm.reports.tables import running
+from dpm.reports.tables.plan import Plan, row_folder
 from dpm.reports.tables.rows import Row
-from dpm.reports.tables.running import Plan
 from dpm.runs.folder import lock_folder
 
 PROG = "dpm reproduce"
@@ -57,7 +57,7 @@ def make(row: Row, plan: Plan, data: str) -> int:
         InputError: the data are others than those of the command, another process keeps the folder, or as of
             `running.make_record`.
     """
-    with locked(running.row_folder(row, plan)):
+    with locked(row_folder(row, plan)):
         if running.hash_data(row, plan) != data:
             raise InputError(
                 f"{row.name}: this worker finds other data than the command; put the same into its FUEL_DATA_PATH"

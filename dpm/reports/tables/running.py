@@ -1,24 +1,23 @@
 """Make a row of a table: train, evaluate, and keep the result next to its runs."""
 
-import hashlib
-import json
+import math
 import os
 import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from signal import SIGHUP, SIGTERM
 from typing import Any
 
-from dpm.base.atomic import write_json
 from dpm.base.errors import InputError
 from dpm.base.process import forward_signals
 from dpm.datasets.search import locate
 from dpm.reports.html.runs import read_json
+from dpm.reports.tables.plan import Plan, row_folder
+from dpm.reports.tables.records import RECORD, advise_moving, find_record, keep_record, row_flags
 from dpm.reports.tables.rows import Row
 from dpm.runs import checkpoint
 from dpm.runs.data import RunData, load_data
@@ -27,47 +26,9 @@ from dpm.runs.folder import NEWEST
 from dpm.runs.settings import CHANGEABLE, Settings, complete_saved
 from dpm.training.building import build_recipe
 
-RECORD, SPEED = "row.json", "speed.json"
+SPEED = "speed.json"
 SCRIPTS = {"train": "train.py", "sample": "sample.py"}  # under these names at the root of the repository
 SPEED_MODULE = "dpm.reports.tables.speed"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Options of a reproduction.
-
-    Attributes:
-        what: "table1", "table2" or "figures".
-        rows: names of the rows to make; None for all.
-        budget: hours of training of each row that does not end by itself.
-        samples: number of samples of table2, or None.
-        seed: seed of training and evaluation.
-        runs: folder of the models.
-        results: folder of the pages.
-        small: make a miniature of every row.
-        threads: as of `dpm train` and `dpm evaluate`, or None for their default.
-        cluster: address of a Dask cluster that makes the rows, or None.
-    """
-
-    what: str
-    rows: list[str] | None
-    budget: float
-    samples: int | None
-    seed: int
-    runs: Path
-    results: Path
-    small: bool
-    threads: int | None = None
-    cluster: str | None = None
-
-    def requests(self, row: Row) -> bool:
-        """Return True if the row is to be made, and not only shown as it is."""
-        return self.rows is None or row.name in self.rows
-
-    @property
-    def speed(self) -> tuple[str, ...]:
-        """Return the flags of the threads."""
-        return () if self.threads is None else ("--threads", str(self.threads))
 
 
 def run(program: str, *arguments: object) -> None:
@@ -97,11 +58,6 @@ def format_command(program: str, arguments: Iterable[object]) -> str:
     """Return the command as a person would type it."""
     start = [SCRIPTS[program]] if program in SCRIPTS else ["-m", "dpm", program]
     return shlex.join(["python", *start, *map(str, arguments)])
-
-
-def row_folder(row: Row, plan: Plan) -> Path:
-    """Return the folder of a row's runs and results."""
-    return plan.runs / f"{row.name}{'-small' if plan.small else ''}-seed{plan.seed}"
 
 
 def read_flags(flags: Iterable[str]) -> Settings:
@@ -174,11 +130,6 @@ def check_flags(path: Path, meta: Any, flags: tuple[str, ...]) -> None:
         raise InputError(
             f"{path}: was made with different train flags ({', '.join(others)}); {advise_moving(path.parents[1])}"
         )
-
-
-def advise_moving(folder: Path) -> str:
-    """Return what to do with a folder that belongs to another row."""
-    return f"move {folder} away, or give another --runs, and the row is made again"
 
 
 def missing_data(row: Row) -> str | None:
@@ -256,23 +207,6 @@ def train_and_evaluate(row: Row, plan: Plan, hours: float | None, record: dict[s
     return new | facts | full
 
 
-def row_flags(row: Row, plan: Plan) -> dict[str, list[str]]:
-    """Return the flags that a row is made with now."""
-    flags, evaluate = row.flags(plan.small)
-    return {"train": [*flags], "evaluate": [*evaluate]}
-
-
-def find_record(row: Row, plan: Plan) -> dict[str, Any] | None:
-    """Return the record of a row, or None. Raises InputError if it was made with other flags."""
-    folder = row_folder(row, plan)
-    record, now = read_record(folder), row_flags(row, plan)
-    if record and (others := [name for name in now if record["given"].get(name) != now[name]]):
-        raise InputError(
-            f"{folder / RECORD}: was made with different {' and '.join(others)} flags; {advise_moving(folder)}"
-        )
-    return record
-
-
 def hash_data(row: Row, plan: Plan) -> str:
     """Return the hash of a row's data; "" for toy data, which are generated."""
     return "" if row.whole else str(load_row_data(row, plan).hash)
@@ -297,29 +231,6 @@ def describe_data(row: Row, record: dict[str, Any], plan: Plan) -> dict[str, Any
     return {"training_pictures": len(data.train)}
 
 
-def keep_record(folder: Path, record: dict[str, Any]) -> None:
-    """Write a row's record with a checksum."""
-    write_json(folder / RECORD, record | {"sha256": hash_record(record)})
-
-
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """Return the record in the folder, or None. Raises InputError if it was changed since it was written."""
-    path = Path(folder) / RECORD
-    if not path.is_file():
-        return None
-    record = read_json(path)
-    if record.pop("sha256", None) != hash_record(record):
-        raise InputError(
-            f"{path}: is damaged or was edited; remove it to evaluate the row again, or {advise_moving(folder)}"
-        )
-    return record
-
-
-def hash_record(record: dict[str, Any]) -> str:
-    """Return the SHA-256 digest of a record as JSON."""
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
-
-
 def describe_run(path: Path) -> dict[str, Any]:
     """Return facts about a checkpoint's training."""
     meta, arrays = checkpoint.load_run(path)
@@ -333,6 +244,16 @@ def describe_run(path: Path) -> dict[str, Any]:
         "parameters": sum(value.size for value in parameters.values()),
         "trajectory_length": config["model"]["trajectory_length"],
         "batch_size": config["flags"]["batch_size"],
+        "curve": describe_curve(state["rows"]),
+    }
+
+
+def describe_curve(log: Iterable[Mapping[str, Any]]) -> dict[str, list[float | None]]:
+    """Return minutes of training and K - L_null of the test examples after each epoch; None where it is not finite."""
+    rows = [(row["seconds"] / 60, row["test_K_minus_L_null"]) for row in log]
+    return {
+        "minutes": [round(minutes, 3) for minutes, _ in rows],
+        "K_minus_L_null": [round(value, 6) if math.isfinite(value) else None for _, value in rows],
     }
 
 

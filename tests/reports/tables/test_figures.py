@@ -10,6 +10,7 @@ from dpm.datasets import Scaling
 from dpm.reports.tables import figures, running
 from dpm.reports.tables.figures import FIGURES
 from dpm.reports.tables.rows import ROWS, TABLES
+from tests.reports.tables.test_running import options
 
 
 def test_figures_1_to_5_and_app_1_use_the_rows_of_their_page():
@@ -51,3 +52,15 @@ def test_photographs_are_in_painted_where_they_are_now(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "locate", lambda name: None)
     with pytest.raises(InputError, match="TEXTURE: is not here any more; python -m dpm datasets convert TEXTURE"):
         figures.in_painting_of_photographs(row, tmp_path, tmp_path / "checkpoint.h5", plan)
+
+
+def test_figure_of_a_model_on_another_machine_is_not_drawn(tmp_path):
+    """The page names the checkpoint that is missing; an image that was drawn there stays."""
+    plan = options(tmp_path, rows=["bark"])
+    figure, row = FIGURES[-1], ROWS["mnist-one-layer"]
+    record = {"checkpoint": "run/checkpoint.h5"}
+    _, _, file, reason = figures.make_figure(figure, row, record, plan)
+    assert (file, reason) == (None, f"not drawn: {tmp_path}/mnist-one-layer-seed3/run/checkpoint.h5 is not there")
+    (tmp_path / "figure_app.1.png").touch()
+    _, _, file, commands = figures.make_figure(figure, row, record | {"figure": ["python sample.py"]}, plan)
+    assert (file, commands) == ("figure_app.1.png", ["python sample.py"])

@@ -15,7 +15,8 @@ from dpm.base.errors import InputError
 from dpm.cluster import messages
 from dpm.cluster.pool import open_cluster
 from dpm.cluster.workers import WorkerError
-from dpm.reports.tables import on_workers, running
+from dpm.reports.tables import on_workers, records, running
+from dpm.reports.tables.plan import row_folder
 from dpm.reports.tables.rows import ROWS
 from dpm.runs import checkpoint
 from tests.helpers import clusters, runs
@@ -40,10 +41,10 @@ def test_only_rows_that_are_left_are_made(tmp_path, monkeypatch):
     rows = [ROWS[name] for name in ("heartbeat", "swissroll", "cifar10")]
     plan = options(tmp_path)
     done, other = rows[:2]
-    for row, given in ((done, running.row_flags(done, plan)), (other, {"train": ["--lr", "9"]})):
-        folder = running.row_folder(row, plan)
+    for row, given in ((done, records.row_flags(done, plan)), (other, {"train": ["--lr", "9"]})):
+        folder = row_folder(row, plan)
         folder.mkdir()
-        running.keep_record(folder, {"given": given, "evaluation": {}, "budget_hours": None})
+        records.keep_record(folder, {"given": given, "evaluation": {}, "budget_hours": None})
     assert on_workers.choose_rows(rows, plan) == []  # complete; of other flags; without data
     assert on_workers.choose_rows(rows, options(tmp_path, seed=4)) == rows[:2]
 
@@ -114,11 +115,11 @@ def figures(record):
 
 
 def parameters(plan, row):
-    return checkpoint.split(checkpoint.load(running.newest_checkpoint(running.row_folder(row, plan)))[1])[0]
+    return checkpoint.split(checkpoint.load(running.newest_checkpoint(row_folder(row, plan)))[1])[0]
 
 
 def check_equal(row, here, there):
-    mine, other = (running.find_record(row, plan) for plan in (here, there))
+    mine, other = (records.find_record(row, plan) for plan in (here, there))
     assert figures(mine) == figures(other)
     expected, found = (parameters(plan, row) for plan in (here, there))
     for name, array in expected.items():
@@ -153,7 +154,7 @@ def test_the_row_of_a_killed_worker_resumes_from_its_checkpoint(tmp_path):
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
     here, there = (options(tmp_path / name, threads=1) for name in ("here", "there"))
-    folder = running.row_folder(row, there)
+    folder = row_folder(row, there)
 
     def kill():
         clusters.wait_for(lambda: running.newest_checkpoint(folder))
@@ -167,7 +168,7 @@ def test_the_row_of_a_killed_worker_resumes_from_its_checkpoint(tmp_path):
     killer.join()
     assert "--resume-file" in (folder / on_workers.OUTPUT).read_text()
     assert len(list(folder.glob("*/checkpoint.h5"))) == 1
-    assert running.find_record(row, there)["steps"] == EPOCHS * runs.STEPS
+    assert records.find_record(row, there)["steps"] == EPOCHS * runs.STEPS
     running.make_record(row, here)
     check_equal(row, here, there)
 

@@ -12,11 +12,12 @@ import pytest
 
 from dpm.base.errors import InputError
 from dpm.reports.tables import row_process, running
+from dpm.reports.tables.plan import Plan
 from dpm.reports.tables.rows import ROWS
 from dpm.runs.folder import lock_folder
 from tests.helpers.runs import ROOT
 
-PLAN = running.Plan("table1", None, 0.5, None, 3, Path("/runs"), Path("/results"), small=True, threads=1)
+PLAN = Plan("table1", None, 0.5, None, 3, Path("/runs"), Path("/results"), small=True, threads=1)
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from dpm.base.errors import InputError
-from dpm.reports.tables import running, speed
+from dpm.reports.tables import records, running, speed
+from dpm.reports.tables.plan import Plan
 from dpm.reports.tables.rows import ROWS
 from dpm.training.loop import MainLoop
 from tests.helpers import runs
@@ -20,7 +21,7 @@ from tests.training.test_loop import Clock
 def options(folder, **more):
     """Return a plan whose runs and results are in a folder."""
     given = {"what": "table1", "rows": None, "samples": None, "runs": folder, "results": folder}
-    return running.Plan(**given | {"seed": 3, "budget": 1e-5, "small": False} | more)
+    return Plan(**given | {"seed": 3, "budget": 1e-5, "small": False} | more)
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_row_ends_at_its_time_limit_and_resumes_with_a_larger_one(tmp_path, call
     assert "--resume-file" in calls[2]
     assert calls[2].endswith("--lr-schedule cosine")
     assert more["checkpoint"] == first["checkpoint"]
-    assert running.read_record(tmp_path / "tiny-seed3") == more
+    assert records.find_record(tiny, options(tmp_path)) == more
 
 
 @pytest.mark.thorough
@@ -129,7 +130,7 @@ def test_interrupted_larger_budget_keeps_the_figures_and_their_hours(tmp_path, c
         patch.setattr(MainLoop, "end_of_step", stopping_at(5, MainLoop.end_of_step))
         with pytest.raises(InputError, match="stopped at step 5"):
             running.make_row(tiny, options(tmp_path, budget=9))
-    assert running.find_record(tiny, options(tmp_path)) == first
+    assert records.find_record(tiny, options(tmp_path)) == first
     (tmp_path / "tiny-seed3" / "row.json").unlink()
     again = running.make_row(tiny, options(tmp_path, budget=2))
     assert (again["steps"], again["budget_hours"]) == (5, 5)
