@@ -40,8 +40,15 @@ class Variant:
     training: dict = field(default_factory=dict)
 
 
-# Choices of training that change nothing: even times, each term as in K, no average.
-PLAIN = {"times": "stratified", "objective": "K", "lr_schedule": "release", "warmup": 0, "ema": 0.0}
+# Choices of training that change nothing: even times, each term as in K, gradients as they are, no average.
+PLAIN = {
+    "times": "stratified",
+    "objective": "K",
+    "lr_schedule": "release",
+    "warmup": 0,
+    "clip_norm": 0.0,
+    "ema": 0.0,
+}
 CORRECTED = Variant(name="corrected")
 RELEASED = Variant(
     name="released",

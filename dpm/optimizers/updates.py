@@ -120,14 +120,15 @@ def adam(
     b2: float = 0.999,
     epsilon: float = 1e-8,
     skipped: SharedVariable | None = None,
+    clip_norm: float = 0.0,
 ) -> Updates:
     """Return the updates of Adam (Kingma and Ba 2015, algorithm 1).
 
         m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) g^2
         theta <- theta - learning_rate (m / (1 - b1^k)) / (sqrt(v / (1 - b2^k)) + epsilon)      at step k = 1, 2, ...
 
-    A step in which any gradient or its square is not finite leaves all parameters, moments and k as they are, as in
-    :class:`dpm.optimizers.Adam`.
+    A step in which any gradient or its square is not finite leaves all parameters, moments and k as they are, and
+    `clip_norm` limits the norm of all gradients together, as in :class:`dpm.optimizers.Adam`.
 
     Args:
         parameters: shared variables of float type, as a list or as a dict {path: shared variable}.
@@ -137,6 +138,7 @@ def adam(
         b2: weight of the previous v.
         epsilon: smallest denominator.
         skipped: shared scalar that counts such steps, or None.
+        clip_norm: largest norm, next to the root mean square of the norms so far; 0 for no clipping.
 
     Returns:
         Dict {shared variable: new expression}: the parameters, m and v of each, named ``"<parameter>.mean"`` and
@@ -150,16 +152,32 @@ def adam(
     # A float, since JAX without 64 bits has no int64. float32 counts to 2^24, long after both corrections are 1.
     k = shared(np.zeros((), np.result_type(*(theta.type.dtype for theta in thetas))), name="step", shape=())
     new_k = k + _scalar(1, k.type.dtype)
-    changes, squares = {k: new_k}, [pt.sqr(g) for g in gradients]
-    for theta, g, square in zip(thetas, gradients, squares, strict=True):
+    moments = [(_zeros_like(theta, "mean"), _zeros_like(theta, "mean_square")) for theta in thetas]
+    checked = [pt.sqr(g) for g in gradients]
+    if clip_norm:
+        limit = pt.sqr(_scalar(clip_norm, k.type.dtype)) / _bias_correction(b2, k, k.type.dtype)
+        gradients, squared_norm = _clip(gradients, checked, limit * sum(v.sum() for _, v in moments))
+        checked = [*checked, squared_norm]
+    changes: Updates = {k: new_k}
+    for theta, g, (m, v) in zip(thetas, gradients, moments, strict=True):
         dtype = theta.type.dtype
-        m, v = _zeros_like(theta, "mean"), _zeros_like(theta, "mean_square")
         new_m = m * _scalar(b1, dtype) + g * _scalar(1 - b1, dtype)
-        new_v = v * _scalar(b2, dtype) + square * _scalar(1 - b2, dtype)
+        new_v = v * _scalar(b2, dtype) + pt.sqr(g) * _scalar(1 - b2, dtype)
         rate = _scalar(learning_rate, dtype) / _bias_correction(b1, new_k, dtype)
         rms = pt.sqrt(new_v / _bias_correction(b2, new_k, dtype))
         changes |= {theta: theta - rate * new_m / (rms + _scalar(epsilon, dtype)), m: new_m, v: new_v}
-    return _skip_unless_finite(squares, changes, skipped)
+    return _skip_unless_finite(checked, changes, skipped)
+
+
+def _clip(
+    gradients: Sequence[TensorVariable], squares: Sequence[TensorVariable], limit: TensorVariable
+) -> tuple[list[TensorVariable], TensorVariable]:
+    """Return gradients whose squared norm is at most a limit above 0, and the squared norm that they had."""
+    squared_norm = sum(square.sum() for square in squares)
+    # Before the first step the limit is 0 / 0, and nothing is clipped.
+    clips = pt.and_(pt.gt(limit, 0), pt.gt(squared_norm, limit))
+    factor = pt.sqrt(pt.switch(clips, limit / squared_norm, 1.0))
+    return [g * pt.cast(factor, g.type.dtype) for g in gradients], squared_norm
 
 
 def _check_pairs(

@@ -34,7 +34,8 @@ GROUPS = {
     "data": ("experiment", "small", "data_path", "crop", "in_memory"),
     "length": ("epochs", "hours", "max_skipped"),
     "training": (
-        *("faithful", "model", "optimizer", "start", "times", "objective", "lr_schedule", "warmup", "ema", "seed"),
+        *("faithful", "model", "optimizer", "start", "times", "objective", "lr_schedule", "warmup"),
+        *("clip_norm", "ema", "seed"),
     ),
     "sfo and lbfgs": ("n_subfunctions", "subfunctions_ahead", "refresh_noise"),
     "speed": ("backend", "threads", "dtype", "updates", "noise", "precision"),
@@ -103,6 +104,9 @@ HELP = {
         "10^(-1/1000) every 500 minibatches, not below 1e-4"
     ),
     "warmup": "steps in which the learning rate rises to its value, but not more than a tenth of the run",
+    "clip_norm": (
+        "adam: largest norm of a gradient, in units of the root mean square of the norms of earlier steps; 0: no limit"
+    ),
     "ema": "decay of averaged weights, such as 0.999, which are then evaluated, sampled and stored; 0: no average",
     "plots": (
         "none; few: samples, in-painting, trajectories, curves, entropies and schedule; all: also denoising, "

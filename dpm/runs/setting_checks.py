@@ -34,6 +34,8 @@ def check_numbers(given: Mapping[str, Any]) -> None:
             raise InputError(f"--{name}: {given[name]} is not accepted; take a number above 0")
     if not 0 <= given.get("ema", 0) < 1:
         raise InputError(f"--ema: {given['ema']} is not accepted; take 0, for no average, up to below 1")
+    if not 0 <= given.get("clip_norm", 0) < float("inf"):
+        raise InputError(f"--clip-norm: {given['clip_norm']} is not accepted; take 0, for no clipping, or more")
     if given.get("warmup", 0) < 0:
         raise InputError(f"--warmup: {given['warmup']} is not accepted; take 0, for none, or more steps")
     if given.get("refresh_noise", 0) < 0:
@@ -58,6 +60,7 @@ def check_optimizer(values: dict[str, Any], given: dict[str, Any]) -> None:
     unused = [(key, "sfo") for key in of_sfo if name != "sfo"]
     unused += [(key, "sfo and lbfgs") for key in of_frozen if name not in FROZEN]
     unused += [(key, "rmsprop and adam") for key in of_others if name in FROZEN]
+    unused += [("clip_norm", "adam")] if name != "adam" else []
     for key, instead in unused:
         if given.get(key):
             raise InputError(

@@ -73,6 +73,7 @@ class Settings(NamedTuple):
     objective: str = "K"
     lr_schedule: str = "cosine"
     warmup: int = 100
+    clip_norm: float = 2.0
     ema: float = 0.998
     plots: str = "few"
     faithful: bool = False
@@ -283,7 +284,7 @@ def _training_of_optimizer(optimizer: str | None) -> dict[str, Any]:
 
     if optimizer in FROZEN:
         return plain_training(None)
-    return {"lr": RELEASED.training["lr"]} if optimizer == "rmsprop" else {}
+    return {"lr": RELEASED.training["lr"], "clip_norm": 0.0} if optimizer == "rmsprop" else {}
 
 
 def _has_type(value: object, types: Sequence[type]) -> bool:

@@ -156,7 +156,7 @@ def build_rule(settings: Settings, compiled: CompiledModel, theta: np.ndarray) -
     """Return the optimizer that steps after each minibatch."""
     layout = compiled.layout
     if settings.optimizer == "adam":
-        return Adam(layout.size, theta.dtype)
+        return Adam(layout.size, theta.dtype, clip_norm=settings.clip_norm)
     blocks = list(layout.slices.values()) if settings.variant.step_by_parameter else None
     return RMSProp(layout.size, theta.dtype, blocks=blocks)
 

@@ -287,7 +287,7 @@ class _Builder:
         rule = self.plan.rule
         count = pytensor.shared(np.zeros((), self.dtype), name="skipped")
         if isinstance(rule, Adam):
-            found = updates.adam([self.theta], [gradient], rate, rule.b1, rule.b2, rule.epsilon, count)
+            found = updates.adam([self.theta], [gradient], rate, rule.b1, rule.b2, rule.epsilon, count, rule.clip_norm)
         else:
             arguments = rule.decay_rate, rule.max_scaling, count, rule.blocks
             found = updates.rmsprop([self.theta], [gradient], rate, *arguments)
