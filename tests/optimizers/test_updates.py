@@ -4,6 +4,7 @@ import doctest
 import subprocess
 import sys
 import warnings
+from functools import partial
 
 import numpy as np
 import pytensor
@@ -47,6 +48,8 @@ class SGD:
 
 
 RULES = {"sgd": (updates.sgd, SGD), "rmsprop": (updates.rmsprop, RMSProp), "adam": (updates.adam, Adam)}
+# At 0.7 times the root mean square of the earlier norms most gradients are clipped.
+CLIPPED = {"clipped adam": tuple(partial(rule, clip_norm=0.7) for rule in RULES["adam"])}
 each_rule = pytest.mark.parametrize("name", RULES)
 
 
@@ -76,10 +79,10 @@ def flat(parameters):
     return np.concatenate([p.get_value().ravel() for p in variables(parameters)])
 
 
-@each_rule
+@pytest.mark.parametrize("name", RULES | CLIPPED)
 @pytest.mark.parametrize("problem", [quadratic, network])
 def test_five_steps_equal_the_flat_vector_optimizer(compile_step, name, problem):
-    make_updates, rule = RULES[name]
+    make_updates, rule = (RULES | CLIPPED)[name]
     parameters, cost = problem()
     gradients = pytensor.grad(cost, variables(parameters))
     step = compile_step([], cost, make_updates(parameters, gradients, 0.01))
@@ -209,6 +212,18 @@ def test_a_learning_rate_can_change_between_steps():
     for value in (0.5, 0.25):
         step(value)
     assert theta.get_value()[0] == -0.75
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e200])
+def test_clipping_skips_a_norm_that_is_not_finite(bad):
+    theta, g, skipped = pytensor.shared(np.zeros(2), shape=(2,)), pt.dvector("g"), pytensor.shared(0)
+    changes = updates.adam([theta], [g], 0.1, skipped=skipped, clip_norm=2.0)
+    step = pytensor.function([g], [], updates=changes, mode="FAST_COMPILE")
+    step(np.ones(2))
+    before = theta.get_value()
+    step(np.array([1.0, bad]))
+    np.testing.assert_array_equal(theta.get_value(), before)
+    assert skipped.get_value() == 1
 
 
 def test_invalid_arguments_raise_an_error():

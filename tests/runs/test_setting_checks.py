@@ -26,6 +26,8 @@ ZERO = {"experiment": "swissroll", "model_args": {"start": "zero"}}
         ({"optimizer": "lbfgs", "lr_schedule": "cosine"}, "--lr-schedule cosine is not used by --optimizer lbfgs"),
         ({"optimizer": "sfo", "warmup": 5}, "--warmup 5 is not used by --optimizer sfo"),
         ({"optimizer": "sfo", "ema": 0.5}, "--ema 0.5 is not used by --optimizer sfo"),
+        ({"optimizer": "rmsprop", "clip_norm": 3.0}, "--clip-norm 3.0 is not used by --optimizer rmsprop"),
+        ({"optimizer": "sfo", "clip_norm": 2.0}, "--clip-norm 2.0 is not used by --optimizer sfo, only by adam"),
         ({"start": "open"}, "--start: 'open' is not accepted; expected zero, closed-form"),
         ({"start": "zero"}, "--start zero: is for --experiment swissroll"),
         ({"start": "zero", "experiment": "mnist"}, "--start zero: is for --experiment swissroll"),

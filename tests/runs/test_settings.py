@@ -54,6 +54,15 @@ def test_optimizer_without_a_learning_rate_has_no_schedule_and_no_average(optimi
     assert (settings.times, settings.lr_schedule, settings.warmup, settings.ema) == ("stratified", "release", 0, 0)
 
 
+def test_clipping_is_for_adam_on_images():
+    """RMSProp is the release's, and the toy problems were trained without; a checkpoint that had none goes on so."""
+    chosen = [{}, {"optimizer": "rmsprop"}, {"optimizer": "sfo"}, {"faithful": True}, {"experiment": "heartbeat"}]
+    assert [Settings.from_arguments(**given).clip_norm for given in chosen] == [2, 0, 0, 0, 0]
+    assert Settings.from_arguments(experiment="swissroll", clip_norm=3.0).clip_norm == 3
+    saved = {key: value for key, value in Settings.from_arguments().flags().items() if key != "clip_norm"}
+    assert Settings.from_checkpoint({"flags": saved, "variant": "corrected"}, "x.h5").clip_norm == 0
+
+
 @pytest.mark.parametrize(
     ("saved", "words"),
     [
@@ -67,6 +76,8 @@ def test_optimizer_without_a_learning_rate_has_no_schedule_and_no_average(optimi
         ({"lr": float("inf")}, "--lr: inf is not accepted"),
         ({"ema": 1.0}, "--ema: 1.0 is not accepted"),
         ({"warmup": -1}, "--warmup: -1 is not accepted"),
+        ({"clip_norm": -1.0}, "--clip-norm: -1.0 is not accepted"),
+        ({"clip_norm": float("nan")}, "--clip-norm: nan is not accepted"),
         ({"hours": 0.0}, "--hours: 0.0 is not accepted"),
         ({"hours": float("nan")}, "--hours: nan is not accepted"),
     ],
