@@ -36,7 +36,7 @@ def test_log_has_one_row_per_epoch(base):
     folder = runs.trained(base)
     assert (folder / "log.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
     log = runs.rows(folder)
-    assert [(row["epoch"], row["step"], row["learning_rate"]) for row in log] == [(1, 3, 3e-3), (2, 6, 3e-3)]
+    assert [(row["epoch"], row["step"], row["learning_rate"]) for row in log] == [(1, 3, 5e-3), (2, 6, 5e-3)]
     # L_null is -(1 + log(2 pi)) / 2 / log(2) bits per pixel.
     for row in log:
         for part in ("train", "test"):

@@ -38,7 +38,7 @@ class Settings(NamedTuple):
     """
 
     batch_size: int = 32
-    lr: float = 3e-3
+    lr: float = 5e-3
     resume_file: str | None = None
     suffix: str = ""
     output_dir: str = "./"

@@ -142,7 +142,7 @@ def test_2015_checkpoint_cannot_be_resumed(refused, golden):
 @pytest.mark.parametrize(
     ("flag", "value", "saved"),
     [
-        ("--lr", 0.5, "0.003"),
+        ("--lr", 0.5, "0.005"),
         ("--seed", 3, "0"),
         ("--batch-size", 512, "25"),
         ("--dropout-rate", 0.5, "0.0"),

@@ -22,7 +22,7 @@ def test_folder_records_everything_needed_to_repeat_the_run(base):
     assert sorted(config) == ["command", "data", "flags", "model", "variant", "versions"]
     assert config["variant"] == "corrected"
     assert config["flags"]["batch_size"] == 25
-    assert config["flags"]["lr"] == 3e-3
+    assert config["flags"]["lr"] == 5e-3
     assert config["flags"]["model_args"]["trajectory_length"] == config["model"]["trajectory_length"] == runs.T
     assert config["data"]["path"] == str(runs.data(base) / "mnist.hdf5")
     assert (config["data"]["dtype"], config["data"]["range"]) == ("uint8", [0, 255])

@@ -26,12 +26,14 @@ class Curve(NamedTuple):
         unit: of K.
         minutes: of training without evaluation (n,).
         values: K - L_null of the test examples (n,), an estimate.
+        errors: standard error of the draws of t and noise of each (n,). It is larger after epochs with few draws.
     """
 
     title: str
     unit: str
     minutes: npt.NDArray[np.float64]
     values: npt.NDArray[np.float64]
+    errors: npt.NDArray[np.float64]
 
 
 def make_curves(rows: Sequence[Row], records: Sequence[Mapping[str, Any]], plan: Plan) -> str | None:
@@ -53,16 +55,18 @@ def make_curves(rows: Sequence[Row], records: Sequence[Mapping[str, Any]], plan:
 
 def read_curve(row: Row, record: Mapping[str, Any]) -> Curve:
     """Return the curve in the record of a row."""
-    minutes, values = (np.array(record["curve"][key], np.float64) for key in ("minutes", "K_minus_L_null"))
-    return Curve(row.name, row.unit, minutes, values)
+    keys = "minutes", "K_minus_L_null", "draws_error"
+    return Curve(row.name, row.unit, *(np.array(record["curve"][key], np.float64) for key in keys))
 
 
 def draw_curves(curves: Sequence[Curve]) -> Figure:
-    """Return the figure; as in the log's plot, the first values may be below the axis."""
+    """Return the figure, with bands of two standard errors; as in the log's plot, first values may be off the axis."""
     height = math.ceil(len(curves) / COLUMNS)
     figure, axes = make_figure(11, 2.6 * height, height, COLUMNS, squeeze=False)
     for curve, panel in zip(curves, axes.flat, strict=False):
         plot_curve(panel, curve.minutes, curve.values, color=ORANGE)
+        band = curve.values - 2 * curve.errors, curve.values + 2 * curve.errors
+        panel.fill_between(curve.minutes, *band, color=ORANGE, alpha=0.2, linewidth=0)
         low, high, note = find_limits([(curve.minutes, {COLUMN: curve.values})])
         panel.set(
             title=curve.title,

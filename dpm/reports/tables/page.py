@@ -92,7 +92,7 @@ def show_curves(name: str | None) -> list[str]:
     if name is None:
         return []
     text = "K - L_null of the test examples after each epoch of training, estimated as in the log"
-    return ["", f"{text}:", "", f"![{text}]({name})"]
+    return ["", f"{text}; the bands are two standard errors of the draws of t and noise:", "", f"![{text}]({name})"]
 
 
 def format_parzen(row: Row, record: Record) -> str:

@@ -161,7 +161,7 @@ ROWS = {
         make_image_row(
             "mnist",
             "the default network on digits",
-            ("--lr", "1e-3"),
+            (),
             "n_hidden_dense_lower=4,n_layers_dense_lower=1",
             ("1000", "100"),
             60_000,

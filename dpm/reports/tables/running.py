@@ -249,12 +249,17 @@ def describe_run(path: Path) -> dict[str, Any]:
 
 
 def describe_curve(log: Iterable[Mapping[str, Any]]) -> dict[str, list[float | None]]:
-    """Return minutes of training and K - L_null of the test examples after each epoch; None where it is not finite."""
-    rows = [(row["seconds"] / 60, row["test_K_minus_L_null"]) for row in log]
-    return {
-        "minutes": [round(minutes, 3) for minutes, _ in rows],
-        "K_minus_L_null": [round(value, 6) if math.isfinite(value) else None for _, value in rows],
+    """Return minutes of training, K - L_null of the test examples and the error of its draws after each epoch.
+
+    A value that is not finite is None.
+    """
+    rows = list(log)
+    columns = {"K_minus_L_null": "test_K_minus_L_null", "draws_error": "test_draws_error"}
+    curve = {
+        key: [round(row[name], 6) if math.isfinite(row[name]) else None for row in rows]
+        for key, name in columns.items()
     }
+    return {"minutes": [round(row["seconds"] / 60, 3) for row in rows]} | curve
 
 
 def estimate_full_size(row: Row, folder: Path) -> dict[str, Any]:
