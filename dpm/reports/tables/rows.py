@@ -49,8 +49,9 @@ class Row:
 UNTIL_BUDGET = ("--epochs", "1000000", "--ext-every-n", "1000000")
 TINY = "trajectory_length=10,n_hidden_conv=2,n_layers_conv=1,n_layers_dense_upper=1,n_hidden_dense_upper=4"
 
+# Balanced weights of t were measured at this rate only.
 ONE_LAYER = (
-    *("--batch-size", "128", "--objective", "balanced-then-K"),
+    *("--batch-size", "128", "--objective", "balanced-then-K", "--lr", "3e-3", "--clip-norm", "0"),
     *("--model-args", "n_layers_conv=1,n_hidden_conv=4,n_temporal_basis=20"),
 )
 SMALL_CROPS = ("--crop", "32", "--model-args", "n_hidden_conv=20,n_layers_conv=4,n_scales=3")

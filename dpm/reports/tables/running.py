@@ -124,7 +124,7 @@ def check_flags(path: Path, meta: Any, flags: tuple[str, ...]) -> None:
     """Raise InputError if the run of a checkpoint, with its meta, has other flags than these."""
     saved, expected = complete_saved(meta["config"]["flags"]), read_flags(flags).flags()
     # A run may change these and remain the same run. The source of the noise was chosen by the machine unless given.
-    free = CHANGEABLE - {"epochs", "lr_schedule", "warmup"} | {"output_dir", "resume_file"}
+    free = CHANGEABLE - {"epochs", "lr_schedule", "warmup"} | {"output_dir", "resume_file", "suffix"}
     free |= {"noise"} if expected["noise"] is None else set()
     if others := [key for key in expected if key not in free and saved[key] != expected[key]]:
         raise InputError(
