@@ -216,10 +216,9 @@ def add_parzen(row: Row, record: dict[str, Any], plan: "Plan") -> dict[str, Any]
 
     A row that was not asked for keeps the window that it has; without one it is missing.
     """
-    from dpm.reports.html.runs import read_json
     from dpm.reports.tables import running
     from dpm.reports.tables.plan import row_folder
-    from dpm.reports.tables.records import keep_record
+    from dpm.reports.tables.records import keep_record, read_result
 
     if not plan.requests(row):
         return record if "parzen" in record else not_made(row, plan)
@@ -231,6 +230,6 @@ def add_parzen(row: Row, record: dict[str, Any], plan: "Plan") -> dict[str, Any]
         workers = () if plan.cluster is None else ("--cluster", plan.cluster)
         running.run("parzen", folder / record["checkpoint"], *flags, *workers, "--output-dir", folder)
         command = {"command": running.format_command("parzen", ("CHECKPOINT", *flags))}
-        record = record | {"parzen": read_json(folder / "parzen.json") | command}
+        record = record | {"parzen": read_result(folder / "parzen.json") | command}
         keep_record(folder, record)
     return record

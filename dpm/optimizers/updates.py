@@ -156,7 +156,7 @@ def adam(
     checked = [pt.sqr(g) for g in gradients]
     if clip_norm:
         limit = pt.sqr(_scalar(clip_norm, k.type.dtype)) / _bias_correction(b2, k, k.type.dtype)
-        gradients, squared_norm = _clip(gradients, checked, limit * sum(v.sum() for _, v in moments))
+        gradients, squared_norm = _clip(gradients, checked, limit * sum(pt.sum(v) for _, v in moments))
         checked = [*checked, squared_norm]
     changes: Updates = {k: new_k}
     for theta, g, (m, v) in zip(thetas, gradients, moments, strict=True):

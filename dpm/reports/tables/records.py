@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from dpm.reports.tables.rows import Row
 
 RECORD = "row.json"
 PUBLISHED = "rows"  # folder of the copies, in that of the pages
+FOLDERS = re.compile(r"(?<![\w.:/-])/(?:[^/()]+/)+")  # of an absolute path
 
 
 def row_flags(row: Row, plan: Plan) -> dict[str, list[str]]:
@@ -60,6 +62,15 @@ def keep_record(folder: Path, record: dict[str, Any]) -> None:
     write_json(folder / RECORD, record | {"sha256": _hash_record(record)})
 
 
+def read_result(path: Path) -> dict[str, Any]:
+    """Return the JSON object that a command wrote, with file names in place of absolute paths.
+
+    Records are published, and the folders of one machine mean nothing on another.
+    """
+    result: dict[str, Any] = _drop_folders(read_json(path))
+    return result
+
+
 def read_record(path: Path) -> dict[str, Any] | None:
     """Return a record, or None if there is no such file. Raises InputError if it was changed since it was written."""
     if not path.is_file():
@@ -68,6 +79,14 @@ def read_record(path: Path) -> dict[str, Any] | None:
     if record.pop("sha256", None) != _hash_record(record):
         raise InputError(f"{path}: is damaged or was edited; remove it, and the row can be evaluated or made again")
     return record
+
+
+def _drop_folders(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _drop_folders(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_drop_folders(part) for part in value]
+    return FOLDERS.sub("", value) if isinstance(value, str) else value
 
 
 def _read_record_of(row: Row, plan: Plan, path: Path, advice: str) -> dict[str, Any] | None:

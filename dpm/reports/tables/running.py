@@ -17,7 +17,7 @@ from dpm.base.process import forward_signals
 from dpm.datasets.search import locate
 from dpm.reports.html.runs import read_json
 from dpm.reports.tables.plan import Plan, row_folder
-from dpm.reports.tables.records import RECORD, advise_moving, find_record, keep_record, row_flags
+from dpm.reports.tables.records import RECORD, advise_moving, find_record, keep_record, read_result, row_flags
 from dpm.reports.tables.rows import Row
 from dpm.runs import checkpoint
 from dpm.runs.data import RunData, load_data
@@ -202,7 +202,7 @@ def train_and_evaluate(row: Row, plan: Plan, hours: float | None, record: dict[s
             format_command("evaluate", ("CHECKPOINT", *evaluate, *plan.speed, "--seed", plan.seed)),
         ],
         "checkpoint": str(path.relative_to(folder)),
-        "evaluation": read_json(folder / "evaluation.json"),
+        "evaluation": read_result(folder / "evaluation.json"),
     }
     return new | facts | full
 

@@ -1,5 +1,7 @@
 """Records of rows are found where the model is, or next to the pages."""
 
+import json
+
 import pytest
 
 from dpm.base.errors import InputError
@@ -57,3 +59,18 @@ def test_record_next_to_the_page_is_checked(plan):
     path.write_text(path.read_text().replace('"steps": 5', '"steps": 6'))
     with pytest.raises(InputError, match=r"mnist-seed3.json: is damaged or was edited"):
         records.find_published(MNIST, plan)
+
+
+def test_results_have_no_folders_of_this_machine(tmp_path):
+    """File names and everything else stay as they are."""
+    written = {
+        "path": "/home/ann/my runs/run-1/checkpoint.h5",
+        "examples": "the first 5 of 10 test examples of MNIST (/data/mnist.hdf5)",
+        "unit": "bits/pixel",
+        "of": ["nats and bits / 2", 0.5, None, {"source": "https://example.org/a/b"}],
+    }
+    (tmp_path / "evaluation.json").write_text(json.dumps(written))
+    assert records.read_result(tmp_path / "evaluation.json") == written | {
+        "path": "checkpoint.h5",
+        "examples": "the first 5 of 10 test examples of MNIST (mnist.hdf5)",
+    }
