@@ -156,8 +156,9 @@ def adam(
     checked = [pt.sqr(g) for g in gradients]
     if clip_norm:
         limit = pt.sqr(_scalar(clip_norm, k.type.dtype)) / _bias_correction(b2, k, k.type.dtype)
-        gradients, squared_norm = _clip(gradients, checked, limit * sum(pt.sum(v) for _, v in moments))
-        checked = [*checked, squared_norm]
+        squared_norm = sum(pt.sum(square) for square in checked)
+        gradients = _clip(gradients, squared_norm, limit * sum(pt.sum(v) for _, v in moments))
+        checked = [squared_norm]  # finite only if every square is
     changes: Updates = {k: new_k}
     for theta, g, (m, v) in zip(thetas, gradients, moments, strict=True):
         dtype = theta.type.dtype
@@ -170,14 +171,13 @@ def adam(
 
 
 def _clip(
-    gradients: Sequence[TensorVariable], squares: Sequence[TensorVariable], limit: TensorVariable
-) -> tuple[list[TensorVariable], TensorVariable]:
-    """Return gradients whose squared norm is at most a limit above 0, and the squared norm that they had."""
-    squared_norm = sum(square.sum() for square in squares)
+    gradients: Sequence[TensorVariable], squared_norm: TensorVariable, limit: TensorVariable
+) -> list[TensorVariable]:
+    """Return gradients whose squared norm is at most a limit, if that is above 0."""
     # Before the first step the limit is 0 / 0, and nothing is clipped.
     clips = pt.and_(pt.gt(limit, 0), pt.gt(squared_norm, limit))
     factor = pt.sqrt(pt.switch(clips, limit / squared_norm, 1.0))
-    return [g * pt.cast(factor, g.type.dtype) for g in gradients], squared_norm
+    return [g * pt.cast(factor, g.type.dtype) for g in gradients]
 
 
 def _check_pairs(

@@ -105,7 +105,7 @@ HELP = {
     ),
     "warmup": "steps in which the learning rate rises to its value, but not more than a tenth of the run",
     "clip_norm": (
-        "adam: largest norm of a gradient, in units of the root mean square of the norms of earlier steps; 0: no limit"
+        "adam: largest norm of the gradient, as a multiple of the root mean square norm of earlier steps; 0: no limit"
     ),
     "ema": "decay of averaged weights, such as 0.999, which are then evaluated, sampled and stored; 0: no average",
     "plots": (

@@ -55,12 +55,12 @@ def check_optimizer(values: dict[str, Any], given: dict[str, Any]) -> None:
         raise InputError(f"--optimizer: {name!r} is unknown; accepted: {', '.join(OPTIMIZERS)}")
     if values["faithful"] and name != "rmsprop":
         raise InputError(f"--optimizer {name} contradicts --faithful, which trains with rmsprop; leave one out")
-    of_sfo, of_frozen = ("subfunctions_ahead",), ("n_subfunctions", "refresh_noise")
+    of_sfo, of_frozen, of_adam = ("subfunctions_ahead",), ("n_subfunctions", "refresh_noise"), ("clip_norm",)
     of_others = "batch_size", "lr", "dropout_rate", "lr_schedule", "warmup", "ema", "updates", "noise"
     unused = [(key, "sfo") for key in of_sfo if name != "sfo"]
     unused += [(key, "sfo and lbfgs") for key in of_frozen if name not in FROZEN]
     unused += [(key, "rmsprop and adam") for key in of_others if name in FROZEN]
-    unused += [("clip_norm", "adam")] if name != "adam" else []
+    unused += [(key, "adam") for key in of_adam if name != "adam"]
     for key, instead in unused:
         if given.get(key):
             raise InputError(

@@ -1,4 +1,4 @@
-"""Records of rows: one next to each model, and a copy next to the pages, which also shows rows of other machines."""
+"""Records of rows: one with each model, and a copy in the results folder, which pages use for rows made elsewhere."""
 
 import hashlib
 import json
@@ -15,8 +15,8 @@ from dpm.reports.tables.plan import Plan, name_row, row_folder
 from dpm.reports.tables.rows import Row
 
 RECORD = "row.json"
-PUBLISHED = "rows"  # folder of the copies, in that of the pages
-FOLDERS = re.compile(r"(?<![\w.:/-])/(?:[^/()]+/)+")  # of an absolute path
+PUBLISHED = "rows"  # subfolder of the results folder that holds the copies
+FOLDERS = re.compile(r"(?<![\w.:/-])/(?:[^/()]+/)+")  # the directories of an absolute path
 
 
 def row_flags(row: Row, plan: Plan) -> dict[str, list[str]]:
@@ -32,18 +32,18 @@ def find_record(row: Row, plan: Plan) -> dict[str, Any] | None:
 
 
 def find_published(row: Row, plan: Plan) -> dict[str, Any] | None:
-    """Return the record that the pages have of a row, or None. Raises InputError as `find_record` does."""
+    """Return the copy of a row's record in the results folder, or None. Raises InputError as `find_record` does."""
     path = published_path(row, plan)
     return _read_record_of(row, plan, path, f"make the row again (--rows {row.name}), or remove this file")
 
 
 def published_path(row: Row, plan: Plan) -> Path:
-    """Return the path of a row's record next to the pages."""
+    """Return the path of the copy of a row's record in the results folder."""
     return plan.results / PUBLISHED / f"{name_row(row, plan)}.json"
 
 
 def publish_records(rows: Sequence[Row], records: Sequence[Mapping[str, Any]], plan: Plan) -> None:
-    """Copy the records of the rows on a page whose models are here into the folder of the pages."""
+    """Copy the records of the rows on a page into the results folder, if their models are in `plan.runs`."""
     (plan.results / PUBLISHED).mkdir(exist_ok=True)
     for row, record in zip(rows, records, strict=True):
         source = row_folder(row, plan) / RECORD

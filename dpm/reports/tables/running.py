@@ -1,6 +1,5 @@
 """Make a row of a table: train, evaluate, and keep the result next to its runs."""
 
-import math
 import os
 import platform
 import shlex
@@ -15,6 +14,7 @@ from typing import Any
 from dpm.base.errors import InputError
 from dpm.base.process import forward_signals
 from dpm.datasets.search import locate
+from dpm.likelihood.result import finite_or_none
 from dpm.reports.html.runs import read_json
 from dpm.reports.tables.plan import Plan, row_folder
 from dpm.reports.tables.records import RECORD, advise_moving, find_record, keep_record, read_result, row_flags
@@ -253,13 +253,10 @@ def describe_curve(log: Iterable[Mapping[str, Any]]) -> dict[str, list[float | N
 
     A value that is not finite is None.
     """
-    rows = list(log)
+    rows = [finite_or_none(row) for row in log]
     columns = {"K_minus_L_null": "test_K_minus_L_null", "draws_error": "test_draws_error"}
-    curve = {
-        key: [round(row[name], 6) if math.isfinite(row[name]) else None for row in rows]
-        for key, name in columns.items()
-    }
-    return {"minutes": [round(row["seconds"] / 60, 3) for row in rows]} | curve
+    curve = {key: [row[name] for row in rows] for key, name in columns.items()}
+    return {"minutes": [row["seconds"] / 60 for row in rows]} | curve
 
 
 def estimate_full_size(row: Row, folder: Path) -> dict[str, Any]:
