@@ -27,11 +27,6 @@ def test_all_arrays_agree_on_the_default_engine(golden, name):
     assert_all_agree(Engine("auto", "float64"), golden / name, name)
 
 
-@pytest.mark.thorough
-def test_all_arrays_agree_in_single_precision(golden):
-    assert_all_agree(Engine("auto", "float32"), golden / FILES[0], FILES[0])
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*FILES, CHECKPOINT])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -67,19 +67,19 @@ def test_two_processes_train_as_one(base, tmp_path, data, quick_runs, dtype, lau
 
 
 @pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
-def test_two_processes_and_one_resume_each_other(base, tmp_path, data, quick_runs, dtype):
-    """Three steps of two processes and three of one, in both orders."""
-    more = ("--dtype", dtype, "--epochs", 1)
-    two, shared, copied = tmp_path / "two", tmp_path / "shared", tmp_path / "copied"
-    alone = single(base, tmp_path, *more)
-    copied.mkdir()
-    (copied / "checkpoint.h5").write_bytes((alone / "checkpoint.h5").read_bytes())
-    train_two(two, ["--resume-file", copied / "checkpoint.h5", "--epochs", 2, "--quiet"])
-    train_two(shared, flags(shared, data, *more))
-    resume = ["--resume-file", only(shared) / "checkpoint.h5", "--epochs", 2, "--quiet"]
-    assert train_main([str(word) for word in resume]) == 0
-    check_equal(copied, only(shared), TOLERANCE[dtype])
-    assert len(runs.rows(copied)) == 2
+@pytest.mark.parametrize("first", [2, pytest.param(1, marks=pytest.mark.slow)])
+def test_two_processes_and_one_resume_each_other(base, tmp_path, data, quick_runs, dtype, first):
+    """Three steps of each number of processes, next to six steps of one."""
+    more, later = ("--dtype", dtype), ["--epochs", 2, "--quiet"]
+    if first == 2:
+        train_two(tmp_path / "out", flags(tmp_path / "out", data, *more, "--epochs", 1))
+        folder = only(tmp_path / "out")
+        assert train_main([str(word) for word in ["--resume-file", folder / "checkpoint.h5", *later]]) == 0
+    else:
+        folder = runs.train(tmp_path / "out", data, *SINGLE, *more, "--epochs", 1)
+        train_two(tmp_path / "two", ["--resume-file", folder / "checkpoint.h5", *later])
+    check_equal(runs.train(tmp_path / "whole", data, *SINGLE, *more, "--epochs", 2), folder, TOLERANCE[dtype])
+    assert len(runs.rows(folder)) == 2
 
 
 def check_no_numbers_of_processes(folder):
@@ -138,6 +138,7 @@ def test_choices_of_training_are_the_same_on_two_devices(tmp_path):
                 assert abs(one[name] - two[name]).max() <= 1e-12 * max(1, abs(one[name]).max()), (number, name)
 
 
+@pytest.mark.slow
 def test_a_process_reads_its_own_rows_from_the_disk(base, tmp_path, data, quick_runs):
     """Random crops of images that stay in the file: of two processes, as of one."""
     large = tmp_path / "large"

@@ -27,10 +27,10 @@ def host():
     ("log_r", "guidance", "last_step"),
     [
         (potentials.gaussian(0.4, 0.5), "linear", False),
-        (potentials.linear(0.3), "predicted", False),
         (potentials.gaussian(0.4, 0.5), "alpha_bar", True),
+        pytest.param(potentials.linear(0.3), "predicted", False, marks=pytest.mark.slow),
     ],
-    ids=["closed form", "perturbed", "with the last step"],
+    ids=["closed form", "with the last step", "perturbed"],
 )
 def test_the_chain_is_that_of_the_host_with_the_same_numbers(host, device, theta, log_r, guidance, last_step):
     found = []
