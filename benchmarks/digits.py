@@ -29,10 +29,10 @@ def main() -> None:
     print("| minutes | seed | steps | K - L_null, bits/pixel | standard error |\n|---|---|---|---|---|")
     for seed in options.seeds:
         given = {
-            **{key: getattr(options, key) for key in ("faithful", "threads", "data_path")},
-            **{"hours": options.minutes / 60, "epochs": 10**6, "seed": seed, "quiet": True},
+            **{key: getattr(options, key) for key in ("faithful", "threads")},
+            **{"hours": options.minutes / 60, "seed": seed, "quiet": True},
         }
-        settings, steps = dpm.Settings.from_arguments(**given), CountSteps()
+        settings, steps = dpm.Settings.from_arguments(**given, data_path=options.data_path), CountSteps()
         data = load_data(settings)
         run = dpm.train(build_model(settings, data), data, extensions=[steps], **given)
         bound = dpm.bound(run, data.test[:N_TEST], t_per_example=STRATA)

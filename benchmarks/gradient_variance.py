@@ -56,7 +56,14 @@ def main() -> None:
     options = parser.parse_args()
     data, keep = dpm.load("mnist"), KeepLoop()
     epochs = -(-options.steps * options.batch_size // len(data.train))
-    choices = {"optimizer": "adam", "lr": 3e-3, "lr_schedule": "cosine", "warmup": 100, "times": "importance"}
+    choices = {
+        "optimizer": "adam",
+        "lr": 3e-3,
+        "clip_norm": 0,
+        "lr_schedule": "cosine",
+        "warmup": 100,
+        "times": "importance",
+    }
     model = dpm.DiffusionModel(spatial_width=28, n_colors=1)
     dpm.train(
         model, data, epochs=epochs, batch_size=options.batch_size, seed=options.seed, extensions=[keep], **choices

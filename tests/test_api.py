@@ -282,6 +282,17 @@ def test_data_that_are_not_accepted_are_named(source, more, words):
         dpm.load(source, **more)
 
 
+WITHOUT_EFFECT = {
+    "dataset": "data from dpm.load",
+    "data_path": "data from dpm.load",
+    "in_memory": "data from dpm.load",
+    "model_args": "a model",
+    "backend": "engine=",
+    "resume_file": "--resume-file",
+    "tensorboard": "extensions",
+}
+
+
 def test_settings_and_shapes_that_do_not_fit_are_named(data):
     model = dpm.DiffusionModel(spatial_width=4, n_colors=1, **TINY)
     with pytest.raises(dpm.InputError, match=r"data: examples of shape \(1, 8, 8\); expected \(1, 4, 4\)"):
@@ -291,6 +302,11 @@ def test_settings_and_shapes_that_do_not_fit_are_named(data):
         dpm.train(model, data, epoch=3)
     with pytest.raises(dpm.InputError, match="--backend: 'theano' is not an engine"):
         dpm.train(model, data, engine="theano")
+    for setting, words in WITHOUT_EFFECT.items():
+        with pytest.raises(dpm.InputError, match=f"^{setting}: dpm.train takes .*{words}.*; leave {setting} out"):
+            dpm.train(model, data, **{setting: True})
+    with pytest.raises(dpm.InputError, match="dtype: 'float64' contradicts the given engine, which has 'float32'"):
+        dpm.train(model, data, engine=dpm.Engine("auto", "float32"), dtype="float64")
 
 
 class Slower(dpm.DiffusionModel):

@@ -59,7 +59,7 @@ HELP = {
         "passes over the data (with --crop over all pieces; default 100); with --faithful, 500 minibatches "
         "each (default 100,001)"
     ),
-    "hours": "stop after this many hours, or after --epochs if that is earlier; compilation is not counted",
+    "hours": "stop after this many hours, or after --epochs if that is given and earlier; compilation is not counted",
     "keep": "number of recent checkpoints to keep, besides the one with the best test K",
     "max_skipped": "stop after this many skipped steps in a row",
     "data_path": "folder(s) or file to search for the data",
@@ -76,7 +76,7 @@ HELP = {
     ),
     "precision": "products of float32 numbers: float32, whole; tf32 or bf16, rounded and faster, on a GPU only",
     "experiment": (
-        "named experiment, which sets data, model and batch size: mnist, fashion, cifar10, deadleaves, bark, "
+        "named experiment, which sets data, model and defaults of training: mnist, fashion, cifar10, deadleaves, bark, "
         "texture, heartbeat or swissroll"
     ),
     "small": "a small variant of the experiment, which takes minutes on two cores",
@@ -103,7 +103,9 @@ HELP = {
         "the toy problems, but cosine for the swiss roll with form='paper' or --start zero; release, times "
         "10^(-1/1000) every 500 minibatches, not below 1e-4"
     ),
-    "warmup": "steps in which the learning rate rises to its value, but not more than a tenth of the run",
+    "warmup": (
+        "steps in which the learning rate rises to its value; at most a tenth of the run where it falls to 0 later"
+    ),
     "clip_norm": (
         "adam: largest norm of the gradient, as a multiple of the root mean square norm of earlier steps; 0: no limit"
     ),

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from dpm.base import noise
 from dpm.engines.compiled import CompiledModel
 from dpm.training import bernoulli_readouts
 from dpm.training.loop import Inputs, MainLoop
@@ -43,6 +44,17 @@ class ReadoutLoop(MainLoop):
             return self._solved
         return bernoulli_readouts.expand(self.compiled, self.smooth, super().averaged_theta)
 
+    @property
+    def solving_begins(self) -> int:
+        """The first step of the last epoch."""
+        return (self.epochs - 1) * self.epoch_length
+
+    def inputs(self, X: np.ndarray, step: int) -> Inputs:
+        """Return the inputs of a step; in the last epoch with even times, since only K is estimated at them."""
+        if step < self.solving_begins:
+            return super().inputs(X, step)
+        return self.draw(noise.generator(self.seed, noise.TRAINING, step), X, noise.stratified_times)
+
     def run(self) -> bool:
         if self.state.step == 0:
             self.theta = bernoulli_readouts.start_as_null(self.smooth, self.theta, self.features, self.seed, self.quiet)
@@ -50,7 +62,7 @@ class ReadoutLoop(MainLoop):
 
     def train_batch(self, inputs: Inputs) -> None:
         """Make one step of the optimizer, or in the last epoch solve for its share of the readouts."""
-        step = self.state.step - (self.epochs - 1) * self.epoch_length
+        step = self.state.step - self.solving_begins
         if step < 0:
             self._solved = None
             super().train_batch(inputs)
@@ -76,4 +88,4 @@ class ReadoutLoop(MainLoop):
     def load(self, theta: np.ndarray, optimizer: dict[str, np.ndarray]) -> None:
         """Continue from parameters and optimizer_state(). Raises InputError for the state of another model."""
         super().load(np.array(optimizer.get("smooth/theta", self.theta), theta.dtype), optimizer)
-        self._solved = theta if self.state.step > (self.epochs - 1) * self.epoch_length else None
+        self._solved = theta if self.state.step > self.solving_begins else None

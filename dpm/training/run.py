@@ -1,27 +1,22 @@
-"""Train a model: build data, model and loop from the settings, compile, run, and report how training ended."""
+"""Train a model: build data, model and loop from the settings, compile and run."""
 
 import copy
 import os
 import platform
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import dpm
 from dpm.base.atomic import writable_folder, write_json
 from dpm.base.errors import InputError
 from dpm.base.progress import Progress
-from dpm.base.wording import count, plural
 from dpm.cluster.mapper import mapped
 from dpm.engines.compiled import CompiledModel
 from dpm.engines.engine import Engine
-from dpm.experiments.variants import RELEASED
 from dpm.extensions import standard_extensions
 from dpm.graph.bricks.rebuilding import rebuild
 from dpm.graph.diffusion import Diffusion
@@ -32,18 +27,25 @@ from dpm.runs.data import IDENTITY, RunData
 from dpm.runs.folder import NEWEST, find_checkpoint, find_newest_run, lock_folder
 from dpm.runs.launch import check_choices
 from dpm.runs.loading import Run
-from dpm.runs.setting_checks import FROZEN
 from dpm.runs.settings import Settings
 from dpm.training.building import build_engine, build_loop, compile_functions, gray_level_noise, prepare_loop, restore
-from dpm.training.cluster_run import check_cluster, describe_cluster
+from dpm.training.cluster_run import check_cluster
 from dpm.training.device_loop import DeviceLoop
 from dpm.training.loop import Loop
 from dpm.training.monitoring import HeldOutBound, Monitoring, Printing
 from dpm.training.shared_run import build_shared_engine, check_settings, check_start, silent_extensions
+from dpm.training.summary import divergence, report_end, summarize
 from dpm.training.tensorboard import TensorBoard, check_installed
 from dpm.training.toy_extensions import toy_extensions
 from dpm.util import create_log_dir
 
+INSTEAD = {
+    **dict.fromkeys(("dataset", "data_path", "in_memory"), "its data from dpm.load"),
+    "model_args": "a model, whose arguments these are",
+    "backend": 'engine="jax", "numba" or "c"',
+    "resume_file": "a model at its start; `dpm train --resume-file` continues a saved run",
+    "tensorboard": "extensions=[TensorBoard(folder)] of dpm.training.tensorboard",
+}  # settings of train.py that have no effect in `train`, and what has
 LENGTH_OF_TIME = 20  # bytes of "-yymmddTHHMMSS" and a number in the name of a run folder
 
 # ------------------------------------------------------------------ from Python
@@ -71,8 +73,9 @@ def train(
             Without noise, K of quantized data is unbounded.
         quiet: print nothing but warnings.
         extensions: further objects with methods such as `after_epoch(loop)`; see dpm.extensions.
-        **settings: any setting of train.py by its name, such as epochs=6, hours=0.5, batch_size=64, lr=1e-3, seed=0,
-            optimizer="adam", dtype="float64"; `dpm.Settings` lists them.
+        **settings: settings of train.py by their names, such as epochs=6, hours=0.5, batch_size=64, lr=1e-3, seed=0,
+            optimizer="adam", dtype="float64"; `dpm.Settings` lists them. Those that choose data, model or engine are
+            not accepted, since these are arguments.
 
     Returns:
         A Run with the trained parameters.
@@ -89,6 +92,7 @@ def train(
         >>> run.epoch
         2
     """
+    check_python_settings(settings, engine)
     chosen = Settings.from_arguments(**settings, quiet=quiet)
     if model.example_shape != data.example_shape and chosen.crop is None:
         raise InputError(
@@ -129,6 +133,17 @@ def train(
     return Run(
         loop.compiled, loop.averaged_theta, data.scaling, data.quantized, chosen, config, path, data, loop.state.rows
     )
+
+
+def check_python_settings(settings: Mapping[str, Any], engine: str | Engine) -> None:
+    """Raise InputError for a setting of `train` that would have no effect, as it is about something that is given."""
+    for key, instead in INSTEAD.items():
+        if settings.get(key) is not None:
+            raise InputError(f"{key}: dpm.train takes {instead}; leave {key} out")
+    if isinstance(engine, Engine):
+        for key in ("dtype", "precision", "threads"):
+            if settings.get(key, own := getattr(engine, key)) != own:
+                raise InputError(f"{key}: {settings[key]!r} contradicts the given engine, which has {own!r}")
 
 
 def copy_model(model: Diffusion, engine: Engine, uniform_noise: float) -> Diffusion:
@@ -285,36 +300,6 @@ def folder_name(data_name: str, settings: Settings) -> str:
     return f"DiffusionModel_{data_name}{settings.suffix}"
 
 
-def report_end(loop: Loop, finished: bool, folder: Path) -> int:
-    """Print how training ended and return the exit status. Raises InputError if it diverged."""
-    step = loop.saved_step
-    place = f"{folder / NEWEST} (epoch {step // loop.epoch_length}, step {step})"
-    if NEWEST in loop.unsaved:
-        place += f"; what was trained after it, up to step {loop.state.step}, is lost"
-    if loop.diverged:
-        raise InputError(f"{divergence(loop)}. The parameters before them are in {place}")
-    state = "finished" if finished else "stopped; resume it with --resume-file"
-    if loop.ended_by_itself:
-        state += f", as {loop.ended_by_itself}"
-    if loop.out_of_time:
-        state += f", as --hours {loop.hours:g} are used up"
-    print(f"{state}: {place}")
-    if loop.unsaved:
-        print(f"not saved: {', '.join(sorted(loop.unsaved))}; the warnings above say why", file=sys.stderr)
-    return 1 if loop.unsaved else 0
-
-
-def divergence(loop: Loop) -> str:
-    """Return an explanation of why training was given up."""
-    if any(np.isfinite(row["train_K"]) for row in loop.state.rows) or loop.state.weight_sum:
-        advice = "take a smaller --lr" if loop.learning_rate else "take another --optimizer"
-    else:
-        advice = "no step was ever finite: check the data's range, --model-args and --lr"
-    n = loop.state.skipped_in_a_row
-    skipped = "a step was skipped" if n == 1 else f"{n} steps in a row were skipped"
-    return f"training diverged: {skipped}, as the cost or its gradient was not finite (--max-skipped); {advice}"
-
-
 def run_config(settings: Settings, data: RunData, model: Diffusion, command: Sequence[str]) -> dict[str, Any]:
     """Return all that is needed to run again, as JSON can hold it."""
     packages = ("pytensor", "numpy", "h5py", *(["jax"] if find_spec("jax") else []))
@@ -333,65 +318,3 @@ def describe_model(model: Diffusion) -> dict[str, Any]:
     """Return the arguments from which a checkpoint builds the model again; {} for a class of the user's own."""
     ours = type(model) in (DiffusionModel, VectorDiffusion)
     return model.arguments or {} if ours else {}
-
-
-def describe_dequantization(data: RunData, model: Diffusion) -> list[str]:
-    """Return a line on the uniform noise of 8-bit levels; no line for other data."""
-    if not data.quantized:
-        return []
-    if not model.uniform_noise:
-        return ["         not dequantized, as uniform_noise=0: only beta_1 limits K (docs/schedules.md)"]
-    return [f"         dequantized by uniform noise of width {model.uniform_noise:.5g}"]
-
-
-def describe_unused(model: Diffusion) -> list[str]:
-    """Return a line on an argument of the model that has no effect next to the others, or no line."""
-    arguments = model.arguments or {}
-    depth = arguments.get(str(arguments.get("dense_lower_depth")))
-    if depth == 1 and arguments["n_hidden_dense_lower"]:
-        return ["         n_hidden_dense_lower has no effect: a dense path of one layer has no hidden units"]
-    return []
-
-
-def describe_objective(loop: Loop) -> list[str]:
-    """Return a line that names the objective and the times, or no line if both are the defaults."""
-    if loop.time_weights is None:
-        return []
-    return [f"         objective {loop.time_weights.objective}, {loop.time_weights.times} times (docs/training.md)"]
-
-
-def describe_device(loop: Loop) -> list[str]:
-    """Return a line on updates in the graph, or no line."""
-    if not isinstance(loop, DeviceLoop):
-        return []
-    line = f"         updates in the graph, noise from the {loop.compiled.engine.noise} (docs/performance.md)"
-    if not loop.compiled.engine.distributed:
-        return [line]
-    peers = loop.compiled.engine.peers
-    devices = f"{count(peers.n_devices, 'device')} of {count(peers.count, 'process')}"
-    return [line, f"         minibatches divided among {devices} (docs/scaling.md)"]
-
-
-def summarize(loop: Loop, data: RunData, seconds: float, folder: Path, optimizer: str | None) -> str:
-    """Return the lines that are printed before training."""
-    steps = plural(loop.epoch_length, "subfunction" if optimizer in FROZEN else "step")
-    model = loop.compiled.model
-    shape = "x".join(map(str, model.example_shape))
-    resumed = f"resumed at epoch {loop.epoch}, step {loop.state.step}; " if loop.state.step else ""
-    name = (model.arguments or {}).get("network", type(model).__name__)
-    lines = [
-        f"data     {data.name} from {data.path}: {len(data.train)} train, {len(data.test)} test, {shape}",
-        f"         {data.units}",
-        *describe_dequantization(data, model),
-        f"model    {name}: {loop.compiled.layout.size:,} parameters, T = {model.trajectory_length}, "
-        f"trained {'as released' if loop.variant is RELEASED else 'with the corrections'} (docs/from-2015.md)",
-        *describe_unused(model),
-        f"engine   {loop.compiled.engine}; compiled in {seconds:.1f} s",
-        f"training {optimizer}, {loop.epoch_length} {steps} per epoch, {loop.epochs} "
-        f"{plural(loop.epochs, 'epoch')}, {resumed}seed {loop.seed}",
-        *describe_objective(loop),
-        *describe_device(loop),
-        *describe_cluster(loop),
-        f"folder   {folder}",
-    ]
-    return "\n".join(([data.note] if data.note else []) + lines)

@@ -201,7 +201,7 @@ def test_user_images_and_the_training_data(run, tmp_path, data):
 
 
 def test_log_p_of_single_examples_is_listed_with_their_K(run, tmp_path):
-    """Jensen: the mean log weight, K, is below the log of the mean weight (Eq. 10, 11)."""
+    """Jensen: the mean log weight, K, is below the log of the mean weight (Eq. 11, 12)."""
     summary, printed = run("--trajectories", 20, "--n-examples", 3, stem="log_likelihood")
     with np.load(tmp_path / "log_likelihood.npz") as file:
         assert (file["log_p"] > file["K"]).all()

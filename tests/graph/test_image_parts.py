@@ -161,9 +161,9 @@ def joint(matrix, states):
 
 
 def test_K_of_binary_images_is_the_sum_over_all_trajectories():
-    """K of an image of 4 bits against sum over x_1..x_3 of q log(p / q) (Eq. 9 and 11), by enumeration.
+    """K of an image of 4 bits against sum over x_1..x_3 of q log(p / q) (Eq. 12), by enumeration.
 
-    The base rate is 0.5, so log pi is constant and Eq. 14 is exactly Eq. 11; p(x_0 | x_1) is the forward kernel (43).
+    The base rate is 0.5, so log pi is constant and Eq. 14 is exactly Eq. 12; p(x_0 | x_1) is the forward kernel (43).
     The bound comes from the compiled terms at each x_t, drawn by noise that forces it.
     """
     compiled = compiled_image(**SMALLEST, kernel="binomial", schedule="free", beta_1=0.02)

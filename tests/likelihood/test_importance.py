@@ -57,7 +57,7 @@ def test_likelihood_of_bits_agrees_with_the_sum_over_all_trajectories(x):
 
 @pytest.mark.thorough
 def test_estimate_grows_with_trajectories_and_stays_above_K(base):
-    """Jensen: the expected log of the mean of M weights grows with M, from K to log p(x_0) (Eq. 10, 11)."""
+    """Jensen: the expected log of the mean of M weights grows with M, from K to log p(x_0) (Eq. 11, 12)."""
     compiled, schedule = bits(strength=6.0)  # a poor model: its K is far below log p(x_0)
     x = np.array([1.0, 0.0])
     expected, K = enumerated(x, schedule, strength=6.0)

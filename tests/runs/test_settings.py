@@ -9,7 +9,7 @@ from dpm.base.errors import InputError
 from dpm.experiments.named import EXPERIMENTS
 from dpm.experiments.toys import TOYS
 from dpm.experiments.variants import CORRECTED, RELEASED
-from dpm.runs.settings import Settings
+from dpm.runs.settings import UNLIMITED, Settings
 
 SOLVED = {"experiment": "swissroll", "model_args": {"form": "paper"}}
 
@@ -105,6 +105,14 @@ def test_settings_of_every_run_survive_its_checkpoint(given):
     settings = Settings.from_arguments(**given)
     config = json.loads(json.dumps({"flags": settings.flags(), "variant": settings.variant.name}))
     assert Settings.from_checkpoint(config, "x.h5") == settings.replace(resume_file="x.h5")
+
+
+def test_hours_alone_determine_the_length():
+    """Of images, of toy problems and of runs as released; a given number of epochs ends a run too."""
+    for given in ({}, {"experiment": "cifar10"}, {"experiment": "swissroll"}, {"faithful": True}):
+        assert Settings.from_arguments(hours=0.5, **given).epochs == UNLIMITED
+        assert Settings.from_arguments(hours=0.5, epochs=7, **given).epochs == 7
+        assert Settings.from_arguments(**given).epochs < UNLIMITED
 
 
 def test_resumed_run_may_change_its_length_but_not_its_data():

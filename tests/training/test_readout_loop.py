@@ -10,6 +10,7 @@ from dpm.runs.settings import Settings
 from dpm.training import bernoulli_readouts
 from dpm.training.building import prepare_loop
 from dpm.training.readout_loop import ReadoutLoop
+from tests.helpers.bounds import K_all_terms
 
 ARGUMENTS = {"form": "paper", "trajectory_length": 10, "hidden": 24, "layers": 1}
 
@@ -27,12 +28,13 @@ def make_loop(monkeypatch):
 
 
 class Recorder:
-    """Keeps the parameters after each step, by path."""
+    """Keeps the parameters after each step, by path, and the mean cost of the epoch up to it."""
 
     def __init__(self):
-        self.values = []
+        self.values, self.costs = [], []
 
     def after_batch(self, loop):
+        self.costs.append(loop.state.epoch_cost)
         self.values.append({k: v.copy() for k, v in loop.compiled.layout.split(loop.averaged_theta).items()})
 
 
@@ -54,6 +56,15 @@ def test_hidden_layers_are_trained_first_and_each_readout_is_solved_once_at_last
     before, middle, after = (values[W] for values in recorder.values[3:])
     solved = [np.flatnonzero((a != b).any(axis=(1, 2))) + 1 for a, b in ((before, middle), (middle, after))]
     assert [list(times) for times in solved] == [[2, 3, 4, 5, 6], [7, 8, 9, 10]]
+    # K of the last epoch's first step is of the smooth readouts that came before it.
+    theta = loop.compiled.layout.flatten(recorder.values[3], "float32")
+    expected = K_all_terms(loop.compiled, theta, loop.features, 0, 2000, 2000)
+    assert -recorder.costs[4] == pytest.approx(expected.value, abs=0.1)
+
+
+def test_hours_are_refused_since_the_last_epoch_solves_for_the_readouts(make_loop):
+    with pytest.raises(InputError, match=r"--hours 0.5: is not used by readouts='solved' of bits.*give --epochs"):
+        make_loop(hours=0.5)
 
 
 @pytest.mark.thorough

@@ -12,7 +12,6 @@ from dpm.commands.train import main as train_main
 from dpm.graph.bricks import draw_masks
 from dpm.model import DiffusionModel
 from dpm.runs import checkpoint
-from dpm.training.run import describe_unused
 from tests.helpers import runs
 
 
@@ -132,12 +131,3 @@ def test_names_that_the_file_system_refuses_are_named_before_data_are_read(refus
     monkeypatch.setattr("os.access", lambda path, mode: False)
     line = runs.refused(capsys, train_main, "--resume-file", trained, "--epochs", 3)
     assert f"--resume-file: the run folder {trained.parent} cannot be written; copy it to a place that can" in line
-
-
-def test_argument_without_effect_is_said(base):
-    """A dense path of one layer maps pixels to outputs: there is no hidden layer for n_hidden_dense_lower."""
-    arguments = {"spatial_width": 8, "n_colors": 1, "n_hidden_dense_lower": 4, "n_layers_dense_lower": 1}
-    (line,) = describe_unused(DiffusionModel(**arguments))
-    assert "n_hidden_dense_lower has no effect" in line
-    for change in ({"n_layers_dense_lower": 2}, {"n_hidden_dense_lower": 0}):
-        assert describe_unused(DiffusionModel(**arguments | change)) == []

@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dpm.base.wording import plural
 from dpm.reports.html.runs import RunFiles
 
 MODEL_ROWS = 40  # model arguments shown
@@ -37,7 +36,6 @@ def describe_run(run: RunFiles) -> dict[str, str]:
     """Return the properties of one run as name: text."""
     flags, data, model = (run.config[part] for part in ("flags", "data", "model"))
     last = run.rows[-1] if run.rows else {}
-    epochs = flags.get("epochs")
     command = run.config.get("command", [])
     properties = {
         "command": shlex.join(map(str, command)) if isinstance(command, list) else "",
@@ -47,7 +45,7 @@ def describe_run(run: RunFiles) -> dict[str, str]:
         "optimizer": f"{flags.get('optimizer')}, minibatch size {flags.get('batch_size')}, lr {flags.get('lr')}",
         "float type": flags.get("dtype"),
         "seed": flags.get("seed"),
-        "trained": f"{last['epoch']:g} of {epochs} {plural(epochs, 'epoch')}" if last else "no epoch yet",
+        "trained": run.describe_epoch(last["epoch"]) if last else "no epoch yet",
         "steps": f"{last['step']:.0f}" if "step" in last else "",
         "seconds": f"{last['seconds']:.0f}" if "seconds" in last else "",
         "skipped steps": f"{last['skipped_steps']:.0f}" if last.get("skipped_steps") else "",

@@ -74,7 +74,7 @@ def describe_size(run: RunFiles) -> str:
     parts.append(f"T = {run.config['model'].get('trajectory_length')}")
     if run.rows:
         last = run.rows[-1]
-        parts.append(f"epoch {last['epoch']:g} of {flags.get('epochs')}")
+        parts.append(run.describe_epoch(last["epoch"]))
         if "step" in last:
             parts.append(count(last["step"], "step"))
     return ", ".join(parts)

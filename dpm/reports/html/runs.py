@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from dpm.base.errors import InputError
 from dpm.experiments.variants import find_variant
 from dpm.likelihood.result import Bound, format_errors
+from dpm.runs.settings import UNLIMITED
 
 MAX_RUNS = 8  # one for each color of the charts
 MAX_FILE_SIZE = 2**26  # bytes; a row of the log has about 150
@@ -67,6 +68,12 @@ class RunFiles:
     def unit(self) -> str:
         """Return the unit of all bounds."""
         return "bits/example" if self.has_vectors else "bits/pixel"
+
+    def describe_epoch(self, epoch: float) -> str:
+        """Return "epoch 3 of 100", or "epoch 3" if the run ends by its hours."""
+        epochs = self.config["flags"].get("epochs")
+        limited = not isinstance(epochs, int) or epochs < UNLIMITED
+        return f"epoch {epoch:g}{f' of {epochs}' if limited else ''}"
 
     def columns(self) -> dict[str, list[float]]:
         """Return the curves of the log by column, thinned to MAX_POINTS rows that include the last one.

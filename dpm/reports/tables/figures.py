@@ -134,19 +134,20 @@ def make_figure(figure: Figure, row: Row, record: dict[str, Any], plan: Plan) ->
 
     The image of a row that was not requested stays as it is.
     """
+    caption = f"{figure.caption} (row {row.name})"
     if "missing" in record:
-        return figure.title, figure.caption, None, record["missing"]
+        return figure.title, caption, None, record["missing"]
     folder, name = row_folder(row, plan), f"{figure.title.lower().replace(' ', '_')}.png"
     place = plan.results / name
     if "figure" in record and place.is_file() and not plan.requests(row):
-        return figure.title, figure.caption, name, record["figure"]
+        return figure.title, caption, name, record["figure"]
     if not (checkpoint := folder / record["checkpoint"]).is_file():
-        return figure.title, figure.caption, None, f"not drawn: {checkpoint} is not there"
+        return figure.title, caption, None, f"not drawn: {checkpoint} is not there"
     try:
         image, commands = figure.make(row, folder, checkpoint, plan)
     except InputError as error:
-        return figure.title, figure.caption, None, f"failed: {error}"
+        return figure.title, caption, None, f"failed: {error}"
     with atomic_write(place) as temporary:
         shutil.copyfile(image, temporary)
     keep_record(folder, record | {"figure": commands})
-    return figure.title, figure.caption, name, commands
+    return figure.title, caption, name, commands

@@ -133,7 +133,12 @@ def make_figures(
         command: that makes the page.
         small: the page has miniatures.
     """
-    lines = format_head("figures", records, command, small)
+    lines = [
+        *format_head("figures", records, command, small),
+        "Samples are not selected: they are the first ones of their seed, which for `sample.py` is its default, 12345. "
+        "CHECKPOINT is that of the row.",
+        "",
+    ]
     for title, caption, file, commands in figures:
         lines += [f"## {title}", "", caption, ""]
         if file is None:

@@ -11,7 +11,7 @@ def test_differences_between_runs_are_marked(tmp_path):
     rows = {name: (cells, differs) for name, cells, differs in collect_facts(runs)}
     assert rows["optimizer"] == (["adam, minibatch size 5, lr 0.1", "adam, minibatch size 5, lr 0.2"], True)
     assert rows["model: trajectory_length"] == (["10", "10"], False)
-    assert rows["trained"] == (["3 of 9 epochs"] * 2, False)
+    assert rows["trained"] == (["epoch 3 of 9"] * 2, False)
     assert rows["versions"][0][0] == "dpm 0.1.0"
     assert rows["variant"] == (["corrected (docs/from-2015.md)"] * 2, False)
     assert "skipped steps" not in rows
