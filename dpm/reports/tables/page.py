@@ -11,7 +11,8 @@ Record = dict[str, Any]  # content of row.json, or {"missing": why the row was n
 
 PUBLISHED = {"swissroll": "swissroll", "swissroll-paper": "swissroll", "heartbeat": "heartbeat",
              "heartbeat-paper": "heartbeat", "bark": "BARK", "texture": "BARK", "deadleaves": "DEAD_LEAVES",
-             "cifar10": "CIFAR10", "cifar10-log-snr": "CIFAR10", "cifar10-levels": "CIFAR10"}  # fmt: skip
+             "cifar10": "CIFAR10", "cifar10-learned": "CIFAR10", "cifar10-log-snr": "CIFAR10",
+             "cifar10-levels": "CIFAR10"}  # fmt: skip
 TITLES = {"table1": "Table 1", "table2": "Table 2", "figures": "Figures 1 to 5 and App.1"}
 UNITS = (
     "Images: bits/pixel, for data scaled to mean 0 and variance 1. Points and sequences: bits per point or sequence."

@@ -60,6 +60,11 @@ SMALL_COLOR = "n_hidden_dense_lower=0,n_hidden_conv=24,n_layers_conv=4,n_layers_
 COLOR_ROWS = (
     ("cifar10", "the released rates, beta_1 0.002", "schedule='released'"),
     (
+        "cifar10-learned",
+        "the released rates with their coefficients, and with them beta_1, learned",
+        "schedule='released-learned'",
+    ),
+    (
         "cifar10-log-snr",
         "rates of even log signal-to-noise ratios from beta_1 = 1e-5 on",
         "schedule='log-snr',beta_1=1e-5",

@@ -38,7 +38,13 @@ def test_row_with_a_budget_has_a_command_of_the_papers_size():
 
 def test_rows_of_one_data_set_have_the_same_arguments_at_every_size():
     """The rates of a row are those of its miniature and of the paper's size."""
-    for name, schedule in (("cifar10", "released"), ("cifar10-log-snr", "log-snr"), ("cifar10-levels", "log-snr")):
+    schedules = {
+        "cifar10": "released",
+        "cifar10-learned": "released-learned",
+        "cifar10-log-snr": "log-snr",
+        "cifar10-levels": "log-snr",
+    }
+    for name, schedule in schedules.items():
         row = ROWS[name]
         sizes = [Settings.from_arguments(**parse_flags(flags)) for flags in (row.train, row.small, row.full)]
         assert len({str({key: s.model_args.get(key) for key in ("schedule", "beta_1")}) for s in sizes}) == 1
