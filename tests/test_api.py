@@ -305,8 +305,10 @@ def test_settings_and_shapes_that_do_not_fit_are_named(data):
     for setting, words in WITHOUT_EFFECT.items():
         with pytest.raises(dpm.InputError, match=f"^{setting}: dpm.train takes .*{words}.*; leave {setting} out"):
             dpm.train(model, data, **{setting: True})
-    with pytest.raises(dpm.InputError, match="dtype: 'float64' contradicts the given engine, which has 'float32'"):
-        dpm.train(model, data, engine=dpm.Engine("auto", "float32"), dtype="float64")
+    engine = dpm.Engine("auto", "float32", threads=1)
+    for setting, value in {"dtype": "float64", "threads": 2, "precision": "tf32", "noise": "device"}.items():
+        with pytest.raises(dpm.InputError, match=f"{setting}: {value!r} contradicts the given engine, which has"):
+            dpm.train(model, data, engine=engine, **{setting: value})
 
 
 class Slower(dpm.DiffusionModel):

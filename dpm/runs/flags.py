@@ -59,7 +59,10 @@ HELP = {
         "passes over the data (with --crop over all pieces; default 100); with --faithful, 500 minibatches "
         "each (default 100,001)"
     ),
-    "hours": "stop after this many hours, or after --epochs if that is given and earlier; compilation is not counted",
+    "hours": (
+        "stop after this many hours, or after --epochs if that is given, or was for a resumed run, and is earlier; "
+        "compilation is not counted"
+    ),
     "keep": "number of recent checkpoints to keep, besides the one with the best test K",
     "max_skipped": "stop after this many skipped steps in a row",
     "data_path": "folder(s) or file to search for the data",

@@ -245,7 +245,7 @@ def _resolve(given: dict[str, Any], entry: "Experiment | None", variant: "Varian
         values["epochs"] = entry.epochs or variant.epochs
         if given.get("faithful"):
             values |= entry.released
-    values |= _length_by_hours(given) | given
+    values |= given | _length_by_hours(given)
     if entry is not None:
         of_network = entry.network_args.get(values["model"], {})
         own_rates = values["faithful"] or RATES & values["model_args"].keys()
@@ -266,14 +266,14 @@ def _resolve_toy(given: dict[str, Any], toy: "Toy") -> dict[str, Any]:
     given = given | {"start": start, "model_args": arguments}
     of_toy = plain_training(given["experiment"]) | toy.training_defaults(toy.complete(arguments))
     chosen = {key: value for key, value in given.items() if value is not None}
-    values = _resolve(of_toy | _length_by_hours(chosen) | chosen, None, select_variant(False))
+    values = _resolve(of_toy | chosen | _length_by_hours(chosen), None, select_variant(False))
     check_optimizer(values, given)
     check_recipe(values)
     return values
 
 
 def _length_by_hours(given: Mapping[str, Any]) -> dict[str, int]:
-    """Return the epochs of a run that is given hours only, so that it uses them up."""
+    """Return the number of epochs for a run that is given hours only, so that it uses them up; else nothing."""
     return {"epochs": UNLIMITED} if given.get("hours") is not None and given.get("epochs") is None else {}
 
 

@@ -147,8 +147,8 @@ def build_solving_loop(settings: Settings, X: Any, compiled: CompiledModel, rng:
         return ProjectionLoop(compiled, theta, build_rule(settings, compiled, theta), X, **_main_arguments(settings))
     if settings.hours is not None:
         raise InputError(
-            f"--hours {settings.hours:g}: is not used by readouts='solved' of bits, which solves for the readouts in "
-            f"the last epoch; give --epochs, or set --model-args readouts='gradient'"
+            f"--hours {settings.hours:g}: contradicts readouts='solved' of bits, which are solved for in the last "
+            "epoch; leave it out and give --epochs, or set --model-args readouts='gradient'"
         )
     with compiled.engine:
         smooth = CompiledModel(bernoulli_readouts.smooth_model(compiled.model, KNOTS), compiled.engine)

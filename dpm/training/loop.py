@@ -113,10 +113,14 @@ class Loop:
         return self.hours is not None and self.state.seconds >= 3600 * self.hours
 
     @property
+    def has_ended(self) -> bool:
+        """True if its epochs or hours are over or it ended by itself; a run that is only stopped has not ended."""
+        return self.epoch >= self.epochs or self.out_of_time or bool(self.ended_by_itself)
+
+    @property
     def going(self) -> bool:
         """True if there is a next step."""
-        ended = self.stopped or self.ended_by_itself or self.diverged or self.out_of_time
-        return not ended and self.epoch < self.epochs
+        return not (self.stopped or self.diverged or self.has_ended)
 
     def train_epoch(self) -> None:
         """Train until the epoch, or the pass over the data, ends or the loop is stopped."""

@@ -35,8 +35,8 @@ COLUMNS = (
 class HeldOutBound:
     """K of the test data at the present step, computed once for all that print, store or plot it.
 
-    Training evaluates at bound.default_times of each example every n epochs, after the last one and where it ends, and
-    at FEW_TIMES at most after the other epochs. Times and noise are the same at every epoch.
+    Training evaluates at bound.default_times of each example every n epochs and where it ends, and at FEW_TIMES at most
+    after the other epochs. Times and noise are the same at every epoch.
 
     Args:
         X: scaled test examples.
@@ -62,7 +62,7 @@ class HeldOutBound:
 
     def times_per_example(self, loop: Any) -> int:
         """Return the number of times t of each example at the present step."""
-        times, in_between = default_times(loop.compiled.model), loop.epoch % self.every and loop.epoch < loop.epochs
+        times, in_between = default_times(loop.compiled.model), loop.epoch % self.every and not loop.has_ended
         return min(times, FEW_TIMES) if in_between and loop.state.step % loop.epoch_length == 0 else times
 
 

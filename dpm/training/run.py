@@ -74,8 +74,8 @@ def train(
         quiet: print nothing but warnings.
         extensions: further objects with methods such as `after_epoch(loop)`; see dpm.extensions.
         **settings: settings of train.py by their names, such as epochs=6, hours=0.5, batch_size=64, lr=1e-3, seed=0,
-            optimizer="adam", dtype="float64"; `dpm.Settings` lists them. Those that choose data, model or engine are
-            not accepted, since these are arguments.
+            optimizer="adam", dtype="float64"; `dpm.Settings` lists them. Not accepted are dataset, data_path,
+            in_memory, model_args, backend, resume_file and tensorboard, as data, model and engine are arguments here.
 
     Returns:
         A Run with the trained parameters.
@@ -136,14 +136,17 @@ def train(
 
 
 def check_python_settings(settings: Mapping[str, Any], engine: str | Engine) -> None:
-    """Raise InputError for a setting of `train` that would have no effect, as it is about something that is given."""
+    """Raise InputError for a setting of `train` that would have no effect, or contradicts the given engine."""
     for key, instead in INSTEAD.items():
         if settings.get(key) is not None:
             raise InputError(f"{key}: dpm.train takes {instead}; leave {key} out")
     if isinstance(engine, Engine):
-        for key in ("dtype", "precision", "threads"):
-            if settings.get(key, own := getattr(engine, key)) != own:
-                raise InputError(f"{key}: {settings[key]!r} contradicts the given engine, which has {own!r}")
+        for key in ("dtype", "precision", "threads", "noise"):
+            if settings.get(key) not in (None, own := getattr(engine, key)):
+                raise InputError(
+                    f"{key}: {settings[key]!r} contradicts the given engine, which has {own!r}; leave it out, or make "
+                    "an Engine with it"
+                )
 
 
 def copy_model(model: Diffusion, engine: Engine, uniform_noise: float) -> Diffusion:

@@ -1,4 +1,4 @@
-"""What a run prints before training and at its end."""
+"""The lines that a run prints before training and at its end."""
 
 import sys
 from pathlib import Path
@@ -63,16 +63,19 @@ def describe_unused(model: Diffusion) -> list[str]:
 
 
 def describe_length(loop: Loop) -> str:
-    """Return the epochs or the hours after which training ends."""
-    if loop.hours is not None and loop.epochs >= UNLIMITED:
-        return f"{loop.hours:g} {plural(loop.hours, 'hour')}"
-    return count(loop.epochs, "epoch")
+    """Return the epochs or hours after which training ends."""
+    if loop.hours is None:
+        return count(loop.epochs, "epoch")
+    hours = f"{loop.hours:g} {plural(loop.hours, 'hour')}"
+    return hours if loop.epochs >= UNLIMITED else f"{count(loop.epochs, 'epoch')} or {hours}"
 
 
 def describe_objective(loop: Loop) -> str:
     """Return a line that names the objective and the times."""
     if isinstance(loop, ProjectionLoop):
         return "         objective K, all times of each example (docs/training.md)"
+    if loop.variant.single_time:
+        return "         objective K, one time for each minibatch, as released (docs/from-2015.md)"
     names = (loop.time_weights.objective, loop.time_weights.times) if loop.time_weights else ("K", "stratified")
     return "         objective {}, {} times (docs/training.md)".format(*names)
 
@@ -104,7 +107,7 @@ def report_end(loop: Loop, finished: bool, folder: Path) -> int:
         state += f", as --hours {loop.hours:g} are used up"
     print(f"{state}: {place}")
     if loop.time_weights and (n := loop.time_weights.sizes.not_finite):
-        print(f"{count(n, 'term')} of K {'was' if n == 1 else 'were'} not finite and not used for the choice of times")
+        print(f"{count(n, 'term')} of K {'was' if n == 1 else 'were'} not finite and left out of their sizes")
     if loop.unsaved:
         print(f"not saved: {', '.join(sorted(loop.unsaved))}; the warnings above say why", file=sys.stderr)
     return 1 if loop.unsaved else 0

@@ -29,6 +29,7 @@ class TensorBoard:
     """
 
     def __init__(self, folder: Path) -> None:
+        check_installed()
         self.folder = folder
         self.writer: Any = None
 

@@ -66,8 +66,8 @@ def toy_extensions(folder: Path, config: dict[str, Any], data: RunData, settings
 class ReferenceBounds:
     """The true log likelihood, and the ceiling of K under the model's present schedule, in the model's unit.
 
-    The ceiling takes seconds. Under a learned schedule it is computed every n epochs and after the last one, and NaN
-    otherwise.
+    The ceiling takes seconds. Under a learned schedule it is computed every n epochs and where training ends,
+    and NaN otherwise.
     """
 
     def __init__(self, toy: Toy, arguments: dict[str, Any], every: int = 1, quiet: bool = True) -> None:
@@ -80,7 +80,7 @@ class ReferenceBounds:
         beta = np.asarray(loop.compiled.beta(loop.averaged_theta), dtype=np.float64)
         key = beta.tobytes()
         learned = self.arguments.get("learn_beta", False)
-        if key not in self._ceilings and (not learned or loop.epoch % self.every == 0 or not loop.going):
+        if key not in self._ceilings and (not learned or loop.epoch % self.every == 0 or loop.has_ended):
             what = "ceiling of K under this schedule"
             with Progress(total=len(beta) - 1, unit="step", desc=what, quiet=self.quiet) as bar:
                 self._ceilings = {key: self.toy.ceiling(self.arguments, beta, progress=bar.update)}

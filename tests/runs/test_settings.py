@@ -111,6 +111,7 @@ def test_hours_alone_determine_the_length():
     """Of images, of toy problems and of runs as released; a given number of epochs ends a run too."""
     for given in ({}, {"experiment": "cifar10"}, {"experiment": "swissroll"}, {"faithful": True}):
         assert Settings.from_arguments(hours=0.5, **given).epochs == UNLIMITED
+        assert Settings.from_arguments(hours=0.5, epochs=None, **given).epochs == UNLIMITED
         assert Settings.from_arguments(hours=0.5, epochs=7, **given).epochs == 7
         assert Settings.from_arguments(**given).epochs < UNLIMITED
 

@@ -32,6 +32,13 @@ def test_loop_gets_the_settings(settings):
     assert (loop.epochs, loop.hours, loop.max_skipped, loop.batch_size) == (7, 2.0, 3, len(data.train))
 
 
+def test_lbfgs_with_hours_alone_needs_a_number_of_passes(settings, data):
+    """It stores a vector for each pass, so their number must be known."""
+    given = {"data_path": str(data), "model_args": settings.model_args, "optimizer": "lbfgs", "quiet": True}
+    with pytest.raises(InputError, match=r"would store 1000000 vectors .* take --refresh-noise or --epochs up to"):
+        prepare_loop(Settings.from_arguments(**given, hours=0.5))
+
+
 class Meta(dict):
     path = "x.h5"
 

@@ -2,9 +2,14 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from dpm.training.monitoring import EveryN, Printing
+from dpm.experiments.variants import CORRECTED
+from dpm.likelihood.bound import default_times
+from dpm.training.loop import Loop
+from dpm.training.monitoring import FEW_TIMES, EveryN, HeldOutBound, Printing
+from tests.helpers.graphs import compiled_vectors
 
 
 class Plot:
@@ -44,3 +49,26 @@ def test_plot_before_training_only_on_request_and_not_after_a_stop():
 def test_progress_line_estimates_the_remaining_time(hours, text):
     loop = SimpleNamespace(hours=hours, epochs=7, state=SimpleNamespace(seconds=900))
     assert Printing(quiet=True)._left(loop) == text
+
+
+@pytest.mark.parametrize(
+    ("given", "few"),
+    [
+        ({"step": 10}, True),
+        ({"step": 20}, False),
+        ({"step": 10, "seconds": 3600.0}, False),
+        ({"step": 13, "seconds": 3600.0}, False),
+        ({"step": 70}, False),
+        ({"step": 10, "stopped": True}, True),
+    ],
+    ids=["between", "second epoch", "hours end an epoch", "hours end within one", "last epoch", "only stopped"],
+)
+def test_run_is_evaluated_at_all_times_where_it_ends(given, few, monkeypatch):
+    """Every second epoch, after the last of seven, and where the hour is over; a stopped run goes on later."""
+    monkeypatch.setattr(Loop, "epoch_length", 10)
+    loop = Loop(compiled_vectors(3), np.zeros((20, 2)), CORRECTED, 2, 7, 0)
+    loop.hours, loop.stopped = 1.0, given.get("stopped", False)
+    loop.state.step, loop.state.seconds = given["step"], given.get("seconds", 1.0)
+    expected = FEW_TIMES if few else default_times(loop.compiled.model)
+    assert HeldOutBound(loop.features, every=2).times_per_example(loop) == expected
+    assert default_times(loop.compiled.model) > FEW_TIMES

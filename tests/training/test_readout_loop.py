@@ -63,7 +63,7 @@ def test_hidden_layers_are_trained_first_and_each_readout_is_solved_once_at_last
 
 
 def test_hours_are_refused_since_the_last_epoch_solves_for_the_readouts(make_loop):
-    with pytest.raises(InputError, match=r"--hours 0.5: is not used by readouts='solved' of bits.*give --epochs"):
+    with pytest.raises(InputError, match=r"--hours 0.5: contradicts readouts='solved' of bits.*give --epochs"):
         make_loop(hours=0.5)
 
 

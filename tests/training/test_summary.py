@@ -1,4 +1,4 @@
-"""What a run prints before training and at its end."""
+"""The lines that a run prints before training and at its end."""
 
 from types import SimpleNamespace
 
@@ -28,6 +28,7 @@ def test_argument_without_effect_is_said():
         ({"times": "stratified"}, "objective K, stratified times"),
         ({"objective": "balanced"}, "objective balanced, importance times"),
         ({"optimizer": "sfo"}, "objective K, stratified times"),
+        ({"faithful": True}, "objective K, one time for each minibatch, as released"),
         (
             {"experiment": "swissroll", "small": True, "model_args": {"form": "paper"}},
             "objective K, all times of each example",
@@ -39,7 +40,7 @@ def test_objective_and_times_are_named(base, given, line):
     if "experiment" not in given:
         given = given | {"data_path": str(runs.data(base)), "model_args": {"trajectory_length": 10}}
     loop, _ = prepare_loop(Settings.from_arguments(**given, quiet=True))
-    assert summary.describe_objective(loop) == f"         {line} (docs/training.md)"
+    assert summary.describe_objective(loop).partition(" (docs/")[0] == f"         {line}"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_objective_and_times_are_named(base, given, line):
         ({"epochs": 1}, "1 epoch"),
         ({"hours": 0.5}, "0.5 hours"),
         ({"hours": 1}, "1 hour"),
-        ({"hours": 1, "epochs": 7}, "7 epochs"),
+        ({"hours": 1, "epochs": 7}, "7 epochs or 1 hour"),
     ],
 )
 def test_length_is_that_of_epochs_or_of_hours(given, length):
@@ -69,7 +70,7 @@ def test_terms_that_were_not_finite_are_reported_at_the_end(base, train, monkeyp
 
     assert "finite" not in _printed(train, capsys)
     monkeypatch.setattr(TimeWeights, "evaluate", with_one_infinite)
-    assert "6 terms of K were not finite and not used for the choice of times" in _printed(train, capsys)
+    assert "6 terms of K were not finite and left out of their sizes" in _printed(train, capsys)
 
 
 def _printed(train, capsys):

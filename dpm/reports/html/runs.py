@@ -71,9 +71,9 @@ class RunFiles:
 
     def describe_epoch(self, epoch: float) -> str:
         """Return "epoch 3 of 100", or "epoch 3" if the run ends by its hours."""
-        epochs = self.config["flags"].get("epochs")
-        limited = not isinstance(epochs, int) or epochs < UNLIMITED
-        return f"epoch {epoch:g}{f' of {epochs}' if limited else ''}"
+        flags = self.config["flags"]
+        by_hours = flags.get("hours") is not None and flags["epochs"] >= UNLIMITED
+        return f"epoch {epoch:g}" if by_hours else f"epoch {epoch:g} of {flags.get('epochs')}"
 
     def columns(self) -> dict[str, list[float]]:
         """Return the curves of the log by column, thinned to MAX_POINTS rows that include the last one.

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from dpm.runs.settings import UNLIMITED
+
 
 @dataclass(frozen=True)
 class Row:
@@ -46,7 +48,7 @@ class Row:
         return (self.small, self.small_evaluate) if small else (self.train, self.evaluate)
 
 
-UNTIL_BUDGET = ("--epochs", "1000000", "--ext-every-n", "1000000")
+UNTIL_BUDGET = ("--epochs", str(UNLIMITED), "--ext-every-n", str(UNLIMITED))
 TINY = "trajectory_length=10,n_hidden_conv=2,n_layers_conv=1,n_layers_dense_upper=1,n_hidden_dense_upper=4"
 
 # Balanced weights of t were measured at this rate only.

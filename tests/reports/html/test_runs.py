@@ -73,7 +73,7 @@ def test_bound_of_the_log_has_its_standard_errors(tmp_path):
 def test_run_that_ends_by_its_hours_has_no_number_of_epochs(tmp_path):
     """The log of a limited one says how many there will be."""
     for epochs, text in ((9, "epoch 3 of 9"), (10**6, "epoch 3")):
-        settings = folders.config("bark", "BARK", epochs=epochs)
+        settings = folders.config("bark", "BARK", epochs=epochs, hours=1.0)
         assert read_run(folders.make(tmp_path / f"{epochs}", settings=settings)).describe_epoch(3.0) == text
 
 
