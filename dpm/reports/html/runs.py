@@ -72,8 +72,9 @@ class RunFiles:
     def describe_epoch(self, epoch: float) -> str:
         """Return "epoch 3 of 100", or "epoch 3" if the run ends by its hours."""
         flags = self.config["flags"]
-        by_hours = flags.get("hours") is not None and flags["epochs"] >= UNLIMITED
-        return f"epoch {epoch:g}" if by_hours else f"epoch {epoch:g} of {flags.get('epochs')}"
+        epochs = flags.get("epochs", 0)
+        by_hours = flags.get("hours") is not None and epochs >= UNLIMITED
+        return f"epoch {epoch:g}" if by_hours else f"epoch {epoch:g} of {epochs}"
 
     def columns(self) -> dict[str, list[float]]:
         """Return the curves of the log by column, thinned to MAX_POINTS rows that include the last one.
