@@ -4,7 +4,7 @@ VENV ?= .venv
 RUNS ?= runs
 EXTRAS ?= jax,test,embed,report,baselines,figures,docs
 # A first look, which takes a few minutes on two cores. For longer training run train.py without --epochs.
-TRAIN_FLAGS ?= --objective balanced-then-K --lr 3e-3 --clip-norm 0 --batch-size 128 --epochs 59 --ext-every-n 59 --model-args n_layers_conv=1,n_hidden_conv=4,n_temporal_basis=30
+TRAIN_FLAGS ?= --objective balanced-then-K --lr 3e-3 --clip-norm 0 --batch-size 128 --epochs 52 --ext-every-n 52 --model-args n_layers_conv=1,n_hidden_conv=4,n_temporal_basis=30
 
 .DEFAULT_GOAL := help
 # A quick round for each interpreter: engines, the convolution, flags, bricks, files, short runs with their log.
