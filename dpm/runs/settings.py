@@ -92,7 +92,7 @@ class Settings(NamedTuple):
             InputError: a name or a value is not accepted, or two contradict each other.
         """
         check_numbers(given)
-        given = given | _absolute_paths(given)
+        given = given | _absolute_paths(given) | _length_by_hours(given)
         name = given.get("experiment")
         entry, toy = find_experiment(name)
         if toy is not None:
@@ -245,7 +245,7 @@ def _resolve(given: dict[str, Any], entry: "Experiment | None", variant: "Varian
         values["epochs"] = entry.epochs or variant.epochs
         if given.get("faithful"):
             values |= entry.released
-    values |= given | _length_by_hours(given)
+    values |= given
     if entry is not None:
         of_network = entry.network_args.get(values["model"], {})
         own_rates = values["faithful"] or RATES & values["model_args"].keys()
@@ -266,10 +266,15 @@ def _resolve_toy(given: dict[str, Any], toy: "Toy") -> dict[str, Any]:
     given = given | {"start": start, "model_args": arguments}
     of_toy = plain_training(given["experiment"]) | toy.training_defaults(toy.complete(arguments))
     chosen = {key: value for key, value in given.items() if value is not None}
-    values = _resolve(of_toy | chosen | _length_by_hours(chosen), None, select_variant(False))
+    values = _resolve(of_toy | chosen, None, select_variant(False))
     check_optimizer(values, given)
     check_recipe(values)
     return values
+
+
+def ends_by_hours(epochs: int, hours: float | None) -> bool:
+    """Return True for a run whose length is given by hours only."""
+    return hours is not None and epochs >= UNLIMITED
 
 
 def _length_by_hours(given: Mapping[str, Any]) -> dict[str, int]:

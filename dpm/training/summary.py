@@ -12,7 +12,7 @@ from dpm.graph.diffusion import Diffusion
 from dpm.runs.data import RunData
 from dpm.runs.folder import NEWEST
 from dpm.runs.setting_checks import FROZEN
-from dpm.runs.settings import UNLIMITED
+from dpm.runs.settings import ends_by_hours
 from dpm.training.cluster_run import describe_cluster
 from dpm.training.device_loop import DeviceLoop
 from dpm.training.loop import Loop
@@ -67,7 +67,7 @@ def describe_length(loop: Loop) -> str:
     if loop.hours is None:
         return count(loop.epochs, "epoch")
     hours = f"{loop.hours:g} {plural(loop.hours, 'hour')}"
-    return hours if loop.epochs >= UNLIMITED else f"{count(loop.epochs, 'epoch')} or {hours}"
+    return hours if ends_by_hours(loop.epochs, loop.hours) else f"{count(loop.epochs, 'epoch')} or {hours}"
 
 
 def describe_objective(loop: Loop) -> str:

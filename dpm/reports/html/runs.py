@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from dpm.base.errors import InputError
 from dpm.experiments.variants import find_variant
 from dpm.likelihood.result import Bound, format_errors
-from dpm.runs.settings import UNLIMITED
+from dpm.runs.settings import ends_by_hours
 
 MAX_RUNS = 8  # one for each color of the charts
 MAX_FILE_SIZE = 2**26  # bytes; a row of the log has about 150
@@ -73,8 +73,7 @@ class RunFiles:
         """Return "epoch 3 of 100", or "epoch 3" if the run ends by its hours."""
         flags = self.config["flags"]
         epochs = flags.get("epochs", 0)
-        by_hours = flags.get("hours") is not None and epochs >= UNLIMITED
-        return f"epoch {epoch:g}" if by_hours else f"epoch {epoch:g} of {epochs}"
+        return f"epoch {epoch:g}" if ends_by_hours(epochs, flags.get("hours")) else f"epoch {epoch:g} of {epochs}"
 
     def columns(self) -> dict[str, list[float]]:
         """Return the curves of the log by column, thinned to MAX_POINTS rows that include the last one.

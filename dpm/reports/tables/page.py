@@ -136,8 +136,8 @@ def make_figures(
     """
     lines = [
         *format_head("figures", records, command, small),
-        "Samples are not selected: they are the first ones of their seed, which for `sample.py` is its default, 12345. "
-        "CHECKPOINT is that of the row.",
+        "The samples are not selected. `sample.py` uses its default seed, 12345. CHECKPOINT stands for the checkpoint "
+        "of the row named in the caption.",
         "",
     ]
     for title, caption, file, commands in figures:
