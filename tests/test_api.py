@@ -305,6 +305,9 @@ def test_settings_and_shapes_that_do_not_fit_are_named(data):
     for setting, words in WITHOUT_EFFECT.items():
         with pytest.raises(dpm.InputError, match=f"^{setting}: dpm.train takes .*{words}.*; leave {setting} out"):
             dpm.train(model, data, **{setting: True})
+    for setting, value in {"suffix": "a", "ext_every_n": 2, "keep": 3, "plots": "all"}.items():
+        with pytest.raises(dpm.InputError, match=f"^{setting}: {value!r} is for a run folder; give output_dir, or"):
+            dpm.train(model, data, **{setting: value})
     engine = dpm.Engine("auto", "float32", threads=1)
     for setting, value in {"dtype": "float64", "threads": 2, "precision": "tf32", "noise": "device"}.items():
         with pytest.raises(dpm.InputError, match=f"{setting}: {value!r} contradicts the given engine, which has"):

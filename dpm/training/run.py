@@ -46,6 +46,7 @@ INSTEAD = {
     "resume_file": "a model at its start; `dpm train --resume-file` continues a saved run",
     "tensorboard": "extensions=[TensorBoard(folder)] of dpm.training.tensorboard",
 }  # settings of train.py that have no effect in `train`, and what has
+OF_RUN_FOLDER = ("suffix", "ext_every_n", "keep", "plots", "plot_before_training")  # settings of what is written
 LENGTH_OF_TIME = 20  # bytes of "-yymmddTHHMMSS" and a number in the name of a run folder
 
 # ------------------------------------------------------------------ from Python
@@ -75,7 +76,8 @@ def train(
         extensions: further objects with methods such as `after_epoch(loop)`; see dpm.extensions.
         **settings: settings of train.py by their names, such as epochs=6, hours=0.5, batch_size=64, lr=1e-3, seed=0,
             optimizer="adam", dtype="float64"; `dpm.Settings` lists them. Not accepted are dataset, data_path,
-            in_memory, model_args, backend, resume_file and tensorboard, as data, model and engine are arguments here.
+            in_memory, model_args, backend, resume_file and tensorboard, as data, model and engine are arguments here;
+            without output_dir also suffix, ext_every_n, keep, plots and plot_before_training.
 
     Returns:
         A Run with the trained parameters.
@@ -92,7 +94,7 @@ def train(
         >>> run.epoch
         2
     """
-    check_python_settings(settings, engine)
+    check_python_settings(settings, engine, output_dir)
     chosen = Settings.from_arguments(**settings, quiet=quiet)
     if model.example_shape != data.example_shape and chosen.crop is None:
         raise InputError(
@@ -135,11 +137,14 @@ def train(
     )
 
 
-def check_python_settings(settings: Mapping[str, Any], engine: str | Engine) -> None:
+def check_python_settings(settings: Mapping[str, Any], engine: str | Engine, output_dir: str | Path | None) -> None:
     """Raise InputError for a setting of `train` that would have no effect, or contradicts the given engine."""
     for key, instead in INSTEAD.items():
         if settings.get(key) is not None:
             raise InputError(f"{key}: dpm.train takes {instead}; leave {key} out")
+    for key in OF_RUN_FOLDER if output_dir is None else ():
+        if (value := settings.get(key)) and value != "none":
+            raise InputError(f"{key}: {value!r} is for a run folder; give output_dir, or leave {key} out")
     if isinstance(engine, Engine):
         for key in ("dtype", "precision", "threads", "noise"):
             if settings.get(key) not in (None, own := getattr(engine, key)):
