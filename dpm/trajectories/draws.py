@@ -180,9 +180,10 @@ def check_finite(X: np.ndarray, t: int, plain: bool) -> None:
     if np.isfinite(X).all():
         return
     n_bad = int((~np.isfinite(X.reshape(len(X), -1))).any(axis=1).sum())
-    advice = (
-        "the parameters may be of a run that diverged"
-        if plain
-        else "r(x) is too narrow or steep for the float type: take a larger --sigma or smaller weights"
-    )
+    if not plain:
+        advice = "r(x) is too narrow or steep for the float type: take a larger --sigma or smaller weights"
+    elif n_bad == len(X):
+        advice = "the parameters may be of a run that diverged"
+    else:
+        advice = "the model is not stable everywhere: draw fewer samples, or take another --seed"
     raise InputError(f"samples: {n_bad} of {len(X)} trajectories are not finite at t = {t}; {advice}; none is saved")

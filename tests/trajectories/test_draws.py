@@ -6,7 +6,7 @@ import pytest
 from dpm.base.errors import InputError
 from dpm.base.noise import ExampleNoise
 from dpm.sampler import Constraint, generate_samples
-from dpm.trajectories.draws import default_batch, draw_batches, state_times
+from dpm.trajectories.draws import check_finite, default_batch, draw_batches, state_times
 from dpm.trajectories.potentials import gaussian
 from dpm.trajectories.products import sample_chain
 from tests.helpers.graphs import compiled_tiny
@@ -80,3 +80,7 @@ def test_states_that_are_not_finite_are_named_where_they_arise(compiled, theta):
         list(draw_batches(compiled, theta, 2, 0, constraint=lambda first, count: narrow))
     with pytest.raises(InputError, match="not finite at t = 7; the parameters may be of a run that diverged"):
         list(draw_batches(compiled, np.full_like(theta, np.nan), 2, 0))
+    X = np.zeros((3, *SHAPE))
+    X[1, 0, 0, 0] = np.inf
+    with pytest.raises(InputError, match=r"1 of 3 trajectories .* at t = 5; the model is not stable everywhere: draw"):
+        check_finite(X, 5, plain=True)
