@@ -5,13 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from dpm.base.arguments import parse_literals
 from dpm.model import DiffusionModel
 from dpm.runs.settings import Settings
 from dpm.training import summary
 from dpm.training.building import prepare_loop
 from tests.helpers import runs
-
-TINY = {"trajectory_length": 10, "n_hidden_conv": 2, "n_layers_conv": 1, "n_hidden_dense_upper": 3}
 
 
 def test_argument_without_effect_is_said():
@@ -40,7 +39,7 @@ def test_argument_without_effect_is_said():
 def test_objective_and_times_are_named(base, given, line):
     """Also where they are the plain ones, which are not the defaults."""
     if "experiment" not in given:
-        given = given | {"data_path": str(runs.data(base)), "model_args": TINY}
+        given = given | {"data_path": str(runs.data(base)), "model_args": parse_literals(runs.MODEL)}
     loop, _ = prepare_loop(Settings.from_arguments(**given, quiet=True))
     assert summary.describe_objective(loop).partition(" (docs/")[0] == f"         {line}"
 
